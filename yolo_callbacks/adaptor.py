@@ -1,0 +1,309 @@
+"""The only code that reads Ultralytics' internals and knows its versions (8.3.200 to 8.4.x).
+
+ultralytics and torch are imported inside the functions that need them: a decision or a test of one pays for neither.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+import sys
+import uuid
+from collections.abc import Iterator, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from yolo_callbacks.files import replace_atomic
+from yolo_callbacks.record import Catalog, EpochRecord
+
+__all__ = ["MINIMUM_VERSION", "TrainerAdaptor", "check_version", "strip_checkpoint", "task_of", "versions"]
+
+MINIMUM_VERSION = (8, 3, 200)
+
+# Attribute of DetMetrics and its subclasses that holds the values, and the suffix of their keys.
+_METRIC_GROUPS = {"box": "B", "seg": "M", "pose": "P"}
+
+
+def check_version() -> None:
+    """Refuse an Ultralytics that is older than the oldest supported.
+
+    Raises:
+        ImportError: If the installed version is older than `MINIMUM_VERSION`.
+    """
+    module = sys.modules.get("ultralytics")
+    installed = getattr(module, "__version__", None) or metadata.version("ultralytics")
+    if tuple(int(number) for number in re.findall(r"\d+", installed)[:3]) < MINIMUM_VERSION:
+        oldest = ".".join(map(str, MINIMUM_VERSION))
+        raise ImportError(f"yolo_callbacks supports ultralytics {oldest} to 8.4.x, found {installed}")
+
+
+def versions() -> dict[str, str]:
+    """The versions that decide what a file of ours means."""
+    import torch
+    import ultralytics
+
+    import yolo_callbacks
+
+    modules = (yolo_callbacks, ultralytics, torch)
+    return {"python": sys.version.split()[0], **{module.__name__: str(module.__version__) for module in modules}}
+
+
+def strip_checkpoint(path: Path) -> None:
+    """Strip a checkpoint of this run as Ultralytics strips best.pt, through a temporary file."""
+    from ultralytics.utils.torch_utils import strip_optimizer
+
+    with _quiet():  # its line would name the temporary file
+        replace_atomic(path, lambda temporary: strip_optimizer(path, s=str(temporary)))
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    logger = logging.getLogger("ultralytics")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+class TrainerAdaptor:
+    """One training, as callbacks see and steer it.
+
+    There is one for each trainer, made by the first callback that asks; it lives and dies with the trainer.
+
+    Attributes:
+        trainer: The Ultralytics trainer.
+        id: Tells this training from every other one, in this process or not.
+        last_epoch: The last epoch read, counted from 1; 0 before the first.
+        shared: What rank 0 decided and every rank carries out; a suite broadcasts it once an epoch.
+    """
+
+    def __init__(self, trainer: Any) -> None:
+        self.trainer = trainer
+        self.id = uuid.uuid4().hex
+        self.last_epoch = 0
+        self.shared: dict[str, Any] = {}
+        self._in_suite = False
+        self._epoch_open = False
+        self._final_eval = False
+        self._saved_epoch = 0
+        self._last_metrics: object = None
+        self._record: EpochRecord | None = None
+        self._record_key: tuple[int, bool] | None = None
+
+    @classmethod
+    def of(cls, trainer: Any) -> TrainerAdaptor:
+        """The adaptor of a trainer."""
+        adaptor = vars(trainer).get("_yolo_callbacks")
+        if adaptor is None:
+            # On the trainer itself rather than in a registry, so that it is freed together with it.
+            adaptor = trainer._yolo_callbacks = cls(trainer)
+        return adaptor  # type: ignore[no-any-return]
+
+    # What the run is ----------------------------------------------------------------------------------------------
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process decides and writes: the only one, or rank 0 of several."""
+        from ultralytics.utils import RANK
+
+        return RANK in (-1, 0)
+
+    @property
+    def task(self) -> str:
+        """Ultralytics' name of the task."""
+        return str(self.trainer.args.task)
+
+    @property
+    def save_dir(self) -> Path:
+        """The run's folder."""
+        return Path(self.trainer.save_dir)
+
+    @property
+    def weights_dir(self) -> Path:
+        """The folder of the run's checkpoints."""
+        return Path(self.trainer.wdir)
+
+    @property
+    def patience(self) -> int | None:
+        """The run's own `patience=`, None where it is off."""
+        return int(self.trainer.args.patience) or None
+
+    @property
+    def completed_epochs(self) -> int:
+        """How many epochs a resumed run has behind it; 0 for a run that is not resumed."""
+        return int(self.trainer.start_epoch) if getattr(self.trainer, "resume", False) else 0
+
+    @property
+    def validator(self) -> Any:
+        """The validator of the training; None on rank > 0 before 8.3.218, and before it is made."""
+        return getattr(self.trainer, "validator", None)
+
+    def catalog(self) -> Catalog:
+        """The names that the run knows by now; complete from `on_pretrain_routine_end` on, but for the losses."""
+        trainer = self.trainer
+        # () until the first batch from 8.4.104 on, known from the start before that
+        losses: tuple[str, ...] | None = tuple(map(str, trainer.loss_names))
+        if not losses and trainer.tloss is None:
+            losses = None
+        metrics = [key for key in (trainer.metrics or {}) if not key.startswith("val/")]
+        rates = [f"lr/pg{index}" for index in range(len(trainer.optimizer.param_groups))]
+        names = trainer.data["names"]
+        named = names.items() if isinstance(names, Mapping) else enumerate(names)
+        return Catalog(self.task, (*metrics, *rates), losses, {int(index): str(name) for index, name in named})
+
+    # Where the loop stands: told by the suite, so that nothing has to be inferred ---------------------------------
+
+    def follow(self) -> None:
+        """Say that every event of this training will be told from now on."""
+        self._in_suite = True
+
+    def epoch_trained(self) -> None:
+        """Tell of `on_train_epoch_end`, which NaN recovery repeats for the same epoch."""
+        self._epoch_open, self._record_key = True, None
+
+    def validation_started(self) -> None:
+        """Tell of `on_val_start`: outside an epoch it begins the final evaluation."""
+        self._final_eval = self._in_suite and not self._epoch_open
+
+    def model_saved(self) -> None:
+        """Tell of `on_model_save`."""
+        self._saved_epoch = int(self.trainer.epoch) + 1
+
+    def epoch_fitted(self) -> None:
+        """Tell that `on_fit_epoch_end` is over."""
+        self._epoch_open = False
+
+    # What an epoch brought ----------------------------------------------------------------------------------------
+
+    @property
+    def final(self) -> bool:
+        """Whether the loop is in the evaluation after training, whose `on_fit_epoch_end` is no epoch.
+
+        Not told by `trainer.epoch`, which is the last one again up to 8.4.51 and one more from 8.4.52 on.
+        """
+        return self._final_eval or getattr(self.validator, "training", True) is False
+
+    def record(self) -> EpochRecord:
+        """The record of the epoch, complete from `on_model_save` on; one object for all callbacks."""
+        key = (int(self.trainer.epoch), self.final)
+        if self._record is None or self._record_key != key:
+            self._record, self._record_key = self._read(final=key[1]), key
+        return self._record
+
+    def _read(self, *, final: bool) -> EpochRecord:
+        trainer = self.trainer
+        metrics = trainer.metrics or {}
+        # Each validation makes a new dict. With val=False the old one stays, zeros at first; fitness is None till then.
+        validated = final or (trainer.fitness is not None and metrics is not self._last_metrics)
+        self._last_metrics = metrics
+        values = {} if final else self._training_values()
+        if validated:
+            values |= {str(name): float(value) for name, value in metrics.items()}
+            if not final:
+                values["fitness"] = float(trainer.fitness)
+        if not final:
+            self.last_epoch = int(trainer.epoch) + 1
+        results = getattr(self.validator, "metrics", None) if validated else None
+        return EpochRecord(
+            epoch=self.last_epoch,
+            epochs=int(trainer.epochs),
+            metrics=values,
+            per_class=_per_class(results),
+            best_confidence=_best_confidence(results),
+            names=self.catalog().names,
+            validated=validated,
+            final=final,
+            checkpoint=None if final else self._written_checkpoint(),
+        )
+
+    def _training_values(self) -> dict[str, float]:
+        trainer = self.trainer
+        values: dict[str, float] = {}
+        if trainer.tloss is not None:
+            # a tensor up to 8.4.103, a dict from 8.4.104 on; Ultralytics labels either
+            labelled = trainer.label_loss_items(trainer.tloss, prefix="train")
+            values |= {str(name): float(value) for name, value in labelled.items()}
+        return values | {str(name): float(rate) for name, rate in getattr(trainer, "lr", {}).items()}
+
+    def _written_checkpoint(self) -> Path | None:
+        trainer = self.trainer
+        if self._in_suite:
+            # 8.4.29 to 8.4.60 skip the save, and this event, for a NaN in the EMA
+            written = self._saved_epoch == trainer.epoch + 1
+        else:
+            written = bool(trainer.args.save) or trainer.epoch + 1 >= trainer.epochs
+        last = Path(trainer.last)
+        return last if written and last.is_file() else None
+
+    # Effects on the trainer ---------------------------------------------------------------------------------------
+
+    def checkpoint(self, record: EpochRecord) -> Path | None:
+        """The checkpoint of an epoch; with `save=False` Ultralytics is made to write it now."""
+        if record.checkpoint is None and self._saved_epoch != record.epoch:
+            self.trainer.save_model()
+            self._saved_epoch = record.epoch
+        last = Path(self.trainer.last)
+        return last if last.is_file() else None
+
+    def stop(self, record: EpochRecord) -> None:
+        """End the training with this epoch; Ultralytics carries the stop from rank 0 to the others.
+
+        With `save=False` a checkpoint is left all the same: without any, `Model.train` raises after the training.
+        """
+        self.trainer.stop = True
+        if not (Path(self.trainer.last).is_file() or Path(self.trainer.best).is_file()):
+            self.checkpoint(record)
+
+    def broadcast(self, value: Any) -> Any:
+        """Give every rank what rank 0 has. Every rank must call it, outside anything that may raise on one only."""
+        if self.trainer.world_size < 2:
+            return value
+        from torch import distributed
+
+        if not distributed.is_initialized():
+            return value
+        box = [value]
+        distributed.broadcast_object_list(box, 0)
+        return box[0]
+
+
+def _per_class(results: Any) -> dict[str, dict[int, float]]:
+    """Values by class index. Not from `maps`, which fills classes without boxes with the mean of the others."""
+    values: dict[str, dict[int, float]] = {}
+    for attribute, suffix in _METRIC_GROUPS.items():
+        metric = getattr(results, attribute, None)
+        index = [int(position) for position in getattr(metric, "ap_class_index", ())]
+        if metric is None or not index:
+            continue
+        columns = {"precision": metric.p, "recall": metric.r, "mAP50": metric.ap50, "mAP50-95": metric.ap}
+        for name, column in columns.items():
+            values[f"{name}({suffix})"] = dict(zip(index, map(float, column), strict=True))
+    return values
+
+
+def _best_confidence(results: Any) -> dict[int, float]:
+    """The confidence at which F1 of the boxes is highest, by class; none for a class that was never predicted."""
+    box = getattr(results, "box", None)
+    if box is None or not hasattr(box, "f1_curve"):  # not a detection task, or nothing validated yet
+        return {}
+    return {
+        int(index): float(box.px[curve.argmax()])
+        for index, curve in zip(box.ap_class_index, box.f1_curve, strict=True)
+        if curve.max() > 0
+    }
+
+
+def task_of(model: Any) -> str:
+    """The task of a model or trainer that callbacks are attached to.
+
+    Raises:
+        TypeError: If it has no list of callbacks to attach to.
+    """
+    if not (hasattr(model, "add_callback") and isinstance(getattr(model, "callbacks", None), dict)):
+        raise TypeError(f"attach needs a YOLO model or an Ultralytics trainer, received {model!r}")
+    task = getattr(model, "task", None) or getattr(getattr(model, "args", None), "task", None)
+    return str(task or "detect")

@@ -1,0 +1,143 @@
+"""Stop a training that no longer improves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from yolo_callbacks.adaptor import TrainerAdaptor
+from yolo_callbacks.callbacks.monitor_callback import MonitorCallback
+from yolo_callbacks.checks import check_bool, check_int, check_optional_float
+from yolo_callbacks.decisions import StoppingReason, StopRule
+from yolo_callbacks.files import LOGGER
+from yolo_callbacks.monitor import MonitorLike
+from yolo_callbacks.record import EpochRecord
+
+__all__ = ["EarlyStopping"]
+
+
+class EarlyStopping(MonitorCallback):
+    """Stop the training when a monitor has not improved for `patience` checks in a row.
+
+    Ultralytics stops by fitness alone. This one stops by any monitor, and tells why. It acts beside Ultralytics' own
+    stopper; whichever comes first stops. To leave the decision to this one, train with `patience=0` and give it a
+    patience of its own.
+
+    A check is an epoch after `start_epoch` in which the monitor has a value: with `val=False`, or a class without
+    boxes in the validation set, nothing counts. The counting is Lightning's: values 6 5 5 5 5 5 in `min` mode with
+    `patience=3` end at the fifth.
+
+    Args:
+        monitor: What to read each epoch. Defaults to `None`, the task's main metric.
+        mode: `"min"` if lower is better, `"max"` if higher is better. Defaults to `"auto"`, told by the name.
+        patience: Checks in a row without improvement after which to stop; 0 means never. Defaults to `None`, the
+            run's own `patience=` argument.
+        min_delta: By how much a value must be better to count, in the unit of the monitor. Defaults to `0.0`.
+        start_epoch: Epochs up to this one are not checks. Defaults to `0`.
+        stopping_threshold: Stop as soon as the value is better than this. Defaults to `None`, not used.
+        divergence_threshold: Stop as soon as the value is worse than this. Defaults to `None`, not used.
+        check_finite: Stop at the first check that is NaN or infinite. Defaults to `True`.
+
+    Attributes:
+        stopped_epoch: The epoch that it stopped with, counted from 1; 0 if it did not stop.
+        stopping_reason: A `StoppingReason`.
+        stopping_message: The reason in words, `""` if it did not stop.
+        best_score: The best value so far, None before there is one.
+        best_epoch: The epoch of `best_score`, 0 before there is one.
+        wait: Checks in a row without improvement.
+
+    Raises:
+        TypeError: If an argument is of the wrong kind.
+        ValueError: If `patience`, `min_delta` or `start_epoch` is negative, a threshold is not finite, or the monitor
+            cannot be one; before the first epoch, if the monitor does not exist in the run.
+
+    Example:
+        >>> from ultralytics import YOLO
+        >>> from yolo_callbacks import EarlyStopping, attach
+        >>> model = YOLO("yolo11n-cls.yaml")
+        >>> suite = attach(model, EarlyStopping("val/loss", patience=10))
+
+    Publishes `early_stopping/wait`; with several in one suite, the later ones `early_stopping/wait(<monitor>)`.
+    Writes no file.
+    """
+
+    def __init__(
+        self,
+        monitor: MonitorLike = None,
+        mode: str = "auto",
+        *,
+        patience: int | None = None,
+        min_delta: float = 0.0,
+        start_epoch: int = 0,
+        stopping_threshold: float | None = None,
+        divergence_threshold: float | None = None,
+        check_finite: bool = True,
+    ) -> None:
+        super().__init__(monitor, mode, min_delta=min_delta, start_epoch=start_epoch)
+        self.patience = None if patience is None else check_int("patience", patience, minimum=0)
+        self.stopping_threshold = check_optional_float("stopping_threshold", stopping_threshold)
+        self.divergence_threshold = check_optional_float("divergence_threshold", divergence_threshold)
+        self.check_finite = check_bool("check_finite", check_finite)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the last run."""
+        super().reset()
+        self._rule: StopRule | None = None
+        self.best_score: float | None = None
+        self.best_epoch = 0
+        self.wait = 0
+        self.stopped_epoch = 0
+        self.stopping_reason = StoppingReason.NOT_STOPPED
+        self.stopping_message = ""
+
+    def decide(self, run: TrainerAdaptor, record: EpochRecord, value: float) -> None:
+        """Count the check, and stop if it was the last."""
+        rule = self._rule = self._rule or self._make_rule(run)
+        decision = rule.check(record.epoch, value)
+        self.best_score, self.best_epoch, self.wait = rule.best_score, rule.best_epoch, rule.wait
+        key = "early_stopping/wait"
+        record.publish(key if key not in record.published else f"{key}({self.monitor_name})", self.wait)
+        if decision.stop and not self.stopped_epoch:
+            self.stopped_epoch, self.stopping_reason = record.epoch, decision.reason
+            self.stopping_message = f"{self.monitor_name}: {decision.message}"
+            LOGGER.info(f"EarlyStopping: stopped at epoch {record.epoch}, {self.stopping_message}")
+            run.stop(record)
+
+    def outcome(self) -> str:
+        """When and why it stopped, or how far it was from it."""
+        if self.stopped_epoch:
+            return f"stopped at epoch {self.stopped_epoch}, {self.stopping_message}"
+        best = f"best {self.best_score:g} at epoch {self.best_epoch}" if self.best_epoch else "no value"
+        return f"not stopped, {self.monitor_name}: {best}, {self.wait} checks without improvement"
+
+    def state_dict(self) -> dict[str, Any]:
+        """Best value, count and stop."""
+        return {
+            **super().state_dict(),
+            "best_score": self.best_score,
+            "best_epoch": self.best_epoch,
+            "wait": self.wait,
+            "stopped_epoch": self.stopped_epoch,
+            "stopping_reason": self.stopping_reason.value,
+            "stopping_message": self.stopping_message,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over best value, count and stop."""
+        super().load_state_dict(state)
+        self.best_score, self.best_epoch, self.wait = state["best_score"], state["best_epoch"], state["wait"]
+        self.stopped_epoch, self.stopping_message = state["stopped_epoch"], state["stopping_message"]
+        self.stopping_reason = StoppingReason(state["stopping_reason"])
+
+    def _make_rule(self, run: TrainerAdaptor) -> StopRule:
+        return StopRule(
+            mode=self.mode,
+            patience=run.patience if self.patience is None else self.patience or None,
+            min_delta=self.min_delta,
+            stopping_threshold=self.stopping_threshold,
+            divergence_threshold=self.divergence_threshold,
+            check_finite=self.check_finite,
+            best_score=self.best_score,
+            best_epoch=self.best_epoch,
+            wait=self.wait,
+        )

@@ -1,0 +1,98 @@
+"""What every callback that decides by a monitor shares: when an epoch is a check, and with which value."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from yolo_callbacks.adaptor import TrainerAdaptor
+from yolo_callbacks.callback import Callback
+from yolo_callbacks.checks import check_float, check_int
+from yolo_callbacks.decisions import Mode
+from yolo_callbacks.monitor import Monitor, MonitorLike
+from yolo_callbacks.record import EpochRecord
+
+__all__ = ["MonitorCallback"]
+
+
+class MonitorCallback(Callback):
+    """Base class of callbacks that decide by one value an epoch: override `decide`.
+
+    Args:
+        monitor: What to read each epoch. Defaults to `None`, the task's main metric.
+        mode: `"min"`, `"max"` or `"auto"`. Defaults to `"auto"`.
+        min_delta: By how much a value must be better to count. Defaults to `0.0`.
+        start_epoch: Epochs up to this one are not checks. Defaults to `0`.
+
+    Raises:
+        TypeError: If an argument is of the wrong kind.
+        ValueError: If `min_delta` or `start_epoch` is negative, or the monitor cannot be one.
+    """
+
+    def __init__(
+        self, monitor: MonitorLike = None, mode: str = "auto", *, min_delta: float = 0.0, start_epoch: int = 0
+    ) -> None:
+        self.monitor = Monitor(monitor, mode)
+        self.min_delta = check_float("min_delta", min_delta, minimum=0.0)
+        self.start_epoch = check_int("start_epoch", start_epoch, minimum=0)
+        self._task = "detect"
+        self._checked_epoch = 0
+
+    @property
+    def mode(self) -> Mode:
+        """Whether lower or higher is better; known from the start of a run on."""
+        if self.monitor.mode not in ("min", "max"):
+            raise RuntimeError("mode='auto' is told by the run's names: read it once a training has started")
+        return "min" if self.monitor.mode == "min" else "max"
+
+    @property
+    def monitor_name(self) -> str:
+        """The monitor's name on the console and in files; with `monitor=None` that of the last run's task."""
+        return self.monitor.name(self._task)
+
+    def decide(self, run: TrainerAdaptor, record: EpochRecord, value: float) -> None:
+        """Take the value of an epoch and act on it."""
+        raise NotImplementedError
+
+    def finish(self, run: TrainerAdaptor) -> None:
+        """Training is over. May be called twice."""
+
+    def reset(self) -> None:
+        """Forget the last run."""
+        self._checked_epoch = 0
+        self.monitor.unbind()
+
+    def check(self, run: TrainerAdaptor) -> bool:
+        """Whether the monitor exists in this run; False while only a loss of that name could."""
+        self._task = run.task
+        return not run.is_main or self.monitor.bind(run.catalog())
+
+    def key(self, task: str) -> str:
+        """The class and the monitor."""
+        return f"{type(self).__name__}({self.monitor.name(task)})"
+
+    def on_fit_epoch_end(self, trainer: Any) -> None:
+        """Decide on the epoch, unless it is none, was decided already, or has no value."""
+        run = self.enter(trainer)
+        if not run.is_main:
+            return
+        record = run.record()
+        if record.final:
+            self.finish(run)
+        elif record.epoch > max(self.start_epoch, self._checked_epoch):
+            self.check(run)
+            self._checked_epoch = record.epoch
+            value = self.monitor.value(record)
+            if value is not None:
+                self.decide(run, record, value)
+
+    def on_train_end(self, trainer: Any) -> None:
+        """Finish, also where there was no final evaluation."""
+        self.finish(self.enter(trainer))
+
+    def state_dict(self) -> dict[str, Any]:
+        """The last epoch decided on."""
+        return {"checked_epoch": self._checked_epoch}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over the last epoch decided on."""
+        self._checked_epoch = int(state.get("checked_epoch", 0))

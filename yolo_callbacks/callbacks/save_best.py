@@ -1,0 +1,232 @@
+"""Keep the best checkpoints by any monitor."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from pathlib import Path
+from typing import Any
+
+from yolo_callbacks.adaptor import TrainerAdaptor, strip_checkpoint, versions
+from yolo_callbacks.callbacks.monitor_callback import MonitorCallback
+from yolo_callbacks.checks import check_bool, check_int
+from yolo_callbacks.decisions import Ranking
+from yolo_callbacks.files import LOGGER, copy_atomic, has_room, write_json
+from yolo_callbacks.monitor import MonitorLike
+from yolo_callbacks.record import EpochRecord
+
+__all__ = ["SaveBest"]
+
+# Ultralytics writes these itself.
+_RESERVED = re.compile(r"last|best|epoch\d+", re.IGNORECASE)
+
+
+class SaveBest(MonitorCallback):
+    """Keep the `top_k` best checkpoints by a monitor, each with a JSON beside it that says what it is.
+
+    Ultralytics keeps one best.pt, by fitness. Several of these can stand side by side. A file is the checkpoint that
+    Ultralytics has just written, copied and never serialised again; it appears under its name complete or not at
+    all, and the new one is there before the old one goes. At the end of a training the survivors are stripped of
+    optimizer and training state, as Ultralytics does with best.pt.
+
+    With `save=False` Ultralytics writes a checkpoint only where this improves.
+
+    Args:
+        monitor: What to read each epoch. Defaults to `None`, the task's main metric.
+        mode: `"min"` if lower is better, `"max"` if higher is better. Defaults to `"auto"`, told by the name.
+        top_k: How many checkpoints to keep. Defaults to `1`.
+        min_delta: By how much a value must be better than the worst one kept, in the unit of the monitor. Defaults
+            to `0.0`; a tie keeps the earlier epoch.
+        filename: Replaces `best-<monitor>` in the names of the files, without a folder. Defaults to `None`.
+        start_epoch: Epochs up to this one are not saved. Defaults to `0`.
+        keep_optimizer: Leave the checkpoints as they are, so that training can go on from them. Defaults to `False`.
+
+    Attributes:
+        best_score: The best value saved, None before there is one.
+        best_epoch: Its epoch, counted from 1; 0 before there is one.
+        best_model_path: Its file, None before there is one.
+        best_k_models: The value of each file kept, best first.
+
+    Raises:
+        TypeError: If an argument is of the wrong kind.
+        ValueError: If `top_k` is less than 1, `min_delta` or `start_epoch` is negative, `filename` is no plain name or
+            one of Ultralytics' own, or the monitor cannot be one; before the first epoch, if the monitor does not
+            exist in the run; on `attach`, if another callback would write the same file.
+
+    Example:
+        >>> from ultralytics import YOLO
+        >>> from yolo_callbacks import SaveBest, attach
+        >>> model = YOLO("yolo11n.yaml")
+        >>> suite = attach(model, SaveBest("mAP50", top_k=3), SaveBest("val/box_loss"))
+
+    Publishes `best/<monitor>`, the best value so far. Writes `weights/best-<monitor>.pt`, or with `top_k` > 1
+    `weights/best-<monitor>-epoch<NNN>.pt`, and beside each a `.json`: epoch, monitor, mode, value, all metrics of the
+    epoch, values by class, the confidence of the best F1 by class, versions. In the name of a monitor every character
+    outside `A-Za-z0-9._()-` is a `-`.
+    """
+
+    def __init__(
+        self,
+        monitor: MonitorLike = None,
+        mode: str = "auto",
+        *,
+        top_k: int = 1,
+        min_delta: float = 0.0,
+        filename: str | None = None,
+        start_epoch: int = 0,
+        keep_optimizer: bool = False,
+    ) -> None:
+        super().__init__(monitor, mode, min_delta=min_delta, start_epoch=start_epoch)
+        self.top_k = check_int("top_k", top_k, minimum=1)
+        self.filename = None if filename is None else _check_filename(filename)
+        self.keep_optimizer = check_bool("keep_optimizer", keep_optimizer)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the last run; its files stay."""
+        super().reset()
+        self._ranking: Ranking | None = None
+        self._kept: dict[int, float] = {}
+        self._folder = Path()
+        self._finished = False
+
+    @property
+    def best_k_models(self) -> dict[Path, float]:
+        """The value of each file kept, best first."""
+        return {self._path(epoch): value for epoch, value in self._kept.items()}
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch of the best file, 0 before there is one."""
+        return next(iter(self._kept), 0)
+
+    @property
+    def best_score(self) -> float | None:
+        """The value of the best file, None before there is one."""
+        return self._kept.get(self.best_epoch)
+
+    @property
+    def best_model_path(self) -> Path | None:
+        """The best file, None before there is one."""
+        return self._path(self.best_epoch) if self._kept else None
+
+    def check(self, run: TrainerAdaptor) -> bool:
+        """Whether the monitor exists in this run."""
+        self._folder = run.weights_dir
+        return super().check(run)
+
+    def claims(self, task: str) -> set[str]:
+        """The files it writes, as a pattern. Folded, because some file systems do not tell case apart."""
+        return {f"weights/{self._stem(task)}{'' if self.top_k == 1 else '-epoch<NNN>'}.pt".casefold()}
+
+    def key(self, task: str) -> str:
+        """The class and the files it writes, which no two may share."""
+        return f"{type(self).__name__}({self._stem(task)})"
+
+    def decide(self, run: TrainerAdaptor, record: EpochRecord, value: float) -> None:
+        """Save the epoch if it is among the best."""
+        ranking = self._ranking = self._ranking or Ranking(self.mode, self.top_k, self.min_delta, dict(self._kept))
+        decision = ranking.consider(record.epoch, value)
+        if decision.keep and self._save(run, record, value):
+            ranking.add(record.epoch, value, evicted=decision.evicted)
+            self._kept = ranking.kept
+            if decision.evicted is not None and self.top_k > 1:
+                self._remove(decision.evicted)
+        if self.best_score is not None:
+            key = f"best/{self.monitor_name}"
+            record.publish(key if key not in record.published else f"{key}({self._stem(run.task)})", self.best_score)
+
+    def finish(self, run: TrainerAdaptor) -> None:
+        """Strip the survivors."""
+        if self._finished or self.keep_optimizer:
+            return
+        self._finished = True
+        for path in self.best_k_models:
+            try:
+                strip_checkpoint(path)
+            except OSError as error:
+                LOGGER.warning(f"SaveBest: {path} could not be stripped and stays as it was: {error}")
+
+    def outcome(self) -> str:
+        """The best value, its epoch and its file."""
+        if self.best_score is None:
+            return f"{self.monitor_name}: nothing saved"
+        others = f" and {len(self._kept) - 1} more" if len(self._kept) > 1 else ""
+        return f"{self.monitor_name} {self.best_score:g} at epoch {self.best_epoch}: {self.best_model_path}{others}"
+
+    def state_dict(self) -> dict[str, Any]:
+        """The epochs kept, best first."""
+        return {**super().state_dict(), "kept": [[epoch, value] for epoch, value in self._kept.items()]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over the epochs kept."""
+        super().load_state_dict(state)
+        self._kept = {int(epoch): float(value) for epoch, value in state["kept"]}
+        for epoch, path in [(epoch, self._path(epoch)) for epoch in self._kept]:
+            if not path.is_file():
+                LOGGER.warning(f"SaveBest: {path} of epoch {epoch} is gone, going on without it")
+                del self._kept[epoch]
+
+    def _stem(self, task: str) -> str:
+        return self.filename or "best-" + re.sub(r"[^A-Za-z0-9._()-]", "-", self.monitor.name(task))
+
+    def _path(self, epoch: int) -> Path:
+        return self._folder / f"{self._stem(self._task)}{'' if self.top_k == 1 else f'-epoch{epoch:03d}'}.pt"
+
+    def _save(self, run: TrainerAdaptor, record: EpochRecord, value: float) -> bool:
+        target = self._path(record.epoch)
+        try:
+            source = run.checkpoint(record)
+            if source is None:
+                LOGGER.warning(f"SaveBest: Ultralytics wrote no checkpoint in epoch {record.epoch}, {target} not saved")
+                return False
+            if not has_room(self._folder, source.stat().st_size):
+                LOGGER.warning(f"SaveBest: {target} not saved, the disk has no room for it and two checkpoints more")
+                return False
+            copy_atomic(source, target)
+        except OSError as error:
+            LOGGER.warning(f"SaveBest: {target} could not be saved: {error}")
+            return False
+        self._save_sidecar(target.with_suffix(".json"), record, value)
+        return True
+
+    def _save_sidecar(self, path: Path, record: EpochRecord, value: float) -> None:
+        try:
+            write_json(path, self._sidecar(record, value))
+        except OSError as error:
+            LOGGER.warning(f"SaveBest: {path} could not be written: {error}")
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)  # what stands there tells of the checkpoint before
+
+    def _sidecar(self, record: EpochRecord, value: float) -> dict[str, Any]:
+        def named(values: Any) -> dict[str, float]:
+            return {record.names.get(index, str(index)): number for index, number in values.items()}
+
+        return {
+            "epoch": record.epoch,
+            "monitor": self.monitor_name,
+            "mode": self.mode,
+            "value": value,
+            "metrics": dict(record.metrics),
+            "per_class": {metric: named(values) for metric, values in record.per_class.items()},
+            "best_confidence": named(record.best_confidence),
+            "versions": versions(),
+        }
+
+    def _remove(self, epoch: int) -> None:
+        for path in (self._path(epoch), self._path(epoch).with_suffix(".json")):
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                LOGGER.warning(f"SaveBest: {path} is no longer among the best but could not be removed: {error}")
+
+
+def _check_filename(filename: object) -> str:
+    if not isinstance(filename, str):
+        raise TypeError(f"filename must be a string or None, received {filename!r}")
+    stem = filename.removesuffix(".pt")
+    if not re.fullmatch(r"[A-Za-z0-9._()-]+", stem) or stem.startswith("."):
+        raise ValueError(f"filename must be of letters, digits and ._()- without a folder, received {filename!r}")
+    if _RESERVED.fullmatch(stem):
+        raise ValueError(f"filename must not be one that Ultralytics writes itself, received {filename!r}")
+    return stem

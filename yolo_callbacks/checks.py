@@ -1,0 +1,40 @@
+"""Argument checks shared by all callbacks: TypeError for a wrong kind, ValueError for a wrong value."""
+
+from __future__ import annotations
+
+import math
+from numbers import Integral, Real
+
+__all__ = ["check_bool", "check_float", "check_int", "check_optional_float"]
+
+
+def check_bool(name: str, value: object) -> bool:
+    """Return `value` if it is True or False."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, received {value!r}")
+    return value
+
+
+def check_int(name: str, value: object, *, minimum: int) -> int:
+    """Return `value` as an int of at least `minimum`."""
+    # bool is an int to Python, but patience=True is a mistake
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{name} must be an integer, received {value!r}")
+    if value < minimum:
+        raise ValueError(f"{name} must be at least {minimum}, received {value!r}")
+    return int(value)
+
+
+def check_float(name: str, value: object, *, minimum: float = -math.inf) -> float:
+    """Return `value` as a finite float of at least `minimum`."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, received {value!r}")
+    if not math.isfinite(value) or value < minimum:
+        allowed = "finite" if minimum == -math.inf else f"finite and at least {minimum:g}"
+        raise ValueError(f"{name} must be {allowed}, received {value!r}")
+    return float(value)
+
+
+def check_optional_float(name: str, value: object) -> float | None:
+    """Return `value` as a finite float, or None."""
+    return None if value is None else check_float(name, value)

@@ -1,0 +1,30 @@
+"""The one place where two values of a monitor are compared."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+__all__ = ["Mode", "improves"]
+
+Mode = Literal["min", "max"]
+
+
+def improves(value: float, best: float | None, *, mode: Mode, min_delta: float = 0.0) -> bool:
+    """Whether `value` is better than `best` by more than `min_delta`.
+
+    A tie is no improvement, so the earlier epoch is kept. NaN and infinity never improve. The comparison is written
+    as in `torch.optim.lr_scheduler.ReduceLROnPlateau` with `threshold_mode="abs"`: adding to `best` rather than
+    subtracting the two rounds differently, and the two must agree to the last bit.
+
+    Args:
+        value: The value of this epoch.
+        best: The best value so far, or None before there is one: then any finite value improves.
+        mode: `"min"` if lower is better, `"max"` if higher is better.
+        min_delta: By how much the value must be better, in the unit of the monitor. Defaults to `0.0`.
+    """
+    if not math.isfinite(value):
+        return False
+    if best is None:
+        return True
+    return value > best + min_delta if mode == "max" else value < best - min_delta

@@ -1,0 +1,70 @@
+"""Which epochs belong to the best k."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from yolo_callbacks.decisions.comparison import Mode, improves
+
+__all__ = ["Ranking", "RankingDecision"]
+
+
+@dataclass(frozen=True)
+class RankingDecision:
+    """Whether to keep an epoch, which epoch has to go for it, and why."""
+
+    keep: bool
+    reason: str
+    evicted: int | None = None
+
+
+@dataclass
+class Ranking:
+    """The `top_k` best epochs by one value.
+
+    A value enters while there is room, and after that if it is better than the worst one kept by more than
+    `min_delta`. With `top_k=1` that is the rule of every monitor: strictly better than the best by more than
+    `min_delta`. A tie keeps the earlier epoch; NaN and infinity never enter.
+
+    Args:
+        mode: `"min"` if lower is better, `"max"` if higher is better.
+        top_k: How many epochs to keep. Defaults to `1`.
+        min_delta: By how much a value must be better than the worst one kept. Defaults to `0.0`.
+
+    Attributes:
+        kept: Value by epoch, best first.
+    """
+
+    mode: Mode
+    top_k: int = 1
+    min_delta: float = 0.0
+    kept: dict[int, float] = field(default_factory=dict)
+
+    def consider(self, epoch: int, value: float) -> RankingDecision:
+        """Decide on the value of an epoch, without taking it: saving may still fail. See `add`."""
+        if len(self.kept) < self.top_k:
+            if not improves(value, None, mode=self.mode):
+                return RankingDecision(keep=False, reason=f"{value} is not finite")
+            return RankingDecision(keep=True, reason=f"{value:g} is among the first {self.top_k}")
+        worst_epoch, worst = list(self.kept.items())[-1]
+        if improves(value, worst, mode=self.mode, min_delta=self.min_delta):
+            return RankingDecision(True, f"{value:g} is better than {worst:g} of epoch {worst_epoch}", worst_epoch)
+        return RankingDecision(keep=False, reason=f"{value:g} is not better than {worst:g} of epoch {worst_epoch}")
+
+    def add(self, epoch: int, value: float, *, evicted: int | None = None) -> None:
+        """Take an epoch in, in the place of `evicted`."""
+        if evicted is not None:
+            del self.kept[evicted]
+        sign = -1.0 if self.mode == "max" else 1.0
+        ranked = sorted({**self.kept, epoch: value}.items(), key=lambda item: (sign * item[1], item[0]))
+        self.kept = dict(ranked)
+
+    @property
+    def best_epoch(self) -> int:
+        """The best epoch kept, 0 if there is none."""
+        return next(iter(self.kept), 0)
+
+    @property
+    def best_score(self) -> float | None:
+        """The value of `best_epoch`, None if there is none."""
+        return next(iter(self.kept.values()), None)

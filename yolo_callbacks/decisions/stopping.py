@@ -1,0 +1,92 @@
+"""When to stop: patience, thresholds and values that are no numbers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import Enum
+
+from yolo_callbacks.decisions.comparison import Mode, improves
+
+__all__ = ["StopDecision", "StopRule", "StoppingReason"]
+
+
+class StoppingReason(str, Enum):
+    """Why a training was stopped."""
+
+    NOT_STOPPED = "not_stopped"
+    PATIENCE_EXHAUSTED = "patience_exhausted"
+    STOPPING_THRESHOLD = "stopping_threshold"
+    DIVERGENCE_THRESHOLD = "divergence_threshold"
+    NON_FINITE = "non_finite"
+
+
+@dataclass(frozen=True)
+class StopDecision:
+    """Whether to stop, and why."""
+
+    reason: StoppingReason = StoppingReason.NOT_STOPPED
+    message: str = ""
+
+    @property
+    def stop(self) -> bool:
+        """Whether the training ends with this epoch."""
+        return self.reason is not StoppingReason.NOT_STOPPED
+
+
+@dataclass
+class StopRule:
+    """Stop after `patience` checks in a row without improvement, or past a threshold.
+
+    The order of the tests and the counting are Lightning's (`EarlyStopping._evaluate_stopping_criteria`): values
+    6 5 5 5 5 5 in `min` mode with patience 3 stop at the fifth.
+
+    Args:
+        mode: `"min"` if lower is better, `"max"` if higher is better.
+        patience: Checks in a row without improvement after which to stop; None never stops for this reason.
+        min_delta: By how much a value must be better to count. Defaults to `0.0`.
+        stopping_threshold: Stop as soon as the value is better than this; None to not use it.
+        divergence_threshold: Stop as soon as the value is worse than this; None to not use it.
+        check_finite: Stop at the first value that is NaN or infinite. Defaults to `True`.
+
+    Attributes:
+        best_score: The best value so far, None before there is one.
+        best_epoch: The epoch of `best_score`, 0 before there is one.
+        wait: Checks in a row without improvement.
+    """
+
+    mode: Mode
+    patience: int | None
+    min_delta: float = 0.0
+    stopping_threshold: float | None = None
+    divergence_threshold: float | None = None
+    check_finite: bool = True
+    best_score: float | None = None
+    best_epoch: int = 0
+    wait: int = 0
+
+    def check(self, epoch: int, value: float) -> StopDecision:
+        """Take the value of an epoch and decide."""
+        if self.check_finite and not math.isfinite(value):
+            return StopDecision(StoppingReason.NON_FINITE, f"the value {value} is not finite")
+        improved = improves(value, self.best_score, mode=self.mode, min_delta=self.min_delta)
+        if improved:
+            self.best_score, self.best_epoch, self.wait = value, epoch, 0
+        else:
+            self.wait += 1
+        return self._past_threshold(value) or self._out_of_patience() or StopDecision()
+
+    def _past_threshold(self, value: float) -> StopDecision | None:
+        goal, limit = self.stopping_threshold, self.divergence_threshold
+        if goal is not None and improves(value, goal, mode=self.mode):
+            return StopDecision(StoppingReason.STOPPING_THRESHOLD, f"the value {value:g} is better than {goal:g}")
+        # not by `improves`: with check_finite=False an infinite loss has diverged all the same
+        if limit is not None and (value < limit if self.mode == "max" else value > limit):
+            return StopDecision(StoppingReason.DIVERGENCE_THRESHOLD, f"the value {value:g} is worse than {limit:g}")
+        return None
+
+    def _out_of_patience(self) -> StopDecision | None:
+        if self.patience is None or self.wait < self.patience:
+            return None
+        best = f"best {self.best_score:g} at epoch {self.best_epoch}" if self.best_epoch else "no finite value yet"
+        return StopDecision(StoppingReason.PATIENCE_EXHAUSTED, f"no improvement in {self.wait} checks ({best})")

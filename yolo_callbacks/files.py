@@ -1,0 +1,86 @@
+"""Files written so that a kill at any moment leaves the old or the new one, never half of one."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+__all__ = ["LOGGER", "copy_atomic", "has_room", "read_json", "replace_atomic", "write_json"]
+
+# A child of Ultralytics' own logger: its lines appear where Ultralytics' do, with its verbosity, and only on rank 0.
+LOGGER = logging.getLogger("ultralytics.yolo_callbacks")
+
+
+def replace_atomic(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a temporary file beside `path`, then rename it to `path`.
+
+    Args:
+        path: The file to make or to replace.
+        write: Gets the path of the temporary file. Its name is always the same, so that a kill leaves at most one,
+            which the next write takes over.
+
+    Raises:
+        OSError: If the disk or the folder does not allow it. `path` is as it was then.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        write(temporary)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def copy_atomic(source: Path, target: Path) -> None:
+    """Copy a file byte by byte; see `replace_atomic`."""
+    # No hard link: Ultralytics writes last.pt in place, which would change the copy too.
+    replace_atomic(target, lambda temporary: shutil.copyfile(source, temporary))
+
+
+def has_room(folder: Path, size: int) -> bool:
+    """Whether a file of `size` bytes leaves room for two more of its kind.
+
+    Ultralytics writes last.pt and best.pt each epoch, and a failed write there ends the training.
+    """
+    return shutil.disk_usage(folder).free >= 3 * size
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a JSON file; NaN and infinity, which JSON does not have, become null."""
+    text = json.dumps(_plain(content), indent=1, allow_nan=False)
+    replace_atomic(path, lambda temporary: temporary.write_text(text + "\n", encoding="utf-8"))
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The content of a JSON file, or None where there is none that can be read.
+
+    A broken file is kept as `<name>.corrupt` beside it, with a warning.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError(f"expected a JSON object, found {type(content).__name__}")
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        aside = path.with_name(f"{path.name}.corrupt")
+        LOGGER.warning(f"{path} cannot be read ({error}): kept as {aside.name}, going on without it")
+        if path.is_file():
+            path.replace(aside)
+        return None
+    return content
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,82 @@
+"""What callbacks see of a training: one record for each epoch, and the names that a run knows.
+
+Plain Python: no ultralytics and no torch here, so that decisions can be fed and tested without either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+__all__ = ["Catalog", "EpochRecord"]
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """The names that a run knows, against which a monitor is checked.
+
+    Attributes:
+        task: Ultralytics' name of the task: `"detect"`, `"segment"`, `"pose"`, `"obb"`, `"classify"`, …
+        keys: Every metric key, as in `trainer.metrics` without the losses, and the learning rates.
+        losses: Names of the loss components without a prefix, or None while Ultralytics does not know them: from
+            8.4.104 on it learns them from the first batch.
+        names: Class names by index.
+    """
+
+    task: str
+    keys: tuple[str, ...]
+    losses: tuple[str, ...] | None
+    names: Mapping[int, str]
+
+    @property
+    def all_keys(self) -> tuple[str, ...]:
+        """Every key that an epoch's metrics can hold."""
+        losses = self.losses or ()
+        return (*self.keys, *(f"{split}/{loss}" for split in ("train", "val") for loss in losses), "fitness")
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One epoch of a training, as every callback sees it.
+
+    Attributes:
+        epoch: The epoch, counted from 1 as `results.csv` and the progress bar do. The final record carries the number
+            of the last epoch.
+        epochs: How many epochs the run is planned to have.
+        metrics: Training losses, learning rates and, where validation ran, validation losses and metrics, all under
+            Ultralytics' own keys, and `"fitness"`. An epoch without validation holds no validation value.
+        per_class: Values by class index for `"precision(B)"`, `"recall(B)"`, `"mAP50(B)"`, `"mAP50-95(B)"`, the same
+            with `(M)` for masks and `(P)` for poses. A class without boxes in the validation set is absent.
+        best_confidence: The confidence at which F1 of the boxes is highest, by class index.
+        names: Class names by index.
+        validated: Whether validation really ran in this epoch.
+        final: Whether this is the extra call after training, with the metrics of the best checkpoint. Not an epoch.
+        checkpoint: The `last.pt` that Ultralytics has just written, or None where it wrote none in this epoch.
+        published: What callbacks published in this epoch, for the loggers.
+    """
+
+    epoch: int
+    epochs: int
+    metrics: Mapping[str, float]
+    per_class: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
+    best_confidence: Mapping[int, float] = field(default_factory=dict)
+    names: Mapping[int, str] = field(default_factory=dict)
+    validated: bool = True
+    final: bool = False
+    checkpoint: Path | None = None
+    published: dict[str, float] = field(default_factory=dict)
+
+    def publish(self, key: str, value: float) -> None:
+        """Hand a scalar to the loggers, which run after all other callbacks.
+
+        Args:
+            key: The name to log under, for example `"early_stopping/wait"`.
+            value: The scalar.
+
+        Raises:
+            ValueError: If `key` was published in this epoch already, or is one of Ultralytics' metrics.
+        """
+        if key in self.published or key in self.metrics:
+            raise ValueError(f"{key!r} has a value already in epoch {self.epoch}: choose another key")
+        self.published[key] = float(value)

@@ -1,0 +1,333 @@
+"""Several callbacks on one model: order, isolation, ranks, state and the table at the end."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any
+
+from yolo_callbacks.adaptor import TrainerAdaptor, task_of, versions
+from yolo_callbacks.callback import Callback
+from yolo_callbacks.callbacks import EarlyStopping, SaveBest
+from yolo_callbacks.checks import check_bool
+from yolo_callbacks.files import LOGGER, read_json, write_json
+from yolo_callbacks.summary import render
+
+__all__ = ["EVENTS", "STATE_FILE", "Suite", "attach"]
+
+STATE_FILE = "callbacks.json"
+_SCHEMA = 1
+_MAX_FAILURES = 3
+
+EVENTS = tuple(name for name in vars(Callback) if name.startswith("on_") or name in ("optimizer_step", "teardown"))
+
+
+def attach(model: Any, *callbacks: Callback, strict: bool = False) -> Suite:
+    """Attach callbacks to a model, so that its trainings run them.
+
+    Args:
+        model: A `YOLO` model, or an Ultralytics trainer.
+        *callbacks: In the order in which they run; loggers run last whatever their place. Without any, the default
+            suite: `SaveBest()` and `EarlyStopping()`.
+        strict: Whether an exception inside a callback ends the training. Defaults to `False`: it is logged, and
+            training goes on.
+
+    Returns:
+        The suite. It can be used for several trainings; each starts from a clean state. Attaching to a model again
+        replaces the suite that it has, with a warning.
+
+    Raises:
+        TypeError: If `model` takes no callbacks, or one of `callbacks` is none.
+        ValueError: If a callback is given twice, or two would write the same file.
+
+    Example:
+        >>> from ultralytics import YOLO
+        >>> from yolo_callbacks import EarlyStopping, SaveBest, attach
+        >>> model = YOLO("yolo11n.yaml")
+        >>> suite = attach(model, SaveBest("mAP50", top_k=3), EarlyStopping("val/box_loss", patience=20))
+    """
+    task = task_of(model)
+    suite = Suite(callbacks or (SaveBest(), EarlyStopping()), task=task, strict=strict)
+    replaced = False
+    for event, functions in model.callbacks.items():
+        others = [function for function in functions if not isinstance(function, _Handler)]
+        replaced |= len(others) < len(functions)
+        model.callbacks[event] = others
+    if replaced:
+        warnings.warn("attach replaces the callbacks that this model has from an earlier attach", stacklevel=2)
+    for event in suite.events:
+        model.add_callback(event, _Handler(suite, event))
+    return suite
+
+
+@dataclass
+class _Slot:
+    """A callback in a suite, and what the suite knows of it."""
+
+    callback: Callback
+    key: str
+    seconds: float = 0.0
+    failures: int = 0
+    in_a_row: dict[str, int] = field(default_factory=dict)
+    off: bool = False
+
+    @property
+    def name(self) -> str:
+        return type(self.callback).__name__
+
+    def told(self) -> dict[str, Any]:
+        """The callback's row of the table at the end."""
+        return {
+            "name": self.name,
+            "outcome": self.callback.outcome(),
+            "seconds": self.seconds,
+            "failures": self.failures,
+            "switched_off": self.off,
+        }
+
+    def restart(self) -> None:
+        self.seconds, self.failures, self.off = 0.0, 0, False
+        self.in_a_row.clear()
+
+    def failed(self, event: str, error: Exception) -> None:
+        """Log the first failure whole; switch off after three of one event in a row."""
+        self.failures += 1
+        self.in_a_row[event] = self.in_a_row.get(event, 0) + 1
+        if self.failures == 1:
+            LOGGER.error(f"{self.name} failed in {event}, training goes on without it", exc_info=error)
+        if self.in_a_row[event] >= _MAX_FAILURES:
+            self.off = True
+            LOGGER.error(f"{self.name} failed {_MAX_FAILURES} times in a row in {event}: switched off for this run")
+
+
+class _Handler:
+    """What Ultralytics calls: a suite's answer to one event."""
+
+    def __init__(self, suite: Suite, event: str) -> None:
+        self.suite, self.event = suite, event
+
+    def __call__(self, source: Any) -> None:
+        self.suite.handle(self.event, source)
+
+
+class Suite:
+    """The callbacks of a model, run together. Made by `attach`.
+
+    Attributes:
+        callbacks: In the order in which they run.
+        strict: Whether an exception inside a callback ends the training.
+        events: The events that the suite listens to.
+    """
+
+    def __init__(self, callbacks: Iterable[Callback], *, task: str = "detect", strict: bool = False) -> None:
+        self.strict = check_bool("strict", strict)
+        given = list(callbacks)
+        _check_callbacks(given, task)
+        self.callbacks = tuple(sorted(given, key=lambda callback: callback.is_logger))
+        self._slots = [_Slot(*pair) for pair in zip(self.callbacks, _keys(self.callbacks, task), strict=True)]
+        self._listeners = {
+            event: [slot for slot in self._slots if _overrides(slot.callback, event)] for event in EVENTS
+        }
+        self._before = {
+            "on_pretrain_routine_end": self._set_up,
+            "on_train_start": self._start_clock,
+            "on_train_batch_end": self._check_names,
+            "on_train_epoch_end": TrainerAdaptor.epoch_trained,
+            "on_val_start": TrainerAdaptor.validation_started,
+            "on_model_save": TrainerAdaptor.model_saved,
+        }
+        self._after = {
+            "on_fit_epoch_end": self._close_epoch,
+            "on_train_end": self._conclude,
+            "teardown": self._release,
+        }
+        always = {"on_pretrain_routine_start", *self._before, *self._after}
+        self.events = tuple(event for event in EVENTS if event in always or self._listeners[event])
+        self._run: TrainerAdaptor | None = None
+        self._restart()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Ultralytics pickles the callbacks for the workers of a multi-GPU training; a run belongs to its process.
+        return {**self.__dict__, "_run": None}
+
+    def handle(self, event: str, source: Any) -> None:
+        """Run the callbacks that listen to an event.
+
+        Args:
+            event: Its name.
+            source: What Ultralytics hands to a callback: the trainer, validator, predictor or exporter.
+        """
+        started = perf_counter()
+        run = self._run_of(event, source)
+        if run is None:
+            return
+        before, after = self._before.get(event), self._after.get(event)
+        if before:
+            before(run)
+        error = self._dispatch(event, source, run)
+        if after:
+            after(run)
+        self._seconds += perf_counter() - started
+        if error and self.strict:
+            raise error
+
+    def _run_of(self, event: str, source: Any) -> TrainerAdaptor | None:
+        """The run that an event belongs to; None for a validation that the user started."""
+        run = self._run
+        if event.startswith("on_val"):
+            return run if run and source is run.validator else None
+        if run is None or run.trainer is not source:
+            run = self._run = TrainerAdaptor.of(source)
+            run.follow()
+            self._restart()
+            for callback in self.callbacks:
+                callback.enter(source)
+        return run
+
+    def _dispatch(self, event: str, source: Any, run: TrainerAdaptor) -> Exception | None:
+        """Call every listener; the first error, if any."""
+        first: Exception | None = None
+        for slot in self._listeners[event]:
+            if slot.off or not (slot.callback.every_rank or run.is_main):
+                continue
+            started = perf_counter()
+            try:
+                getattr(slot.callback, event)(source)
+            except Exception as error:
+                first = first or error
+                slot.failed(event, error)
+            else:
+                slot.in_a_row.pop(event, None)
+            slot.seconds += perf_counter() - started
+        return first
+
+    # The life of a run --------------------------------------------------------------------------------------------
+
+    def _restart(self) -> None:
+        self._set_up_done = self._names_checked = self._concluded = self._warned = False
+        self._seconds = 0.0
+        self._training_started: float | None = None
+        for slot in self._slots:
+            slot.restart()
+
+    def _set_up(self, run: TrainerAdaptor) -> None:
+        """Check what the run alone can tell, and take up the state of a resumed run."""
+        self._set_up_done = True
+        checked = [callback.check(run) for callback in self.callbacks]
+        self._names_checked = all(checked)
+        if run.completed_epochs and run.is_main:
+            self._restore(run)
+
+    def _start_clock(self, run: TrainerAdaptor) -> None:
+        if not self._set_up_done:  # attached in a callback of the set-up itself
+            self._set_up(run)
+        self._training_started = perf_counter()
+
+    def _check_names(self, run: TrainerAdaptor) -> None:
+        if not self._names_checked:
+            self._names_checked = True
+            for callback in self.callbacks:
+                callback.check(run)
+
+    def _close_epoch(self, run: TrainerAdaptor) -> None:
+        if run.final:
+            return
+        # Outside any guard and on every rank: the only place where ranks wait for each other because of us.
+        run.shared = run.broadcast(run.shared)
+        if run.is_main:
+            self._write(run)
+        run.epoch_fitted()
+
+    def _conclude(self, run: TrainerAdaptor) -> None:
+        """Say what happened, once a run."""
+        if self._concluded or not run.is_main or self._training_started is None:
+            return
+        self._concluded = True
+        error = sys.exc_info()[1]  # inside `teardown` it is what ended the training
+        summary = {
+            "status": f"ended by {type(error).__name__}" if error else "finished",
+            "epochs": run.last_epoch,
+            "seconds": perf_counter() - self._training_started,
+            "seconds_in_callbacks": self._seconds,
+            "folder": str(run.save_dir),
+            "callbacks": [slot.told() for slot in self._slots],
+        }
+        LOGGER.info(render(summary))
+        self._write(run, summary)
+
+    def _release(self, run: TrainerAdaptor) -> None:
+        self._conclude(run)
+        self._run = None  # what a trainer holds is large, and a suite lives as long as its model
+
+    # The state in the run's folder --------------------------------------------------------------------------------
+
+    def _write(self, run: TrainerAdaptor, summary: dict[str, Any] | None = None) -> None:
+        content = {
+            "schema": _SCHEMA,
+            "epoch": run.last_epoch,
+            "versions": versions(),
+            "callbacks": {slot.key: slot.callback.state_dict() for slot in self._slots},
+            "summary": summary,
+        }
+        path = run.save_dir / STATE_FILE
+        try:
+            write_json(path, content)
+        except (OSError, TypeError, ValueError) as error:
+            if not self._warned:
+                self._warned = True
+                LOGGER.warning(f"{path} could not be written, this run cannot be resumed exactly: {error}")
+
+    def _restore(self, run: TrainerAdaptor) -> None:
+        state = read_json(run.save_dir / STATE_FILE) or {}
+        kept = state.get("callbacks", {}) if state.get("schema") == _SCHEMA else {}
+        restored = [slot.key for slot in self._slots if slot.key in kept and _load(slot, kept[slot.key])]
+        fresh = [slot.key for slot in self._slots if slot.key not in restored]
+        LOGGER.info(
+            f"Callbacks: resumed after epoch {run.completed_epochs}, restored: {', '.join(restored) or 'none'}"
+            + (f"; started fresh: {', '.join(fresh)}" if fresh else "")
+        )
+
+
+def _load(slot: _Slot, state: Any) -> bool:
+    try:
+        slot.callback.load_state_dict(state)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        LOGGER.warning(f"{slot.key}: its state in {STATE_FILE} cannot be read ({error!r})")
+        slot.callback.reset()
+        return False
+    return True
+
+
+def _check_callbacks(callbacks: Iterable[object], task: str) -> None:
+    claimed: dict[str, Callback] = {}
+    seen: list[Callback] = []
+    for callback in callbacks:
+        if not isinstance(callback, Callback):
+            hint = f": write {callback.__name__}()" if isinstance(callback, type) else ""
+            raise TypeError(f"attach takes callbacks, received {callback!r}{hint}")
+        if any(callback is other for other in seen):
+            raise ValueError(f"attach was given the same {type(callback).__name__} twice")
+        seen.append(callback)
+        for claim in callback.claims(task):
+            if claim in claimed:
+                names = f"{type(claimed[claim]).__name__} and {type(callback).__name__}"
+                raise ValueError(f"{names} would both have {claim}: give one of them a filename of its own")
+            claimed[claim] = callback
+
+
+def _keys(callbacks: Iterable[Callback], task: str) -> list[str]:
+    """A name for each callback's state, the same whenever the same callbacks are attached."""
+    keys: list[str] = []
+    for callback in callbacks:
+        key, number = callback.key(task), 2
+        while key in keys:
+            key, number = f"{callback.key(task)}#{number}", number + 1
+        keys.append(key)
+    return keys
+
+
+def _overrides(callback: Callback, event: str) -> bool:
+    return getattr(type(callback), event) is not getattr(Callback, event)

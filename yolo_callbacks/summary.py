@@ -1,0 +1,32 @@
+"""The table at the end of a run: what the callbacks did, and what they cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["render"]
+
+
+def render(summary: Mapping[str, Any]) -> str:
+    """The table as text, from what `callbacks.json` holds under `"summary"`.
+
+    Args:
+        summary: `epochs`, `seconds` of training, `seconds_in_callbacks`, `folder`, `status`, and `callbacks`, a list
+            of mappings with `name`, `outcome`, `seconds`, `failures` and `switched_off`.
+    """
+    seconds, spent = summary["seconds"], summary["seconds_in_callbacks"]
+    share = f" ({100 * spent / seconds:.2f} % of training)" if seconds else ""
+    lines = [f"Callbacks: {summary['status']} after {summary['epochs']} epochs in {seconds:.1f} s"]
+    rows = [(row["name"], f"{row['seconds']:.2f} s", _told(row)) for row in summary["callbacks"]]
+    widths = [max(map(len, column), default=0) for column in list(zip(*rows, strict=True))[:2]]
+    lines += [f"  {name:<{widths[0]}}  {cost:>{widths[1]}}  {told}" for name, cost, told in rows]
+    lines += [f"  they took {spent:.2f} s{share}", f"  files in {summary['folder']}"]
+    return "\n".join(lines)
+
+
+def _told(row: Mapping[str, Any]) -> str:
+    failures = row["failures"]
+    failed = f"failed {failures} {'time' if failures == 1 else 'times'}" if failures else ""
+    off = "switched off" if row["switched_off"] else ""
+    return "; ".join(part for part in (row["outcome"], failed, off) if part)
