@@ -1,0 +1,109 @@
+"""Fixtures: an isolated Ultralytics, small data, and short real trainings on the CPU."""
+
+from __future__ import annotations
+
+import csv
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# Before the first import of ultralytics: neither the user's settings nor their integrations take part in a test.
+os.environ["YOLO_CONFIG_DIR"] = tempfile.mkdtemp(prefix="yolo-callbacks-tests-")
+os.environ["YOLO_OFFLINE"] = "True"
+os.environ["WANDB_MODE"] = "disabled"
+
+import digits
+from ultralytics import YOLO
+from ultralytics.engine.validator import BaseValidator
+from ultralytics.utils import SETTINGS
+
+SETTINGS.update(
+    {name: False for name in ("wandb", "tensorboard", "mlflow", "comet", "clearml", "dvc") if name in SETTINGS}
+)
+
+FAST = {"imgsz": 32, "batch": 4, "nbs": 4, "workers": 0, "device": "cpu", "plots": False, "verbose": False, "seed": 0}
+
+Train = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight training and four validation scenes of three classes: about 0.3 s an epoch."""
+    return digits.detection(tmp_path_factory.mktemp("scenes"), train=8, val=4, size=32)
+
+
+@pytest.fixture(scope="session")
+def two_of_three(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Like `scenes`, but class 2 has no box in validation."""
+    return digits.detection(tmp_path_factory.mktemp("two"), train=8, val=4, size=32, absent_from_val=[2])
+
+
+@pytest.fixture
+def train(scenes: Path, tmp_path: Path) -> Train:
+    """Train a model for a few fast epochs; returns the run's folder."""
+
+    def run(model: YOLO, **overrides: Any) -> Path:
+        model.train(**{**FAST, "data": str(scenes), "project": str(tmp_path), "name": "run", **overrides})
+        return Path(model.trainer.save_dir)
+
+    return run
+
+
+@pytest.fixture
+def scripted(monkeypatch: pytest.MonkeyPatch) -> Callable[[Sequence[Any]], None]:
+    """Replace validation by given results, one an epoch: a number is mAP50-95, a dict is all metrics.
+
+    What remains is the real loop: checkpoints, resume, final evaluation, Ultralytics' own stopper.
+    """
+
+    def script(results: Sequence[Any]) -> None:
+        position = iter(results)
+
+        def validate(self: Any, trainer: Any = None, model: Any = None) -> dict[str, float]:
+            self.training = trainer is not None
+            self.run_callbacks("on_val_start")
+            result = next(position) if self.training else results[-1]
+            metrics = result if isinstance(result, dict) else detection_metrics(float(result))
+            self.run_callbacks("on_val_end")
+            fitness = metrics.get("fitness", metrics["metrics/mAP50-95(B)"])
+            losses = {key: value for key, value in metrics.items() if key.startswith("val/") and self.training}
+            return {"fitness": fitness, **{k: v for k, v in metrics.items() if k.startswith("metrics/")}, **losses}
+
+        monkeypatch.setattr(BaseValidator, "__call__", validate)
+
+    return script
+
+
+def detection_metrics(value: float, **others: float) -> dict[str, float]:
+    """What validation returns for a detection model; every metric is `value`, the losses are `1 - value`."""
+    metrics = {f"metrics/{name}(B)": value for name in ("precision", "recall", "mAP50", "mAP50-95")}
+    losses = {f"val/{name}_loss": 1.0 - value for name in ("box", "cls", "dfl")}
+    return {**metrics, **losses, **others}
+
+
+def results_csv(folder: Path) -> list[dict[str, float]]:
+    """The rows of a run's results.csv, as numbers."""
+    with (folder / "results.csv").open(newline="") as file:
+        return [{key.strip(): float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+
+
+@pytest.fixture
+def messages() -> Iterator[list[str]]:
+    """What the library says on Ultralytics' logger, with tracebacks."""
+    import logging
+
+    said: list[str] = []
+
+    class Collector(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            said.append(logging.Formatter().format(record))
+
+    logger = logging.getLogger("ultralytics.yolo_callbacks")
+    handler = Collector()
+    logger.addHandler(handler)
+    yield said
+    logger.removeHandler(handler)

@@ -1,0 +1,131 @@
+"""What holds for every exported callback."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import re
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import pytest
+from ultralytics import YOLO
+
+import yolo_callbacks
+from yolo_callbacks import Callback, attach
+
+CALLBACKS = [
+    exported
+    for exported in (getattr(yolo_callbacks, name) for name in yolo_callbacks.__all__)
+    if isinstance(exported, type) and issubclass(exported, Callback) and exported is not Callback
+]
+MODEL = "yolo11n.yaml"
+
+every_callback = pytest.mark.parametrize("callback_class", CALLBACKS)
+
+
+@every_callback
+def test_is_documented(callback_class):
+    """Every argument with its default, every public attribute, the errors, an example, and what it logs and writes."""
+    text = inspect.getdoc(callback_class)
+    for name, parameter in list(inspect.signature(callback_class).parameters.items()):
+        entry = re.search(rf"^    {name}: (.+?)(?=^    \w+: |^\S|\n\n)", text, re.MULTILINE | re.DOTALL)
+        assert entry, f"{name} is not documented"
+        default = parameter.default if isinstance(parameter.default, str) else repr(parameter.default)
+        quoted = f'`"{default}"`' if isinstance(parameter.default, str) else f"`{default}`"
+        assert re.search(rf"Defaults\s+to\s+{re.escape(quoted)}", entry[1]), f"{name}: {quoted} is not documented"
+    for section in ("Attributes:", "Raises:", "Example:"):
+        assert section in text
+    assert re.search(r"\bWrites\b", text)
+
+
+@every_callback
+def test_defaults_are_the_same_everywhere(callback_class):
+    first = list(inspect.signature(callback_class).parameters.values())
+    assert [(parameter.name, parameter.default) for parameter in first[:2]] == [("monitor", None), ("mode", "auto")]
+    assert all(parameter.kind is inspect.Parameter.KEYWORD_ONLY for parameter in first[2:])
+
+
+@every_callback
+@pytest.mark.training
+def test_pickled_in_the_middle_of_a_run(callback_class, train):
+    """State and arguments survive; no handle of the run goes along."""
+    model, callback = YOLO(MODEL), callback_class()
+    suite = attach(model, callback)
+    copies: list[Any] = []
+
+    def pickle_now(trainer: Any) -> None:
+        copies.append((cloudpickle.loads(cloudpickle.dumps(suite)), copy.deepcopy(callback)))
+
+    model.add_callback("on_train_epoch_end", pickle_now)
+    train(model, epochs=2)
+    restored = copies[1][0].callbacks[0]
+    assert type(restored) is callback_class
+    assert restored.state_dict() == copies[1][1].state_dict() != callback_class().state_dict()
+
+
+@every_callback
+@pytest.mark.training
+def test_two_runs_start_alike_and_teardown_may_come_twice(callback_class, train, scripted):
+    model, callback = YOLO(MODEL), callback_class()
+    attach(model, callback)
+    model.add_callback("teardown", model.callbacks["teardown"][-1])
+    states = []
+    for name in ("first", "second"):
+        scripted([0.2, 0.3])
+        train(model, epochs=2, name=name)
+        states.append(callback.state_dict())
+    assert states[0] == states[1]
+
+
+@every_callback
+@pytest.mark.training
+def test_silent_on_other_ranks(callback_class, train, monkeypatch):
+    """Rank 1 decides nothing, writes nothing and needs no metrics."""
+    model, callback = YOLO(MODEL), callback_class()
+    fresh = callback.state_dict()
+    attach(model, callback, strict=True)
+    handlers = {event: functions[-1] for event, functions in model.callbacks.items() if functions}
+    model.callbacks.clear()
+
+    def as_rank_one(event: str) -> Any:
+        def call(trainer: Any) -> None:
+            monkeypatch.setattr("ultralytics.utils.RANK", 1)
+            metrics, trainer.metrics = trainer.metrics, None
+            handlers[event](trainer)
+            trainer.metrics = metrics
+            monkeypatch.setattr("ultralytics.utils.RANK", -1)
+
+        return call
+
+    for event in ("on_pretrain_routine_end", "on_train_start", "on_train_batch_end", "on_train_epoch_end"):
+        model.add_callback(event, as_rank_one(event))
+    model.add_callback("on_fit_epoch_end", as_rank_one("on_fit_epoch_end"))
+    folder = train(model, epochs=2)
+    assert callback.state_dict() == fresh
+    assert {path.name for path in folder.iterdir()} == {"args.yaml", "results.csv", "weights"}
+    assert {path.name for path in (folder / "weights").iterdir()} == {"last.pt", "best.pt"}
+
+
+@every_callback
+@pytest.mark.training
+def test_quiet_without_validation(callback_class, train, messages):
+    model, callback = YOLO(MODEL), callback_class()
+    attach(model, callback, strict=True)
+    folder = train(model, epochs=3, val=False)
+    assert len((folder / "results.csv").read_text().splitlines()) == 4
+    assert [message.splitlines()[0][:10] for message in messages] == ["Callbacks:"]
+
+
+def test_examples_of_the_docstrings_run():
+    import doctest
+    import importlib
+
+    package = Path(yolo_callbacks.__file__).parent
+    names = [
+        ".".join(("yolo_callbacks", *path.relative_to(package).with_suffix("").parts)) for path in package.rglob("*.py")
+    ]
+    results = [doctest.testmod(importlib.import_module(name)) for name in sorted(names) if "__main__" not in name]
+    assert sum(result.failed for result in results) == 0
+    assert sum(result.attempted for result in results) >= 3 * len(CALLBACKS)

@@ -1,0 +1,417 @@
+"""The pure decisions: what improves, when to stop, which epochs are kept."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from yolo_callbacks.decisions import Ranking, StoppingReason, StopRule, improves
+
+NAN, INF = math.nan, math.inf
+
+
+@pytest.mark.parametrize(
+    ("value", "best", "mode", "min_delta", "expected"),
+    [
+        # the first value
+        (0.0, None, "max", 0.0, True),
+        (0.0, None, "min", 0.0, True),
+        (-5.0, None, "max", 10.0, True),
+        (NAN, None, "max", 0.0, False),
+        (NAN, None, "min", 0.0, False),
+        (INF, None, "max", 0.0, False),
+        (-INF, None, "max", 0.0, False),
+        (-INF, None, "min", 0.0, False),
+        # better, worse, a tie
+        (0.6, 0.5, "max", 0.0, True),
+        (0.4, 0.5, "max", 0.0, False),
+        (0.5, 0.5, "max", 0.0, False),
+        (0.4, 0.5, "min", 0.0, True),
+        (0.6, 0.5, "min", 0.0, False),
+        (0.5, 0.5, "min", 0.0, False),
+        (0.0, -0.0, "max", 0.0, False),
+        (-0.0, 0.0, "min", 0.0, False),
+        (math.nextafter(0.5, 1.0), 0.5, "max", 0.0, True),
+        (math.nextafter(0.5, 0.0), 0.5, "min", 0.0, True),
+        # by more than min_delta, not by just as much
+        (0.75, 0.5, "max", 0.25, False),
+        (0.8, 0.5, "max", 0.25, True),
+        (0.7, 0.5, "max", 0.25, False),
+        (0.25, 0.5, "min", 0.25, False),
+        (0.2, 0.5, "min", 0.25, True),
+        (0.3, 0.5, "min", 0.25, False),
+        # rounded as `best + min_delta`, the way torch does: 0.1 + 0.2 is this value, though it is 0.2 and a bit above 0.1
+        (0.1 + 0.2, 0.1, "max", 0.2, False),
+        # never, whatever the best
+        (NAN, 0.5, "max", 0.0, False),
+        (NAN, 0.5, "min", 0.0, False),
+        (INF, 0.5, "max", 0.0, False),
+        (-INF, 0.5, "min", 0.0, False),
+    ],
+)
+def test_improves(value, best, mode, min_delta, expected):
+    assert improves(value, best, mode=mode, min_delta=min_delta) is expected
+
+
+def stopped_by(rule, values):
+    """The first check that stops, counted from 1, and its decision; None where none does."""
+    for epoch, value in enumerate(values, 1):
+        decision = rule.check(epoch, value)
+        assert decision.stop is (decision.reason is not StoppingReason.NOT_STOPPED)
+        if decision.stop:
+            return epoch, decision
+        assert decision.message == ""
+    return None, None
+
+
+EXHAUSTED, GOAL = StoppingReason.PATIENCE_EXHAUSTED, StoppingReason.STOPPING_THRESHOLD
+DIVERGED, NON_FINITE = StoppingReason.DIVERGENCE_THRESHOLD, StoppingReason.NON_FINITE
+
+
+@pytest.mark.parametrize(
+    ("mode", "options", "values", "check", "reason", "message"),
+    [
+        # Lightning's own scenarios
+        ("min", {"patience": 3}, [6, 5, 5, 5, 5, 5], 5, EXHAUSTED, "no improvement in 3 checks (best 5 at epoch 2)"),
+        ("min", {"patience": 1}, [6, 5, 4, 4, 3, 3], 4, EXHAUSTED, "no improvement in 1 checks (best 4 at epoch 3)"),
+        ("min", {"patience": 3}, [6, 5, 6, 5, 5, 5], 5, EXHAUSTED, "no improvement in 3 checks (best 5 at epoch 2)"),
+        (
+            "min",
+            {"patience": 3},
+            [8, 4, 2, 3, 4, 5, 8, 10],
+            6,
+            EXHAUSTED,
+            "no improvement in 3 checks (best 2 at epoch 3)",
+        ),
+        (
+            "min",
+            {"patience": 3, "stopping_threshold": 2.9},
+            [9, 8, 7, 6, 5, 6, 4, 3, 2, 1],
+            9,
+            GOAL,
+            "the value 2 is better than 2.9",
+        ),
+        (
+            "min",
+            {"patience": 3, "divergence_threshold": 15.9},
+            [9, 4, 2, 16, 32, 64],
+            4,
+            DIVERGED,
+            "the value 16 is worse than 15.9",
+        ),
+        ("min", {"patience": 3}, [4, 3, INF, 2, 1], 3, NON_FINITE, "the value inf is not finite"),
+        ("min", {"patience": 3}, [4, 3, NAN, 2, 1], 3, NON_FINITE, "the value nan is not finite"),
+        # patience
+        ("max", {"patience": 2}, [1, 2, 2, 2], 4, EXHAUSTED, "no improvement in 2 checks (best 2 at epoch 2)"),
+        ("max", {"patience": 2}, [3, 2, 4, 3, 5, 4, 3], 7, EXHAUSTED, "no improvement in 2 checks (best 5 at epoch 5)"),
+        ("max", {"patience": 2}, [3, 2, 4, 3, 5, 4], None, None, None),
+        ("max", {"patience": None}, [1.0] * 500, None, None, None),
+        ("min", {"patience": None}, list(range(500)), None, None, None),
+        # min_delta: small steps do not count, and do not move the best either
+        (
+            "max",
+            {"patience": 3, "min_delta": 1.0},
+            [1, 1.5, 2, 2.5, 3, 3.5],
+            7 - 1,
+            EXHAUSTED,
+            "no improvement in 2 checks (best 2.5 at epoch 4)",
+        ),
+        (
+            "max",
+            {"patience": 2, "min_delta": 1.0},
+            [1, 1.5, 2, 2.5],
+            3,
+            EXHAUSTED,
+            "no improvement in 2 checks (best 1 at epoch 1)",
+        ),
+        (
+            "min",
+            {"patience": 2, "min_delta": 0.5},
+            [4, 3.5, 3, 2.5, 2.0],
+            5,
+            EXHAUSTED,
+            "no improvement in 2 checks (best 3 at epoch 3)",
+        ),
+        # thresholds, strictly past them
+        ("max", {"patience": None, "stopping_threshold": 0.9}, [0.5, 0.9, 0.8], None, None, None),
+        (
+            "max",
+            {"patience": None, "stopping_threshold": 0.9},
+            [0.5, 0.9, 0.95],
+            3,
+            GOAL,
+            "the value 0.95 is better than 0.9",
+        ),
+        ("min", {"patience": None, "stopping_threshold": 0.1}, [0.5, 0.1, 0.2], None, None, None),
+        (
+            "min",
+            {"patience": None, "stopping_threshold": 0.1},
+            [0.5, 0.1, 0.05],
+            3,
+            GOAL,
+            "the value 0.05 is better than 0.1",
+        ),
+        ("min", {"patience": None, "stopping_threshold": 0.0}, [1.0, -0.5], 2, GOAL, "the value -0.5 is better than 0"),
+        ("max", {"patience": None, "divergence_threshold": 0.2}, [0.5, 0.2, 0.3], None, None, None),
+        (
+            "max",
+            {"patience": None, "divergence_threshold": 0.2},
+            [0.5, 0.2, 0.1],
+            3,
+            DIVERGED,
+            "the value 0.1 is worse than 0.2",
+        ),
+        (
+            "max",
+            {"patience": None, "divergence_threshold": 0.0},
+            [0.5, -0.5],
+            2,
+            DIVERGED,
+            "the value -0.5 is worse than 0",
+        ),
+        ("min", {"patience": None, "divergence_threshold": 9.0}, [5, 9, 8], None, None, None),
+        ("min", {"patience": None, "divergence_threshold": 9.0}, [10], 1, DIVERGED, "the value 10 is worse than 9"),
+        # values that are no numbers
+        ("max", {"patience": None}, [-INF], 1, NON_FINITE, "the value -inf is not finite"),
+        ("max", {"patience": None, "check_finite": False}, [0.1, NAN, INF, -INF], None, None, None),
+        (
+            "max",
+            {"patience": 2, "check_finite": False},
+            [0.5, NAN, INF],
+            3,
+            EXHAUSTED,
+            "no improvement in 2 checks (best 0.5 at epoch 1)",
+        ),
+        (
+            "min",
+            {"patience": 2, "check_finite": False},
+            [NAN, -INF],
+            2,
+            EXHAUSTED,
+            "no improvement in 2 checks (no finite value yet)",
+        ),
+        ("min", {"patience": 3, "check_finite": False}, [3, NAN, 2, NAN, 1, NAN], None, None, None),
+        (
+            "min",
+            {"patience": None, "check_finite": False, "divergence_threshold": 9.0},
+            [5, NAN, INF],
+            3,
+            DIVERGED,
+            "the value inf is worse than 9",
+        ),
+        (
+            "max",
+            {"patience": None, "check_finite": False, "divergence_threshold": 0.1},
+            [0.5, -INF],
+            2,
+            DIVERGED,
+            "the value -inf is worse than 0.1",
+        ),
+        ("min", {"patience": None, "check_finite": False, "stopping_threshold": 1.0}, [5, -INF], None, None, None),
+        ("max", {"patience": None, "check_finite": False, "stopping_threshold": 1.0}, [0.5, INF], None, None, None),
+        # which reason goes first where several hold
+        (
+            "min",
+            {"patience": 1, "divergence_threshold": 9.0},
+            [5, INF],
+            2,
+            NON_FINITE,
+            "the value inf is not finite",
+        ),
+        (
+            "min",
+            {"patience": 1, "stopping_threshold": 6.0, "best_score": 1.0, "best_epoch": 1},
+            [5],
+            1,
+            GOAL,
+            "the value 5 is better than 6",
+        ),
+        (
+            "min",
+            {"patience": 1, "divergence_threshold": 9.0},
+            [5, 10],
+            2,
+            DIVERGED,
+            "the value 10 is worse than 9",
+        ),
+        (
+            "min",
+            {"patience": 1, "stopping_threshold": 6.0, "divergence_threshold": 4.0},
+            [5],
+            1,
+            GOAL,
+            "the value 5 is better than 6",
+        ),
+    ],
+)
+def test_stop_rule(mode, options, values, check, reason, message):
+    found, decision = stopped_by(StopRule(mode, **options), values)
+    assert found == check
+    if check is not None:
+        assert (decision.reason, decision.message) == (reason, message)
+
+
+@pytest.mark.parametrize(
+    ("options", "values", "best_score", "best_epoch", "wait"),
+    [
+        ({}, [], None, 0, 0),
+        ({}, [6, 5, 5, 5], 5, 2, 2),
+        ({}, [6, 5, 5, 5, 4], 4, 5, 0),
+        ({}, [5, 7, NAN], 5, 1, 1),  # the check that stops the training is not counted
+        ({"check_finite": False}, [5, 7, NAN, INF], 5, 1, 3),
+        ({"check_finite": False}, [NAN, INF], None, 0, 2),
+        ({"stopping_threshold": 3.0}, [5, 2], 2, 2, 0),  # the value that reaches the goal is the best
+        ({"divergence_threshold": 9.0}, [5, 10], 5, 1, 1),
+        ({"best_score": 3.0, "best_epoch": 7, "wait": 4}, [], 3.0, 7, 4),
+        ({"best_score": 3.0, "best_epoch": 7, "wait": 4}, [3.0], 3.0, 7, 5),
+        ({"best_score": 3.0, "best_epoch": 7, "wait": 4}, [2.0], 2.0, 1, 0),
+    ],
+)
+def test_stop_rule_state(options, values, best_score, best_epoch, wait):
+    rule = StopRule("min", None, **options)
+    for epoch, value in enumerate(values, 1):
+        rule.check(epoch, value)
+    assert (rule.best_score, rule.best_epoch, rule.wait) == (best_score, best_epoch, wait)
+
+
+def test_stop_rule_goes_on_from_a_state_as_if_never_cut():
+    values = [6, 5, 5, 4, 4, 4, 4, 4]
+    for cut in range(6):
+        first = StopRule("min", 3)
+        assert stopped_by(first, values[:cut]) == (None, None)
+        second = StopRule("min", 3, best_score=first.best_score, best_epoch=first.best_epoch, wait=first.wait)
+        stops = [second.check(epoch, value).stop for epoch, value in enumerate(values[cut:], cut + 1)]
+        assert stops.index(True) + cut + 1 == 7
+        assert second.best_epoch == 4
+
+
+def test_stopping_reasons_are_written_to_files():
+    assert {reason.name: reason.value for reason in StoppingReason} == {
+        "NOT_STOPPED": "not_stopped",
+        "PATIENCE_EXHAUSTED": "patience_exhausted",
+        "STOPPING_THRESHOLD": "stopping_threshold",
+        "DIVERGENCE_THRESHOLD": "divergence_threshold",
+        "NON_FINITE": "non_finite",
+    }
+
+
+def patience_model(values, mode, patience, min_delta, check_finite):
+    """Patience in a plain loop: the check that stops (None if none does), best score, best epoch, wait."""
+    best_score, best_epoch, wait = None, 0, 0
+    for epoch, value in enumerate(values, 1):
+        usable = not (math.isnan(value) or math.isinf(value))
+        if check_finite and not usable:
+            return epoch, best_score, best_epoch, wait
+        gain = 0 if not usable or best_score is None else value - best_score if mode == "max" else best_score - value
+        wait += 1
+        if usable and (best_score is None or gain > min_delta):
+            best_score, best_epoch, wait = value, epoch, 0
+        if patience is not None and wait == patience:
+            return epoch, best_score, best_epoch, wait
+    return None, best_score, best_epoch, wait
+
+
+# Quarters, so that no difference is rounded and ties are common. A byte draws one of these; 3 of 32 are no numbers.
+VALUES = [*(step / 4 for step in range(-4, 25)), NAN, INF, -INF]
+SEQUENCES = st.binary(max_size=30).map(lambda drawn: [VALUES[byte % len(VALUES)] for byte in drawn])
+MODES = st.sampled_from(["min", "max"])
+
+
+@settings(max_examples=10_000, deadline=None)
+@given(SEQUENCES, MODES, st.sampled_from([None, 1, 2, 3, 5, 8]), st.sampled_from([0.0, 0.25, 1.0]), st.booleans())
+def test_stop_rule_against_a_model(values, mode, patience, min_delta, check_finite):
+    rule = StopRule(mode, patience, min_delta=min_delta, check_finite=check_finite)
+    check, _ = stopped_by(rule, values)
+    expected = patience_model(values, mode, patience, min_delta, check_finite)
+    assert (check, rule.best_score, rule.best_epoch, rule.wait) == expected
+
+
+def ranked(values, mode="max", top_k=1, min_delta=0.0):
+    """A ranking that was fed the values, and what it decided on each."""
+    ranking, decisions = Ranking(mode, top_k, min_delta), []
+    for epoch, value in enumerate(values, 1):
+        decision = ranking.consider(epoch, value)
+        decisions.append(decision)
+        if decision.keep:
+            ranking.add(epoch, value, evicted=decision.evicted)
+    return ranking, decisions
+
+
+@pytest.mark.parametrize(
+    ("options", "values", "kept", "evicted"),
+    [
+        # the values kept, best first, and who went in which epoch
+        ({}, [], {}, {}),
+        ({}, [0.5], {1: 0.5}, {}),
+        ({}, [0.5, 0.7, 0.6], {2: 0.7}, {2: 1}),
+        ({"mode": "min"}, [0.5, 0.7, 0.4], {3: 0.4}, {3: 1}),
+        # ties keep the earlier epoch
+        ({}, [0.5, 0.5, 0.5], {1: 0.5}, {}),
+        ({"mode": "min"}, [0.5, 0.5], {1: 0.5}, {}),
+        ({"top_k": 2}, [0.5, 0.5, 0.5], {1: 0.5, 2: 0.5}, {}),
+        ({"top_k": 2}, [0.5, 0.5, 0.6], {3: 0.6, 1: 0.5}, {3: 2}),
+        ({"top_k": 2, "mode": "min"}, [0.5, 0.5, 0.4], {3: 0.4, 1: 0.5}, {3: 2}),
+        # while there is room everything finite enters
+        ({"top_k": 3}, [0.3, 0.1, 0.2], {1: 0.3, 3: 0.2, 2: 0.1}, {}),
+        ({"top_k": 3, "mode": "min"}, [0.3, 0.1, 0.2], {2: 0.1, 3: 0.2, 1: 0.3}, {}),
+        ({"top_k": 3}, [0.3, 0.1, 0.2, 0.15, 0.4], {5: 0.4, 1: 0.3, 3: 0.2}, {4: 2, 5: 4}),
+        ({"top_k": 5}, [0.3, NAN, 0.1], {1: 0.3, 3: 0.1}, {}),
+        # by more than min_delta
+        ({"min_delta": 0.25}, [0.5, 0.75], {1: 0.5}, {}),
+        ({"min_delta": 0.25}, [0.5, 0.8], {2: 0.8}, {2: 1}),
+        ({"min_delta": 0.25, "mode": "min"}, [0.5, 0.25, 0.2], {3: 0.2}, {3: 1}),
+        ({"min_delta": 0.25, "top_k": 2}, [0.5, 0.6, 0.7, 0.8], {4: 0.8, 2: 0.6}, {4: 1}),
+        # no numbers
+        ({}, [NAN, INF, -INF], {}, {}),
+        ({"mode": "min"}, [NAN, INF, -INF], {}, {}),
+        ({}, [0.5, NAN, INF, 0.6], {4: 0.6}, {4: 1}),
+        ({"mode": "min"}, [0.5, NAN, -INF, 0.4], {4: 0.4}, {4: 1}),
+    ],
+)
+def test_ranking(options, values, kept, evicted):
+    ranking, decisions = ranked(values, **options)
+    assert list(ranking.kept.items()) == list(kept.items())
+    assert {epoch: each.evicted for epoch, each in enumerate(decisions, 1) if each.evicted is not None} == evicted
+    assert (ranking.best_epoch, ranking.best_score) == next(iter(kept.items()), (0, None))
+
+
+@pytest.mark.parametrize(
+    ("top_k", "value", "keep", "evicted", "reason"),
+    [
+        (3, 0.1, True, None, "0.1 is among the first 3"),
+        (3, NAN, False, None, "nan is not finite"),
+        (2, 0.7, True, 1, "0.7 is better than 0.5 of epoch 1"),
+        (2, 0.5, False, None, "0.5 is not better than 0.5 of epoch 1"),
+        (2, NAN, False, None, "nan is not better than 0.5 of epoch 1"),
+        (2, INF, False, None, "inf is not better than 0.5 of epoch 1"),
+    ],
+)
+def test_consider_tells_and_changes_nothing(top_k, value, keep, evicted, reason):
+    ranking, _ = ranked([0.5, 0.6], top_k=top_k)
+    decision = ranking.consider(3, value)
+    assert (decision.keep, decision.evicted, decision.reason) == (keep, evicted, reason)
+    assert ranking == Ranking("max", top_k, 0.0, {2: 0.6, 1: 0.5})
+    assert ranking.consider(3, value) == decision
+
+
+@settings(max_examples=2_000, deadline=None)
+@given(SEQUENCES, MODES, st.integers(1, 5))
+def test_ranking_keeps_the_best_so_far(values, mode, top_k):
+    ranking = Ranking(mode, top_k)
+    history = [[]]
+    for epoch, value in enumerate(values, 1):
+        decision = ranking.consider(epoch, value)
+        if decision.keep:
+            ranking.add(epoch, value, evicted=decision.evicted)
+        finite = [(number, seen) for number, seen in enumerate(values[:epoch], 1) if math.isfinite(seen)]
+        # `sorted` is stable: of equal values the earlier epoch stands first, in reverse order too
+        best = sorted(finite, key=lambda item: item[1], reverse=mode == "max")[:top_k]
+        assert list(ranking.kept.items()) == best
+        history.append([number for number, _ in best])
+        assert decision.keep is (epoch in history[-1])
+        assert {decision.evicted} - {None} == set(history[-2]) - set(history[-1])
+    assert all(len(earlier) <= len(later) for earlier, later in pairwise(history))

@@ -1,0 +1,46 @@
+"""The package: what importing it costs, which versions it accepts, what it ships."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib import resources
+
+import pytest
+
+import yolo_callbacks
+from yolo_callbacks.adaptor import check_version
+
+
+def imported_by(statement: str) -> set[str]:
+    code = f"{statement}\nimport sys\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize("module", ["yolo_callbacks", "yolo_callbacks.decisions", "yolo_callbacks.monitor"])
+def test_imports_are_lazy(module):
+    assert not {"ultralytics", "torch", "wandb", "cv2", "numpy"} & imported_by(f"import {module}")
+
+
+def test_beside_ultralytics_nothing_heavy_is_added():
+    added = imported_by("import ultralytics, yolo_callbacks") - imported_by("import ultralytics")
+    assert not [name for name in added if name.partition(".")[0] in ("torch", "wandb", "cv2", "polars", "matplotlib")]
+
+
+@pytest.mark.parametrize(
+    ("version", "accepted"),
+    [("8.2.103", False), ("8.3.0", False), ("8.3.199", False), ("8.3.200", True), ("8.4.0", True), ("8.4.190", True)],
+)
+def test_versions(version, accepted, monkeypatch):
+    monkeypatch.setattr("ultralytics.__version__", version)
+    if accepted:
+        check_version()
+    else:
+        with pytest.raises(ImportError, match=rf"supports ultralytics 8.3.200 to 8.4.x, found {version}"):
+            check_version()
+
+
+def test_everything_exported_is_there_and_typed():
+    assert all(hasattr(yolo_callbacks, name) for name in yolo_callbacks.__all__)
+    assert resources.files("yolo_callbacks").joinpath("py.typed").is_file()

@@ -1,0 +1,338 @@
+"""The suite: attaching, order, errors inside callbacks, state, and the table at the end."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import detection_metrics
+from ultralytics import YOLO
+from ultralytics.utils.callbacks.base import default_callbacks
+
+from yolo_callbacks import Callback, EarlyStopping, SaveBest, attach
+from yolo_callbacks.suite import EVENTS
+
+MODEL = "yolo11n.yaml"
+
+
+class Failing(Callback):
+    """Raises in one event, in chosen epochs."""
+
+    def __init__(self, epochs: set[int]) -> None:
+        self.epochs = epochs
+
+    def on_train_epoch_end(self, trainer: Any) -> None:
+        if trainer.epoch + 1 in self.epochs:
+            raise RuntimeError(f"broken in epoch {trainer.epoch + 1}")
+
+
+class Order(Callback):
+    """Notes when it is called."""
+
+    def __init__(self, calls: list[str], name: str) -> None:
+        self.calls, self.name = calls, name
+
+    def on_train_start(self, trainer: Any) -> None:
+        self.calls.append(self.name)
+
+
+class Logger(Order):
+    """Runs last."""
+
+    is_logger = True
+
+
+class Publisher(Callback):
+    """Publishes a scalar each epoch."""
+
+    def on_fit_epoch_end(self, trainer: Any) -> None:
+        self.enter(trainer).record().publish("memory/host", 1.5)
+
+
+class Reader(Callback):
+    """Reads what was published."""
+
+    is_logger = True
+
+    def __init__(self) -> None:
+        self.seen: list[dict[str, float]] = []
+
+    def on_fit_epoch_end(self, trainer: Any) -> None:
+        self.seen.append(dict(self.enter(trainer).record().published))
+
+
+def test_methods_and_events_are_one_to_one():
+    inherited = set(dir(object)) | {
+        "enter",
+        "reset",
+        "check",
+        "claims",
+        "key",
+        "state_dict",
+        "load_state_dict",
+        "outcome",
+    }
+    methods = {name for name in dir(Callback) if callable(getattr(Callback, name)) and name not in inherited}
+    assert methods == set(default_callbacks) == set(EVENTS)
+
+
+def test_the_loop_is_documented_with_every_event():
+    loop = Callback.__doc__
+    assert not [event for event in EVENTS if not event.startswith(("on_predict", "on_export")) and event not in loop]
+    assert not [event for event in EVENTS if not getattr(Callback, event).__doc__]
+
+
+@pytest.mark.parametrize(
+    ("callbacks", "error", "message"),
+    [
+        ([SaveBest], TypeError, r"attach takes callbacks, received <class .*SaveBest'>: write SaveBest\(\)"),
+        (["EarlyStopping"], TypeError, "attach takes callbacks, received 'EarlyStopping'"),
+        ([SaveBest(), SaveBest()], ValueError, "SaveBest and SaveBest would both have weights/best-map50-95.pt"),
+        ([SaveBest(), SaveBest("mAP50-95")], ValueError, "would both have weights/best-map50-95.pt"),
+        ([SaveBest("mAP50"), SaveBest("recall", filename="BEST-map50")], ValueError, "would both have"),
+        ([SaveBest("mAP50/a b"), SaveBest("mAP50/a?b")], ValueError, "give one of them a filename of its own"),
+    ],
+)
+def test_wrong_callbacks(callbacks, error, message):
+    with pytest.raises(error, match=message):
+        attach(YOLO(MODEL), *callbacks)
+
+
+def test_wrong_model_strict_and_repetition():
+    with pytest.raises(TypeError, match="attach needs a YOLO model or .* trainer, received 'yolo11n.pt'"):
+        attach("yolo11n.pt", SaveBest())
+    with pytest.raises(TypeError, match="strict must be True or False, received 1"):
+        attach(YOLO(MODEL), SaveBest(), strict=1)
+    twice = EarlyStopping()
+    with pytest.raises(ValueError, match="attach was given the same EarlyStopping twice"):
+        attach(YOLO(MODEL), twice, twice)
+
+
+def test_files_may_differ_by_top_k_and_name():
+    suite = attach(YOLO(MODEL), SaveBest("mAP50"), SaveBest("mAP50", top_k=3), SaveBest("mAP50", filename="mine"))
+    assert len(suite.callbacks) == 3
+
+
+def test_without_callbacks_the_default_suite():
+    assert [type(callback) for callback in attach(YOLO(MODEL)).callbacks] == [SaveBest, EarlyStopping]
+
+
+@pytest.mark.training
+def test_order_is_as_given_with_loggers_last(train):
+    calls: list[str] = []
+    model = YOLO(MODEL)
+    attach(model, Logger(calls, "logger"), Order(calls, "a"), Order(calls, "b"))
+    train(model, epochs=1)
+    assert calls == ["a", "b", "logger"]
+
+
+@pytest.mark.training
+def test_loggers_see_what_others_publish_in_the_same_epoch(train, scripted):
+    scripted([0.3, 0.2])
+    model, reader = YOLO(MODEL), Reader()
+    attach(model, reader, Publisher(), SaveBest(), EarlyStopping(), EarlyStopping("mAP50"))
+    train(model, epochs=2)
+    epoch = {"memory/host": 1.5, "best/mAP50-95": 0.3, "early_stopping/wait": 1, "early_stopping/wait(mAP50)": 1}
+    assert reader.seen[1] == epoch
+    assert reader.seen[2] == {"memory/host": 1.5}
+
+
+@pytest.mark.training
+def test_attaching_again_replaces(train, scripted):
+    scripted([0.3, 0.2, 0.1])
+    model, first, second = YOLO(MODEL), EarlyStopping(patience=1), EarlyStopping(patience=9)
+    attach(model, first)
+    with pytest.warns(UserWarning, match="attach replaces the callbacks that this model has"):
+        attach(model, second)
+    train(model, epochs=3)
+    assert (first.best_epoch, second.best_epoch, second.wait) == (0, 1, 2)
+
+
+@pytest.mark.training
+def test_an_error_is_logged_once_and_training_goes_on(train, scripted, messages):
+    scripted([0.3, 0.4, 0.5, 0.6])
+    model, saved = YOLO(MODEL), SaveBest()
+    attach(model, Failing({1, 2, 4}), saved)
+    folder = train(model, epochs=4)
+    assert saved.best_epoch == 4
+    assert sum("Traceback" in message for message in messages) == 1
+    assert any("Failing failed in on_train_epoch_end" in m and "broken in epoch 1" in m for m in messages)
+    row = json.loads((folder / "callbacks.json").read_text())["summary"]["callbacks"][0]
+    assert (row["name"], row["failures"], row["switched_off"]) == ("Failing", 3, False)
+
+
+@pytest.mark.training
+def test_three_errors_in_a_row_switch_off_for_the_run(train, scripted, messages):
+    scripted([0.3] * 5)
+    model, failing = YOLO(MODEL), Failing({1, 2, 3, 4, 5})
+    attach(model, failing, SaveBest())
+    folder = train(model, epochs=5)
+    summary = json.loads((folder / "callbacks.json").read_text())["summary"]
+    assert (summary["callbacks"][0]["failures"], summary["callbacks"][0]["switched_off"]) == (3, True)
+    assert "failed 3 times; switched off" in messages[-1]
+    failing.epochs = {1}
+    scripted([0.3])
+    again = train(model, epochs=1, name="again")
+    assert not json.loads((again / "callbacks.json").read_text())["summary"]["callbacks"][0]["switched_off"]
+
+
+@pytest.mark.training
+def test_strict_raises(train):
+    model = YOLO(MODEL)
+    attach(model, Failing({2}), strict=True)
+    with pytest.raises(RuntimeError, match="broken in epoch 2"):
+        train(model, epochs=3)
+
+
+@pytest.mark.training
+def test_a_validation_or_prediction_of_the_user_is_no_event_of_a_run(train, scenes):
+    model, calls = YOLO(MODEL), []
+
+    class Listener(Callback):
+        def on_val_end(self, validator: Any) -> None:
+            calls.append(validator.training)
+
+        def on_predict_end(self, predictor: Any) -> None:
+            calls.append("predicted")
+
+    attach(model, Listener())
+    train(model, epochs=1)
+    assert calls == [True, False]
+    model.val(data=str(scenes), imgsz=32, device="cpu", verbose=False, plots=False)
+    assert calls == [True, False]
+    model.predict(next((scenes.parent / "images" / "val").iterdir()), imgsz=32, verbose=False)
+    assert calls == [True, False, "predicted"]
+
+
+@pytest.mark.training
+def test_the_table_says_what_happened(train, scripted, messages):
+    scripted([0.3, 0.2, 0.1])
+    model = YOLO(MODEL)
+    attach(model, SaveBest("mAP50"), EarlyStopping(patience=2), Publisher())
+    folder = train(model, epochs=5)
+    table = messages[-1].splitlines()
+    assert table[0].startswith("Callbacks: finished after 3 epochs in ")
+    assert table[1].endswith(f"mAP50 0.3 at epoch 1: {folder / 'weights' / 'best-mAP50.pt'}")
+    assert table[2].endswith("stopped at epoch 3, mAP50-95: no improvement in 2 checks (best 0.3 at epoch 1)")
+    assert "% of training" in table[4]
+    assert table[5].endswith(str(folder))
+    state = json.loads((folder / "callbacks.json").read_text())
+    assert (state["schema"], state["epoch"], state["summary"]["status"]) == (1, 3, "finished")
+    assert state["callbacks"]["EarlyStopping(mAP50-95)"]["stopped_epoch"] == 3
+    assert set(state["versions"]) == {"python", "torch", "ultralytics", "yolo_callbacks"}
+
+
+RESUMED = """
+import os, sys, tempfile
+os.environ["YOLO_CONFIG_DIR"] = tempfile.mkdtemp()
+from pathlib import Path
+sys.path[:0] = [{tests!r}, {datasets!r}]
+from conftest import FAST, detection_metrics
+from ultralytics import YOLO
+from ultralytics.engine.validator import BaseValidator
+from yolo_callbacks import EarlyStopping, SaveBest, attach
+
+values = [0.1, 0.5, 0.4, 0.3, 0.2, 0.1, 0.1]
+
+def validate(self, trainer=None, model=None):
+    self.training = trainer is not None
+    self.run_callbacks("on_val_start")
+    self.run_callbacks("on_val_end")
+    value = values[trainer.epoch] if trainer else 0.5
+    return {{"fitness": value, **detection_metrics(value)}}
+
+BaseValidator.__call__ = validate
+folder, kill_after = Path({folder!r}), int(sys.argv[1])
+model = YOLO(folder / "run/weights/last.pt" if "resume" in sys.argv else "yolo11n.yaml")
+attach(model, SaveBest("mAP50", top_k=2), EarlyStopping(patience=3))
+
+def kill(trainer):
+    if trainer.epoch + 1 == kill_after:
+        os._exit(9)
+
+model.add_callback("on_fit_epoch_end", kill)
+arguments = {{"resume": True}} if "resume" in sys.argv else {{**FAST, "epochs": 7, "patience": 0}}
+model.train(data={data!r}, project=str(folder), name="run", **arguments)
+"""
+
+
+@pytest.mark.training
+def test_a_resumed_run_decides_as_if_never_stopped(tmp_path, scenes):
+    outcomes = []
+    here = Path(__file__).parent
+    for folder, calls in ((tmp_path / "whole", [["0"]]), (tmp_path / "killed", [["3"], ["0", "resume"]])):
+        script = RESUMED.format(
+            tests=str(here), datasets=str(here.parent / "datasets"), folder=str(folder), data=str(scenes)
+        )
+        for call in calls:
+            done = subprocess.run([sys.executable, "-c", script, *call], capture_output=True, text=True, check=False)
+            assert done.returncode in (0, 9), done.stderr
+        state = json.loads((folder / "run" / "callbacks.json").read_text())
+        files = {path.name for path in (folder / "run" / "weights").glob("best-*")}
+        outcomes.append((state["epoch"], state["callbacks"], files))
+    assert "restored: SaveBest(best-mAP50), EarlyStopping(mAP50-95)" in done.stdout + done.stderr
+    assert outcomes[0] == outcomes[1]
+    assert outcomes[0][1]["EarlyStopping(mAP50-95)"]["stopped_epoch"] == 5
+
+
+@pytest.mark.training
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '{"schema": 99}', '{"schema": 1, "callbacks": {"EarlyStopping(mAP50)": 3}}']
+)
+def test_a_broken_state_starts_fresh(train, scripted, content, messages):
+    scripted([0.1, 0.2, 0.3, 0.3, 0.3])
+    model = YOLO(MODEL)
+
+    def interrupt(trainer):
+        if trainer.epoch == 1:
+            raise KeyboardInterrupt
+
+    model.add_callback("on_fit_epoch_end", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        train(model, epochs=3)
+    folder = Path(model.trainer.save_dir)
+    (folder / "callbacks.json").write_text(content)
+    resumed, stopping = YOLO(folder / "weights" / "last.pt"), EarlyStopping("mAP50")
+    attach(resumed, stopping)
+    resumed.train(resume=True)
+    assert stopping.best_epoch == 3
+    assert any("started fresh: EarlyStopping(mAP50)" in message for message in messages)
+    assert (folder / "callbacks.json.corrupt").exists() == (not content.startswith('{"'))
+
+
+@pytest.mark.training
+def test_a_folder_that_cannot_be_written_only_warns(train, scripted, monkeypatch, messages):
+    """The write fails at the narrowest seam: a real full disk needs a file system of its own."""
+    scripted([0.1, 0.2, 0.3])
+    model, saved = YOLO(MODEL), SaveBest("mAP50")
+    attach(model, saved)
+
+    def full(source: Path, target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("yolo_callbacks.files.shutil.copyfile", full)
+    train(model, epochs=3)
+    assert saved.best_model_path is None
+    assert sum("could not be saved: [Errno 28] No space left" in message for message in messages) == 3
+
+
+@pytest.mark.training
+def test_a_disk_almost_full_is_left_to_ultralytics(train, scripted, monkeypatch, messages):
+    import shutil
+    from types import SimpleNamespace
+
+    scripted([0.1, 0.2])
+    model, saved = YOLO(MODEL), SaveBest("mAP50")
+    attach(model, saved)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=20_000_000))
+    train(model, epochs=2)
+    assert saved.best_model_path is None
+    assert any("the disk has no room for it and two checkpoints more" in message for message in messages)
+
+
+def test_metrics_helper_has_every_key():
+    assert len(detection_metrics(0.5)) == 7
