@@ -103,7 +103,7 @@ def test_wrong_callbacks(callbacks, error, message):
 
 
 def test_wrong_model_strict_and_repetition():
-    with pytest.raises(TypeError, match="attach needs a YOLO model or .* trainer, received 'yolo11n.pt'"):
+    with pytest.raises(TypeError, match=r"attach needs a YOLO model or .* trainer, received 'yolo11n.pt'"):
         attach("yolo11n.pt", SaveBest())
     with pytest.raises(TypeError, match="strict must be True or False, received 1"):
         attach(YOLO(MODEL), SaveBest(), strict=1)

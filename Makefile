@@ -1,0 +1,31 @@
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test test-versions lint clean
+
+demo: $(VENV)/installed  ## train YOLO11n on datasets/trees with the suite
+	$(BIN)/python -m yolo_callbacks.demo
+
+test: lint  ## all tests
+	$(BIN)/python -m pytest
+
+test-versions: $(VENV)/installed-dev  ## the real trainings, on one Ultralytics after the other
+	$(BIN)/python tests/versions.py $(VERSIONS)
+
+lint: $(VENV)/installed-dev  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) .versions .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+
+$(VENV)/installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+$(VENV)/installed-dev: pyproject.toml $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@

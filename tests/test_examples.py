@@ -1,0 +1,80 @@
+"""The two examples of the glossary page on callbacks, as scripts and as written there."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import digits
+import pytest
+from conftest import FAST, results_csv
+from ultralytics import YOLO
+
+from yolo_callbacks import EarlyStopping, SaveBest, StoppingReason, attach
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+pytestmark = pytest.mark.training
+
+
+@pytest.fixture(scope="module")
+def crops(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return digits.classification(tmp_path_factory.mktemp("crops"), train=8, val=4)
+
+
+def run(script: str, *arguments: str) -> str:
+    command = [sys.executable, str(EXAMPLES / script), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_save_best_by_map(tmp_path, scenes):
+    said = run(
+        "save_best_by_map.py", "--data", str(scenes), "--epochs", "2", "--imgsz", "32", "--project", str(tmp_path)
+    )
+    found = re.search(r"Best mAP50-95 (\S+) at epoch (\d): (\S+)", said)
+    assert found
+    assert Path(found[3]).is_file()
+
+
+def test_stop_classification(tmp_path, crops):
+    said = run("stop_classification.py", "--data", str(crops), "--epochs", "2", "--project", str(tmp_path))
+    assert "Stopped at epoch 0" in said
+
+
+def test_the_best_by_map_of_a_model_that_learns(tmp_path):
+    """Twelve real epochs in which mAP rises from 0: best by mAP, by one class, and what is known of each file."""
+    data = digits.detection(tmp_path / "data", train=64)
+    model = YOLO("yolo11n.yaml")
+    best, one, stopping = SaveBest("mAP50"), SaveBest("mAP50-95/one", keep_optimizer=True), EarlyStopping(patience=9)
+    attach(model, best, one, stopping)
+    model.train(**{**FAST, "data": str(data), "epochs": 12, "imgsz": 96, "project": str(tmp_path), "name": "run"})
+    rows = results_csv(tmp_path / "run")
+    values = [row["metrics/mAP50(B)"] for row in rows]
+    assert max(values) > 0.5
+    assert (best.best_score, best.best_epoch) == (max(values), values.index(max(values)) + 1)
+    assert YOLO(best.best_model_path).val(data=str(data), imgsz=96, device="cpu", plots=False).box.map50 > 0.5
+    import json
+
+    sidecar = json.loads(one.best_model_path.with_suffix(".json").read_text())
+    assert sidecar["value"] == sidecar["per_class"]["mAP50-95(B)"]["one"] == one.best_score
+    assert 0 < sidecar["best_confidence"]["one"] < 1
+
+
+def test_a_classification_stops_after_ten_epochs_without_a_lower_loss(tmp_path, crops):
+    model, stopping = YOLO("yolo11n-cls.yaml"), EarlyStopping("val/loss", patience=10)
+    attach(model, stopping, SaveBest())
+    # this rate makes the loss rise after a few epochs
+    model.train(
+        **{**FAST, "data": str(crops), "epochs": 60, "project": str(tmp_path), "name": "run"}, lr0=0.02, patience=0,
+        optimizer="SGD",
+    )  # fmt: skip
+    losses = [row["val/loss"] for row in results_csv(tmp_path / "run")]
+    lowest = losses.index(min(losses)) + 1
+    assert (stopping.best_epoch, stopping.stopped_epoch) == (lowest, lowest + 10)
+    assert len(losses) == stopping.stopped_epoch < 60
+    assert stopping.stopping_reason is StoppingReason.PATIENCE_EXHAUSTED
+    assert (tmp_path / "run" / "weights" / "best-top1.pt").is_file()

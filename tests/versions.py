@@ -1,0 +1,63 @@
+"""Run the real trainings on one Ultralytics after the other, all with the torch that is installed.
+
+    python tests/versions.py 8.3.200 8.4.51        # default: the versions below and the one installed
+
+Each wheel goes to a folder of its own under `.versions/`, which stands first on the path while its tests run.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from importlib import metadata
+from pathlib import Path
+from time import perf_counter
+
+# The oldest supported, and the last before something that callbacks see changed: the epoch of the final event
+# (8.4.52), losses by name (8.4.104), callbacks of workers (8.4.140).
+VERSIONS = ("8.3.200", "8.4.51", "8.4.103", "8.4.139")
+ROOT = Path(__file__).parent.parent
+
+
+def main() -> int:
+    """Print a table; the exit status is 1 where a test failed."""
+    newest = metadata.version("ultralytics")
+    rows = [run(version, newest) for version in sys.argv[1:] or (*VERSIONS, newest)]
+    print("\n| ultralytics | passed | failed | skipped | seconds |\n| --- | --- | --- | --- | --- |")
+    for row in rows:
+        print("| " + " | ".join(map(str, row)) + " |")
+    return int(any(row[2] for row in rows))
+
+
+def run(version: str, installed: str) -> tuple[str, int, int, int, int]:
+    """The result of one version."""
+    environment = dict(os.environ)
+    if version != installed:
+        environment["PYTHONPATH"] = str(install(version))
+    report = ROOT / ".versions" / f"{version}.xml"
+    report.parent.mkdir(exist_ok=True)
+    check = f"import ultralytics; raise SystemExit(ultralytics.__version__ != {version!r})"
+    subprocess.run([sys.executable, "-c", check], env=environment, cwd=ROOT, check=True)
+    started = perf_counter()
+    print(f"ultralytics {version}", flush=True)
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "training", f"--junitxml={report}"]
+    subprocess.run(command, env=environment, cwd=ROOT, check=False)
+    found = ElementTree.parse(report).getroot()[0].attrib
+    failed, skipped = int(found["failures"]) + int(found["errors"]), int(found["skipped"])
+    passed = int(found["tests"]) - failed - skipped
+    return version, passed, failed, skipped, round(perf_counter() - started)
+
+
+def install(version: str) -> Path:
+    """The folder of a version's wheel, without its dependencies."""
+    folder = ROOT / ".versions" / version
+    if not (folder / "ultralytics").is_dir():
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder)]
+        subprocess.run([*pip, f"ultralytics=={version}"], check=True)
+    return folder
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
