@@ -1,43 +1,33 @@
 """Stop an image classification run when the validation loss has not decreased for 10 epochs.
 
-    python examples/stop_classification.py --data FOLDER   # FOLDER/train/<class>/, FOLDER/val/<class>/
+    python examples/stop_classification.py --data FOLDER         # FOLDER/train/<class>/, FOLDER/val/<class>/
 
 Without `--data` it makes a small set of handwritten digits (needs scikit-learn).
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 from pathlib import Path
 
+from arguments import training
 from ultralytics import YOLO
 
 from yolo_callbacks import EarlyStopping, attach
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", default=None)
-    parser.add_argument("--model", default="yolo11n-cls.yaml")
-    parser.add_argument("--epochs", type=int, default=100)
-    parser.add_argument("--imgsz", type=int, default=32)
-    parser.add_argument("--project", default=None, help="where the run goes (default: Ultralytics' own)")
-    arguments = parser.parse_args()
-
-    model = YOLO(arguments.model)
+    model = YOLO("yolo11n-cls.yaml")
     stopping = EarlyStopping("val/loss", patience=10)
     attach(model, stopping)
-    model.train(
-        data=arguments.data or digits(),
-        epochs=arguments.epochs,
-        imgsz=arguments.imgsz,
-        batch=16,
-        patience=0,  # the validation loss alone decides
-        project=arguments.project,
-    )
-    print(f"Stopped at epoch {stopping.stopped_epoch}: {stopping.stopping_message}")
+    arguments = training("Stop when the validation loss no longer decreases.", data="", epochs=100, imgsz=32)
+    arguments["data"] = arguments["data"] or digits()
+    model.train(**arguments, patience=0)  # the validation loss alone decides
+    if stopping.stopped_epoch:
+        print(f"Stopped at epoch {stopping.stopped_epoch}, {stopping.stopping_message}")
+    else:
+        print(f"Not stopped, {stopping.wait} of 10 epochs without a lower loss")
 
 
 def digits() -> str:

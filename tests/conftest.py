@@ -47,6 +47,9 @@ def train(scenes: Path, tmp_path: Path) -> Train:
     """Train a model for a few fast epochs; returns the run's folder."""
 
     def run(model: YOLO, **overrides: Any) -> Path:
+        if model.trainer is not None:
+            # 8.4.51 to 8.4.103 lose it with the first training and raise KeyError in the second
+            model.overrides.setdefault("model", str(model.trainer.best))
         model.train(**{**FAST, "data": str(scenes), "project": str(tmp_path), "name": "run", **overrides})
         return Path(model.trainer.save_dir)
 

@@ -13,7 +13,7 @@ import pytest
 from ultralytics import YOLO
 
 import yolo_callbacks
-from yolo_callbacks import Callback, attach
+from yolo_callbacks import Callback, StopOnOverfit, attach
 
 CALLBACKS = [
     exported
@@ -21,6 +21,7 @@ CALLBACKS = [
     if isinstance(exported, type) and issubclass(exported, Callback) and exported is not Callback
 ]
 MODEL = "yolo11n.yaml"
+COMMON = {"monitor": None, "mode": "auto"}
 
 every_callback = pytest.mark.parametrize("callback_class", CALLBACKS)
 
@@ -42,9 +43,10 @@ def test_is_documented(callback_class):
 
 @every_callback
 def test_defaults_are_the_same_everywhere(callback_class):
-    first = list(inspect.signature(callback_class).parameters.values())
-    assert [(parameter.name, parameter.default) for parameter in first[:2]] == [("monitor", None), ("mode", "auto")]
-    assert all(parameter.kind is inspect.Parameter.KEYWORD_ONLY for parameter in first[2:])
+    parameters = list(inspect.signature(callback_class).parameters.values())
+    two = {"monitor": "val/loss", "against": "train/loss"} if callback_class is StopOnOverfit else COMMON
+    assert {parameter.name: parameter.default for parameter in parameters[:2]} == two
+    assert all(parameter.kind is inspect.Parameter.KEYWORD_ONLY for parameter in parameters[2:])
 
 
 @every_callback

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -31,18 +32,26 @@ def run(script: str, *arguments: str) -> str:
     return done.stdout
 
 
-def test_save_best_by_map(tmp_path, scenes):
-    said = run(
-        "save_best_by_map.py", "--data", str(scenes), "--epochs", "2", "--imgsz", "32", "--project", str(tmp_path)
-    )
-    found = re.search(r"Best mAP50-95 (\S+) at epoch (\d): (\S+)", said)
-    assert found
-    assert Path(found[3]).is_file()
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("save_best_by_map.py", r"Best mAP50-95 \S+ at epoch \d: \S+best-mAP50-95.pt"),
+        ("stop_classification.py", "Not stopped, . of 10 epochs without a lower loss"),
+        ("reduce_lr_on_plateau.py", r"Rate cut 0 times, at epochs \[\], to 1 of its start"),
+        ("monitors.py", r"f1: \S+ at epoch 1, \S+best-f1.pt"),
+        ("promote_and_guard.py", r"The model is that of epoch \d, with a recall of \d"),
+        ("stop_on_overfit.py", "Stopped at epoch 0, not by overfitting"),
+    ],
+)
+def test_every_example_runs(script, said, tmp_path, scenes, crops):
+    data = crops if "classification" in script else scenes
+    output = run(script, "--data", str(data), "--epochs", "2", "--imgsz", "32", "--project", str(tmp_path))
+    assert re.search(said, output)
 
 
-def test_stop_classification(tmp_path, crops):
-    said = run("stop_classification.py", "--data", str(crops), "--epochs", "2", "--project", str(tmp_path))
-    assert "Stopped at epoch 0" in said
+def test_no_example_is_forgotten():
+    tested = {mark.args[1][i][0] for mark in test_every_example_runs.pytestmark for i in range(len(mark.args[1]))}
+    assert tested == {path.name for path in EXAMPLES.glob("*.py")} - {"arguments.py"}
 
 
 def test_the_best_by_map_of_a_model_that_learns(tmp_path):
@@ -57,8 +66,6 @@ def test_the_best_by_map_of_a_model_that_learns(tmp_path):
     assert max(values) > 0.5
     assert (best.best_score, best.best_epoch) == (max(values), values.index(max(values)) + 1)
     assert YOLO(best.best_model_path).val(data=str(data), imgsz=96, device="cpu", plots=False).box.map50 > 0.5
-    import json
-
     sidecar = json.loads(one.best_model_path.with_suffix(".json").read_text())
     assert sidecar["value"] == sidecar["per_class"]["mAP50-95(B)"]["one"] == one.best_score
     assert 0 < sidecar["best_confidence"]["one"] < 1
@@ -68,10 +75,8 @@ def test_a_classification_stops_after_ten_epochs_without_a_lower_loss(tmp_path, 
     model, stopping = YOLO("yolo11n-cls.yaml"), EarlyStopping("val/loss", patience=10)
     attach(model, stopping, SaveBest())
     # this rate makes the loss rise after a few epochs
-    model.train(
-        **{**FAST, "data": str(crops), "epochs": 60, "project": str(tmp_path), "name": "run"}, lr0=0.02, patience=0,
-        optimizer="SGD",
-    )  # fmt: skip
+    arguments = {**FAST, "data": str(crops), "epochs": 60, "project": str(tmp_path), "name": "run"}
+    model.train(**arguments, lr0=0.02, patience=0, optimizer="SGD")
     losses = [row["val/loss"] for row in results_csv(tmp_path / "run")]
     lowest = losses.index(min(losses)) + 1
     assert (stopping.best_epoch, stopping.stopped_epoch) == (lowest, lowest + 10)

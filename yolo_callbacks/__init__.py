@@ -15,9 +15,19 @@ __version__ = "0.1.0"
 check_version()
 
 from yolo_callbacks.callback import Callback  # noqa: E402 (the version first: its message is the clearer one)
-from yolo_callbacks.callbacks import EarlyStopping, SaveBest  # noqa: E402
+from yolo_callbacks.callbacks import EarlyStopping, ReduceLROnPlateau, SaveBest, StopOnOverfit  # noqa: E402
 from yolo_callbacks.decisions import StoppingReason  # noqa: E402
 from yolo_callbacks.record import EpochRecord  # noqa: E402
 from yolo_callbacks.suite import Suite, attach  # noqa: E402
 
-__all__ = ["Callback", "EarlyStopping", "EpochRecord", "SaveBest", "StoppingReason", "Suite", "attach"]
+__all__ = [
+    "Callback",
+    "EarlyStopping",
+    "EpochRecord",
+    "ReduceLROnPlateau",
+    "SaveBest",
+    "StopOnOverfit",
+    "StoppingReason",
+    "Suite",
+    "attach",
+]

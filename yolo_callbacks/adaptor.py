@@ -15,6 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from yolo_callbacks.decisions import RateCut
 from yolo_callbacks.files import replace_atomic
 from yolo_callbacks.record import Catalog, EpochRecord
 
@@ -78,6 +79,7 @@ class TrainerAdaptor:
         trainer: The Ultralytics trainer.
         id: Tells this training from every other one, in this process or not.
         last_epoch: The last epoch read, counted from 1; 0 before the first.
+        first_rates: The base rate of each parameter group at the beginning of the run.
         shared: What rank 0 decided and every rank carries out; a suite broadcasts it once an epoch.
     """
 
@@ -86,6 +88,7 @@ class TrainerAdaptor:
         self.id = uuid.uuid4().hex
         self.last_epoch = 0
         self.shared: dict[str, Any] = {}
+        self.first_rates: list[float] = []
         self._in_suite = False
         self._epoch_open = False
         self._final_eval = False
@@ -126,6 +129,11 @@ class TrainerAdaptor:
     def weights_dir(self) -> Path:
         """The folder of the run's checkpoints."""
         return Path(self.trainer.wdir)
+
+    @property
+    def best(self) -> Path:
+        """The checkpoint that Ultralytics validates and loads after training."""
+        return Path(self.trainer.best)
 
     @property
     def patience(self) -> int | None:
@@ -218,6 +226,8 @@ class TrainerAdaptor:
             validated=validated,
             final=final,
             checkpoint=None if final else self._written_checkpoint(),
+            warming_up=self._warming_up(),
+            mosaic_closed=self._mosaic_closed(),
         )
 
     def _training_values(self) -> dict[str, float]:
@@ -239,6 +249,19 @@ class TrainerAdaptor:
         last = Path(trainer.last)
         return last if written and last.is_file() else None
 
+    def _warming_up(self) -> bool:
+        trainer, batches = self.trainer, len(self.trainer.train_loader)
+        if hasattr(trainer, "_get_warmup_iterations"):
+            iterations = trainer._get_warmup_iterations(batches)
+        else:  # before 8.4.104 or so at least 100 iterations, however long the epochs
+            iterations = max(round(trainer.args.warmup_epochs * batches), 100) if trainer.args.warmup_epochs > 0 else -1
+        return bool(batches * (trainer.epoch + 1) - 1 < iterations)
+
+    def _mosaic_closed(self) -> bool:
+        trainer = self.trainer
+        has_phase = trainer.args.close_mosaic and hasattr(trainer.train_loader.dataset, "close_mosaic")
+        return bool(has_phase and trainer.epoch >= trainer.epochs - trainer.args.close_mosaic)
+
     # Effects on the trainer ---------------------------------------------------------------------------------------
 
     def checkpoint(self, record: EpochRecord) -> Path | None:
@@ -257,6 +280,47 @@ class TrainerAdaptor:
         self.trainer.stop = True
         if not (Path(self.trainer.last).is_file() or Path(self.trainer.best).is_file()):
             self.checkpoint(record)
+
+    def cut_rates(self, who: str, cut: RateCut) -> tuple[list[float], list[float]]:
+        """Cut the base rates of all parameter groups, from now on and on every rank.
+
+        Args:
+            who: Tells the cuts of one callback from those of another: they add up.
+            cut: All cuts of this callback so far, not only the last one.
+
+        Returns:
+            The base rates before and after.
+        """
+        before = self._base_rates()
+        self.shared.setdefault("rate_cuts", {})[who] = cut
+        self.apply_cuts()
+        return before, self._base_rates()
+
+    def apply_cuts(self) -> None:
+        """Bring scheduler and optimizer to the cuts. May be repeated: it starts from the rates of the beginning.
+
+        To be repeated before each epoch: NaN recovery and resume bring back the `initial_lr` of the checkpoint, an
+        out-of-memory retry makes a new optimizer up to 8.4.120, and `time=` a new scheduler each epoch.
+        """
+        trainer, cuts = self.trainer, self.shared.get("rate_cuts")
+        if not cuts:
+            return
+        rates = self._base_rates()
+        for index, group in enumerate(trainer.optimizer.param_groups):
+            # The scheduler multiplies base_lrs, the warm-up initial_lr; what stands in group["lr"] is overwritten.
+            trainer.scheduler.base_lrs[index] = group["initial_lr"] = rates[index]
+
+    def remember_rates(self) -> None:
+        """Take the rates of the beginning: a resumed run too has them in its scheduler, built from its arguments."""
+        self.first_rates = [float(rate) for rate in self.trainer.scheduler.base_lrs]
+
+    def _base_rates(self) -> list[float]:
+        if not self.first_rates:
+            self.remember_rates()
+        rates = list(self.first_rates)
+        for cut in self.shared.get("rate_cuts", {}).values():
+            rates = [cut.apply(rate) for rate in rates]
+        return rates
 
     def broadcast(self, value: Any) -> Any:
         """Give every rank what rank 0 has. Every rank must call it, outside anything that may raise on one only."""

@@ -108,6 +108,9 @@ class Callback:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what `state_dict` gave, perhaps by an older version: use `.get` for keys added later."""
 
+    def resume(self, run: TrainerAdaptor) -> None:
+        """Bring the run to the state that was just loaded. Called before the first epoch of a resumed run."""
+
     def outcome(self) -> str | None:
         """One line for the table at the end of a run, or None to not stand in it."""
         return None

@@ -29,10 +29,14 @@ def check_float(name: str, value: object, *, minimum: float = -math.inf) -> floa
     """Return `value` as a finite float of at least `minimum`."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, received {value!r}")
-    if not math.isfinite(value) or value < minimum:
+    try:
+        number = float(value)
+    except OverflowError:  # an integer beyond what a float holds
+        number = math.inf
+    if not math.isfinite(number) or number < minimum:
         allowed = "finite" if minimum == -math.inf else f"finite and at least {minimum:g}"
         raise ValueError(f"{name} must be {allowed}, received {value!r}")
-    return float(value)
+    return number
 
 
 def check_optional_float(name: str, value: object) -> float | None:

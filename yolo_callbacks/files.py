@@ -68,12 +68,20 @@ def read_json(path: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        aside = path.with_name(f"{path.name}.corrupt")
-        LOGGER.warning(f"{path} cannot be read ({error}): kept as {aside.name}, going on without it")
-        if path.is_file():
-            path.replace(aside)
+        LOGGER.warning(f"{path} cannot be read ({error}){_set_aside(path)}: going on without it")
         return None
     return content
+
+
+def _set_aside(path: Path) -> str:
+    if not path.is_file():
+        return ""
+    aside = path.with_name(f"{path.name}.corrupt")
+    try:
+        path.replace(aside)
+    except OSError as error:
+        return f", nor set aside ({error})"
+    return f" and is kept as {aside.name}"
 
 
 def _plain(value: Any) -> Any:

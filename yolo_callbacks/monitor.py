@@ -125,6 +125,13 @@ class Monitor:
         name = getattr(self.monitor, "__name__", "<lambda>")
         return "custom" if name == "<lambda>" else str(name)
 
+    @property
+    def known_mode(self) -> Mode:
+        """`"min"` or `"max"`; an error before `bind` where the mode is told by the run's names."""
+        if self.mode == "min" or self.mode == "max":
+            return "min" if self.mode == "min" else "max"
+        raise RuntimeError("mode='auto' is told by the run's names: read it once a training has started")
+
     def unbind(self) -> None:
         """Forget the names of the last run."""
         self._source, self.mode = None, self._asked_mode
@@ -143,10 +150,12 @@ class Monitor:
                 `mode="auto"` cannot tell what is better.
         """
         if self._source is None:
-            self._source = self._resolve(catalog)
-            if self._source is not None:
-                self.mode = self._resolved_mode(catalog)
-        return self._source is not None
+            source = self._resolve(catalog)
+            if source is None:
+                return False
+            self.mode = self._resolved_mode(catalog)
+            self._source = source
+        return True
 
     def value(self, record: EpochRecord) -> float | None:
         """The value of an epoch, or None if the epoch has none: it is no check then."""
@@ -167,9 +176,9 @@ class Monitor:
         if self._asked_mode != "auto":
             return self._asked_mode
         terms = self.monitor if isinstance(self.monitor, Mapping) else {self.name(catalog.task): 1.0}
-        # A negative weight turns the meaning of its term around, so it tells nothing: ask.
-        directions = {_direction(key) if weight > 0 else None for key, weight in terms.items()}
-        direction = directions.pop()
+        # A negative weight turns the meaning of its term around, so it tells nothing: ask. One of zero has no say.
+        directions = {_direction(key) if weight > 0 else None for key, weight in terms.items() if weight}
+        direction = directions.pop() if directions else None
         if direction is None or directions:
             raise ValueError(
                 f"mode='auto' cannot tell whether a lower or a higher {self.name(catalog.task)!r} is better: "

@@ -53,6 +53,8 @@ class EpochRecord:
         validated: Whether validation really ran in this epoch.
         final: Whether this is the extra call after training, with the metrics of the best checkpoint. Not an epoch.
         checkpoint: The `last.pt` that Ultralytics has just written, or None where it wrote none in this epoch.
+        warming_up: Whether the warm-up of the learning rate was not over at the end of this epoch.
+        mosaic_closed: Whether this epoch trained without mosaic because Ultralytics switched it off for the last ones.
         published: What callbacks published in this epoch, for the loggers.
     """
 
@@ -65,6 +67,8 @@ class EpochRecord:
     validated: bool = True
     final: bool = False
     checkpoint: Path | None = None
+    warming_up: bool = False
+    mosaic_closed: bool = False
     published: dict[str, float] = field(default_factory=dict)
 
     def publish(self, key: str, value: float) -> None:

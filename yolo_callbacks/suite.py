@@ -134,6 +134,7 @@ class Suite:
         self._before = {
             "on_pretrain_routine_end": self._set_up,
             "on_train_start": self._start_clock,
+            "on_train_epoch_start": TrainerAdaptor.apply_cuts,
             "on_train_batch_end": self._check_names,
             "on_train_epoch_end": TrainerAdaptor.epoch_trained,
             "on_val_start": TrainerAdaptor.validation_started,
@@ -216,6 +217,7 @@ class Suite:
     def _set_up(self, run: TrainerAdaptor) -> None:
         """Check what the run alone can tell, and take up the state of a resumed run."""
         self._set_up_done = True
+        run.remember_rates()
         checked = [callback.check(run) for callback in self.callbacks]
         self._names_checked = all(checked)
         if run.completed_epochs and run.is_main:
@@ -224,6 +226,7 @@ class Suite:
     def _start_clock(self, run: TrainerAdaptor) -> None:
         if not self._set_up_done:  # attached in a callback of the set-up itself
             self._set_up(run)
+        self._share(run)  # what a resumed run takes up, only rank 0 has read
         self._training_started = perf_counter()
 
     def _check_names(self, run: TrainerAdaptor) -> None:
@@ -235,11 +238,15 @@ class Suite:
     def _close_epoch(self, run: TrainerAdaptor) -> None:
         if run.final:
             return
-        # Outside any guard and on every rank: the only place where ranks wait for each other because of us.
-        run.shared = run.broadcast(run.shared)
+        self._share(run)
         if run.is_main:
             self._write(run)
         run.epoch_fitted()
+
+    def _share(self, run: TrainerAdaptor) -> None:
+        # Outside any guard and on every rank: the only place where ranks wait for each other because of us.
+        run.shared = run.broadcast(run.shared)
+        run.apply_cuts()
 
     def _conclude(self, run: TrainerAdaptor) -> None:
         """Say what happened, once a run."""
@@ -283,7 +290,7 @@ class Suite:
     def _restore(self, run: TrainerAdaptor) -> None:
         state = read_json(run.save_dir / STATE_FILE) or {}
         kept = state.get("callbacks", {}) if state.get("schema") == _SCHEMA else {}
-        restored = [slot.key for slot in self._slots if slot.key in kept and _load(slot, kept[slot.key])]
+        restored = [slot.key for slot in self._slots if slot.key in kept and _load(slot, kept[slot.key], run)]
         fresh = [slot.key for slot in self._slots if slot.key not in restored]
         LOGGER.info(
             f"Callbacks: resumed after epoch {run.completed_epochs}, restored: {', '.join(restored) or 'none'}"
@@ -291,9 +298,10 @@ class Suite:
         )
 
 
-def _load(slot: _Slot, state: Any) -> bool:
+def _load(slot: _Slot, state: Any, run: TrainerAdaptor) -> bool:
     try:
         slot.callback.load_state_dict(state)
+        slot.callback.resume(run)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         LOGGER.warning(f"{slot.key}: its state in {STATE_FILE} cannot be read ({error!r})")
         slot.callback.reset()
@@ -314,7 +322,8 @@ def _check_callbacks(callbacks: Iterable[object], task: str) -> None:
         for claim in callback.claims(task):
             if claim in claimed:
                 names = f"{type(claimed[claim]).__name__} and {type(callback).__name__}"
-                raise ValueError(f"{names} would both have {claim}: give one of them a filename of its own")
+                remedy = "promote only one" if claim == "weights/best.pt" else "give one of them a filename of its own"
+                raise ValueError(f"{names} would both write {claim}: {remedy}")
             claimed[claim] = callback
 
 

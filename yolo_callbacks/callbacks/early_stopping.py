@@ -5,17 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from yolo_callbacks.adaptor import TrainerAdaptor
-from yolo_callbacks.callbacks.monitor_callback import MonitorCallback
+from yolo_callbacks.callbacks.stopping_callback import StoppingCallback
 from yolo_callbacks.checks import check_bool, check_int, check_optional_float
-from yolo_callbacks.decisions import StoppingReason, StopRule
-from yolo_callbacks.files import LOGGER
+from yolo_callbacks.decisions import StopRule
 from yolo_callbacks.monitor import MonitorLike
 from yolo_callbacks.record import EpochRecord
 
 __all__ = ["EarlyStopping"]
 
 
-class EarlyStopping(MonitorCallback):
+class EarlyStopping(StoppingCallback):
     """Stop the training when a monitor has not improved for `patience` checks in a row.
 
     Ultralytics stops by fitness alone. This one stops by any monitor, and tells why. It acts beside Ultralytics' own
@@ -36,6 +35,8 @@ class EarlyStopping(MonitorCallback):
         stopping_threshold: Stop as soon as the value is better than this. Defaults to `None`, not used.
         divergence_threshold: Stop as soon as the value is worse than this. Defaults to `None`, not used.
         check_finite: Stop at the first check that is NaN or infinite. Defaults to `True`.
+        training_phases: Whether epochs before the warm-up ends are no checks, and patience starts again when mosaic
+            closes. Defaults to `False`.
 
     Attributes:
         stopped_epoch: The epoch that it stopped with, counted from 1; 0 if it did not stop.
@@ -71,8 +72,9 @@ class EarlyStopping(MonitorCallback):
         stopping_threshold: float | None = None,
         divergence_threshold: float | None = None,
         check_finite: bool = True,
+        training_phases: bool = False,
     ) -> None:
-        super().__init__(monitor, mode, min_delta=min_delta, start_epoch=start_epoch)
+        super().__init__(monitor, mode, min_delta=min_delta, start_epoch=start_epoch, training_phases=training_phases)
         self.patience = None if patience is None else check_int("patience", patience, minimum=0)
         self.stopping_threshold = check_optional_float("stopping_threshold", stopping_threshold)
         self.divergence_threshold = check_optional_float("divergence_threshold", divergence_threshold)
@@ -86,48 +88,35 @@ class EarlyStopping(MonitorCallback):
         self.best_score: float | None = None
         self.best_epoch = 0
         self.wait = 0
-        self.stopped_epoch = 0
-        self.stopping_reason = StoppingReason.NOT_STOPPED
-        self.stopping_message = ""
 
     def decide(self, run: TrainerAdaptor, record: EpochRecord, value: float) -> None:
         """Count the check, and stop if it was the last."""
         rule = self._rule = self._rule or self._make_rule(run)
         decision = rule.check(record.epoch, value)
         self.best_score, self.best_epoch, self.wait = rule.best_score, rule.best_epoch, rule.wait
-        key = "early_stopping/wait"
-        record.publish(key if key not in record.published else f"{key}({self.monitor_name})", self.wait)
-        if decision.stop and not self.stopped_epoch:
-            self.stopped_epoch, self.stopping_reason = record.epoch, decision.reason
-            self.stopping_message = f"{self.monitor_name}: {decision.message}"
-            LOGGER.info(f"EarlyStopping: stopped at epoch {record.epoch}, {self.stopping_message}")
-            run.stop(record)
+        self.publish(record, "early_stopping/wait", self.wait)
+        self.carry_out(decision, run, record)
+
+    def restart_patience(self) -> None:
+        """Count from nothing again; the best value stays."""
+        self.wait, self._rule = 0, None
 
     def outcome(self) -> str:
         """When and why it stopped, or how far it was from it."""
         if self.stopped_epoch:
-            return f"stopped at epoch {self.stopped_epoch}, {self.stopping_message}"
+            return super().outcome()
         best = f"best {self.best_score:g} at epoch {self.best_epoch}" if self.best_epoch else "no value"
-        return f"not stopped, {self.monitor_name}: {best}, {self.wait} checks without improvement"
+        return f"{super().outcome()}: {best}, {self.wait} checks without improvement"
 
     def state_dict(self) -> dict[str, Any]:
         """Best value, count and stop."""
-        return {
-            **super().state_dict(),
-            "best_score": self.best_score,
-            "best_epoch": self.best_epoch,
-            "wait": self.wait,
-            "stopped_epoch": self.stopped_epoch,
-            "stopping_reason": self.stopping_reason.value,
-            "stopping_message": self.stopping_message,
-        }
+        best = {"best_score": self.best_score, "best_epoch": self.best_epoch, "wait": self.wait}
+        return {**super().state_dict(), **best}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over best value, count and stop."""
         super().load_state_dict(state)
         self.best_score, self.best_epoch, self.wait = state["best_score"], state["best_epoch"], state["wait"]
-        self.stopped_epoch, self.stopping_message = state["stopped_epoch"], state["stopping_message"]
-        self.stopping_reason = StoppingReason(state["stopping_reason"])
 
     def _make_rule(self, run: TrainerAdaptor) -> StopRule:
         return StopRule(

@@ -6,8 +6,9 @@ from typing import Any
 
 from yolo_callbacks.adaptor import TrainerAdaptor
 from yolo_callbacks.callback import Callback
-from yolo_callbacks.checks import check_float, check_int
+from yolo_callbacks.checks import check_bool, check_float, check_int
 from yolo_callbacks.decisions import Mode
+from yolo_callbacks.files import LOGGER
 from yolo_callbacks.monitor import Monitor, MonitorLike
 from yolo_callbacks.record import EpochRecord
 
@@ -22,6 +23,8 @@ class MonitorCallback(Callback):
         mode: `"min"`, `"max"` or `"auto"`. Defaults to `"auto"`.
         min_delta: By how much a value must be better to count. Defaults to `0.0`.
         start_epoch: Epochs up to this one are not checks. Defaults to `0`.
+        training_phases: Whether epochs before the warm-up ends are no checks, and `restart_patience` is called when
+            mosaic closes. Defaults to `False`.
 
     Raises:
         TypeError: If an argument is of the wrong kind.
@@ -29,20 +32,26 @@ class MonitorCallback(Callback):
     """
 
     def __init__(
-        self, monitor: MonitorLike = None, mode: str = "auto", *, min_delta: float = 0.0, start_epoch: int = 0
+        self,
+        monitor: MonitorLike = None,
+        mode: str = "auto",
+        *,
+        min_delta: float = 0.0,
+        start_epoch: int = 0,
+        training_phases: bool = False,
     ) -> None:
         self.monitor = Monitor(monitor, mode)
         self.min_delta = check_float("min_delta", min_delta, minimum=0.0)
         self.start_epoch = check_int("start_epoch", start_epoch, minimum=0)
+        self.training_phases = check_bool("training_phases", training_phases)
         self._task = "detect"
         self._checked_epoch = 0
+        self._mosaic_closed = False
 
     @property
     def mode(self) -> Mode:
         """Whether lower or higher is better; known from the start of a run on."""
-        if self.monitor.mode not in ("min", "max"):
-            raise RuntimeError("mode='auto' is told by the run's names: read it once a training has started")
-        return "min" if self.monitor.mode == "min" else "max"
+        return self.monitor.known_mode
 
     @property
     def monitor_name(self) -> str:
@@ -53,12 +62,20 @@ class MonitorCallback(Callback):
         """Take the value of an epoch and act on it."""
         raise NotImplementedError
 
+    def restart_patience(self) -> None:
+        """Count from nothing again; the best value stays."""
+
     def finish(self, run: TrainerAdaptor) -> None:
         """Training is over. May be called twice."""
 
+    def publish(self, record: EpochRecord, key: str, value: float) -> None:
+        """Publish a scalar; where another callback of the suite took the key, with the monitor's name behind it."""
+        taken = key in record.published or key in record.metrics
+        record.publish(f"{key}({self.monitor_name})" if taken else key, value)
+
     def reset(self) -> None:
         """Forget the last run."""
-        self._checked_epoch = 0
+        self._checked_epoch, self._mosaic_closed = 0, False
         self.monitor.unbind()
 
     def check(self, run: TrainerAdaptor) -> bool:
@@ -78,10 +95,10 @@ class MonitorCallback(Callback):
         record = run.record()
         if record.final:
             self.finish(run)
-        elif record.epoch > max(self.start_epoch, self._checked_epoch):
+        elif record.epoch > self._checked_epoch:
             self.check(run)
             self._checked_epoch = record.epoch
-            value = self.monitor.value(record)
+            value = self.monitor.value(record) if self._counts(record) else None
             if value is not None:
                 self.decide(run, record, value)
 
@@ -90,9 +107,20 @@ class MonitorCallback(Callback):
         self.finish(self.enter(trainer))
 
     def state_dict(self) -> dict[str, Any]:
-        """The last epoch decided on."""
-        return {"checked_epoch": self._checked_epoch}
+        """The last epoch decided on, and whether mosaic was closed."""
+        return {"checked_epoch": self._checked_epoch, "mosaic_closed": self._mosaic_closed}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over the last epoch decided on."""
         self._checked_epoch = int(state.get("checked_epoch", 0))
+        self._mosaic_closed = bool(state.get("mosaic_closed", False))
+
+    def _counts(self, record: EpochRecord) -> bool:
+        """Whether the epoch is one to decide on."""
+        if not self.training_phases:
+            return record.epoch > self.start_epoch
+        if record.mosaic_closed and not self._mosaic_closed:
+            self._mosaic_closed = True
+            self.restart_patience()
+            LOGGER.info(f"{type(self).__name__}: mosaic closed with epoch {record.epoch}, patience starts again")
+        return record.epoch > self.start_epoch and not record.warming_up

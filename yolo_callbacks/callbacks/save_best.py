@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from yolo_callbacks.adaptor import TrainerAdaptor, strip_checkpoint, versions
+from yolo_callbacks.adaptor import TrainerAdaptor, versions
 from yolo_callbacks.callbacks.monitor_callback import MonitorCallback
-from yolo_callbacks.checks import check_bool, check_int
-from yolo_callbacks.decisions import Ranking
-from yolo_callbacks.files import LOGGER, copy_atomic, has_room, write_json
-from yolo_callbacks.monitor import MonitorLike
+from yolo_callbacks.checkpoints import copy_checkpoint, remove_checkpoint, strip, write_sidecar
+from yolo_callbacks.checks import check_bool, check_float, check_int
+from yolo_callbacks.decisions import Guarded, Ranking, broken_guard
+from yolo_callbacks.files import LOGGER
+from yolo_callbacks.monitor import Monitor, MonitorLike
 from yolo_callbacks.record import EpochRecord
 
 __all__ = ["SaveBest"]
 
-# Ultralytics writes these itself.
-_RESERVED = re.compile(r"last|best|epoch\d+", re.IGNORECASE)
+# Ultralytics writes these itself, and one with top_k > 1 those with an epoch at the end.
+_RESERVED = re.compile(r"last|best|(.*-)?epoch\d+", re.IGNORECASE)
 
 
 class SaveBest(MonitorCallback):
@@ -40,6 +41,10 @@ class SaveBest(MonitorCallback):
         filename: Replaces `best-<monitor>` in the names of the files, without a folder. Defaults to `None`.
         start_epoch: Epochs up to this one are not saved. Defaults to `0`.
         keep_optimizer: Leave the checkpoints as they are, so that training can go on from them. Defaults to `False`.
+        promote: Make this the model's own choice: best.pt, the final validation and the weights that `model.train()`
+            leaves in `model` are the best by the monitor. Defaults to `False`.
+        guard: By how much other monitors may be worse than at the last best for an epoch to be saved, by name:
+            `{"mAP50-95/person": 0.02}`. Defaults to `None`.
 
     Attributes:
         best_score: The best value saved, None before there is one.
@@ -49,8 +54,8 @@ class SaveBest(MonitorCallback):
 
     Raises:
         TypeError: If an argument is of the wrong kind.
-        ValueError: If `top_k` is less than 1, `min_delta` or `start_epoch` is negative, `filename` is no plain name or
-            one of Ultralytics' own, or the monitor cannot be one; before the first epoch, if the monitor does not
+        ValueError: If `top_k` is less than 1, `min_delta`, `start_epoch` or a guard is negative, `filename` is no plain
+            name or one of Ultralytics' own, or a monitor cannot be one; before the first epoch, if a monitor does not
             exist in the run; on `attach`, if another callback would write the same file.
 
     Example:
@@ -75,11 +80,16 @@ class SaveBest(MonitorCallback):
         filename: str | None = None,
         start_epoch: int = 0,
         keep_optimizer: bool = False,
+        promote: bool = False,
+        guard: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__(monitor, mode, min_delta=min_delta, start_epoch=start_epoch)
         self.top_k = check_int("top_k", top_k, minimum=1)
         self.filename = None if filename is None else _check_filename(filename)
         self.keep_optimizer = check_bool("keep_optimizer", keep_optimizer)
+        self.promote = check_bool("promote", promote)
+        self.guard = _check_guard(guard)
+        self._guards = {name: Monitor(name) for name in self.guard}
         self.reset()
 
     def reset(self) -> None:
@@ -87,8 +97,12 @@ class SaveBest(MonitorCallback):
         super().reset()
         self._ranking: Ranking | None = None
         self._kept: dict[int, float] = {}
+        self._reference: dict[str, float | None] = {}
+        self._promoted: tuple[object, ...] = ()
         self._folder = Path()
         self._finished = False
+        for monitor in self._guards.values():
+            monitor.unbind()
 
     @property
     def best_k_models(self) -> dict[Path, float]:
@@ -111,30 +125,40 @@ class SaveBest(MonitorCallback):
         return self._path(self.best_epoch) if self._kept else None
 
     def check(self, run: TrainerAdaptor) -> bool:
-        """Whether the monitor exists in this run."""
+        """Whether the monitor and the guards exist in this run."""
         self._folder = run.weights_dir
-        return super().check(run)
+        bound = [not run.is_main or monitor.bind(run.catalog()) for monitor in self._guards.values()]
+        return super().check(run) and all(bound)
 
     def claims(self, task: str) -> set[str]:
         """The files it writes, as a pattern. Folded, because some file systems do not tell case apart."""
-        return {f"weights/{self._stem(task)}{'' if self.top_k == 1 else '-epoch<NNN>'}.pt".casefold()}
+        own = f"weights/{self._stem(task)}{'' if self.top_k == 1 else '-epoch<NNN>'}.pt".casefold()
+        return {own, "weights/best.pt"} if self.promote else {own}
 
     def key(self, task: str) -> str:
         """The class and the files it writes, which no two may share."""
         return f"{type(self).__name__}({self._stem(task)})"
 
+    def on_fit_epoch_end(self, trainer: Any) -> None:
+        """Decide on the epoch, then see to it that best.pt is the choice: Ultralytics writes its own just before."""
+        super().on_fit_epoch_end(trainer)
+        run = self.enter(trainer)
+        if self.promote and self.best_model_path and run.is_main and not run.final:
+            self._promote(run, self.best_model_path)
+
     def decide(self, run: TrainerAdaptor, record: EpochRecord, value: float) -> None:
         """Save the epoch if it is among the best."""
         ranking = self._ranking = self._ranking or Ranking(self.mode, self.top_k, self.min_delta, dict(self._kept))
         decision = ranking.consider(record.epoch, value)
-        if decision.keep and self._save(run, record, value):
+        if decision.keep and self._guards_hold(record) and self._save(run, record, value):
             ranking.add(record.epoch, value, evicted=decision.evicted)
             self._kept = ranking.kept
+            if self.best_epoch == record.epoch:
+                self._reference = self._guarded_values(record)
             if decision.evicted is not None and self.top_k > 1:
-                self._remove(decision.evicted)
+                remove_checkpoint(self._path(decision.evicted))
         if self.best_score is not None:
-            key = f"best/{self.monitor_name}"
-            record.publish(key if key not in record.published else f"{key}({self._stem(run.task)})", self.best_score)
+            self.publish(record, f"best/{self.monitor_name}", self.best_score)
 
     def finish(self, run: TrainerAdaptor) -> None:
         """Strip the survivors."""
@@ -142,10 +166,7 @@ class SaveBest(MonitorCallback):
             return
         self._finished = True
         for path in self.best_k_models:
-            try:
-                strip_checkpoint(path)
-            except OSError as error:
-                LOGGER.warning(f"SaveBest: {path} could not be stripped and stays as it was: {error}")
+            strip(path)
 
     def outcome(self) -> str:
         """The best value, its epoch and its file."""
@@ -155,12 +176,14 @@ class SaveBest(MonitorCallback):
         return f"{self.monitor_name} {self.best_score:g} at epoch {self.best_epoch}: {self.best_model_path}{others}"
 
     def state_dict(self) -> dict[str, Any]:
-        """The epochs kept, best first."""
-        return {**super().state_dict(), "kept": [[epoch, value] for epoch, value in self._kept.items()]}
+        """The epochs kept, best first, and what the guards compare with."""
+        kept = [[epoch, value] for epoch, value in self._kept.items()]
+        return {**super().state_dict(), "kept": kept, "reference": self._reference}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over the epochs kept."""
+        """Take over the epochs kept, as far as their files are there."""
         super().load_state_dict(state)
+        self._reference = dict(state["reference"])
         self._kept = {int(epoch): float(value) for epoch, value in state["kept"]}
         for epoch, path in [(epoch, self._path(epoch)) for epoch in self._kept]:
             if not path.is_file():
@@ -175,28 +198,10 @@ class SaveBest(MonitorCallback):
 
     def _save(self, run: TrainerAdaptor, record: EpochRecord, value: float) -> bool:
         target = self._path(record.epoch)
-        try:
-            source = run.checkpoint(record)
-            if source is None:
-                LOGGER.warning(f"SaveBest: Ultralytics wrote no checkpoint in epoch {record.epoch}, {target} not saved")
-                return False
-            if not has_room(self._folder, source.stat().st_size):
-                LOGGER.warning(f"SaveBest: {target} not saved, the disk has no room for it and two checkpoints more")
-                return False
-            copy_atomic(source, target)
-        except OSError as error:
-            LOGGER.warning(f"SaveBest: {target} could not be saved: {error}")
-            return False
-        self._save_sidecar(target.with_suffix(".json"), record, value)
-        return True
-
-    def _save_sidecar(self, path: Path, record: EpochRecord, value: float) -> None:
-        try:
-            write_json(path, self._sidecar(record, value))
-        except OSError as error:
-            LOGGER.warning(f"SaveBest: {path} could not be written: {error}")
-            with contextlib.suppress(OSError):
-                path.unlink(missing_ok=True)  # what stands there tells of the checkpoint before
+        saved = copy_checkpoint(lambda: run.checkpoint(record), target)
+        if saved:
+            write_sidecar(target, self._sidecar(record, value))
+        return saved
 
     def _sidecar(self, record: EpochRecord, value: float) -> dict[str, Any]:
         def named(values: Any) -> dict[str, float]:
@@ -213,12 +218,35 @@ class SaveBest(MonitorCallback):
             "versions": versions(),
         }
 
-    def _remove(self, epoch: int) -> None:
-        for path in (self._path(epoch), self._path(epoch).with_suffix(".json")):
-            try:
-                path.unlink(missing_ok=True)
-            except OSError as error:
-                LOGGER.warning(f"SaveBest: {path} is no longer among the best but could not be removed: {error}")
+    def _promote(self, run: TrainerAdaptor, choice: Path) -> None:
+        """Make best.pt a copy of the choice, unless it is one: who wrote it last shows by its time and size."""
+        if self._promoted != (self.best_epoch, *_stamp(run.best)) and copy_checkpoint(lambda: choice, run.best):
+            self._promoted = (self.best_epoch, *_stamp(run.best))
+
+    def _guards_hold(self, record: EpochRecord) -> bool:
+        guards = {name: Guarded(self.guard[name], monitor.known_mode) for name, monitor in self._guards.items()}
+        reason = broken_guard(guards, self._guarded_values(record), self._reference)
+        if reason:
+            LOGGER.info(f"SaveBest: epoch {record.epoch} not saved, {reason}")
+        return reason is None
+
+    def _guarded_values(self, record: EpochRecord) -> dict[str, float | None]:
+        return {name: monitor.value(record) for name, monitor in self._guards.items()}
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    if not path.is_file():
+        return 0, 0
+    found = path.stat()
+    return found.st_mtime_ns, found.st_size
+
+
+def _check_guard(guard: object) -> dict[str, float]:
+    if guard is None:
+        return {}
+    if not isinstance(guard, Mapping):
+        raise TypeError(f"guard must map names of monitors to numbers, received {guard!r}")
+    return {name: check_float(f"guard[{name!r}]", tolerance, minimum=0.0) for name, tolerance in guard.items()}
 
 
 def _check_filename(filename: object) -> str:
@@ -228,5 +256,5 @@ def _check_filename(filename: object) -> str:
     if not re.fullmatch(r"[A-Za-z0-9._()-]+", stem) or stem.startswith("."):
         raise ValueError(f"filename must be of letters, digits and ._()- without a folder, received {filename!r}")
     if _RESERVED.fullmatch(stem):
-        raise ValueError(f"filename must not be one that Ultralytics writes itself, received {filename!r}")
+        raise ValueError(f"filename must not be last, best or one that ends in an epoch, received {filename!r}")
     return stem

@@ -1,7 +1,24 @@
 """Decisions: numbers in, decision and reason out. No ultralytics, no torch, no files."""
 
 from yolo_callbacks.decisions.comparison import Mode, improves
+from yolo_callbacks.decisions.guard import Guarded, broken_guard
+from yolo_callbacks.decisions.overfit import OverfitRule
+from yolo_callbacks.decisions.plateau import PlateauDecision, PlateauRule, RateCut
 from yolo_callbacks.decisions.ranking import Ranking, RankingDecision
 from yolo_callbacks.decisions.stopping import StopDecision, StoppingReason, StopRule
 
-__all__ = ["Mode", "Ranking", "RankingDecision", "StopDecision", "StopRule", "StoppingReason", "improves"]
+__all__ = [
+    "Guarded",
+    "Mode",
+    "OverfitRule",
+    "PlateauDecision",
+    "PlateauRule",
+    "Ranking",
+    "RankingDecision",
+    "RateCut",
+    "StopDecision",
+    "StopRule",
+    "StoppingReason",
+    "broken_guard",
+    "improves",
+]

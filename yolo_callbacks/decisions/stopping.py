@@ -19,6 +19,7 @@ class StoppingReason(str, Enum):
     STOPPING_THRESHOLD = "stopping_threshold"
     DIVERGENCE_THRESHOLD = "divergence_threshold"
     NON_FINITE = "non_finite"
+    OVERFITTING = "overfitting"
 
 
 @dataclass(frozen=True)

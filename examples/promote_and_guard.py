@@ -1,0 +1,24 @@
+"""Let recall decide which checkpoint is best.pt, as long as precision is not paid for it.
+
+python examples/promote_and_guard.py
+"""
+
+from __future__ import annotations
+
+from arguments import training
+from ultralytics import YOLO
+
+from yolo_callbacks import SaveBest, attach
+
+
+def main() -> None:
+    model = YOLO("yolo11n.yaml")
+    best = SaveBest("recall", promote=True, guard={"precision": 0.05})
+    attach(model, best)
+    model.train(**training("Make the best by recall the model's own choice."))
+    # what model.predict() and model.val() use from here on
+    print(f"The model is that of epoch {best.best_epoch}, with a recall of {best.best_score}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""Stop a training whose validation has parted from its training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from yolo_callbacks.adaptor import TrainerAdaptor
+from yolo_callbacks.callbacks.stopping_callback import StoppingCallback
+from yolo_callbacks.checks import check_float, check_int
+from yolo_callbacks.decisions import OverfitRule
+from yolo_callbacks.monitor import Monitor, MonitorLike
+from yolo_callbacks.record import EpochRecord
+
+__all__ = ["StopOnOverfit"]
+
+
+class StopOnOverfit(StoppingCallback):
+    """Stop when the validation loss is more than `ratio` times the training loss for `patience` checks in a row.
+
+    `EarlyStopping` sees a validation loss that rises; this one sees a training loss that falls away from it. Losses
+    can be compared as sums, the default, or component by component, `"val/box_loss"` against `"train/box_loss"`.
+
+    A check is an epoch in which both have a value that is finite.
+
+    Args:
+        monitor: The loss in validation. Defaults to `"val/loss"`.
+        against: The loss in training. Defaults to `"train/loss"`.
+        ratio: How many times `against` the monitor may be. Defaults to `1.5`.
+        patience: Checks in a row beyond the ratio after which to stop. Defaults to `5`.
+
+    Attributes:
+        stopped_epoch: The epoch that it stopped with, counted from 1; 0 if it did not stop.
+        stopping_reason: A `StoppingReason`.
+        stopping_message: The reason in words, `""` if it did not stop.
+        wait: Checks in a row beyond the ratio.
+
+    Raises:
+        TypeError: If an argument is of the wrong kind.
+        ValueError: If `ratio` is negative, `patience` is less than 1, or a monitor cannot be one; before the first
+            epoch, or with its first batch, if a monitor does not exist in the run.
+
+    Example:
+        >>> from ultralytics import YOLO
+        >>> from yolo_callbacks import StopOnOverfit, attach
+        >>> model = YOLO("yolo11n.yaml")
+        >>> suite = attach(model, StopOnOverfit("val/cls_loss", "train/cls_loss", ratio=1.3, patience=3))
+
+    Publishes `overfit/ratio`; with several in one suite, the later ones `overfit/ratio(<monitor>)`. Writes no file.
+    """
+
+    def __init__(
+        self,
+        monitor: MonitorLike = "val/loss",
+        against: MonitorLike = "train/loss",
+        *,
+        ratio: float = 1.5,
+        patience: int = 5,
+    ) -> None:
+        # which of the two is better when lower does not matter here
+        super().__init__(monitor, "min")
+        self.against = Monitor(against, "min")
+        self.ratio = check_float("ratio", ratio, minimum=0.0)
+        self.patience = check_int("patience", patience, minimum=1)
+        self.reset()
+
+    @property
+    def wait(self) -> int:
+        """Checks in a row beyond the ratio."""
+        return self._rule.wait
+
+    def reset(self) -> None:
+        """Forget the last run."""
+        super().reset()
+        self.against.unbind()
+        self._rule = OverfitRule(self.ratio, self.patience)
+
+    def check(self, run: TrainerAdaptor) -> bool:
+        """Whether both monitors exist in this run."""
+        monitor_exists = super().check(run)
+        return not run.is_main or (self.against.bind(run.catalog()) and monitor_exists)
+
+    def decide(self, run: TrainerAdaptor, record: EpochRecord, value: float) -> None:
+        """Compare the two, and stop if that was once too often."""
+        against = self.against.value(record)
+        if against is None:
+            return
+        if against:
+            self.publish(record, "overfit/ratio", value / against)
+        self.carry_out(self._rule.check(value, against), run, record)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Count and stop."""
+        return {**super().state_dict(), "wait": self.wait}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over count and stop."""
+        super().load_state_dict(state)
+        self._rule.wait = int(state["wait"])

@@ -1,0 +1,60 @@
+"""What the callbacks share that stop a training: the stop itself, and what is known of it afterwards."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from yolo_callbacks.adaptor import TrainerAdaptor
+from yolo_callbacks.callbacks.monitor_callback import MonitorCallback
+from yolo_callbacks.decisions import StopDecision, StoppingReason
+from yolo_callbacks.files import LOGGER
+from yolo_callbacks.record import EpochRecord
+
+__all__ = ["StoppingCallback"]
+
+
+class StoppingCallback(MonitorCallback):
+    """Base class of callbacks that stop: call `carry_out` with the decision on each check.
+
+    Attributes:
+        stopped_epoch: The epoch that it stopped with, counted from 1; 0 if it did not stop.
+        stopping_reason: A `StoppingReason`.
+        stopping_message: The reason in words, `""` if it did not stop.
+    """
+
+    def reset(self) -> None:
+        """Forget the last run."""
+        super().reset()
+        self.stopped_epoch = 0
+        self.stopping_reason = StoppingReason.NOT_STOPPED
+        self.stopping_message = ""
+
+    def carry_out(self, decision: StopDecision, run: TrainerAdaptor, record: EpochRecord) -> None:
+        """Stop the training if the decision says so."""
+        if not decision.stop or self.stopped_epoch:
+            return
+        self.stopped_epoch, self.stopping_reason = record.epoch, decision.reason
+        self.stopping_message = f"{self.monitor_name}: {decision.message}"
+        LOGGER.info(f"{type(self).__name__}: stopped at epoch {record.epoch}, {self.stopping_message}")
+        run.stop(record)
+
+    def outcome(self) -> str:
+        """When and why it stopped."""
+        if not self.stopped_epoch:
+            return f"not stopped, {self.monitor_name}"
+        return f"stopped at epoch {self.stopped_epoch}, {self.stopping_message}"
+
+    def state_dict(self) -> dict[str, Any]:
+        """The stop."""
+        return {
+            **super().state_dict(),
+            "stopped_epoch": self.stopped_epoch,
+            "stopping_reason": self.stopping_reason.value,
+            "stopping_message": self.stopping_message,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over the stop."""
+        super().load_state_dict(state)
+        self.stopped_epoch, self.stopping_message = int(state["stopped_epoch"]), str(state["stopping_message"])
+        self.stopping_reason = StoppingReason(state["stopping_reason"])

@@ -1,0 +1,65 @@
+"""Checkpoints of our own: copied from Ultralytics' own, with a JSON beside each; failures only warn."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from yolo_callbacks.adaptor import strip_checkpoint
+from yolo_callbacks.files import LOGGER, copy_atomic, has_room, write_json
+
+__all__ = ["copy_checkpoint", "remove_checkpoint", "strip", "write_sidecar"]
+
+
+def copy_checkpoint(find_source: Callable[[], Path | None], target: Path) -> bool:
+    """Copy a checkpoint to `target`, if there is one and room for it.
+
+    Args:
+        find_source: Gives the checkpoint, or None; may have it written first, and fail as any write may.
+        target: What to make or replace. As it was, where this fails.
+
+    Returns:
+        Whether `target` is the new checkpoint now.
+    """
+    try:
+        source = find_source()
+        if source is None:
+            LOGGER.warning(f"{target} not saved: Ultralytics wrote no checkpoint in this epoch")
+        elif not has_room(target.parent, source.stat().st_size):
+            LOGGER.warning(f"{target} not saved: the disk has no room for it and two checkpoints more")
+        else:
+            copy_atomic(source, target)
+            return True
+    except OSError as error:
+        LOGGER.warning(f"{target} could not be saved: {error}")
+    return False
+
+
+def write_sidecar(checkpoint: Path, content: dict[str, Any]) -> None:
+    """Write the JSON beside a checkpoint."""
+    path = checkpoint.with_suffix(".json")
+    try:
+        write_json(path, content)
+    except OSError as error:
+        LOGGER.warning(f"{path} could not be written: {error}")
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)  # what stands there tells of the checkpoint before
+
+
+def remove_checkpoint(checkpoint: Path) -> None:
+    """Remove a checkpoint of ours and the JSON beside it."""
+    for path in (checkpoint, checkpoint.with_suffix(".json")):
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            LOGGER.warning(f"{path} is no longer among the best but could not be removed: {error}")
+
+
+def strip(checkpoint: Path) -> None:
+    """Strip a checkpoint of optimizer and training state."""
+    try:
+        strip_checkpoint(checkpoint)
+    except OSError as error:
+        LOGGER.warning(f"{checkpoint} could not be stripped and stays as it was: {error}")

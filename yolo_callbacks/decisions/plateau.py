@@ -1,0 +1,89 @@
+"""When to cut the learning rate on a plateau, and what is left of a rate after cuts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from yolo_callbacks.decisions.comparison import Mode, improves
+
+__all__ = ["PlateauDecision", "PlateauRule", "RateCut"]
+
+# torch leaves a rate as it is where the cut would be smaller than this.
+_EPSILON = 1e-8
+
+
+@dataclass(frozen=True)
+class PlateauDecision:
+    """Whether to cut, and why."""
+
+    cut: bool
+    reason: str = ""
+
+
+@dataclass
+class PlateauRule:
+    """Cut after more than `patience` checks without improvement, with `cooldown` checks of rest after each cut.
+
+    The counting is that of `torch.optim.lr_scheduler.ReduceLROnPlateau` with `threshold_mode="abs"`.
+
+    Args:
+        mode: `"min"` if lower is better, `"max"` if higher is better.
+        patience: Checks without improvement that are let pass.
+        min_delta: By how much a value must be better to count. Defaults to `1e-4`.
+        cooldown: Checks after a cut that do not count as without improvement. Defaults to `0`.
+
+    Attributes:
+        best_score: The best value so far, None before there is one.
+        best_epoch: The epoch of `best_score`, 0 before there is one.
+        wait: Checks in a row without improvement, outside a cooldown.
+        resting: Checks left of the cooldown.
+    """
+
+    mode: Mode
+    patience: int
+    min_delta: float = 1e-4
+    cooldown: int = 0
+    best_score: float | None = None
+    best_epoch: int = 0
+    wait: int = 0
+    resting: int = 0
+
+    def check(self, epoch: int, value: float) -> PlateauDecision:
+        """Take the value of an epoch and decide."""
+        if improves(value, self.best_score, mode=self.mode, min_delta=self.min_delta):
+            self.best_score, self.best_epoch, self.wait = value, epoch, 0
+        else:
+            self.wait += 1
+        if self.resting:
+            self.resting -= 1
+            self.wait = 0
+        if self.wait <= self.patience:
+            return PlateauDecision(cut=False)
+        best = f"best {self.best_score:g} at epoch {self.best_epoch}" if self.best_epoch else "no finite value yet"
+        reason = f"no improvement in {self.wait} checks ({best})"
+        self.resting, self.wait = self.cooldown, 0
+        return PlateauDecision(cut=True, reason=reason)
+
+
+@dataclass(frozen=True)
+class RateCut:
+    """A number of cuts by one factor, down to a floor.
+
+    Args:
+        factor: What each cut multiplies a rate with.
+        times: How many cuts there were.
+        min_lr: No cut goes below this. A rate that is below it from the start stays as it is.
+    """
+
+    factor: float
+    times: int
+    min_lr: float = 0.0
+
+    def apply(self, rate: float) -> float:
+        """What is left of a rate; cut by cut, as torch does it, so that nothing is rounded differently."""
+        for _ in range(self.times):
+            lower = max(rate * self.factor, self.min_lr)
+            if rate - lower <= _EPSILON:
+                break
+            rate = lower
+        return rate
