@@ -1,31 +1,17 @@
-"""Fixtures: an isolated Ultralytics, small data, and short real trainings on the CPU."""
+"""Fixtures: small data, real trainings, scripted validation, and what the library says."""
 
 from __future__ import annotations
 
-import csv
-import os
-import tempfile
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-# Before the first import of ultralytics: neither the user's settings nor their integrations take part in a test.
-os.environ["YOLO_CONFIG_DIR"] = tempfile.mkdtemp(prefix="yolo-callbacks-tests-")
-os.environ["YOLO_OFFLINE"] = "True"
-os.environ["WANDB_MODE"] = "disabled"
-
 import digits
+import pytest
+from trainings import FAST, detection_metrics  # first: it isolates Ultralytics
 from ultralytics import YOLO
 from ultralytics.engine.validator import BaseValidator
-from ultralytics.utils import SETTINGS
-
-SETTINGS.update(
-    {name: False for name in ("wandb", "tensorboard", "mlflow", "comet", "clearml", "dvc") if name in SETTINGS}
-)
-
-FAST = {"imgsz": 32, "batch": 4, "nbs": 4, "workers": 0, "device": "cpu", "plots": False, "verbose": False, "seed": 0}
 
 Train = Callable[..., Path]
 
@@ -81,24 +67,9 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Callable[[Sequence[Any]], None]
     return script
 
 
-def detection_metrics(value: float, **others: float) -> dict[str, float]:
-    """What validation returns for a detection model; every metric is `value`, the losses are `1 - value`."""
-    metrics = {f"metrics/{name}(B)": value for name in ("precision", "recall", "mAP50", "mAP50-95")}
-    losses = {f"val/{name}_loss": 1.0 - value for name in ("box", "cls", "dfl")}
-    return {**metrics, **losses, **others}
-
-
-def results_csv(folder: Path) -> list[dict[str, float]]:
-    """The rows of a run's results.csv, as numbers."""
-    with (folder / "results.csv").open(newline="") as file:
-        return [{key.strip(): float(value) for key, value in row.items()} for row in csv.DictReader(file)]
-
-
 @pytest.fixture
 def messages() -> Iterator[list[str]]:
     """What the library says on Ultralytics' logger, with tracebacks."""
-    import logging
-
     said: list[str] = []
 
     class Collector(logging.Handler):

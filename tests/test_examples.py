@@ -10,7 +10,7 @@ from pathlib import Path
 
 import digits
 import pytest
-from conftest import FAST, results_csv
+from trainings import FAST, results_csv
 from ultralytics import YOLO
 
 from yolo_callbacks import EarlyStopping, SaveBest, StoppingReason, attach

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 import ultralytics
-from conftest import results_csv
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from trainings import results_csv
 from ultralytics import YOLO
 
 from yolo_callbacks import Callback, ReduceLROnPlateau, attach

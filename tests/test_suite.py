@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import detection_metrics
+from trainings import detection_metrics, results_csv
 from ultralytics import YOLO
 from ultralytics.utils.callbacks.base import default_callbacks
 
@@ -223,10 +223,10 @@ import os, sys, tempfile
 os.environ["YOLO_CONFIG_DIR"] = tempfile.mkdtemp()
 from pathlib import Path
 sys.path[:0] = [{tests!r}, {datasets!r}]
-from conftest import FAST, detection_metrics
+from trainings import FAST, detection_metrics
 from ultralytics import YOLO
 from ultralytics.engine.validator import BaseValidator
-from yolo_callbacks import EarlyStopping, SaveBest, attach
+from yolo_callbacks import EarlyStopping, ReduceLROnPlateau, SaveBest, attach
 
 values = [0.1, 0.5, 0.4, 0.3, 0.2, 0.1, 0.1]
 
@@ -240,7 +240,7 @@ def validate(self, trainer=None, model=None):
 BaseValidator.__call__ = validate
 folder, kill_after = Path({folder!r}), int(sys.argv[1])
 model = YOLO(folder / "run/weights/last.pt" if "resume" in sys.argv else "yolo11n.yaml")
-attach(model, SaveBest("mAP50", top_k=2), EarlyStopping(patience=3))
+attach(model, SaveBest("mAP50", top_k=2), EarlyStopping(patience=3), ReduceLROnPlateau("recall", patience=0))
 
 def kill(trainer):
     if trainer.epoch + 1 == kill_after:
@@ -265,10 +265,15 @@ def test_a_resumed_run_decides_as_if_never_stopped(tmp_path, scenes):
             assert done.returncode in (0, 9), done.stderr
         state = json.loads((folder / "run" / "callbacks.json").read_text())
         files = {path.name for path in (folder / "run" / "weights").glob("best-*")}
-        outcomes.append((state["epoch"], state["callbacks"], files))
-    assert "restored: SaveBest(best-mAP50), EarlyStopping(mAP50-95)" in done.stdout + done.stderr
+        rates = [[row[key] for key in row if key.startswith("lr/")] for row in results_csv(folder / "run")]
+        outcomes.append((state["epoch"], state["callbacks"], files, rates))
+    assert (
+        "restored: SaveBest(best-mAP50), EarlyStopping(mAP50-95), ReduceLROnPlateau(recall)"
+        in done.stdout + done.stderr
+    )
     assert outcomes[0] == outcomes[1]
     assert outcomes[0][1]["EarlyStopping(mAP50-95)"]["stopped_epoch"] == 5
+    assert outcomes[0][1]["ReduceLROnPlateau(recall)"]["cuts"] == [3, 4, 5]
 
 
 @pytest.mark.training

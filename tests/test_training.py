@@ -11,7 +11,7 @@ import cloudpickle
 import pytest
 import torch
 import ultralytics
-from conftest import FAST, detection_metrics, results_csv
+from trainings import FAST, detection_metrics, results_csv
 from ultralytics import YOLO
 
 from yolo_callbacks import Callback, EarlyStopping, SaveBest, StoppingReason, attach

@@ -1,0 +1,33 @@
+"""Short real trainings for tests: importing this first isolates Ultralytics from the user's settings."""
+
+from __future__ import annotations
+
+import csv
+import os
+import tempfile
+from pathlib import Path
+
+# Before the first import of ultralytics: neither the user's settings nor their integrations take part in a test.
+os.environ["YOLO_CONFIG_DIR"] = tempfile.mkdtemp(prefix="yolo-callbacks-tests-")
+os.environ["YOLO_OFFLINE"] = "True"
+os.environ.setdefault("WANDB_MODE", "disabled")
+
+from ultralytics.utils import SETTINGS
+
+INTEGRATIONS = ("wandb", "tensorboard", "mlflow", "comet", "clearml", "dvc")
+SETTINGS.update({name: False for name in INTEGRATIONS if name in SETTINGS})
+
+FAST = {"imgsz": 32, "batch": 4, "nbs": 4, "workers": 0, "device": "cpu", "plots": False, "verbose": False, "seed": 0}
+
+
+def detection_metrics(value: float, **others: float) -> dict[str, float]:
+    """What validation returns for a detection model; every metric is `value`, the losses are `1 - value`."""
+    metrics = {f"metrics/{name}(B)": value for name in ("precision", "recall", "mAP50", "mAP50-95")}
+    losses = {f"val/{name}_loss": 1.0 - value for name in ("box", "cls", "dfl")}
+    return {**metrics, **losses, **others}
+
+
+def results_csv(folder: Path) -> list[dict[str, float]]:
+    """The rows of a run's results.csv, as numbers."""
+    with (folder / "results.csv").open(newline="") as file:
+        return [{key.strip(): float(value) for key, value in row.items()} for row in csv.DictReader(file)]
