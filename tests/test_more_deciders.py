@@ -226,21 +226,21 @@ def test_when_validation_has_parted_from_training(pairs, ratio, patience, stoppe
 
 @pytest.mark.training
 def test_stops_on_overfit_by_component_and_by_sum(train, scripted):
-    """Validation losses far above the training's from epoch 2 on; box_loss alone never."""
+    """Validation losses far above the training's from epoch 2 on; cls_loss alone never."""
     low = {"val/box_loss": 0.0, "val/cls_loss": 0.0, "val/dfl_loss": 0.0}
-    high = {**low, "val/cls_loss": 999.0}
+    high = {**low, "val/box_loss": 999.0}
     scripted([detection_metrics(0.5, **(low if epoch < 2 else high)) for epoch in range(1, 7)])
     model, published = YOLO(MODEL), []
-    total, box = StopOnOverfit(ratio=2.0, patience=3), StopOnOverfit("val/box_loss", "train/box_loss", patience=3)
-    attach(model, total, box)
+    total, cls = StopOnOverfit(ratio=2.0, patience=3), StopOnOverfit("val/cls_loss", "train/cls_loss", patience=3)
+    attach(model, total, cls)
     model.add_callback("on_fit_epoch_end", lambda t: published.append(dict(total.enter(t).record().published)))
     folder = train(model, epochs=6)
     assert (total.stopped_epoch, total.stopping_reason, total.wait) == (4, StoppingReason.OVERFITTING, 3)
-    assert (box.stopped_epoch, box.wait) == (0, 0)
+    assert (cls.stopped_epoch, cls.wait) == (0, 0)
     row = results_csv(folder)[0]
     sums = [sum(row[f"{split}/{name}_loss"] for name in ("box", "cls", "dfl")) for split in ("val", "train")]
     assert published[0]["overfit/ratio"] == pytest.approx(sums[0] / sums[1], rel=1e-3)
-    assert "overfit/ratio(val/box_loss)" in published[0]
+    assert "overfit/ratio(val/cls_loss)" in published[0]
 
 
 @pytest.mark.parametrize(
