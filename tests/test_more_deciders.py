@@ -177,6 +177,7 @@ def test_a_guarded_class_must_not_drop(train, scripted):
         (None, 0.50, "max", True),
         (float("nan"), 0.50, "max", True),
         (0.10, None, "max", False),
+        (0.10, float("nan"), "max", False),
         (None, None, "max", False),
     ],
 )
@@ -246,7 +247,7 @@ def test_stops_on_overfit_by_component_and_by_sum(train, scripted):
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"ratio": -1}, ValueError, "ratio must be finite and at least 0, received -1"),
+        ({"ratio": -1}, ValueError, "ratio must be greater than 0, received -1"),
         ({"ratio": None}, TypeError, "ratio must be a number, received None"),
         ({"patience": 0}, ValueError, "patience must be at least 1, received 0"),
         ({"against": 3}, TypeError, "monitor must be a name, a mapping"),

@@ -140,7 +140,7 @@ def test_the_floor_and_several_cuts(train, scripted, messages):
     assert base == pytest.approx([0.01, 0.01, 0.005, 0.0025, 0.002, 0.002, 0.002, 0.002])
     assert (plateau.cuts, plateau.scale) == ([2, 3, 4], pytest.approx(0.2))
     lines = [message for message in messages if "ReduceLROnPlateau: epoch" in message]
-    assert lines[0].endswith("epoch 2, rate 0.01 to 0.005, mAP50: no improvement in 1 checks (best 0.5 at epoch 1)")
+    assert lines[0].endswith("epoch 2, rate 0.01 to 0.005, mAP50: no improvement in 1 check (best 0.5 at epoch 1)")
     assert len(lines) == 3
 
 

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from trainings import detection_metrics, results_csv
+import torch
+from trainings import results_csv
 from ultralytics import YOLO
 from ultralytics.utils.callbacks.base import default_callbacks
 
-from yolo_callbacks import Callback, EarlyStopping, SaveBest, attach
+from yolo_callbacks import Callback, EarlyStopping, ReduceLROnPlateau, SaveBest, attach
 from yolo_callbacks.suite import EVENTS
 
 MODEL = "yolo11n.yaml"
@@ -210,8 +211,8 @@ def test_the_table_says_what_happened(train, scripted, messages):
     assert table[0].startswith("Callbacks: finished after 3 epochs in ")
     assert table[1].endswith(f"mAP50 0.3 at epoch 1: {folder / 'weights' / 'best-mAP50.pt'}")
     assert table[2].endswith("stopped at epoch 3, mAP50-95: no improvement in 2 checks (best 0.3 at epoch 1)")
-    assert "% of training" in table[4]
-    assert table[5].endswith(str(folder))
+    assert "% of training" in table[3]
+    assert table[4].endswith(str(folder))
     state = json.loads((folder / "callbacks.json").read_text())
     assert (state["schema"], state["epoch"], state["summary"]["status"]) == (1, 3, "finished")
     assert state["callbacks"]["EarlyStopping(mAP50-95)"]["stopped_epoch"] == 3
@@ -331,5 +332,202 @@ def test_a_disk_almost_full_is_left_to_ultralytics(train, scripted, monkeypatch,
     assert any("the disk has no room for it and two checkpoints more" in message for message in messages)
 
 
-def test_metrics_helper_has_every_key():
-    assert len(detection_metrics(0.5)) == 7
+class Broken(Callback):
+    """Raises, or answers nonsense, in one of the methods that a suite calls beside the events."""
+
+    def __init__(self, method: str, answer: Any = RuntimeError) -> None:
+        self.method, self.answer = method, answer
+
+    def _answer(self, method: str, good: Any) -> Any:
+        if method != self.method:
+            return good
+        if isinstance(self.answer, type):
+            raise self.answer("broken")
+        return self.answer
+
+    def reset(self) -> None:
+        self._answer("reset", None)
+
+    def check(self, run: Any) -> bool:
+        return self._answer("check", True)
+
+    def state_dict(self) -> dict[str, Any]:
+        return self._answer("state_dict", {"kept": 1})
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._answer("load_state_dict", None)
+
+    def outcome(self) -> str:
+        return self._answer("outcome", "fine")
+
+
+@pytest.mark.training
+@pytest.mark.parametrize(
+    ("method", "answer"),
+    [
+        ("reset", RuntimeError),
+        ("check", RuntimeError),
+        ("state_dict", KeyError),
+        ("state_dict", {"a set": {1, 2}}),
+        ("outcome", RuntimeError),
+        ("outcome", 5),
+    ],
+)
+def test_no_method_of_a_callback_ends_the_training(train, scripted, method, answer):
+    scripted([0.1, 0.3, 0.2])
+    model, saved = YOLO(MODEL), SaveBest()
+    attach(model, Broken(method, answer), saved)
+    state = json.loads((train(model, epochs=3) / "callbacks.json").read_text())
+    assert saved.best_epoch == 2
+    assert state["callbacks"]["SaveBest(best-mAP50-95)"]["kept"] == [[2, 0.3]]
+    assert (state["epoch"], state["summary"]["epochs"]) == (3, 3)
+
+
+def interrupted(train: Any, model: YOLO, after: int, **arguments: Any) -> Path:
+    """Train until Ctrl-C after an epoch; the run's folder."""
+
+    def interrupt(trainer: Any) -> None:
+        if trainer.epoch + 1 == after and trainer.validator.training:
+            raise KeyboardInterrupt
+
+    model.add_callback("on_fit_epoch_end", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        train(model, **arguments)
+    return Path(model.trainer.save_dir)
+
+
+@pytest.mark.training
+def test_a_state_that_cannot_be_loaded_starts_fresh(train, scripted, messages):
+    scripted([0.1, 0.3, 0.2, 0.2])
+    model = YOLO(MODEL)
+    attach(model, Broken("load_state_dict"), SaveBest())
+    folder = interrupted(train, model, 2, epochs=4)
+    scripted([0.2, 0.2])
+    resumed, saved = YOLO(folder / "weights" / "last.pt"), SaveBest()
+    attach(resumed, Broken("load_state_dict"), saved)
+    resumed.train(resume=True)
+    assert saved.best_epoch == 2
+    assert any("restored: SaveBest(best-mAP50-95); started fresh: Broken" in message for message in messages)
+
+
+@pytest.mark.training
+def test_a_run_killed_after_its_stop_ends_at_once(train, scripted):
+    scripted([0.3, 0.2, 0.1, 0.1, 0.9])
+    model = YOLO(MODEL)
+    attach(model, SaveBest(), EarlyStopping(patience=2))
+    folder = interrupted(train, model, 3, epochs=8)
+    scripted([0.9, 0.9, 0.9, 0.9, 0.9])
+    resumed, saved, stopping = YOLO(folder / "weights" / "last.pt"), SaveBest(), EarlyStopping(patience=2)
+    attach(resumed, saved, stopping)
+    resumed.train(resume=True)
+    assert (stopping.stopped_epoch, stopping.best_epoch, saved.best_epoch) == (3, 1, 1)
+    assert len(results_csv(folder)) == 4
+
+
+@pytest.mark.training
+def test_resumed_from_an_older_checkpoint_what_came_after_is_forgotten(train, scripted, messages):
+    scripted([0.1, 0.2, 0.8, 0.1, 0.1, 0.1])
+    model = YOLO(MODEL)
+    attach(model, SaveBest(top_k=2), EarlyStopping(patience=4), ReduceLROnPlateau(patience=0, factor=0.5))
+    folder = interrupted(train, model, 5, epochs=6, save_period=1)
+    scripted([0.3, 0.3, 0.3, 0.3])
+    resumed = YOLO(folder / "weights" / "epoch1.pt")
+    saved, stopping, plateau = SaveBest(top_k=2), EarlyStopping(patience=4), ReduceLROnPlateau(patience=0, factor=0.5)
+    attach(resumed, saved, stopping, plateau)
+    resumed.train(resume=True)
+    assert list(saved.best_k_models.values()) == [0.3, 0.3]
+    assert (stopping.best_epoch, stopping.wait, plateau.cuts) == (3, 3, [4, 5, 6])
+    assert any("is of epoch 5, the checkpoint of epoch 2" in message for message in messages)
+
+
+@pytest.mark.training
+@pytest.mark.parametrize(
+    ("first", "second", "kept"),
+    [
+        (SaveBest("mAP50", top_k=3), SaveBest("mAP50", top_k=2), [0.3, 0.2]),
+        (SaveBest("mAP50", top_k=3), SaveBest("mAP50"), [0.15]),
+        (SaveBest("mAP50", filename="mine"), SaveBest("val/box_loss", filename="mine"), [0.85]),
+    ],
+)
+def test_resumed_with_other_arguments(train, scripted, first, second, kept):
+    scripted([0.1, 0.2, 0.3, 0.15])
+    model = YOLO(MODEL)
+    attach(model, first)
+    folder = interrupted(train, model, 3, epochs=4)
+    scripted([0.15])
+    resumed = YOLO(folder / "weights" / "last.pt")
+    attach(resumed, second)
+    resumed.train(resume=True)
+    assert list(second.best_k_models.values()) == pytest.approx(kept)
+    assert all(path.is_file() for path in second.best_k_models)
+
+
+@pytest.mark.training
+def test_a_record_read_early_harms_nobody(train, scripted):
+    class Early(Callback):
+        def on_train_epoch_end(self, trainer: Any) -> None:
+            self.enter(trainer).record()
+
+    scripted([0.1, 0.3, 0.2, 0.9])
+    model, saved = YOLO(MODEL), SaveBest(top_k=9)
+    attach(model, Early(), saved)
+    train(model, epochs=4)
+    epochs = [int(path.stem[-3:]) for path in saved.best_k_models]
+    assert dict(zip(epochs, saved.best_k_models.values(), strict=True)) == {1: 0.1, 2: 0.3, 3: 0.2, 4: 0.9}
+
+
+@pytest.mark.training
+def test_predicting_in_the_middle_of_a_run_harms_nobody(train, scripted, scenes):
+    class Predicted(Callback):
+        calls = 0
+
+        def on_predict_end(self, predictor: Any) -> None:
+            self.calls += 1
+
+    scripted([0.1, 0.3, 0.2])
+    model, saved, predicted = YOLO(MODEL), SaveBest(), Predicted()
+    attach(model, saved, predicted)
+    picture = next((scenes.parent / "images" / "val").iterdir())
+    other = YOLO(MODEL)
+    other.callbacks = model.callbacks
+    model.add_callback("on_train_epoch_start", lambda trainer: other.predict(picture, imgsz=32, verbose=False))
+    folder = train(model, epochs=3)
+    assert (saved.best_epoch, predicted.calls) == (2, 3)
+    assert json.loads((folder / "callbacks.json").read_text())["summary"]["epochs"] == 3
+
+
+@pytest.mark.training
+def test_several_of_a_kind_on_one_monitor(train, scripted):
+    scripted([0.5] * 4)
+    model, published = YOLO(MODEL), []
+    stoppings = [EarlyStopping("mAP50", patience=patience) for patience in (9, 8, 3)]
+    attach(model, *stoppings)
+    model.add_callback("on_fit_epoch_end", lambda t: published.append(set(stoppings[0].enter(t).record().published)))
+    train(model, epochs=6)
+    assert [stopping.stopped_epoch for stopping in stoppings] == [0, 0, 4]
+    name = "early_stopping/wait"
+    assert published[0] == {name, f"{name}(mAP50)", f"{name}(mAP50)#2"}
+
+
+@pytest.mark.training
+def test_a_run_trained_while_an_error_is_handled_is_no_failed_one(train, scripted):
+    scripted([0.5])
+    model = YOLO(MODEL)
+    attach(model, SaveBest())
+    try:
+        raise MemoryError
+    except MemoryError:
+        folder = train(model, epochs=1)
+    assert json.loads((folder / "callbacks.json").read_text())["summary"]["status"] == "finished"
+
+
+@pytest.mark.training
+def test_a_stop_with_save_false_in_a_folder_of_an_earlier_run(train, scripted):
+    scripted([0.9])
+    model = YOLO(MODEL)
+    train(model, epochs=1)
+    scripted([0.3, 0.2, 0.1])
+    model = YOLO(MODEL)
+    attach(model, EarlyStopping(patience=1))
+    train(model, epochs=9, save=False, exist_ok=True)
+    assert torch.load(model.trainer.last, weights_only=False)["train_metrics"]["metrics/mAP50-95(B)"] == 0.2

@@ -78,7 +78,8 @@ class TrainerAdaptor:
     Attributes:
         trainer: The Ultralytics trainer.
         id: Tells this training from every other one, in this process or not.
-        last_epoch: The last epoch read, counted from 1; 0 before the first.
+        last_epoch: The last epoch, counted from 1; 0 before the first.
+        ended: Whether the training has reached its end before, and only Ultralytics' loop goes on for a moment.
         first_rates: The base rate of each parameter group at the beginning of the run.
         shared: What rank 0 decided and every rank carries out; a suite broadcasts it once an epoch.
     """
@@ -87,10 +88,12 @@ class TrainerAdaptor:
         self.trainer = trainer
         self.id = uuid.uuid4().hex
         self.last_epoch = 0
+        self.ended = False
         self.shared: dict[str, Any] = {}
         self.first_rates: list[float] = []
         self._in_suite = False
         self._epoch_open = False
+        self._epoch_complete = False
         self._final_eval = False
         self._saved_epoch = 0
         self._last_metrics: object = None
@@ -136,6 +139,11 @@ class TrainerAdaptor:
         return Path(self.trainer.best)
 
     @property
+    def best_stamp(self) -> tuple[int, int]:
+        """Changes with every write of `best`, whoever writes it."""
+        return _stamp(self.best)
+
+    @property
     def patience(self) -> int | None:
         """The run's own `patience=`, None where it is off."""
         return int(self.trainer.args.patience) or None
@@ -150,6 +158,13 @@ class TrainerAdaptor:
         """The validator of the training; None on rank > 0 before 8.3.218, and before it is made."""
         return getattr(self.trainer, "validator", None)
 
+    @property
+    def names(self) -> dict[int, str]:
+        """Class names by index."""
+        names = self.trainer.data["names"]
+        named = names.items() if isinstance(names, Mapping) else enumerate(names)
+        return {int(index): str(name) for index, name in named}
+
     def catalog(self) -> Catalog:
         """The names that the run knows by now; complete from `on_pretrain_routine_end` on, but for the losses."""
         trainer = self.trainer
@@ -159,9 +174,7 @@ class TrainerAdaptor:
             losses = None
         metrics = [key for key in (trainer.metrics or {}) if not key.startswith("val/")]
         rates = [f"lr/pg{index}" for index in range(len(trainer.optimizer.param_groups))]
-        names = trainer.data["names"]
-        named = names.items() if isinstance(names, Mapping) else enumerate(names)
-        return Catalog(self.task, (*metrics, *rates), losses, {int(index): str(name) for index, name in named})
+        return Catalog(self.task, (*metrics, *rates), losses, self.names)
 
     # Where the loop stands: told by the suite, so that nothing has to be inferred ---------------------------------
 
@@ -171,19 +184,26 @@ class TrainerAdaptor:
 
     def epoch_trained(self) -> None:
         """Tell of `on_train_epoch_end`, which NaN recovery repeats for the same epoch."""
-        self._epoch_open, self._record_key = True, None
+        self._epoch_open, self._epoch_complete = True, False
+        self.last_epoch = int(self.trainer.epoch) + 1
 
     def validation_started(self) -> None:
-        """Tell of `on_val_start`: outside an epoch it begins the final evaluation."""
-        self._final_eval = self._in_suite and not self._epoch_open
+        """Tell of `on_val_start`: after the last epoch it begins the final evaluation."""
+        self._final_eval = not self._epoch_open and bool(self.trainer.stop)
 
     def model_saved(self) -> None:
         """Tell of `on_model_save`."""
         self._saved_epoch = int(self.trainer.epoch) + 1
+        self.epoch_complete()
+
+    def epoch_complete(self) -> None:
+        """Tell that metrics and checkpoint of the epoch are there: from now on its record is kept."""
+        if not self._epoch_complete:
+            self._epoch_complete, self._record = True, None
 
     def epoch_fitted(self) -> None:
         """Tell that `on_fit_epoch_end` is over."""
-        self._epoch_open = False
+        self._epoch_open, self._last_metrics = False, self.trainer.metrics
 
     # What an epoch brought ----------------------------------------------------------------------------------------
 
@@ -196,8 +216,14 @@ class TrainerAdaptor:
         return self._final_eval or getattr(self.validator, "training", True) is False
 
     def record(self) -> EpochRecord:
-        """The record of the epoch, complete from `on_model_save` on; one object for all callbacks."""
+        """The record of the epoch, one object for all callbacks from `on_model_save` on.
+
+        Earlier it holds what is known by then, and each call makes a new one; in a suite, that is: alone a callback
+        must not read it earlier.
+        """
         key = (int(self.trainer.epoch), self.final)
+        if self._in_suite and not (self._epoch_complete or key[1]):
+            return self._read(final=False)
         if self._record is None or self._record_key != key:
             self._record, self._record_key = self._read(final=key[1]), key
         return self._record
@@ -207,10 +233,11 @@ class TrainerAdaptor:
         metrics = trainer.metrics or {}
         # Each validation makes a new dict. With val=False the old one stays, zeros at first; fitness is None till then.
         validated = final or (trainer.fitness is not None and metrics is not self._last_metrics)
-        self._last_metrics = metrics
+        if not self._in_suite:  # a suite tells when an epoch is over
+            self._last_metrics = metrics
         values = {} if final else self._training_values()
         if validated:
-            values |= {str(name): float(value) for name, value in metrics.items()}
+            values |= _numbers(metrics)
             if not final:
                 values["fitness"] = float(trainer.fitness)
         if not final:
@@ -222,7 +249,7 @@ class TrainerAdaptor:
             metrics=values,
             per_class=_per_class(results),
             best_confidence=_best_confidence(results),
-            names=self.catalog().names,
+            names=self.names,
             validated=validated,
             final=final,
             checkpoint=None if final else self._written_checkpoint(),
@@ -236,8 +263,8 @@ class TrainerAdaptor:
         if trainer.tloss is not None:
             # a tensor up to 8.4.103, a dict from 8.4.104 on; Ultralytics labels either
             labelled = trainer.label_loss_items(trainer.tloss, prefix="train")
-            values |= {str(name): float(value) for name, value in labelled.items()}
-        return values | {str(name): float(rate) for name, rate in getattr(trainer, "lr", {}).items()}
+            values |= _numbers(labelled)
+        return values | _numbers(getattr(trainer, "lr", {}))
 
     def _written_checkpoint(self) -> Path | None:
         trainer = self.trainer
@@ -253,23 +280,31 @@ class TrainerAdaptor:
         trainer, batches = self.trainer, len(self.trainer.train_loader)
         if hasattr(trainer, "_get_warmup_iterations"):
             iterations = trainer._get_warmup_iterations(batches)
-        else:  # before 8.4.104 or so at least 100 iterations, however long the epochs
+        else:  # up to 8.4.52 at least 100 iterations, however short the epochs
             iterations = max(round(trainer.args.warmup_epochs * batches), 100) if trainer.args.warmup_epochs > 0 else -1
         return bool(batches * (trainer.epoch + 1) - 1 < iterations)
 
     def _mosaic_closed(self) -> bool:
+        # What happened rather than when it should: up to 8.4.103 mosaic closes only in the very epoch
+        # `epochs - close_mosaic`, so never in a shorter run, nor where time= moves the number.
         trainer = self.trainer
-        has_phase = trainer.args.close_mosaic and hasattr(trainer.train_loader.dataset, "close_mosaic")
-        return bool(has_phase and trainer.epoch >= trainer.epochs - trainer.args.close_mosaic)
+        if not (trainer.args.close_mosaic and getattr(trainer.args, "mosaic", 0)):
+            return False
+        mosaics = list(_transforms(getattr(trainer.train_loader.dataset, "transforms", None), "Mosaic"))
+        return not any(mosaic.p for mosaic in mosaics) if mosaics else False
 
     # Effects on the trainer ---------------------------------------------------------------------------------------
 
     def checkpoint(self, record: EpochRecord) -> Path | None:
         """The checkpoint of an epoch; with `save=False` Ultralytics is made to write it now."""
-        if record.checkpoint is None and self._saved_epoch != record.epoch:
-            self.trainer.save_model()
-            self._saved_epoch = record.epoch
         last = Path(self.trainer.last)
+        if record.checkpoint is None and self._saved_epoch != record.epoch:
+            before = _stamp(last)
+            if not self.trainer.args.save:
+                self.trainer.save_model()
+            if _stamp(last) == before:  # 8.4.29 to 8.4.60 write nothing while the EMA holds a NaN
+                return None
+            self._saved_epoch = record.epoch
         return last if last.is_file() else None
 
     def stop(self, record: EpochRecord) -> None:
@@ -278,8 +313,13 @@ class TrainerAdaptor:
         With `save=False` a checkpoint is left all the same: without any, `Model.train` raises after the training.
         """
         self.trainer.stop = True
-        if not (Path(self.trainer.last).is_file() or Path(self.trainer.best).is_file()):
+        # a file may be there all the same, of an earlier run with exist_ok=True
+        if not (self.trainer.args.save or self._saved_epoch or self.completed_epochs):
             self.checkpoint(record)
+
+    def stop_at_once(self) -> None:
+        """End a resumed training that had been stopped already: Ultralytics' loop ends after a batch, or an epoch."""
+        self.trainer.stop = self.ended = True
 
     def cut_rates(self, who: str, cut: RateCut) -> tuple[list[float], list[float]]:
         """Cut the base rates of all parameter groups, from now on and on every rank.
@@ -333,6 +373,31 @@ class TrainerAdaptor:
         box = [value]
         distributed.broadcast_object_list(box, 0)
         return box[0]
+
+
+def _numbers(values: Mapping[Any, Any]) -> dict[str, float]:
+    """The values that are numbers; a trainer of the user's may report others."""
+    found: dict[str, float] = {}
+    for name, value in values.items():
+        with contextlib.suppress(TypeError, ValueError):
+            found[str(name)] = float(value)
+    return found
+
+
+def _transforms(transform: Any, name: str) -> Iterator[Any]:
+    """Every transform of a class in a composition."""
+    if type(transform).__name__ == name:
+        yield transform
+    for inner in getattr(transform, "transforms", None) or ():
+        yield from _transforms(inner, name)
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """Changes with every write of a file."""
+    if not path.is_file():
+        return 0, 0
+    found = path.stat()
+    return found.st_mtime_ns, found.st_size
 
 
 def _per_class(results: Any) -> dict[str, dict[int, float]]:

@@ -32,7 +32,7 @@ def copy_checkpoint(find_source: Callable[[], Path | None], target: Path) -> boo
         else:
             copy_atomic(source, target)
             return True
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
         LOGGER.warning(f"{target} could not be saved: {error}")
     return False
 
@@ -61,5 +61,5 @@ def strip(checkpoint: Path) -> None:
     """Strip a checkpoint of optimizer and training state."""
     try:
         strip_checkpoint(checkpoint)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
         LOGGER.warning(f"{checkpoint} could not be stripped and stays as it was: {error}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from numbers import Integral, Real
 
-__all__ = ["check_bool", "check_float", "check_int", "check_optional_float"]
+__all__ = ["check_bool", "check_float", "check_int", "check_optional_float", "check_optional_str"]
 
 
 def check_bool(name: str, value: object) -> bool:
@@ -42,3 +42,12 @@ def check_float(name: str, value: object, *, minimum: float = -math.inf) -> floa
 def check_optional_float(name: str, value: object) -> float | None:
     """Return `value` as a finite float, or None."""
     return None if value is None else check_float(name, value)
+
+
+def check_optional_str(name: str, value: object) -> str | None:
+    """Return `value` if it is a string that is not empty, or None."""
+    if value is not None and not isinstance(value, str):
+        raise TypeError(f"{name} must be a string or None, received {value!r}")
+    if value == "":
+        raise ValueError(f"{name} must not be empty, received {value!r}")
+    return value

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["LOGGER", "copy_atomic", "has_room", "read_json", "replace_atomic", "write_json"]
+__all__ = ["LOGGER", "copy_atomic", "has_room", "read_json", "replace_atomic", "to_json", "write_json"]
 
 # A child of Ultralytics' own logger: its lines appear where Ultralytics' do, with its verbosity, and only on rank 0.
 LOGGER = logging.getLogger("ultralytics.yolo_callbacks")
@@ -52,8 +52,13 @@ def has_room(folder: Path, size: int) -> bool:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a JSON file; NaN and infinity, which JSON does not have, become null."""
-    text = json.dumps(_plain(content), indent=1, allow_nan=False)
+    text = to_json(content, indent=1)
     replace_atomic(path, lambda temporary: temporary.write_text(text + "\n", encoding="utf-8"))
+
+
+def to_json(content: dict[str, Any], *, indent: int | None = None) -> str:
+    """JSON text; NaN and infinity, which JSON does not have, become null."""
+    return json.dumps(_plain(content), indent=indent, allow_nan=False)
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

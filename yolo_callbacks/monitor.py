@@ -126,6 +126,11 @@ class Monitor:
         return "custom" if name == "<lambda>" else str(name)
 
     @property
+    def bound(self) -> bool:
+        """Whether the monitor was found in the run."""
+        return self._source is not None
+
+    @property
     def known_mode(self) -> Mode:
         """`"min"` or `"max"`; an error before `bind` where the mode is told by the run's names."""
         if self.mode == "min" or self.mode == "max":
@@ -252,9 +257,11 @@ def _metric_key(name: str, catalog: Catalog, *, per_class: bool = False) -> str 
 
 
 def _class_index(wanted: str, name: str, catalog: Catalog) -> int:
-    for index, class_name in catalog.names.items():
-        if class_name == wanted:
-            return index
+    found = [index for index, class_name in catalog.names.items() if class_name == wanted]
+    if len(found) > 1:
+        raise ValueError(f"monitor {name!r}: the classes {found} are all called {wanted!r}, use one of these numbers")
+    if found:
+        return found[0]
     # a class may be called "3": names go first
     if wanted.isdecimal() and int(wanted) in catalog.names:
         return int(wanted)

@@ -71,6 +71,11 @@ class EpochRecord:
     mosaic_closed: bool = False
     published: dict[str, float] = field(default_factory=dict)
 
+    def class_name(self, index: int) -> str:
+        """The name of a class, with its index where several have that name."""
+        name = self.names.get(index, str(index))
+        return name if list(self.names.values()).count(name) < 2 else f"{name}#{index}"
+
     def publish(self, key: str, value: float) -> None:
         """Hand a scalar to the loggers, which run after all other callbacks.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
 
@@ -14,13 +13,14 @@ from yolo_callbacks.callback import Callback
 from yolo_callbacks.callbacks import EarlyStopping, SaveBest
 from yolo_callbacks.checks import check_bool
 from yolo_callbacks.files import LOGGER, read_json, write_json
+from yolo_callbacks.slot import Slot
 from yolo_callbacks.summary import render
 
 __all__ = ["EVENTS", "STATE_FILE", "Suite", "attach"]
 
 STATE_FILE = "callbacks.json"
 _SCHEMA = 1
-_MAX_FAILURES = 3
+_SET_UP = ("on_pretrain_routine_start", "on_pretrain_routine_end")
 
 EVENTS = tuple(name for name in vars(Callback) if name.startswith("on_") or name in ("optimizer_step", "teardown"))
 
@@ -63,46 +63,6 @@ def attach(model: Any, *callbacks: Callback, strict: bool = False) -> Suite:
     return suite
 
 
-@dataclass
-class _Slot:
-    """A callback in a suite, and what the suite knows of it."""
-
-    callback: Callback
-    key: str
-    seconds: float = 0.0
-    failures: int = 0
-    in_a_row: dict[str, int] = field(default_factory=dict)
-    off: bool = False
-
-    @property
-    def name(self) -> str:
-        return type(self.callback).__name__
-
-    def told(self) -> dict[str, Any]:
-        """The callback's row of the table at the end."""
-        return {
-            "name": self.name,
-            "outcome": self.callback.outcome(),
-            "seconds": self.seconds,
-            "failures": self.failures,
-            "switched_off": self.off,
-        }
-
-    def restart(self) -> None:
-        self.seconds, self.failures, self.off = 0.0, 0, False
-        self.in_a_row.clear()
-
-    def failed(self, event: str, error: Exception) -> None:
-        """Log the first failure whole; switch off after three of one event in a row."""
-        self.failures += 1
-        self.in_a_row[event] = self.in_a_row.get(event, 0) + 1
-        if self.failures == 1:
-            LOGGER.error(f"{self.name} failed in {event}, training goes on without it", exc_info=error)
-        if self.in_a_row[event] >= _MAX_FAILURES:
-            self.off = True
-            LOGGER.error(f"{self.name} failed {_MAX_FAILURES} times in a row in {event}: switched off for this run")
-
-
 class _Handler:
     """What Ultralytics calls: a suite's answer to one event."""
 
@@ -127,22 +87,23 @@ class Suite:
         given = list(callbacks)
         _check_callbacks(given, task)
         self.callbacks = tuple(sorted(given, key=lambda callback: callback.is_logger))
-        self._slots = [_Slot(*pair) for pair in zip(self.callbacks, _keys(self.callbacks, task), strict=True)]
+        self._slots = [Slot(*pair) for pair in zip(self.callbacks, _keys(self.callbacks, task), strict=True)]
         self._listeners = {
             event: [slot for slot in self._slots if _overrides(slot.callback, event)] for event in EVENTS
         }
         self._before = {
             "on_pretrain_routine_end": self._set_up,
-            "on_train_start": self._start_clock,
+            "on_train_start": self._share,  # what a resumed run takes up, only rank 0 has read
             "on_train_epoch_start": TrainerAdaptor.apply_cuts,
             "on_train_batch_end": self._check_names,
             "on_train_epoch_end": TrainerAdaptor.epoch_trained,
             "on_val_start": TrainerAdaptor.validation_started,
             "on_model_save": TrainerAdaptor.model_saved,
+            "on_fit_epoch_end": TrainerAdaptor.epoch_complete,
         }
         self._after = {
             "on_fit_epoch_end": self._close_epoch,
-            "on_train_end": self._conclude,
+            "on_train_end": self._finish,
             "teardown": self._release,
         }
         always = {"on_pretrain_routine_start", *self._before, *self._after}
@@ -161,6 +122,9 @@ class Suite:
             event: Its name.
             source: What Ultralytics hands to a callback: the trainer, validator, predictor or exporter.
         """
+        if event.startswith(("on_predict", "on_export")):
+            self._dispatch(event, source)
+            return
         started = perf_counter()
         run = self._run_of(event, source)
         if run is None:
@@ -168,12 +132,12 @@ class Suite:
         before, after = self._before.get(event), self._after.get(event)
         if before:
             before(run)
-        error = self._dispatch(event, source, run)
+        self._dispatch(event, source)
         if after:
             after(run)
         self._seconds += perf_counter() - started
-        if error and self.strict:
-            raise error
+        if self.strict:
+            self._raise_first_error()
 
     def _run_of(self, event: str, source: Any) -> TrainerAdaptor | None:
         """The run that an event belongs to; None for a validation that the user started."""
@@ -184,26 +148,23 @@ class Suite:
             run = self._run = TrainerAdaptor.of(source)
             run.follow()
             self._restart()
-            for callback in self.callbacks:
-                callback.enter(source)
+            for slot in self._slots:
+                slot.call("enter", source)
+        if self._training_started is None and event not in _SET_UP:
+            self._start(run)
         return run
 
-    def _dispatch(self, event: str, source: Any, run: TrainerAdaptor) -> Exception | None:
-        """Call every listener; the first error, if any."""
-        first: Exception | None = None
+    def _dispatch(self, event: str, source: Any) -> None:
+        run = self._run
         for slot in self._listeners[event]:
-            if slot.off or not (slot.callback.every_rank or run.is_main):
-                continue
-            started = perf_counter()
-            try:
-                getattr(slot.callback, event)(source)
-            except Exception as error:
-                first = first or error
-                slot.failed(event, error)
-            else:
-                slot.in_a_row.pop(event, None)
-            slot.seconds += perf_counter() - started
-        return first
+            if not slot.off and (run is None or run.is_main or slot.callback.every_rank):
+                slot.call(event, source)
+
+    def _raise_first_error(self) -> None:
+        errors = [slot.take_error() for slot in self._slots]
+        for error in errors:
+            if error:
+                raise error
 
     # The life of a run --------------------------------------------------------------------------------------------
 
@@ -218,22 +179,28 @@ class Suite:
         """Check what the run alone can tell, and take up the state of a resumed run."""
         self._set_up_done = True
         run.remember_rates()
-        checked = [callback.check(run) for callback in self.callbacks]
-        self._names_checked = all(checked)
+        self._names_checked = self._check(run)
         if run.completed_epochs and run.is_main:
             self._restore(run)
 
-    def _start_clock(self, run: TrainerAdaptor) -> None:
-        if not self._set_up_done:  # attached in a callback of the set-up itself
+    def _start(self, run: TrainerAdaptor) -> None:
+        if not self._set_up_done:  # attached after it
             self._set_up(run)
-        self._share(run)  # what a resumed run takes up, only rank 0 has read
         self._training_started = perf_counter()
 
     def _check_names(self, run: TrainerAdaptor) -> None:
         if not self._names_checked:
             self._names_checked = True
-            for callback in self.callbacks:
-                callback.check(run)
+            self._check(run)
+
+    def _check(self, run: TrainerAdaptor) -> bool:
+        """Whether every callback has found what it needs; what a user got wrong is not kept from the training."""
+        found = True
+        for slot in self._slots:
+            found &= slot.call("check", run) is not False
+            if isinstance(slot.error, (ValueError, TypeError, ImportError)):
+                raise slot.error
+        return found
 
     def _close_epoch(self, run: TrainerAdaptor) -> None:
         if run.final:
@@ -248,14 +215,22 @@ class Suite:
         run.shared = run.broadcast(run.shared)
         run.apply_cuts()
 
-    def _conclude(self, run: TrainerAdaptor) -> None:
+    def _finish(self, run: TrainerAdaptor) -> None:
+        self._conclude(run, "finished")
+
+    def _release(self, run: TrainerAdaptor) -> None:
+        # what ended the training; after a whole one nothing is left to conclude
+        error = sys.exc_info()[1]
+        self._conclude(run, f"ended by {type(error).__name__}" if error else "ended")
+        self._run = None  # what a trainer holds is large, and a suite lives as long as its model
+
+    def _conclude(self, run: TrainerAdaptor, status: str) -> None:
         """Say what happened, once a run."""
         if self._concluded or not run.is_main or self._training_started is None:
             return
         self._concluded = True
-        error = sys.exc_info()[1]  # inside `teardown` it is what ended the training
         summary = {
-            "status": f"ended by {type(error).__name__}" if error else "finished",
+            "status": status,
             "epochs": run.last_epoch,
             "seconds": perf_counter() - self._training_started,
             "seconds_in_callbacks": self._seconds,
@@ -265,10 +240,6 @@ class Suite:
         LOGGER.info(render(summary))
         self._write(run, summary)
 
-    def _release(self, run: TrainerAdaptor) -> None:
-        self._conclude(run)
-        self._run = None  # what a trainer holds is large, and a suite lives as long as its model
-
     # The state in the run's folder --------------------------------------------------------------------------------
 
     def _write(self, run: TrainerAdaptor, summary: dict[str, Any] | None = None) -> None:
@@ -276,20 +247,19 @@ class Suite:
             "schema": _SCHEMA,
             "epoch": run.last_epoch,
             "versions": versions(),
-            "callbacks": {slot.key: slot.callback.state_dict() for slot in self._slots},
+            "callbacks": {slot.key: slot.state() for slot in self._slots},
             "summary": summary,
         }
         path = run.save_dir / STATE_FILE
         try:
             write_json(path, content)
-        except (OSError, TypeError, ValueError) as error:
+        except OSError as error:
             if not self._warned:
                 self._warned = True
                 LOGGER.warning(f"{path} could not be written, this run cannot be resumed exactly: {error}")
 
     def _restore(self, run: TrainerAdaptor) -> None:
-        state = read_json(run.save_dir / STATE_FILE) or {}
-        kept = state.get("callbacks", {}) if state.get("schema") == _SCHEMA else {}
+        kept = _kept_states(run)
         restored = [slot.key for slot in self._slots if slot.key in kept and _load(slot, kept[slot.key], run)]
         fresh = [slot.key for slot in self._slots if slot.key not in restored]
         LOGGER.info(
@@ -298,13 +268,31 @@ class Suite:
         )
 
 
-def _load(slot: _Slot, state: Any, run: TrainerAdaptor) -> bool:
+def _kept_states(run: TrainerAdaptor) -> dict[str, Any]:
+    state = read_json(run.save_dir / STATE_FILE)
+    if state is None:
+        return {}
+    kept = state.get("callbacks")
+    if state.get("schema") != _SCHEMA or not isinstance(kept, dict):
+        LOGGER.warning(f"{STATE_FILE} of this run is of another form, it cannot be read")
+        return {}
+    if state.get("epoch", 0) > run.completed_epochs:
+        LOGGER.warning(
+            f"{STATE_FILE} is of epoch {state['epoch']}, the checkpoint of epoch {run.completed_epochs}: "
+            "what came after it is forgotten, counts start again"
+        )
+    return kept
+
+
+def _load(slot: Slot, state: Any, run: TrainerAdaptor) -> bool:
+    """Whether a state could be taken over; it may be of another version, or of other arguments."""
     try:
         slot.callback.load_state_dict(state)
         slot.callback.resume(run)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        LOGGER.warning(f"{slot.key}: its state in {STATE_FILE} cannot be read ({error!r})")
-        slot.callback.reset()
+    except Exception as error:
+        LOGGER.warning(f"{slot.key}: its state cannot be taken over: {error!r}")
+        slot.call("reset")
+        slot.call("check", run)
         return False
     return True
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from yolo_callbacks.decisions import counted
+
 __all__ = ["render"]
 
 
@@ -17,16 +19,16 @@ def render(summary: Mapping[str, Any]) -> str:
     """
     seconds, spent = summary["seconds"], summary["seconds_in_callbacks"]
     share = f" ({100 * spent / seconds:.2f} % of training)" if seconds else ""
-    lines = [f"Callbacks: {summary['status']} after {summary['epochs']} epochs in {seconds:.1f} s"]
-    rows = [(row["name"], f"{row['seconds']:.2f} s", _told(row)) for row in summary["callbacks"]]
-    widths = [max(map(len, column), default=0) for column in list(zip(*rows, strict=True))[:2]]
-    lines += [f"  {name:<{widths[0]}}  {cost:>{widths[1]}}  {told}" for name, cost, told in rows]
+    lines = [f"Callbacks: {summary['status']} after {counted(summary['epochs'], 'epoch')} in {seconds:.1f} s"]
+    rows = [(row["name"], f"{row['seconds']:.2f} s", _told(row)) for row in summary["callbacks"] if _told(row)]
+    name_width, cost_width = (max((len(row[column]) for row in rows), default=0) for column in (0, 1))
+    lines += [f"  {name:<{name_width}}  {cost:>{cost_width}}  {told}" for name, cost, told in rows]
     lines += [f"  they took {spent:.2f} s{share}", f"  files in {summary['folder']}"]
     return "\n".join(lines)
 
 
 def _told(row: Mapping[str, Any]) -> str:
     failures = row["failures"]
-    failed = f"failed {failures} {'time' if failures == 1 else 'times'}" if failures else ""
+    failed = f"failed {counted(failures, 'time')}" if failures else ""
     off = "switched off" if row["switched_off"] else ""
     return "; ".join(part for part in (row["outcome"], failed, off) if part)

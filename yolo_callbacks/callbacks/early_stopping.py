@@ -7,7 +7,7 @@ from typing import Any
 from yolo_callbacks.adaptor import TrainerAdaptor
 from yolo_callbacks.callbacks.stopping_callback import StoppingCallback
 from yolo_callbacks.checks import check_bool, check_int, check_optional_float
-from yolo_callbacks.decisions import StopRule
+from yolo_callbacks.decisions import StopRule, counted
 from yolo_callbacks.monitor import MonitorLike
 from yolo_callbacks.record import EpochRecord
 
@@ -84,29 +84,55 @@ class EarlyStopping(StoppingCallback):
     def reset(self) -> None:
         """Forget the last run."""
         super().reset()
-        self._rule: StopRule | None = None
-        self.best_score: float | None = None
-        self.best_epoch = 0
-        self.wait = 0
+        self._rule = StopRule(
+            mode="min",  # until the run tells
+            patience=self.patience or None,
+            min_delta=self.min_delta,
+            stopping_threshold=self.stopping_threshold,
+            divergence_threshold=self.divergence_threshold,
+            check_finite=self.check_finite,
+        )
+
+    @property
+    def best_score(self) -> float | None:
+        """The best value so far, None before there is one."""
+        return self._rule.best_score
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch of `best_score`, 0 before there is one."""
+        return self._rule.best_epoch
+
+    @property
+    def wait(self) -> int:
+        """Checks in a row without improvement."""
+        return self._rule.wait
 
     def decide(self, run: TrainerAdaptor, record: EpochRecord, value: float) -> None:
         """Count the check, and stop if it was the last."""
-        rule = self._rule = self._rule or self._make_rule(run)
-        decision = rule.check(record.epoch, value)
-        self.best_score, self.best_epoch, self.wait = rule.best_score, rule.best_epoch, rule.wait
+        self._rule.mode = self.mode
+        if self.patience is None:
+            self._rule.patience = run.patience
+        self.carry_out(self._rule.check(record.epoch, value), run, record)
         self.publish(record, "early_stopping/wait", self.wait)
-        self.carry_out(decision, run, record)
 
     def restart_patience(self) -> None:
         """Count from nothing again; the best value stays."""
-        self.wait, self._rule = 0, None
+        self._rule.wait = 0
+
+    def rewind(self, epoch: int) -> None:
+        """Forget a stop and a best value after an epoch, and the count."""
+        super().rewind(epoch)
+        self._rule.wait = 0
+        if self.best_epoch > epoch:
+            self._rule.best_score, self._rule.best_epoch = None, 0
 
     def outcome(self) -> str:
         """When and why it stopped, or how far it was from it."""
         if self.stopped_epoch:
             return super().outcome()
         best = f"best {self.best_score:g} at epoch {self.best_epoch}" if self.best_epoch else "no value"
-        return f"{super().outcome()}: {best}, {self.wait} checks without improvement"
+        return f"{super().outcome()}: {best}, {counted(self.wait, 'check')} without improvement"
 
     def state_dict(self) -> dict[str, Any]:
         """Best value, count and stop."""
@@ -116,17 +142,5 @@ class EarlyStopping(StoppingCallback):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over best value, count and stop."""
         super().load_state_dict(state)
-        self.best_score, self.best_epoch, self.wait = state["best_score"], state["best_epoch"], state["wait"]
-
-    def _make_rule(self, run: TrainerAdaptor) -> StopRule:
-        return StopRule(
-            mode=self.mode,
-            patience=run.patience if self.patience is None else self.patience or None,
-            min_delta=self.min_delta,
-            stopping_threshold=self.stopping_threshold,
-            divergence_threshold=self.divergence_threshold,
-            check_finite=self.check_finite,
-            best_score=self.best_score,
-            best_epoch=self.best_epoch,
-            wait=self.wait,
-        )
+        for name in ("best_score", "best_epoch", "wait"):
+            setattr(self._rule, name, state[name])

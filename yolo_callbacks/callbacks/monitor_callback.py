@@ -69,9 +69,12 @@ class MonitorCallback(Callback):
         """Training is over. May be called twice."""
 
     def publish(self, record: EpochRecord, key: str, value: float) -> None:
-        """Publish a scalar; where another callback of the suite took the key, with the monitor's name behind it."""
-        taken = key in record.published or key in record.metrics
-        record.publish(f"{key}({self.monitor_name})" if taken else key, value)
+        """Publish a scalar; where another callback took the key, with the monitor's name, then a number, behind it."""
+        name, number = key, 1
+        while name in record.published or name in record.metrics:
+            name = f"{key}({self.monitor_name})" + (f"#{number}" if number > 1 else "")
+            number += 1
+        record.publish(name, value)
 
     def reset(self) -> None:
         """Forget the last run."""
@@ -95,8 +98,9 @@ class MonitorCallback(Callback):
         record = run.record()
         if record.final:
             self.finish(run)
-        elif record.epoch > self._checked_epoch:
-            self.check(run)
+        elif record.epoch > self._checked_epoch and not run.ended:
+            if not self.monitor.bound:
+                self.check(run)
             self._checked_epoch = record.epoch
             value = self.monitor.value(record) if self._counts(record) else None
             if value is not None:
@@ -107,13 +111,30 @@ class MonitorCallback(Callback):
         self.finish(self.enter(trainer))
 
     def state_dict(self) -> dict[str, Any]:
-        """The last epoch decided on, and whether mosaic was closed."""
-        return {"checked_epoch": self._checked_epoch, "mosaic_closed": self._mosaic_closed}
+        """The last epoch decided on, how, and whether mosaic was closed."""
+        return {
+            "checked_epoch": self._checked_epoch,
+            "monitor": self.monitor_name,
+            "mode": self.monitor.mode,
+            "mosaic_closed": self._mosaic_closed,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over the last epoch decided on."""
+        """Take over the last epoch decided on; ValueError if it was decided by another monitor or mode."""
+        modes = {self.monitor.mode, state["mode"]} - {"auto"}
+        if state["monitor"] != self.monitor_name or len(modes) > 1:
+            raise ValueError(f"it is that of monitor={state['monitor']!r}, mode={state['mode']!r}")
         self._checked_epoch = int(state.get("checked_epoch", 0))
         self._mosaic_closed = bool(state.get("mosaic_closed", False))
+
+    def resume(self, run: TrainerAdaptor) -> None:
+        """Forget what came after the checkpoint that the run goes on from."""
+        if self._checked_epoch > run.completed_epochs:
+            self.rewind(run.completed_epochs)
+            self._checked_epoch = run.completed_epochs
+
+    def rewind(self, epoch: int) -> None:
+        """Forget what came after an epoch, as far as that is known."""
 
     def _counts(self, record: EpochRecord) -> bool:
         """Whether the epoch is one to decide on."""
@@ -121,6 +142,7 @@ class MonitorCallback(Callback):
             return record.epoch > self.start_epoch
         if record.mosaic_closed and not self._mosaic_closed:
             self._mosaic_closed = True
-            self.restart_patience()
-            LOGGER.info(f"{type(self).__name__}: mosaic closed with epoch {record.epoch}, patience starts again")
+            if record.epoch > 1:
+                self.restart_patience()
+                LOGGER.info(f"{type(self).__name__}: mosaic closed with epoch {record.epoch}, patience starts again")
         return record.epoch > self.start_epoch and not record.warming_up

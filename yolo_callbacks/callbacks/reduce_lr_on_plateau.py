@@ -8,7 +8,7 @@ from typing import Any
 from yolo_callbacks.adaptor import TrainerAdaptor
 from yolo_callbacks.callbacks.monitor_callback import MonitorCallback
 from yolo_callbacks.checks import check_float, check_int
-from yolo_callbacks.decisions import PlateauRule, RateCut
+from yolo_callbacks.decisions import PlateauRule, RateCut, counted
 from yolo_callbacks.files import LOGGER
 from yolo_callbacks.monitor import MonitorLike
 from yolo_callbacks.record import EpochRecord
@@ -82,7 +82,7 @@ class ReduceLROnPlateau(MonitorCallback):
     def reset(self) -> None:
         """Forget the last run."""
         super().reset()
-        self._rule = PlateauRule("min", self.patience, self.min_delta, self.cooldown)
+        self._rule = PlateauRule("min", self.patience, self.min_delta, self.cooldown)  # the run tells the mode
         self._name = uuid.uuid4().hex  # several may cut, each its own way
         self.cuts: list[int] = []
         self.scale = 1.0
@@ -120,16 +120,25 @@ class ReduceLROnPlateau(MonitorCallback):
         """Count from nothing again; the best value stays."""
         self._rule.wait = 0
 
+    def rewind(self, epoch: int) -> None:
+        """Forget cuts and a best value after an epoch, and the counts."""
+        self.cuts = [cut for cut in self.cuts if cut <= epoch]
+        self._rule.wait = self._rule.resting = 0
+        if self.best_epoch > epoch:
+            self._rule.best_score, self._rule.best_epoch = None, 0
+
     def resume(self, run: TrainerAdaptor) -> None:
         """Make the cuts of the run's first part again."""
+        super().resume(run)
         if self.cuts:
             self._cut(run, times=len(self.cuts))
 
     def outcome(self) -> str:
         """When it cut, and how far."""
         if not self.cuts:
-            return f"{self.monitor_name}: no cut, {self.wait} checks without improvement"
-        return f"{self.monitor_name}: rate cut to {self.scale:g} of its start, at epochs {_listed(self.cuts)}"
+            return f"{self.monitor_name}: no cut, {counted(self.wait, 'check')} without improvement"
+        epochs = "epoch" if len(self.cuts) == 1 else "epochs"
+        return f"{self.monitor_name}: rate cut to {self.scale:g} of its start, at {epochs} {_listed(self.cuts)}"
 
     def state_dict(self) -> dict[str, Any]:
         """Cuts and count."""
@@ -149,7 +158,7 @@ class ReduceLROnPlateau(MonitorCallback):
         cut = RateCut(self.factor, times, self.min_lr)
         before, after = run.cut_rates(self._name, cut)
         highest = max(run.first_rates)
-        self.scale = cut.apply(highest) / highest
+        self.scale = cut.apply(highest) / highest if highest else 1.0
         return before, after
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +19,8 @@ from yolo_callbacks.record import EpochRecord
 
 __all__ = ["SaveBest"]
 
+# File systems allow 255 bytes; the epoch, the ending and a temporary name come on top.
+_MAX_STEM = 150
 # Ultralytics writes these itself, and one with top_k > 1 those with an epoch at the end.
 _RESERVED = re.compile(r"last|best|(.*-)?epoch\d+", re.IGNORECASE)
 
@@ -100,7 +103,7 @@ class SaveBest(MonitorCallback):
         self._reference: dict[str, float | None] = {}
         self._promoted: tuple[object, ...] = ()
         self._folder = Path()
-        self._finished = False
+        self._stripped: set[Path] = set()
         for monitor in self._guards.values():
             monitor.unbind()
 
@@ -162,11 +165,10 @@ class SaveBest(MonitorCallback):
 
     def finish(self, run: TrainerAdaptor) -> None:
         """Strip the survivors."""
-        if self._finished or self.keep_optimizer:
-            return
-        self._finished = True
-        for path in self.best_k_models:
-            strip(path)
+        for path in () if self.keep_optimizer else self.best_k_models:
+            if path not in self._stripped:
+                self._stripped.add(path)
+                strip(path)
 
     def outcome(self) -> str:
         """The best value, its epoch and its file."""
@@ -178,20 +180,34 @@ class SaveBest(MonitorCallback):
     def state_dict(self) -> dict[str, Any]:
         """The epochs kept, best first, and what the guards compare with."""
         kept = [[epoch, value] for epoch, value in self._kept.items()]
-        return {**super().state_dict(), "kept": kept, "reference": self._reference}
+        return {**super().state_dict(), "top_k": self.top_k, "kept": kept, "reference": self._reference}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over the epochs kept, as far as their files are there."""
         super().load_state_dict(state)
+        if (state["top_k"] == 1) != (self.top_k == 1):
+            raise ValueError(f"its files are named as with top_k={state['top_k']}")
         self._reference = dict(state["reference"])
         self._kept = {int(epoch): float(value) for epoch, value in state["kept"]}
+        for epoch in list(self._kept)[self.top_k :]:
+            remove_checkpoint(self._path(epoch))
+            del self._kept[epoch]
         for epoch, path in [(epoch, self._path(epoch)) for epoch in self._kept]:
             if not path.is_file():
                 LOGGER.warning(f"SaveBest: {path} of epoch {epoch} is gone, going on without it")
                 del self._kept[epoch]
 
+    def rewind(self, epoch: int) -> None:
+        """Forget the files of later epochs; they stay until others take their names."""
+        self._kept = {kept: value for kept, value in self._kept.items() if kept <= epoch}
+
     def _stem(self, task: str) -> str:
-        return self.filename or "best-" + re.sub(r"[^A-Za-z0-9._()-]", "-", self.monitor.name(task))
+        if self.filename:
+            return self.filename
+        stem = "best-" + re.sub(r"[^A-Za-z0-9._()-]", "-", self.monitor.name(task))
+        if len(stem) <= _MAX_STEM:
+            return stem
+        return f"{stem[:_MAX_STEM]}-{hashlib.sha1(stem.encode(), usedforsecurity=False).hexdigest()[:8]}"
 
     def _path(self, epoch: int) -> Path:
         return self._folder / f"{self._stem(self._task)}{'' if self.top_k == 1 else f'-epoch{epoch:03d}'}.pt"
@@ -200,12 +216,13 @@ class SaveBest(MonitorCallback):
         target = self._path(record.epoch)
         saved = copy_checkpoint(lambda: run.checkpoint(record), target)
         if saved:
+            self._stripped.discard(target)
             write_sidecar(target, self._sidecar(record, value))
         return saved
 
     def _sidecar(self, record: EpochRecord, value: float) -> dict[str, Any]:
         def named(values: Any) -> dict[str, float]:
-            return {record.names.get(index, str(index)): number for index, number in values.items()}
+            return {record.class_name(index): number for index, number in values.items()}
 
         return {
             "epoch": record.epoch,
@@ -220,8 +237,8 @@ class SaveBest(MonitorCallback):
 
     def _promote(self, run: TrainerAdaptor, choice: Path) -> None:
         """Make best.pt a copy of the choice, unless it is one: who wrote it last shows by its time and size."""
-        if self._promoted != (self.best_epoch, *_stamp(run.best)) and copy_checkpoint(lambda: choice, run.best):
-            self._promoted = (self.best_epoch, *_stamp(run.best))
+        if self._promoted != (self.best_epoch, run.best_stamp) and copy_checkpoint(lambda: choice, run.best):
+            self._promoted = (self.best_epoch, run.best_stamp)
 
     def _guards_hold(self, record: EpochRecord) -> bool:
         guards = {name: Guarded(self.guard[name], monitor.known_mode) for name, monitor in self._guards.items()}
@@ -234,18 +251,14 @@ class SaveBest(MonitorCallback):
         return {name: monitor.value(record) for name, monitor in self._guards.items()}
 
 
-def _stamp(path: Path) -> tuple[int, int]:
-    if not path.is_file():
-        return 0, 0
-    found = path.stat()
-    return found.st_mtime_ns, found.st_size
-
-
 def _check_guard(guard: object) -> dict[str, float]:
     if guard is None:
         return {}
     if not isinstance(guard, Mapping):
         raise TypeError(f"guard must map names of monitors to numbers, received {guard!r}")
+    for name in guard:
+        if not isinstance(name, str):
+            raise TypeError(f"guard must map names of monitors to numbers, received the name {name!r}")
     return {name: check_float(f"guard[{name!r}]", tolerance, minimum=0.0) for name, tolerance in guard.items()}
 
 

@@ -36,7 +36,7 @@ class StopOnOverfit(StoppingCallback):
 
     Raises:
         TypeError: If an argument is of the wrong kind.
-        ValueError: If `ratio` is negative, `patience` is less than 1, or a monitor cannot be one; before the first
+        ValueError: If `ratio` is not positive, `patience` is less than 1, or a monitor cannot be one; before the first
             epoch, or with its first batch, if a monitor does not exist in the run.
 
     Example:
@@ -56,10 +56,12 @@ class StopOnOverfit(StoppingCallback):
         ratio: float = 1.5,
         patience: int = 5,
     ) -> None:
-        # which of the two is better when lower does not matter here
+        # The two are compared with each other, never with a best: the mode is of no consequence.
         super().__init__(monitor, "min")
         self.against = Monitor(against, "min")
-        self.ratio = check_float("ratio", ratio, minimum=0.0)
+        self.ratio = check_float("ratio", ratio)
+        if self.ratio <= 0.0:
+            raise ValueError(f"ratio must be greater than 0, received {ratio!r}")
         self.patience = check_int("patience", patience, minimum=1)
         self.reset()
 
@@ -84,9 +86,14 @@ class StopOnOverfit(StoppingCallback):
         against = self.against.value(record)
         if against is None:
             return
+        self.carry_out(self._rule.check(value, against), run, record)
         if against:
             self.publish(record, "overfit/ratio", value / against)
-        self.carry_out(self._rule.check(value, against), run, record)
+
+    def rewind(self, epoch: int) -> None:
+        """Forget a stop after an epoch, and the count."""
+        super().rewind(epoch)
+        self._rule.wait = 0
 
     def state_dict(self) -> dict[str, Any]:
         """Count and stop."""

@@ -1,6 +1,6 @@
 """Decisions: numbers in, decision and reason out. No ultralytics, no torch, no files."""
 
-from yolo_callbacks.decisions.comparison import Mode, improves
+from yolo_callbacks.decisions.comparison import Mode, counted, improves
 from yolo_callbacks.decisions.guard import Guarded, broken_guard
 from yolo_callbacks.decisions.overfit import OverfitRule
 from yolo_callbacks.decisions.plateau import PlateauDecision, PlateauRule, RateCut
@@ -20,5 +20,6 @@ __all__ = [
     "StopRule",
     "StoppingReason",
     "broken_guard",
+    "counted",
     "improves",
 ]

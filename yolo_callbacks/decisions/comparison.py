@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-__all__ = ["Mode", "improves"]
+__all__ = ["Mode", "counted", "improves"]
 
 Mode = Literal["min", "max"]
 
@@ -28,3 +28,8 @@ def improves(value: float, best: float | None, *, mode: Mode, min_delta: float =
     if best is None:
         return True
     return value > best + min_delta if mode == "max" else value < best - min_delta
+
+
+def counted(number: int, noun: str) -> str:
+    """`"1 check"`, `"2 checks"`: for reasons that people read."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

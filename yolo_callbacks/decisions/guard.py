@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -27,11 +28,11 @@ def broken_guard(
         guards: What is guarded, by name.
         values: The values of this epoch. One that is missing or NaN where the reference has one breaks the guard:
             nobody can say that it has not dropped.
-        reference: The values at the last best; one that is missing guards nothing.
+        reference: The values at the last best; one that is missing or not finite guards nothing.
     """
     for name, guarded in guards.items():
         value, before = values.get(name), reference.get(name)
-        if before is None:
+        if before is None or not math.isfinite(before):
             continue
         if value is None:
             return f"{name} has no value, it was {before:g} at the last best"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from yolo_callbacks.decisions.comparison import counted
 from yolo_callbacks.decisions.stopping import StopDecision, StoppingReason
 
 __all__ = ["OverfitRule"]
@@ -33,5 +34,5 @@ class OverfitRule:
         self.wait = self.wait + 1 if value > self.ratio * against else 0
         if self.wait < self.patience:
             return StopDecision()
-        message = f"{value:g} is more than {self.ratio:g} times {against:g}, for {self.wait} checks in a row"
+        message = f"{value:g} is more than {self.ratio:g} times {against:g}, for {counted(self.wait, 'check')}"
         return StopDecision(StoppingReason.OVERFITTING, message)

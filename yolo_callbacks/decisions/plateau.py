@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from yolo_callbacks.decisions.comparison import Mode, improves
+from yolo_callbacks.decisions.comparison import Mode, counted, improves
 
 __all__ = ["PlateauDecision", "PlateauRule", "RateCut"]
 
@@ -60,7 +60,7 @@ class PlateauRule:
         if self.wait <= self.patience:
             return PlateauDecision(cut=False)
         best = f"best {self.best_score:g} at epoch {self.best_epoch}" if self.best_epoch else "no finite value yet"
-        reason = f"no improvement in {self.wait} checks ({best})"
+        reason = f"no improvement in {counted(self.wait, 'check')} ({best})"
         self.resting, self.wait = self.cooldown, 0
         return PlateauDecision(cut=True, reason=reason)
 

@@ -58,13 +58,3 @@ class Ranking:
         sign = -1.0 if self.mode == "max" else 1.0
         ranked = sorted({**self.kept, epoch: value}.items(), key=lambda item: (sign * item[1], item[0]))
         self.kept = dict(ranked)
-
-    @property
-    def best_epoch(self) -> int:
-        """The best epoch kept, 0 if there is none."""
-        return next(iter(self.kept), 0)
-
-    @property
-    def best_score(self) -> float | None:
-        """The value of `best_epoch`, None if there is none."""
-        return next(iter(self.kept.values()), None)

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from enum import Enum
 
-from yolo_callbacks.decisions.comparison import Mode, improves
+from yolo_callbacks.decisions.comparison import Mode, counted, improves
 
 __all__ = ["StopDecision", "StopRule", "StoppingReason"]
 
@@ -90,4 +90,6 @@ class StopRule:
         if self.patience is None or self.wait < self.patience:
             return None
         best = f"best {self.best_score:g} at epoch {self.best_epoch}" if self.best_epoch else "no finite value yet"
-        return StopDecision(StoppingReason.PATIENCE_EXHAUSTED, f"no improvement in {self.wait} checks ({best})")
+        return StopDecision(
+            StoppingReason.PATIENCE_EXHAUSTED, f"no improvement in {counted(self.wait, 'check')} ({best})"
+        )

@@ -1,0 +1,100 @@
+"""A callback in a suite: every call of it is timed, and what it raises is logged and kept from the training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any, TypeVar
+
+from yolo_callbacks.callback import Callback
+from yolo_callbacks.files import LOGGER, to_json
+
+__all__ = ["Slot"]
+
+_MAX_FAILURES = 3
+
+T = TypeVar("T")
+
+
+class Slot:
+    """A callback, and what a suite knows of it.
+
+    Args:
+        callback: The callback.
+        key: The name of its state.
+
+    Attributes:
+        seconds: What its calls took in this run.
+        failures: How many of them raised.
+        off: Whether it was switched off for this run, after three failures in a row of the same method.
+        error: The first exception since `take_error`.
+    """
+
+    def __init__(self, callback: Callback, key: str) -> None:
+        self.callback, self.key = callback, key
+        self.restart()
+
+    @property
+    def name(self) -> str:
+        """The name of its class."""
+        return type(self.callback).__name__
+
+    def restart(self) -> None:
+        """Forget the last run."""
+        self.seconds, self.failures, self.off = 0.0, 0, False
+        self.error: Exception | None = None
+        self._in_a_row: dict[str, int] = {}
+
+    def call(self, method: str, *arguments: Any) -> Any:
+        """Call a method of the callback; None if it raises."""
+        return self.guard(method, lambda: getattr(self.callback, method)(*arguments), None)
+
+    def guard(self, what: str, function: Callable[[], T], default: T) -> T:
+        """Call a function on behalf of the callback; `default` if it raises."""
+        started = perf_counter()
+        try:
+            result = function()
+        except Exception as error:
+            self._failed(what, error)
+            return default
+        finally:
+            self.seconds += perf_counter() - started
+        if self._in_a_row:
+            self._in_a_row.pop(what, None)
+        return result
+
+    def take_error(self) -> Exception | None:
+        """The first exception since the last call of this."""
+        error, self.error = self.error, None
+        return error
+
+    def state(self) -> dict[str, Any]:
+        """Its state; an empty one if it has none that JSON can hold."""
+
+        def read() -> dict[str, Any]:
+            state = self.callback.state_dict()
+            to_json(state)
+            return state
+
+        return self.guard("state_dict", read, {})
+
+    def told(self) -> dict[str, Any]:
+        """Its row of the table at the end."""
+        outcome = self.call("outcome")
+        return {
+            "name": self.name,
+            "outcome": None if outcome is None else str(outcome),
+            "seconds": self.seconds,
+            "failures": self.failures,
+            "switched_off": self.off,
+        }
+
+    def _failed(self, what: str, error: Exception) -> None:
+        self.error = self.error or error
+        self.failures += 1
+        self._in_a_row[what] = self._in_a_row.get(what, 0) + 1
+        if self.failures == 1:  # the traceback once
+            LOGGER.error(f"{self.name} failed in {what}", exc_info=error)
+        if self._in_a_row[what] >= _MAX_FAILURES and not self.off:
+            self.off = True
+            LOGGER.error(f"{self.name} failed {_MAX_FAILURES} times in a row in {what}: switched off for this run")
