@@ -14,6 +14,7 @@ from ultralytics import YOLO
 
 import yolo_callbacks
 from yolo_callbacks import Callback, StopOnOverfit, attach
+from yolo_callbacks.callbacks.monitor_callback import MonitorCallback
 
 CALLBACKS = [
     exported
@@ -30,7 +31,10 @@ every_callback = pytest.mark.parametrize("callback_class", CALLBACKS)
 def test_is_documented(callback_class):
     """Every argument with its default, every public attribute, the errors, an example, and what it logs and writes."""
     text = inspect.getdoc(callback_class)
-    for name, parameter in list(inspect.signature(callback_class).parameters.items()):
+    for name, parameter in inspect.signature(callback_class).parameters.items():
+        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            assert f"**{name}:" in text
+            continue
         entry = re.search(rf"^    {name}: (.+?)(?=^    \w+: |^\S|\n\n)", text, re.MULTILINE | re.DOTALL)
         assert entry, f"{name} is not documented"
         default = parameter.default if isinstance(parameter.default, str) else repr(parameter.default)
@@ -41,7 +45,7 @@ def test_is_documented(callback_class):
     assert re.search(r"\bWrites\b", text)
 
 
-@every_callback
+@pytest.mark.parametrize("callback_class", [found for found in CALLBACKS if issubclass(found, MonitorCallback)])
 def test_defaults_are_the_same_everywhere(callback_class):
     parameters = list(inspect.signature(callback_class).parameters.values())
     two = {"monitor": "val/loss", "against": "train/loss"} if callback_class is StopOnOverfit else COMMON
@@ -64,7 +68,9 @@ def test_pickled_in_the_middle_of_a_run(callback_class, train):
     train(model, epochs=2)
     restored = copies[1][0].callbacks[0]
     assert type(restored) is callback_class
-    assert restored.state_dict() == copies[1][1].state_dict() != callback_class().state_dict()
+    assert restored.state_dict() == copies[1][1].state_dict()
+    if callback.state_dict():
+        assert restored.state_dict() != callback_class().state_dict()
 
 
 @every_callback
@@ -78,6 +84,8 @@ def test_two_runs_start_alike_and_teardown_may_come_twice(callback_class, train,
         scripted([0.2, 0.3])
         train(model, epochs=2, name=name)
         states.append(callback.state_dict())
+        for own in ("run_id", "folders"):  # a run of W&B is never the same twice
+            states[-1].pop(own, None)
     assert states[0] == states[1]
 
 

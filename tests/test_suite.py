@@ -14,7 +14,7 @@ from trainings import results_csv
 from ultralytics import YOLO
 from ultralytics.utils.callbacks.base import default_callbacks
 
-from yolo_callbacks import Callback, EarlyStopping, ReduceLROnPlateau, SaveBest, attach
+from yolo_callbacks import Callback, EarlyStopping, ReduceLROnPlateau, SaveBest, WandbLogger, attach
 from yolo_callbacks.suite import EVENTS
 
 MODEL = "yolo11n.yaml"
@@ -111,7 +111,7 @@ def test_files_may_differ_by_top_k_and_name():
 
 
 def test_without_callbacks_the_default_suite():
-    assert [type(callback) for callback in attach(YOLO(MODEL)).callbacks] == [SaveBest, EarlyStopping]
+    assert [type(callback) for callback in attach(YOLO(MODEL)).callbacks] == [SaveBest, EarlyStopping, WandbLogger]
 
 
 @pytest.mark.training

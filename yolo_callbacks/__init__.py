@@ -15,7 +15,15 @@ __version__ = "0.1.0"
 check_version()
 
 from yolo_callbacks.callback import Callback  # noqa: E402 (the version first: its message is the clearer one)
-from yolo_callbacks.callbacks import EarlyStopping, ReduceLROnPlateau, SaveBest, StopOnOverfit  # noqa: E402
+from yolo_callbacks.callbacks import (  # noqa: E402
+    EarlyStopping,
+    JsonlLogger,
+    ReduceLROnPlateau,
+    SaveBest,
+    StopOnOverfit,
+    TensorBoardLogger,
+    WandbLogger,
+)
 from yolo_callbacks.decisions import StoppingReason  # noqa: E402
 from yolo_callbacks.record import EpochRecord  # noqa: E402
 from yolo_callbacks.suite import Suite, attach  # noqa: E402
@@ -24,10 +32,13 @@ __all__ = [
     "Callback",
     "EarlyStopping",
     "EpochRecord",
+    "JsonlLogger",
     "ReduceLROnPlateau",
     "SaveBest",
     "StopOnOverfit",
     "StoppingReason",
     "Suite",
+    "TensorBoardLogger",
+    "WandbLogger",
     "attach",
 ]

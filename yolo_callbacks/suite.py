@@ -10,7 +10,7 @@ from typing import Any
 
 from yolo_callbacks.adaptor import TrainerAdaptor, task_of, versions
 from yolo_callbacks.callback import Callback
-from yolo_callbacks.callbacks import EarlyStopping, SaveBest
+from yolo_callbacks.callbacks import EarlyStopping, SaveBest, WandbLogger
 from yolo_callbacks.checks import check_bool
 from yolo_callbacks.files import LOGGER, read_json, write_json
 from yolo_callbacks.slot import Slot
@@ -31,7 +31,8 @@ def attach(model: Any, *callbacks: Callback, strict: bool = False) -> Suite:
     Args:
         model: A `YOLO` model, or an Ultralytics trainer.
         *callbacks: In the order in which they run; loggers run last whatever their place. Without any, the default
-            suite: `SaveBest()` and `EarlyStopping()`.
+            suite: `SaveBest()`, `EarlyStopping()` and `WandbLogger(images=0, log_model=False)`, which uploads no
+            picture and no weights.
         strict: Whether an exception inside a callback ends the training. Defaults to `False`: it is logged, and
             training goes on.
 
@@ -50,7 +51,7 @@ def attach(model: Any, *callbacks: Callback, strict: bool = False) -> Suite:
         >>> suite = attach(model, SaveBest("mAP50", top_k=3), EarlyStopping("val/box_loss", patience=20))
     """
     task = task_of(model)
-    suite = Suite(callbacks or (SaveBest(), EarlyStopping()), task=task, strict=strict)
+    suite = Suite(callbacks or _default_suite(), task=task, strict=strict)
     replaced = False
     for event, functions in model.callbacks.items():
         others = [function for function in functions if not isinstance(function, _Handler)]
@@ -61,6 +62,10 @@ def attach(model: Any, *callbacks: Callback, strict: bool = False) -> Suite:
     for event in suite.events:
         model.add_callback(event, _Handler(suite, event))
     return suite
+
+
+def _default_suite() -> tuple[Callback, ...]:
+    return SaveBest(), EarlyStopping(), WandbLogger(images=0, log_model=False)
 
 
 class _Handler:
@@ -109,6 +114,7 @@ class Suite:
         always = {"on_pretrain_routine_start", *self._before, *self._after}
         self.events = tuple(event for event in EVENTS if event in always or self._listeners[event])
         self._run: TrainerAdaptor | None = None
+        self._event_started = 0.0
         self._restart()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -125,7 +131,7 @@ class Suite:
         if event.startswith(("on_predict", "on_export")):
             self._dispatch(event, source)
             return
-        started = perf_counter()
+        self._event_started = perf_counter()
         run = self._run_of(event, source)
         if run is None:
             return
@@ -135,7 +141,7 @@ class Suite:
         self._dispatch(event, source)
         if after:
             after(run)
-        self._seconds += perf_counter() - started
+        self._seconds += perf_counter() - self._event_started
         if self.strict:
             self._raise_first_error()
 
@@ -233,7 +239,7 @@ class Suite:
             "status": status,
             "epochs": run.last_epoch,
             "seconds": perf_counter() - self._training_started,
-            "seconds_in_callbacks": self._seconds,
+            "seconds_in_callbacks": self._seconds + perf_counter() - self._event_started,
             "folder": str(run.save_dir),
             "callbacks": [slot.told() for slot in self._slots],
         }

@@ -1,0 +1,394 @@
+"""Validation images with boxes, taken from validations that run anyway; and what they must not cost."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import cloudpickle
+import cv2
+import digits
+import numpy as np
+import pytest
+import torch
+import ultralytics
+from trainings import FAST, results_csv
+from ultralytics import YOLO
+from ultralytics.models.yolo.detect import DetectionValidator
+from ultralytics.nn.tasks import BaseModel
+
+from yolo_callbacks import images
+from yolo_callbacks.images import Box, BoxedImage, ImageCapture, encode_jpeg
+
+pytestmark = pytest.mark.training
+
+ULTRALYTICS = tuple(int(part) for part in ultralytics.__version__.split(".")[:3])
+MODEL = "yolo11n.yaml"
+SIZES = [(45, 20), (20, 45), (64, 40), (31, 32), (90, 33), (50, 50)]  # width, height
+
+
+def write_shapes(folder: Path, *, polygons: bool = False) -> Path:
+    """Six images of as many shapes for training and validation alike; the last one shows nothing."""
+    rng = np.random.default_rng(0)
+    for split in ("train", "val"):
+        for kind in ("images", "labels"):
+            (folder / kind / split).mkdir(parents=True)
+        for number, (width, height) in enumerate(SIZES):
+            image = rng.integers(0, 60, (height, width, 3), dtype=np.uint8)
+            lines = []
+            for label in range(0 if number == len(SIZES) - 1 else 2):
+                left, top = 0.05 + 0.45 * label, 0.1 + 0.3 * label
+                right, bottom = left + 0.4, top + 0.5
+                corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
+                cv2.fillPoly(image, [np.int32([(x * width, y * height) for x, y in corners])], (255, 255, 255))
+                centre = ((left + right) / 2, (top + bottom) / 2, 0.4, 0.5)
+                values = [value for corner in corners for value in corner] if polygons else centre
+                lines.append(" ".join(map(str, (label, *values))))
+            cv2.imwrite(str(folder / "images" / split / f"{number}.png"), image)
+            (folder / "labels" / split / f"{number}.txt").write_text("\n".join(lines))
+    (folder / "data.yaml").write_text("train: images/train\nval: images/val\nnames: {0: a, 1: b}\n")
+    return folder / "data.yaml"
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_shapes(tmp_path_factory.mktemp("shapes"))
+
+
+@pytest.fixture
+def validate(scenes: Path, tmp_path: Path) -> Callable[..., Any]:
+    """Validate an untrained model without a training."""
+
+    def run(model: YOLO, **overrides: Any) -> Any:
+        known = {key: FAST[key] for key in ("imgsz", "batch", "workers", "device", "plots", "verbose")}
+        # untrained it is sure of nothing; without `conf` there would be no prediction
+        return model.val(
+            **{**known, "conf": 1e-7, "data": str(scenes), "project": str(tmp_path), "name": "val", **overrides}
+        )
+
+    return run
+
+
+def listened(capture: ImageCapture, name: str = MODEL) -> tuple[YOLO, list[list[BoxedImage]]]:
+    """A model to which the capture listens, and what each of its validations will have given."""
+    model, taken = YOLO(name), list[list[BoxedImage]]()
+    model.add_callback("on_val_start", capture.listen)
+    model.add_callback("on_val_end", lambda validator: taken.append(capture.take()))
+    return model, taken
+
+
+def labels(image: Path) -> list[list[float]]:
+    """Class, left, top, right and bottom of the boxes in the label file of an image."""
+    text = (image.parents[2] / "labels" / image.parent.name / f"{image.stem}.txt").read_text()
+    rows = [[float(value) for value in line.split()] for line in text.splitlines()]
+    return [[label, x - w / 2, y - h / 2, x + w / 2, y + h / 2] for label, x, y, w, h in rows]
+
+
+def numbers(boxes: tuple[Box, ...]) -> list[list[float]]:
+    return [[box.label, box.left, box.top, box.right, box.bottom] for box in boxes]
+
+
+def centre(box: Box) -> tuple[float, ...]:
+    return (box.left + box.right) / 2, (box.top + box.bottom) / 2, box.right - box.left, box.bottom - box.top
+
+
+def check_truth(image: BoxedImage) -> None:
+    found, expected = sorted(numbers(image.truth)), sorted(labels(image.path))
+    assert np.array(found).shape == np.array(expected).shape
+    assert np.allclose(found, expected, atol=1e-5)
+    assert all(box.confidence is None for box in image.truth)
+
+
+def check_predictions(image: BoxedImage, most: int) -> None:
+    edges = np.array(numbers(image.predictions))[:, 1:]
+    assert 0 < len(edges) <= most
+    assert edges.min() >= 0
+    assert edges.max() <= 1
+    assert (edges[:, :2] <= edges[:, 2:]).all()
+    confidences = [box.confidence for box in image.predictions]
+    assert confidences == sorted(confidences, reverse=True)
+    assert all(type(value) is float for box in image.predictions for value in (box.left, box.confidence))
+
+
+def test_the_same_images_each_epoch_and_in_the_final_evaluation(train, shapes):
+    capture = ImageCapture(5, max_boxes=7, min_confidence=0.0)
+    model, taken = listened(capture)
+    copies, finals, files = [], [], []
+
+    def look(validator: Any) -> None:
+        finals.append(not validator.training)
+        files.append([Path(file) for file in validator.dataloader.dataset.im_files])
+        copies.extend((cloudpickle.loads(cloudpickle.dumps(capture)), copy.deepcopy(capture)))
+
+    model.add_callback("on_val_start", look)
+    train(model, data=str(shapes), epochs=2, batch=2)  # validated in two batches, rectangular and sorted by shape
+    assert finals == [False, False, True]
+    assert [[image.path for image in some] for some in taken] == [files[0][:5]] * 3
+    for image in [image for some in taken for image in some]:
+        assert image.size == SIZES[int(image.path.stem)]
+        check_truth(image)
+        check_predictions(image, 7)
+    assert taken[0][0].predictions != taken[1][0].predictions
+    assert capture.take() == []
+    capture.forget()
+    for item in (*copies, capture):
+        assert item.take() == []
+        assert len(cloudpickle.dumps(item)) < 500
+
+
+def test_predictions_are_those_that_ultralytics_writes(validate, scenes, shapes, tmp_path):
+    sets = {"square": scenes}
+    if ULTRALYTICS >= (8, 4, 139):  # up to 8.4.104 at least its own scaling takes one gain for both axes
+        sets["any"] = shapes
+    for name, data in sets.items():
+        capture = ImageCapture(10, max_boxes=1000, min_confidence=0.0)
+        model, taken = listened(capture)
+        validate(model, data=str(data), save_txt=True, save_conf=True, name=name)
+        assert len(taken[0]) == (4 if name == "square" else 6)
+        for image in taken[0]:
+            lines = (tmp_path / name / "labels" / f"{image.path.stem}.txt").read_text().splitlines()
+            written = np.array([[float(value) for value in line.split()] for line in lines])
+            found = np.array([[box.label, *centre(box), box.confidence] for box in image.predictions])
+            assert len(found) > 10
+            assert np.allclose(found, written, atol=3e-6)
+
+
+def test_the_first_images_of_four_and_only_confident_boxes(validate, scenes):
+    everything, model = ImageCapture(3, min_confidence=0.0), YOLO(MODEL)
+    few = ImageCapture(3, min_confidence=1.0)
+    model.add_callback("on_val_start", everything.listen)
+    model.add_callback("on_val_start", few.listen)  # two on one validator
+    validate(model, batch=1)
+    both = list(zip(everything.take(), few.take(), strict=True))
+    assert [image.path.name for image, _ in both] == ["000.png", "001.png", "002.png"]
+    for image, bare in both:
+        check_truth(image)
+        check_predictions(image, 100)
+        assert bare == BoxedImage(image.path, image.size, image.truth, ())
+
+
+def test_no_forward_pass_and_the_same_metrics(train, monkeypatch):
+    calls = []
+    forward = BaseModel.forward
+    monkeypatch.setattr(
+        BaseModel, "forward", lambda self, *args, **named: calls.append(1) or forward(self, *args, **named)
+    )
+    costs, rows = [], []
+    for capture in (None, ImageCapture(4, min_confidence=0.0)):
+        calls.clear()
+        model, taken = listened(capture) if capture else (YOLO(MODEL), [])
+        folder = train(model, epochs=2)
+        costs.append(len(calls))
+        rows.append([{key: value for key, value in row.items() if key != "time"} for row in results_csv(folder)])
+    assert [len(some) for some in taken] == [4, 4, 4]
+    assert costs[0] == costs[1] > 0
+    assert np.array_equal(*([list(row.values()) for row in some] for some in rows), equal_nan=True)
+
+
+def test_single_class_and_only_in_the_epochs_that_are_asked_for(train, messages):
+    capture = ImageCapture(4, min_confidence=0.0)
+    model, taken = listened(capture)
+    model.add_callback("on_train_epoch_start", lambda trainer: setattr(capture, "active", trainer.epoch == 1))
+    train(model, epochs=2, single_cls=True)
+    assert [len(some) for some in taken] == [0, 4, 4]
+    assert {box.label for image in taken[1] for box in (*image.truth, *image.predictions)} == {0}
+    assert messages == []
+
+
+def test_our_error_is_told_once_and_training_goes_on(train, messages, monkeypatch):
+    def broken(*_: Any) -> None:
+        raise RuntimeError("ours")
+
+    monkeypatch.setattr(images, "_boxed", broken)
+    capture = ImageCapture(4)
+    model, taken = listened(capture)
+    folder = train(model, epochs=2)
+    assert len(results_csv(folder)) == 2
+    assert taken == [[], [], []]
+    assert len(messages) == 1
+    assert messages[0].startswith("Validation images could not be collected, training goes on without them")
+    assert "RuntimeError: ours" in messages[0]
+
+
+def test_their_error_propagates(validate, messages, monkeypatch):
+    def broken(*_: Any) -> None:
+        raise RuntimeError("theirs")
+
+    monkeypatch.setattr(DetectionValidator, "update_metrics", broken)
+    capture = ImageCapture(4)
+    model, _ = listened(capture)
+    with pytest.raises(RuntimeError, match="theirs"):
+        validate(model)
+    assert messages == []
+    assert len(cloudpickle.dumps(capture)) < 500
+
+
+@pytest.mark.parametrize("task", ["classify", "segment"])
+def test_other_tasks_have_no_boxes(validate, tmp_path, messages, task):
+    if task == "classify":
+        data, name = digits.classification(tmp_path / "data", train=2, val=2), "yolo11n-cls.yaml"
+    else:
+        data, name = write_shapes(tmp_path / "data", polygons=True), "yolo11n-seg.yaml"
+    model, taken = listened(ImageCapture(4, min_confidence=0.0), name)
+    own = []
+    model.add_callback("on_val_end", lambda validator: own.append("update_metrics" in vars(validator)))
+    validate(model, data=str(data))
+    assert (taken, own, messages) == ([[]], [False], [])
+
+
+# The wrapper on its own -----------------------------------------------------------------------------------------------
+
+
+class Validator:
+    """As much of a validator as the capture knows."""
+
+    def __init__(self, files: Any = ("a.png",), task: str = "detect") -> None:
+        self.args = SimpleNamespace(task=task)
+        self.dataloader = SimpleNamespace(dataset=SimpleNamespace(im_files=files))
+        self.calls: list[Any] = []
+
+    def update_metrics(self, preds: Any, batch: Any) -> str:
+        self.calls.append((preds, batch))
+        return "result"
+
+
+def test_read_before_single_class_overwrites_half_precision_and_without_what_is_not_finite(messages):
+    class Single(Validator):
+        def update_metrics(self, preds: Any, batch: Any) -> None:
+            preds[1]["cls"] *= 0
+
+    validator, capture = Single(["a.png"]), ImageCapture(4, min_confidence=0.1, max_boxes=2)
+    capture.listen(validator)
+    edges = [[8, 4, 16, 8], [0, 0, 32, 16], [8, 4, 99, 8], [8, 4, 16, 8], [8, 4, 16, float("nan")]]
+    with torch.inference_mode():
+        bboxes, conf = torch.tensor(edges).half(), torch.tensor([0.25, 0.5, 0.75, 0.0625, 0.75]).half()
+        batch = {
+            "im_file": ("b.png", "a.png"),
+            "img": torch.zeros(2, 3, 16, 32),
+            "batch_idx": torch.tensor([0.0, 1.0]),
+            "cls": torch.tensor([[5.0], [6.0]]),
+            "bboxes": torch.tensor([[0.5, 0.5, 1.0, 1.0], [0.5, 0.5, 0.5, 0.5]]),
+            "ori_shape": [(1, 1), (32, 48)],
+            "ratio_pad": [None, ((0.5, 0.5), (4, 0))],  # 24x16 pixels between margins of 4
+        }
+        validator.update_metrics([None, {"bboxes": bboxes, "conf": conf, "cls": torch.arange(1.0, 6.0)}], batch)
+    truth = Box(4 / 24, 0.25, 20 / 24, 0.75, label=6)
+    predictions = (Box(4 / 24, 0.25, 1.0, 0.5, 3, 0.75), Box(0.0, 0.0, 1.0, 1.0, 2, 0.5))
+    assert capture.take() == [BoxedImage(Path("a.png"), (48, 32), (truth,), predictions)]
+    assert messages == []
+
+
+def test_a_stretched_image_as_rt_detr_has_it():
+    batch = {"ratio_pad": [(80 / 20, 80 / 45)], "ori_shape": [(20, 45)]}
+    assert images._fractions(np.array([[40.0, 20, 80, 80]]), batch, 0).tolist() == [[0.5, 0.25, 1, 1]]
+
+
+def test_inactive_it_looks_at_nothing(messages):
+    validator, capture = Validator(), ImageCapture(4)
+    capture.active = False
+    capture.listen(validator)
+    preds, batch = object(), object()  # neither can be looked into
+    assert validator.update_metrics(preds, batch=batch) == "result"
+    assert validator.calls == [(preds, batch)]
+    assert (capture.take(), messages) == ([], [])
+
+
+def test_images_that_are_not_chosen_are_not_looked_at(messages):
+    validator, capture = Validator(["a.png", "b.png"]), ImageCapture(1)
+    capture.listen(validator)
+    validator.update_metrics(object(), {"im_file": ["b.png"]})
+    assert (len(validator.calls), capture.take(), messages) == (1, [], [])
+
+
+def test_wrapped_once_and_unwrapped():
+    validator, capture, other = Validator(), ImageCapture(4), ImageCapture(4)
+    capture.active = other.active = False
+    capture.listen(validator)
+    wrapped = validator.update_metrics
+    capture.listen(validator)
+    assert validator.update_metrics is wrapped
+    other.listen(validator)
+    capture.forget()  # out of order: the other one goes on
+    validator.update_metrics(1, 2)
+    other.forget()
+    validator.update_metrics(3, 4)
+    assert validator.calls == [(1, 2), (3, 4)]
+
+    alone = Validator()
+    capture.listen(alone)
+    capture.listen(validator)  # the next run, without a word at the end of the last
+    assert "update_metrics" not in vars(alone)
+    capture.forget()
+    gone = weakref.ref(alone)
+    del alone
+    gc.collect()
+    assert gone() is None
+
+
+def test_a_data_set_without_files_is_told_once(messages):
+    validator, capture = Validator(files=None), ImageCapture(4)
+    capture.listen(validator)
+    capture.listen(validator)
+    assert validator.update_metrics(1, {}) == "result"
+    assert (capture.take(), len(messages)) == ([], 1)
+    another = Validator()
+    capture.listen(another)  # another run, another chance
+    assert "update_metrics" not in vars(validator)
+    another.update_metrics(object(), {"im_file": ["a.png"]})
+    assert len(messages) == 2
+
+
+def test_a_validator_whose_method_takes_something_else(messages):
+    class Other(Validator):
+        def update_metrics(self, everything: Any, *, more: int = 0) -> int:
+            return more
+
+    validator, capture = Other(), ImageCapture(4)
+    capture.listen(validator)
+    assert validator.update_metrics(everything=1, more=2) == 2
+    assert len(messages) == 1
+
+
+def test_no_image_wraps_nothing():
+    validator = Validator()
+    ImageCapture(0).listen(validator)
+    assert "update_metrics" not in vars(validator)
+
+
+# JPEG -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "suffix", "sides"),
+    [
+        ((100, 400, 3), np.uint8, ".png", (25, 100, 3)),
+        ((30, 20, 3), np.uint8, ".jpg", (30, 20, 3)),
+        ((400, 100), np.uint16, ".png", (100, 25, 3)),
+        ((200, 200, 4), np.uint8, ".png", (100, 100, 3)),
+        ((200, 300, 3), np.uint16, ".tiff", (67, 100, 3)),
+        ((2, 900, 3), np.uint8, ".bmp", (1, 100, 3)),
+    ],
+)
+def test_a_jpeg_of_bounded_size(tmp_path, shape, dtype, suffix, sides):
+    path = tmp_path / f"ä{suffix}"
+    values = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, shape, dtype=dtype)
+    cv2.imencode(suffix, values)[1].tofile(path)
+    content = encode_jpeg(path, max_side=100)
+    assert isinstance(content, bytes)
+    assert content.startswith(b"\xff\xd8")
+    assert cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR).shape == sides
+    assert len(encode_jpeg(path, max_side=100, quality=20)) < len(content)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no image"])
+def test_no_image(tmp_path, content):
+    path = tmp_path / "image.png"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(OSError, match=r"image\.png"):
+        encode_jpeg(path)

@@ -1,0 +1,328 @@
+"""WandbLogger offline, on real trainings, read back from the run's own file."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_more_deciders import as_task
+from trainings import detection_metrics, results_csv
+from ultralytics import YOLO
+from wandb_runs import Run, read_runs
+
+import wandb
+from yolo_callbacks import EarlyStopping, SaveBest, WandbLogger, attach
+from yolo_callbacks.wandb_session import clean_project, without_credentials
+
+MODEL = "yolo11n.yaml"
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch, tmp_path):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "wandb-data"))
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    yield
+    wandb.teardown()
+
+
+def runs(folder: Path) -> list[Run]:
+    wandb.teardown()  # finish() may return before the file is written
+    return read_runs(folder)
+
+
+def rows(run: Run) -> list[dict[str, Any]]:
+    """The rows that are epochs."""
+    return [row for row in run.rows if "epoch" in row]
+
+
+@pytest.mark.training
+def test_everything_worth_seeing(train, two_of_three):
+    model = YOLO(MODEL)
+    logger = WandbLogger(images=3, image_period=2, batch_period=1)
+    attach(model, logger, SaveBest("val/box_loss"), EarlyStopping(patience=9))
+    folder = train(model, data=str(two_of_three), epochs=3, plots=True)
+    (run,) = runs(folder)
+    assert (run.exit_code, run.project, run.name) == (0, folder.parent.name, "run")
+
+    epochs = rows(run)
+    assert [row["epoch"] for row in epochs] == [1, 2, 3]
+    for row, expected in zip(epochs, results_csv(folder), strict=True):
+        values = {key: value for key, value in expected.items() if key not in ("epoch", "time")}
+        assert {key: row[key] for key in values} == pytest.approx(values, rel=1e-5)
+    assert [row["early_stopping/wait"] for row in epochs] == [0, 1, 2]
+    assert {key for key in epochs[0] if key.startswith("per_class/")} == {
+        f"per_class/{name}/{metric}"
+        for name in ("zero", "one")
+        for metric in ("precision", "recall", "mAP50", "mAP50-95")
+    }
+    assert [row["batch/step"] for row in run.rows if "batch/step" in row] == [1, 2, 3, 4, 5, 6]
+    assert all("epoch" not in row for row in run.rows if "batch/step" in row)
+
+    axes = {metric.get("name") or metric.get("glob"): metric for metric in run.metrics}
+    assert axes["val/*"]["step_metric"] == axes["metrics/*"]["step_metric"] == "epoch"
+    assert axes["batch/*"]["step_metric"] == "batch/step"
+    assert "max" in axes["metrics/*"]["summary"]
+    assert "min" in axes["val/*"]["summary"]
+    assert run.summary["final/metrics/mAP50(B)"] >= 0
+
+    assert run.config["epochs"] == 3
+    assert run.config["dataset"]["names"] == {"0": "zero", "1": "one", "2": "two"}
+    assert run.config["dataset"]["train"]["images"] == 8
+    boxes = [len(file.read_text().splitlines()) for file in (two_of_three.parent / "labels/val").glob("*.txt")]
+    assert run.config["dataset"]["val"] == {"images": 4, "boxes": sum(boxes)}
+    assert run.config["model_size"]["parameters"] > 2_000_000
+    assert {"ultralytics", "torch", "yolo_callbacks"} <= set(run.config["versions"])
+
+    (artifact,) = [found for found in run.artifacts if found["type"] == "model"]
+    assert {"best", "latest"} <= set(artifact["aliases"])
+    assert artifact["files"] == {"best.pt": (folder / "weights" / "best.pt").stat().st_size}
+    best = max(epochs, key=lambda row: (row["fitness"], row["epoch"]))  # best.pt is the last of equals
+    assert (artifact["metadata"]["epoch"], artifact["metadata"]["score"]) == (best["epoch"], best["fitness"])
+    shown = {key.split("/")[1] for key in run.rows[-1] if key.startswith("plots/")}
+    assert {"results", "confusion_matrix", "val_batch0_pred"} <= shown
+    assert any(key.startswith("curves/") for key in run.rows[-1])
+
+
+@pytest.mark.training
+def test_images_with_boxes_that_match_the_labels(train, scenes):
+    model = YOLO(MODEL)
+    attach(model, WandbLogger(images=2, image_period=2, log_model=False))
+    folder = train(model, epochs=3)
+    (run,) = runs(folder)
+    logged = {row["epoch"]: row for row in rows(run) if "validation/images/captions" in row}
+    assert list(logged) == [2, 3]
+    names = [row["validation/images/captions"] for row in logged.values()]
+    assert names[0] == names[1]
+    assert len(names[0]) == 2
+    for caption, boxes in zip(names[0], logged[2]["validation/images/all_boxes"], strict=True):
+        path = next(file for file in run.files if str(file).endswith(boxes["ground_truth"]["path"]))
+        found = sorted(
+            (
+                box["class_id"],
+                (box["position"]["minX"] + box["position"]["maxX"]) / 2,
+                (box["position"]["minY"] + box["position"]["maxY"]) / 2,
+            )
+            for box in json.loads(path.read_text())["box_data"]
+        )
+        label = scenes.parent / "labels" / "val" / f"{Path(caption).stem}.txt"
+        lines = [line.split() for line in label.read_text().splitlines()]
+        expected = sorted((int(line[0]), float(line[1]), float(line[2])) for line in lines)
+        assert [index for index, *_ in found] == [index for index, *_ in expected]
+        for box, truth in zip(found, expected, strict=True):
+            assert box == pytest.approx(truth, abs=0.01)
+
+
+@pytest.mark.training
+def test_the_default_suite_uploads_no_picture_and_no_weights(train):
+    model = YOLO(MODEL)
+    attach(model)
+    folder = train(model, epochs=2, plots=True)
+    (run,) = runs(folder)
+    assert [row["epoch"] for row in rows(run)] == [1, 2]
+    pictures = [file.name for file in run.files if file.suffix in (".jpg", ".jpeg")]
+    assert [name for name in pictures if not name.startswith("labels")] == []
+    assert [artifact for artifact in run.artifacts if artifact["type"] == "model"] == []
+
+
+@pytest.mark.training
+@pytest.mark.parametrize("task", ["segment", "cls"])
+def test_other_tasks_have_no_boxes_and_no_error(train, tmp_path, scenes, task, messages):
+    import digits
+
+    if task == "segment":
+        data, name = as_task(scenes, tmp_path / "data", task), "yolo11n-seg.yaml"
+    else:
+        data, name = digits.classification(tmp_path / "data", train=8, val=4), "yolo11n-cls.yaml"
+    model = YOLO(name)
+    attach(model, WandbLogger(image_period=1), strict=True)
+    folder = train(model, data=str(data), epochs=2)
+    (run,) = runs(folder)
+    assert [row["epoch"] for row in rows(run)] == [1, 2]
+    assert not any(key.startswith(("validation/images", "final/images")) for row in run.rows for key in row)
+    assert run.config["dataset"]["train"]["images"] > 0
+
+
+@pytest.mark.training
+def test_a_run_that_is_open_is_used_and_left_open(train, tmp_path):
+    run = wandb.init(project="mine", dir=str(tmp_path), config={"epochs": 99})
+    model = YOLO(MODEL)
+    attach(model, WandbLogger(images=0, log_model=False))
+    folder = train(model, epochs=2)
+    assert wandb.run is run
+    run.log({"mine": 1})
+    run.finish()
+    (found,) = runs(tmp_path)
+    assert (found.project, found.config["epochs"]) == ("mine", 99)
+    assert [row["epoch"] for row in rows(found)] == [1, 2]
+    assert not (folder / "wandb").exists()
+
+
+@pytest.mark.training
+def test_a_failed_training_is_a_failed_run(train):
+    model = YOLO(MODEL)
+    attach(model, WandbLogger(images=0, alerts=True))
+
+    def fail(trainer: Any) -> None:
+        if trainer.epoch == 1:
+            raise RuntimeError("CUDA out of memory, says the test")
+
+    model.add_callback("on_train_epoch_end", fail)
+    with pytest.raises(RuntimeError, match="says the test"):
+        train(model, epochs=3)
+    (run,) = runs(Path(model.trainer.save_dir))
+    assert run.exit_code == 1
+    assert [row["epoch"] for row in rows(run)] == [1]
+    assert [alert["title"] for alert in run.alerts] == ["Out of memory"]
+
+
+@pytest.mark.training
+def test_alerts(train, scripted):
+    scripted([0.3, detection_metrics(0.2, **{"val/box_loss": float("nan")}), 0.1, 0.1])
+    model = YOLO(MODEL)
+    attach(model, WandbLogger(images=0, alerts=True, log_model=False), EarlyStopping(patience=2))
+    folder = train(model, epochs=5)
+    (run,) = runs(folder)
+    assert [alert["title"] for alert in run.alerts] == ["NaN", "Training stops", "Training ended"]
+
+
+@pytest.mark.training
+def test_a_resumed_training_is_one_run(train, scripted, messages):
+    scripted([0.1, 0.2])
+    model = YOLO(MODEL)
+
+    def interrupt(trainer: Any) -> None:
+        if trainer.epoch == 1:
+            raise KeyboardInterrupt
+
+    attach(model, WandbLogger(images=0, log_model=False))
+    model.add_callback("on_fit_epoch_end", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        train(model, epochs=4)
+    folder = Path(model.trainer.save_dir)
+    scripted([0.3, 0.4])
+    resumed = YOLO(folder / "weights" / "last.pt")
+    attach(resumed, WandbLogger(images=0, log_model=False))
+    resumed.train(resume=True)
+    first, second = runs(folder)
+    assert first.id == second.id
+    assert [row["epoch"] for row in (*rows(first), *rows(second))] == [1, 2, 3, 4]
+    command = next(line for line in messages[-1].splitlines() if "wandb sync" in line)
+    assert str(first.path.parent) in command
+    assert str(second.path.parent) in command
+
+
+@pytest.mark.training
+def test_repeated_epochs_are_logged_once(train, scripted):
+    import torch
+
+    scripted([0.3, 0.4, float("nan"), 0.2])
+    model, passes = YOLO(MODEL), []
+
+    def poison(trainer: Any) -> None:
+        passes.append(trainer.epoch + 1)
+        if passes == [1, 2, 3]:
+            trainer.loss = torch.tensor(float("nan"))
+
+    model.add_callback("on_train_epoch_end", poison)
+    attach(model, WandbLogger(images=0, log_model=False, batch_period=1))
+    folder = train(model, epochs=3)
+    (run,) = runs(folder)
+    assert [row["epoch"] for row in rows(run)] == [1, 2, 3]
+    assert [row["batch/step"] for row in run.rows if "batch/step" in row] == [1, 2, 3, 4, 5, 6]
+
+
+ALONE = """
+import os, signal, sys, time
+sys.path[:0] = [{tests!r}, {datasets!r}]
+from trainings import FAST
+from ultralytics import YOLO
+from ultralytics.utils import SETTINGS
+from yolo_callbacks import WandbLogger, attach
+
+SETTINGS.update(wandb={built_in})
+
+def kill(trainer):
+    if {kill} and trainer.epoch == 1:
+        time.sleep(1.5)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+model = YOLO("yolo11n.yaml")
+attach(model, WandbLogger(images=0, log_model=False))
+model.add_callback("on_fit_epoch_end", kill)
+model.train(**{{**FAST, "data": {data!r}, "epochs": 3, "project": {folder!r}, "name": "run"}})
+"""
+
+
+def alone(folder: Path, data: Path, *, built_in: bool = False, kill: bool = False) -> str:
+    """Train in a process of its own, without pytest, which switches Ultralytics' integration off; what was said."""
+    here = Path(__file__).parent
+    paths = {"tests": str(here), "datasets": str(here.parent / "datasets"), "data": str(data), "folder": str(folder)}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+    command = [sys.executable, "-c", ALONE.format(**paths, built_in=built_in, kill=kill)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == (-9 if kill else 0), done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.mark.training
+def test_beside_the_built_in_integration_one_logs(tmp_path, scenes):
+    said = alone(tmp_path, scenes, built_in=True)
+    assert "Ultralytics' own W&B integration is off in this training, this one logs" in said
+    (run,) = runs(tmp_path)
+    assert [row["epoch"] for row in rows(run)] == [1, 2, 3]
+
+
+@pytest.mark.training
+def test_what_was_logged_survives_a_kill(tmp_path, scenes):
+    alone(tmp_path, scenes, kill=True)
+    (run,) = runs(tmp_path)
+    assert [row["epoch"] for row in rows(run)] == [1, 2]
+    assert run.exit_code is None
+
+
+@pytest.mark.parametrize(
+    ("name", "clean"),
+    [("runs/detect", "runs-detect"), ("a:b?c%d#e", "a-b-c-d-e"), ("", "Ultralytics"), ("x" * 200, "x" * 128)],
+)
+def test_project_names(name, clean):
+    assert clean_project(name) == clean
+
+
+@pytest.mark.parametrize(
+    ("value", "clean"),
+    [
+        ("rtsp://user:secret@camera/1", "rtsp://camera/1"),
+        ("https://host/data.zip?token=abc", "https://host/data.zip"),
+        ({"origin": "https://me:pat@github.com/a/b.git"}, {"origin": "https://github.com/a/b.git"}),
+        ([1, 2.5, True, None, Path("a")], [1, 2.5, True, None, "a"]),
+        ("what?", "what?"),
+    ],
+)
+def test_no_credentials_in_the_config(value, clean):
+    assert without_credentials(value) == clean
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"project": 3}, TypeError, "project must be a string or None, received 3"),
+        ({"name": ""}, ValueError, "name must not be empty, received ''"),
+        ({"mode": "on"}, ValueError, "mode must be one of online, offline, disabled, shared, received 'on'"),
+        ({"images": -1}, ValueError, "images must be at least 0, received -1"),
+        ({"image_period": 0}, ValueError, "image_period must be at least 1, received 0"),
+        ({"batch_period": 2.5}, TypeError, "batch_period must be an integer, received 2.5"),
+        ({"log_model": "all"}, ValueError, "log_model must be 'best' or False, received 'all'"),
+        ({"alerts": "yes"}, TypeError, "alerts must be True or False, received 'yes'"),
+        ({"init_timeout": 0}, ValueError, "init_timeout must be finite and at least 1, received 0"),
+        ({"finish_timeout": float("inf")}, ValueError, "finish_timeout must be finite and at least 1, received inf"),
+    ],
+)
+def test_wrong_arguments(arguments, error, message):
+    with pytest.raises(error, match=message):
+        WandbLogger(**arguments)

@@ -1,0 +1,195 @@
+"""WandbLogger against a server: what arrives, and that none of its faults costs the training.
+
+The server is a stand-in on the loopback address; the client is the real one, in a process of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import pytest
+from wandb_runs import read_runs
+from wandb_server import WandbServer
+
+pytestmark = pytest.mark.training
+
+HERE = Path(__file__).parent
+TRAINING = """
+import json, sys, time
+sys.path[:0] = [{tests!r}, {datasets!r}]
+from trainings import FAST
+from ultralytics import YOLO
+from yolo_callbacks import SaveBest, WandbLogger, attach
+
+model = YOLO("yolo11n.yaml")
+logger = WandbLogger(init_timeout=4, finish_timeout=8, batch_period=1, {arguments})
+attach(model, *({callbacks}))
+waited = {{}}
+
+def timed(method):
+    call = getattr(logger, method)
+    def run(trainer):
+        started = time.monotonic()
+        call(trainer)
+        waited[method] = max(waited.get(method, 0), time.monotonic() - started)
+    setattr(logger, method, run)
+
+model.add_callback("on_train_epoch_start", lambda trainer: print("EPOCH", trainer.epoch + 1, flush=True))
+model.add_callback("on_train_epoch_start", lambda trainer: time.sleep({pause}))
+for method in ("on_train_start", "on_fit_epoch_end", "on_train_end"):
+    timed(method)
+model.train(**{{**FAST, "data": {data!r}, "epochs": 4, "project": {folder!r}, "name": "run", "plots": {plots}}})
+print("WAITED", json.dumps(waited), flush=True)
+"""
+
+
+def train(
+    folder: Path, data: Path, environment: dict[str, str], on_line: Callable[[str], object] = bool, **parts: Any
+) -> tuple[dict[str, float], str, float]:
+    """What each part waited, what was said, and how long the process took to exit."""
+    paths = {"tests": str(HERE), "datasets": str(HERE.parent / "datasets"), "folder": str(folder), "data": str(data)}
+    usual = {"arguments": "images=2, image_period=1", "callbacks": "SaveBest(), logger", "plots": False, "pause": 0}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "WANDB"))}
+    isolated = {"WANDB_DATA_DIR": str(folder / "data"), "WANDB_CONFIG_DIR": str(folder / "config"), "HOME": str(folder)}
+    said, waited, ended = [], {}, 0.0
+    with subprocess.Popen(
+        [sys.executable, "-c", TRAINING.format(**paths, **{**usual, **parts})],
+        env={**inherited, **isolated, **environment},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    ) as process:  # fmt: skip
+        for line in process.stdout:
+            said.append(line)
+            on_line(line)
+            if line.startswith("WAITED"):
+                waited, ended = json.loads(line.removeprefix("WAITED")), monotonic()
+    exit_seconds, text = monotonic() - ended, "".join(said)
+    assert process.returncode == 0, text
+    return waited, text, exit_seconds
+
+
+def test_everything_arrives(tmp_path, scenes):
+    with WandbServer() as server:
+        train(tmp_path, scenes, server.environment, plots=True)
+        (run,) = server.runs.values()
+    assert [row["epoch"] for row in run.history if "epoch" in row] == [1, 2, 3, 4]
+    assert run.exit_code == 0
+    assert run.config["epochs"] == 4
+    assert any("media/images/validation" in name for name in run.files)
+    assert any("media/metadata/boxes2D" in name for name in run.files)
+    secret = server.environment["WANDB_API_KEY"].encode()
+    assert not [path for path in (tmp_path / "run").rglob("*") if path.is_file() and secret in path.read_bytes()]
+    (artifact,) = [found for found in run.artifacts if found["type"] == "model"]
+    assert artifact["files"] == {"best.pt": (tmp_path / "run" / "weights" / "best.pt").stat().st_size}
+
+
+def test_the_default_suite_sends_no_picture_and_no_weights(tmp_path, scenes):
+    with WandbServer() as server:
+        train(tmp_path, scenes, server.environment, arguments="images=0, log_model=False", plots=True)
+        (run,) = server.runs.values()
+    assert [row["epoch"] for row in run.history if "epoch" in row] == [1, 2, 3, 4]
+    pictures = [name for name in run.files if name.endswith((".jpg", ".jpeg")) and "labels" not in name]
+    assert pictures == []
+    assert not [found for found in run.artifacts if found["type"] == "model"]
+    assert not [name for name, content in run.files.items() if name.endswith(".pt") or content[:2] == b"PK"]
+
+
+@pytest.mark.parametrize("fault", ["refuse", "hang", "500", "401", "no key", "bad key"])
+def test_a_server_that_is_away_from_the_start(tmp_path, scenes, fault):
+    """The run goes on offline, and one command uploads it later."""
+    with WandbServer() as server:
+        environment = dict(server.environment)
+        if fault == "no key":
+            del environment["WANDB_API_KEY"]
+        elif fault == "bad key":
+            environment["WANDB_API_KEY"] = "short"
+        else:
+            server.fault = fault
+        waited, said, exit_seconds = train(tmp_path, scenes, environment)
+    # bounds with room for a slow machine; without any, the first two would be 100 s and more
+    assert waited["on_train_start"] < 4 + 6
+    assert waited["on_fit_epoch_end"] < 5
+    assert waited["on_train_end"] < 8 + 5
+    assert exit_seconds < 8 + 5
+    # the attempt to go online may have left a folder without rows
+    (run,) = [run for run in read_runs(tmp_path / "run") if run.rows]
+    assert [row["epoch"] for row in run.rows if "epoch" in row] == [1, 2, 3, 4]
+    assert run.exit_code == 0
+    assert [artifact["type"] for artifact in run.artifacts if artifact["type"] == "model"] == ["model"]
+    assert f"upload with: wandb sync {run.path.parent}" in said
+
+
+@pytest.mark.parametrize("fault", ["refuse", "hang"])
+def test_a_server_that_dies(tmp_path, scenes, fault):
+    with WandbServer() as server:
+
+        def die(line: str) -> None:
+            if line.startswith("EPOCH 3"):
+                server.fault = fault
+
+        waited, said, exit_seconds = train(tmp_path, scenes, server.environment, die, arguments="images=2", pause=0.5)
+    assert waited["on_fit_epoch_end"] < 5
+    assert waited["on_train_end"] < 8 + 5
+    assert exit_seconds < 8 + 5
+    (run,) = read_runs(tmp_path / "run")
+    assert [row["epoch"] for row in run.rows if "epoch" in row] == [1, 2, 3, 4]
+    assert "not uploaded: " in said
+    assert f"upload with: wandb sync --include-online {run.path.parent}" in said
+
+
+def test_what_was_logged_offline_can_be_uploaded(tmp_path, scenes):
+    with WandbServer() as server:
+        server.fault = "refuse"
+        _, said, _ = train(tmp_path, scenes, server.environment, arguments="images=0")
+        server.fault = None
+        command = said.split("upload with: ")[1].split("\n")[0].split()
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("WANDB")}
+        wandb = str(Path(sys.executable).with_name("wandb"))
+        subprocess.run([wandb, *command[1:]], env={**inherited, **server.environment}, check=True, capture_output=True)
+        (run,) = server.runs.values()
+    assert [row["epoch"] for row in run.history if "epoch" in row] == [1, 2, 3, 4]
+    assert [found["type"] for found in run.artifacts if found["type"] == "model"] == ["model"]
+
+
+INTERRUPTED = """
+import sys
+sys.path[:0] = [{tests!r}, {datasets!r}]
+from pathlib import Path
+from trainings import FAST
+from ultralytics import YOLO
+from yolo_callbacks import WandbLogger, attach
+
+def interrupt(trainer):
+    if trainer.epoch == 1 and "resume" not in sys.argv:
+        raise KeyboardInterrupt
+
+last = Path({folder!r}) / "run/weights/last.pt"
+model = YOLO(last if "resume" in sys.argv else "yolo11n.yaml")
+attach(model, WandbLogger(images=0, log_model=False))
+model.add_callback("on_fit_epoch_end", interrupt)
+arguments = {{"resume": True}} if "resume" in sys.argv else {{**FAST, "epochs": 4}}
+model.train(data={data!r}, project={folder!r}, name="run", **arguments)
+"""
+
+
+def test_a_training_that_is_resumed_goes_on_in_its_run(tmp_path, scenes):
+    paths = {
+        "tests": str(HERE),
+        "datasets": str(HERE.parent / "datasets"),
+        "folder": str(tmp_path),
+        "data": str(scenes),
+    }
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "WANDB"))}
+    with WandbServer() as server:
+        for arguments in ([], ["resume"]):
+            command = [sys.executable, "-c", INTERRUPTED.format(**paths), *arguments]
+            subprocess.run(command, env={**inherited, **server.environment}, capture_output=True, check=False)
+        (run,) = server.runs.values()
+    assert [row["epoch"] for row in run.history if "epoch" in row] == [1, 2, 3, 4]
+    assert run.exit_code == 0

@@ -1,0 +1,441 @@
+"""The smallest stand-in for a Weights & Biases server: it answers on loopback, records what arrives, and fails at will.
+
+    with WandbServer() as server:
+        subprocess.run([...], env={**os.environ, **server.environment})
+        server.runs[run_id].history
+
+It knows the operations that wandb 0.31.0 sends for a run, its files, its artifacts and its alerts, and answers any
+other one with a GraphQL error: a client retries a dropped connection for minutes, an error not at all.
+"""
+
+# ruff: noqa: N802, N815 - methods bear the names of what they answer
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import socket
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Literal
+from urllib.parse import quote, unquote
+
+Fault = Literal["refuse", "hang", "500", "401"]
+
+ENTITY = "tester"
+OPERATION = re.compile(r"\b(?:query|mutation)\s+(\w+)")
+STATUS = {"500": 500, "401": 401}
+
+
+@dataclass
+class ServedRun:
+    """What arrived of one run."""
+
+    id: str
+    project: str = ""
+    name: str = ""
+    group: str = ""
+    notes: str = ""
+    tags: list[str] = field(default_factory=list)
+    config: dict[str, Any] = field(default_factory=dict)
+    """As given, and W&B's own entries under `_wandb`."""
+    summary: dict[str, Any] = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    """The rows as they arrived, the keys as logged, nested ones as objects; NaN is kept.
+
+    `wandb sync --include-online` sends every row again, behind those that are there: tell them apart by `_step`.
+    """
+    files: dict[str, bytes] = field(default_factory=dict)
+    """By name in the run's folder, as `media/images/...png`."""
+    artifacts: list[dict[str, Any]] = field(default_factory=list)
+    """The committed ones: `name`, `type`, `aliases`, `metadata`, `files` (name to uploaded size)."""
+    alerts: list[dict[str, Any]] = field(default_factory=list)
+    """`title`, `text`, `severity`."""
+    exit_code: int | None = None
+    """None: the run did not finish."""
+
+
+class WandbServer:
+    """A server on a free port of 127.0.0.1, for as long as the `with` block lasts."""
+
+    def __init__(self) -> None:
+        self.runs: dict[str, ServedRun] = {}
+        self.operations: list[str] = []
+        """The names of the GraphQL operations that arrived, in order."""
+        self.unknown: list[str] = []
+        """The operations that were answered with an error."""
+        self.held = 0
+        """How many requests hang now."""
+        self._changed = threading.Condition(threading.RLock())  # guards all that is recorded
+        self._switching = threading.RLock()  # guards what follows
+        self._fault: Fault | None = None
+        self._stop_after: tuple[int, Fault] | None = None
+        self._released = threading.Event()
+        self._connections: set[socket.socket] = set()
+        self._http: _Server | None = None
+        self._loop: threading.Thread | None = None
+        self._reserved: socket.socket | None = None
+        self._artifacts: dict[str, dict[str, Any]] = {}
+        self._stored: dict[str, bytes] = {}
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a client needs to log here."""
+        return {
+            "WANDB_MODE": "online",
+            "WANDB_BASE_URL": self.url,
+            "WANDB_API_KEY": "0123456789" * 4,
+            "WANDB_ENTITY": ENTITY,
+        }
+
+    def __enter__(self) -> WandbServer:
+        self._reserve()
+        self._listen()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        with self._switching:
+            self._released.set()
+            self._close()
+            if self._reserved is not None:
+                self._reserved.close()
+
+    @property
+    def fault(self) -> Fault | None:
+        """How it fails now: "refuse" closes the port, "hang" accepts and never answers, "500" and "401" answer so."""
+        return self._fault
+
+    @fault.setter
+    def fault(self, fault: Fault | None) -> None:
+        with self._switching:
+            if fault == self._fault:
+                return
+            if self._fault == "hang":
+                self._released.set()  # requests held so far lose their connection
+            before, self._fault = self._fault, fault
+            self._released = threading.Event()
+            if before == "refuse":
+                self._listen()
+            elif fault == "refuse":
+                self._close()
+                self._reserve()
+        with self._changed:
+            self._changed.notify_all()
+
+    def stop_after_rows(self, rows: int, fault: Fault = "refuse") -> None:
+        """Fail from the moment when this many history rows have arrived, of all runs; they are still acknowledged."""
+        with self._switching:
+            self._stop_after = (rows, fault)
+
+    def wait(self, condition: Callable[[], Any], seconds: float = 30) -> bool:
+        """Wait until something is true of what arrived, or of the fault; False if it took too long."""
+        with self._changed:
+            return bool(self._changed.wait_for(condition, seconds))
+
+    # The socket ---------------------------------------------------------------------------------------------------
+
+    def _reserve(self) -> None:
+        """Hold the port without listening: connections are refused, and nobody else gets it."""
+        self._reserved = socket.socket()
+        self._reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._reserved.bind(("127.0.0.1", self.port))
+        self.port = self._reserved.getsockname()[1]
+
+    def _listen(self) -> None:
+        assert self._reserved is not None
+        self._http = _Server(self, self._reserved)
+        self._reserved = None
+        self._loop = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
+        self._loop.start()
+
+    def _close(self) -> None:
+        if self._http is None or self._loop is None:
+            return
+        self._http.shutdown()
+        self._http.server_close()
+        self._loop.join()
+        self._http = self._loop = None
+        for connection in list(self._connections):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def _hold(self, released: threading.Event) -> None:
+        with self._changed:
+            self.held += 1
+            self._changed.notify_all()
+        released.wait()
+        with self._changed:
+            self.held -= 1
+
+    def _after_answer(self) -> None:
+        with self._switching:
+            if self._stop_after is None:
+                return
+            rows, fault = self._stop_after
+            with self._changed:
+                arrived = sum(len(run.history) for run in self.runs.values())
+            if arrived >= rows:
+                self._stop_after = None
+                self.fault = fault
+
+    # What arrives -------------------------------------------------------------------------------------------------
+
+    def _run(self, name: str) -> ServedRun:
+        return self.runs.setdefault(name, ServedRun(name))
+
+    def _put(self, path: str, body: bytes) -> dict[str, Any]:
+        with self._changed:
+            kind, owner, name = unquote(path).removeprefix("/storage/").split("/", 2)
+            if kind == "run":
+                self._run(owner).files[name] = body
+            else:
+                self._stored[f"{owner}/{name}"] = body
+            self._changed.notify_all()
+        return {}
+
+    def _file_stream(self, path: str, body: bytes) -> dict[str, Any]:
+        content = json.loads(body)
+        with self._changed:
+            run = self._run(unquote(path).split("/")[-2])
+            for name, chunk in (content.get("files") or {}).items():
+                lines = [json.loads(line) for line in chunk["content"]] if name.endswith((".json", ".jsonl")) else []
+                if name == "wandb-history.jsonl":  # the offset tells a repeated chunk from a new one
+                    run.history[chunk["offset"] : chunk["offset"] + len(lines)] = lines
+                elif name == "wandb-summary.json" and lines:
+                    run.summary = lines[-1]
+            if content.get("complete"):
+                run.exit_code = content.get("exitcode")
+            self._changed.notify_all()
+        return {"exitcode": None, "limits": {}}
+
+    def _graphql(self, body: bytes) -> dict[str, Any]:
+        request = json.loads(body)
+        found = OPERATION.search(request["query"])
+        name = found[1] if found else ""
+        answer = getattr(self, f"_answer_{name}", None)
+        with self._changed:
+            self.operations.append(name)
+            if answer is None:
+                self.unknown.append(name)
+                return {"data": None, "errors": [{"message": f"the test server does not know {name}"}]}
+            try:
+                data = answer(request.get("variables") or {})
+            except (KeyError, TypeError, ValueError) as error:  # another client than this was written for
+                self.unknown.append(name)
+                return {"data": None, "errors": [{"message": f"{name}: {error!r}"}]}
+            self._changed.notify_all()
+        return {"data": data}
+
+    def _answer_Viewer(self, given: dict[str, Any]) -> dict[str, Any]:
+        teams = {"edges": [{"node": {"name": ENTITY}}]}
+        viewer = {"id": "1", "entity": ENTITY, "username": ENTITY, "email": "", "flags": "{}", "teams": teams}
+        return {"viewer": viewer}
+
+    def _answer_ServerFeaturesQuery(self, given: dict[str, Any]) -> dict[str, Any]:
+        return {"serverInfo": {"features": []}}
+
+    def _answer_OrganizationCoreWeaveOrganizationID(self, given: dict[str, Any]) -> dict[str, Any]:
+        return {"entity": {"organization": {"coreWeaveOrganizationId": None}}}
+
+    def _answer_RunResumeStatus(self, given: dict[str, Any]) -> dict[str, Any]:
+        """The run so far, for `resume=`."""
+        model: dict[str, Any] = {
+            "id": "1",
+            "name": given["project"],
+            "entity": {"id": "1", "name": ENTITY},
+            "bucket": None,
+        }
+        run = self.runs.get(given["name"])
+        if run is not None:
+            last = [json.dumps(row) for row in run.history[-1:]]
+            model["bucket"] = {
+                "id": run.id,
+                "name": run.id,
+                "displayName": run.name,
+                "summaryMetrics": json.dumps(run.summary),
+                "config": json.dumps({key: {"value": value} for key, value in run.config.items()}),
+                "historyLineCount": len(run.history),
+                "historyTail": json.dumps(last),
+                "logLineCount": 0,
+                "eventsLineCount": 0,
+                "eventsTail": "[]",
+                "tags": run.tags,
+                "notes": run.notes,
+                "wandbConfig": json.dumps({"t": {"value": 1}}),
+            }
+        return {"model": model}
+
+    def _answer_UpsertBucket(self, given: dict[str, Any]) -> dict[str, Any]:
+        inserted = given["name"] not in self.runs
+        run = self._run(given["name"])
+        run.project = given.get("project") or run.project
+        run.name = given.get("displayName") or run.name or run.id
+        run.group = given.get("groupName") or run.group
+        run.notes = given.get("notes") or run.notes
+        run.tags = given.get("tags") or run.tags
+        if given.get("config"):
+            run.config = {key: entry["value"] for key, entry in json.loads(given["config"]).items()}
+        if given.get("summaryMetrics"):
+            run.summary = json.loads(given["summaryMetrics"])
+        project = {"id": "1", "name": run.project, "entity": {"id": "1", "name": ENTITY}}
+        bucket = {
+            "id": run.id,
+            "name": run.id,
+            "displayName": run.name,
+            "description": None,
+            "config": "{}",
+            "sweepName": None,
+            "project": project,
+            "historyLineCount": len(run.history),
+        }
+        return {"upsertBucket": {"bucket": bucket, "inserted": inserted}}
+
+    def _answer_CreateRunFiles(self, given: dict[str, Any]) -> dict[str, Any]:
+        files = [{"name": name, "uploadUrl": self._upload("run", given["run"], name)} for name in given["files"]]
+        return {"createRunFiles": {"runID": given["run"], "uploadHeaders": [], "files": files}}
+
+    def _answer_NotifyScriptableRunAlert(self, given: dict[str, Any]) -> dict[str, Any]:
+        self._run(given["runName"]).alerts.append({key: given.get(key) for key in ("title", "text", "severity")})
+        return {"notifyScriptableRunAlert": {"success": True}}
+
+    def _answer_ArtifactType(self, given: dict[str, Any]) -> dict[str, Any]:
+        return {"project": {"artifact": None}}
+
+    def _answer_CreateArtifact(self, given: dict[str, Any]) -> dict[str, Any]:
+        asked = given["input"]
+        name = str(len(self._artifacts) + 1)
+        self._artifacts[name] = {**asked, "run": asked.get("runName")}
+        artifact = {"id": name, "state": "PENDING", "artifactSequence": {"id": name, "latestArtifact": None}}
+        return {"createArtifact": {"artifact": artifact}}
+
+    def _answer_CreateArtifactManifest(self, given: dict[str, Any]) -> dict[str, Any]:
+        file = {"id": "1", "uploadUrl": self._upload("artifact", given["artifactID"], "manifest"), "uploadHeaders": []}
+        return {"createArtifactManifest": {"artifactManifest": {"id": given["artifactID"], "file": file}}}
+
+    def _answer_UpdateArtifactManifest(self, given: dict[str, Any]) -> dict[str, Any]:
+        name = given["artifactManifestID"]
+        file = {"id": "1", "uploadUrl": self._upload("artifact", name, "manifest"), "uploadHeaders": []}
+        return {"updateArtifactManifest": {"artifactManifest": {"id": name, "file": file}}}
+
+    def _answer_CreateArtifactFiles(self, given: dict[str, Any]) -> dict[str, Any]:
+        edges = []
+        for asked in given["input"]["artifactFiles"]:
+            name = asked["artifactID"]
+            node: dict[str, Any] = {
+                "storagePath": f"{name}/{asked['name']}",
+                "uploadUrl": self._upload("artifact", name, f"files/{asked['name']}"),
+                "uploadHeaders": [],
+                "uploadMultipartUrls": None,
+                "artifact": {"id": name},
+            }
+            edges.append({"node": node})
+        return {"createArtifactFiles": {"files": {"edges": edges}}}
+
+    def _answer_CommitArtifact(self, given: dict[str, Any]) -> dict[str, Any]:
+        name = given["artifactID"]
+        asked = self._artifacts[name]
+        manifest = json.loads(self._stored.get(f"{name}/manifest", b"{}"))
+        paths = {path: f"{name}/files/{path}" for path in manifest.get("contents", {})}
+        artifact = {
+            "name": (asked.get("artifactCollectionNames") or [asked.get("artifactCollectionName")])[0],
+            "type": asked.get("artifactTypeName"),
+            "aliases": [alias["alias"] for alias in asked.get("aliases") or []],
+            "metadata": json.loads(asked.get("metadata") or "{}"),
+            "files": {path: len(self._stored[at]) for path, at in paths.items() if at in self._stored},
+        }
+        self._run(asked["run"]).artifacts.append(artifact)
+        return {"commitArtifact": {"artifact": {"id": name, "digest": asked.get("digest")}}}
+
+    def _upload(self, kind: str, owner: str, name: str) -> str:
+        return f"{self.url}/storage/{kind}/{quote(owner)}/{quote(name)}"
+
+
+class _Server(ThreadingHTTPServer):
+    """Listens on a socket that is bound already, and knows its open connections."""
+
+    daemon_threads = True
+
+    def __init__(self, owner: WandbServer, bound: socket.socket) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler, bind_and_activate=False)
+        self.socket.close()
+        self.socket = bound
+        self.owner = owner
+        self.server_activate()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self.owner._connections.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self.owner._connections.discard(request)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away is no news."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: _Server
+
+    def _handle(self) -> None:
+        owner = self.server.owner
+        body = self._body()
+        with owner._switching:
+            fault, released = owner._fault, owner._released
+        if fault == "refuse":  # arrived while the port was being closed
+            self.close_connection = True
+            return
+        if fault == "hang":
+            owner._hold(released)
+            self.close_connection = True
+            return
+        if fault is not None:
+            self._answer({"errors": [{"message": "the test server was told to fail"}]}, STATUS[fault])
+            return
+        if self.path.startswith("/storage/"):
+            answer = owner._put(self.path, body)
+        elif self.path.endswith("/file_stream"):
+            answer = owner._file_stream(self.path, body)
+        elif self.path == "/graphql":
+            answer = owner._graphql(body)
+        else:
+            self._answer({"error": "no such path"}, 404)
+            return
+        self._answer(answer)
+        owner._after_answer()
+
+    do_GET = do_POST = do_PUT = _handle
+
+    def _body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding") == "chunked":
+            body = b""
+            while size := int(self.rfile.readline(), 16):
+                body += self.rfile.read(size)
+                self.rfile.readline()
+            self.rfile.readline()
+        else:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        return gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body
+
+    def _answer(self, content: dict[str, Any], status: int = 200) -> None:
+        body = json.dumps(content).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        """Silent."""

@@ -1,0 +1,80 @@
+"""One JSON object an epoch, in a file that any tool can read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, ClassVar
+
+from yolo_callbacks.adaptor import TrainerAdaptor
+from yolo_callbacks.callback import Callback
+from yolo_callbacks.files import replace_atomic, to_json
+from yolo_callbacks.scalars import epoch_scalars, final_scalars
+
+__all__ = ["JsonlLogger"]
+
+
+class JsonlLogger(Callback):
+    """Log every epoch as one line of JSON.
+
+    The lines can be read while the training runs, and are complete after a kill. A resumed run continues the file:
+    lines of epochs that are trained again are dropped first.
+
+    Attributes:
+        path: The file, None before the first run.
+
+    Raises:
+        OSError: If the file cannot be written; in a suite it is logged, and training goes on.
+
+    Example:
+        >>> from ultralytics import YOLO
+        >>> from yolo_callbacks import JsonlLogger, attach
+        >>> model = YOLO("yolo11n.yaml")
+        >>> suite = attach(model, JsonlLogger())
+
+    Logs Ultralytics' own keys, `per_class/<class>/<metric>` for at most 100 classes, what other callbacks publish, and
+    `epoch`, counted from 1. The evaluation after training is the last line, with keys under `final/` and no `epoch`.
+    NaN and infinity become null. Writes `callbacks.jsonl` in the run's folder.
+    """
+
+    is_logger: ClassVar[bool] = True
+
+    def __init__(self) -> None:
+        self.path: Path | None = None
+
+    def reset(self) -> None:
+        """Forget the last run."""
+        self.path = None
+
+    def on_fit_epoch_end(self, trainer: Any) -> None:
+        """Append the epoch, or the final evaluation."""
+        run = self.enter(trainer)
+        if not run.is_main:
+            return
+        record = run.record()
+        if self.path is None:
+            self.path = self._start(run, first_epoch=record.epoch)
+        content: dict[str, Any] = final_scalars(record) if record.final else epoch_scalars(record)
+        if not record.final:
+            content = {"epoch": record.epoch, **content}
+        # One write of a whole line: a kill leaves it out or leaves it whole.
+        with self.path.open("ab", buffering=0) as file:
+            file.write(f"{to_json(content)}\n".encode())
+
+    def _start(self, run: TrainerAdaptor, *, first_epoch: int) -> Path:
+        path = run.save_dir / "callbacks.jsonl"
+        kept = [line for line in _lines(path) if _epoch(line) < first_epoch] if run.completed_epochs else []
+        replace_atomic(path, lambda temporary: temporary.write_text("".join(kept), encoding="utf-8"))
+        return path
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
+
+
+def _epoch(line: str) -> float:
+    """The epoch of a line; infinity for what is no epoch: a final evaluation, or half a line."""
+    try:
+        return float(json.loads(line)["epoch"])
+    except (ValueError, KeyError, TypeError):
+        return float("inf")

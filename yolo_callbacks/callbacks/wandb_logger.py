@@ -1,0 +1,287 @@
+"""Everything worth seeing in Weights & Biases, never at the training's cost."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from yolo_callbacks.adaptor import TrainerAdaptor
+from yolo_callbacks.callback import Callback
+from yolo_callbacks.callbacks.wandb_media import ValidationImages, log_end
+from yolo_callbacks.checks import check_bool, check_float, check_int, check_optional_str
+from yolo_callbacks.files import LOGGER
+from yolo_callbacks.record import EpochRecord
+from yolo_callbacks.run_description import describe, drop_built_in_wandb, labelled_losses, training_losses
+from yolo_callbacks.scalars import epoch_scalars, final_scalars
+from yolo_callbacks.wandb_session import WandbSession, clean_project, without_credentials
+
+__all__ = ["WandbLogger"]
+
+_MODES = ("online", "offline", "disabled", "shared")
+
+
+class WandbLogger(Callback):
+    """Log a training to Weights & Biases: losses, metrics, rates, classes, images with boxes, the best checkpoint.
+
+    A run that is open already, a user's or a sweep's, is used and left open; otherwise one is opened under the
+    project's and the run's own names, and finished, with exit code 1 where the training failed. A resumed training
+    continues its run. Where there is no API key, no network, or a server that refuses or hangs, the run goes on
+    offline, and the table at the end names the `wandb sync` command that uploads it.
+
+    Ultralytics' own integration is taken out of a training that has this one.
+
+    Args:
+        project: W&B project. Defaults to `None`, the last part of the training's `project=`.
+        name: Name of the run. Defaults to `None`, that of the run's folder.
+        entity: User or team. Defaults to `None`, W&B's own default.
+        mode: `"online"`, `"offline"`, `"disabled"` or `"shared"`. Defaults to `None`, what `WANDB_MODE` says.
+        images: Number of validation images to log with boxes, always the same ones; 0 for none, and no plot that
+            shows a picture. Defaults to `16`.
+        image_period: Epochs from one logging of images to the next; the last epoch logs them too. Defaults to `5`.
+        batch_period: Batches from one logging of batch losses to the next; 0 for none. Defaults to `20`.
+        log_model: `"best"` to log best.pt as an artifact at the end, `False` for none. Defaults to `"best"`.
+        alerts: Whether to send alerts for a stop, a NaN, an out-of-memory error and the end. Defaults to `False`.
+        init_timeout: Seconds that the start may take. Defaults to `10`.
+        finish_timeout: Seconds that the end may take, uploads included. Defaults to `30`.
+        **init: Further arguments of `wandb.init`, as they are.
+
+    Attributes:
+        run: The `wandb.Run`, None outside a training.
+        run_id: Its id, None before the first run.
+
+    Raises:
+        TypeError: If an argument is of the wrong kind.
+        ValueError: If a number is out of its range, or `mode` or `log_model` none of those above.
+
+    Example:
+        >>> from ultralytics import YOLO
+        >>> from yolo_callbacks import WandbLogger, attach
+        >>> model = YOLO("yolo11n.yaml")
+        >>> suite = attach(model, WandbLogger("crowns", images=0))
+
+    Logs Ultralytics' own keys, `per_class/<class>/<metric>` for at most 100 classes (a table `per_class` at the end
+    beyond that) and what other callbacks publish, one row an epoch, with `epoch`, counted from 1, as their axis;
+    `batch/<loss>` over `batch/step`; `validation/images`; at the end `final/…`, `curves/…`, `confusion_matrix` and
+    `plots/…`. Writes `wandb/` in the run's folder, unless `WANDB_DIR` says otherwise.
+    """
+
+    is_logger: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        project: str | None = None,
+        name: str | None = None,
+        *,
+        entity: str | None = None,
+        mode: str | None = None,
+        images: int = 16,
+        image_period: int = 5,
+        batch_period: int = 20,
+        log_model: Literal["best", False] = "best",
+        alerts: bool = False,
+        init_timeout: float = 10,
+        finish_timeout: float = 30,
+        **init: Any,
+    ) -> None:
+        self.project = check_optional_str("project", project)
+        self.name = check_optional_str("name", name)
+        self.entity = check_optional_str("entity", entity)
+        self.mode = check_optional_str("mode", mode)
+        if self.mode is not None and self.mode not in _MODES:
+            raise ValueError(f"mode must be one of {', '.join(_MODES)}, received {mode!r}")
+        self.images = check_int("images", images, minimum=0)
+        self.image_period = check_int("image_period", image_period, minimum=1)
+        self.batch_period = check_int("batch_period", batch_period, minimum=0)
+        if log_model != "best" and log_model is not False:
+            raise ValueError(f"log_model must be 'best' or False, received {log_model!r}")
+        self.log_model = log_model
+        self.alerts = check_bool("alerts", alerts)
+        self.init_timeout = check_float("init_timeout", init_timeout, minimum=1)
+        self.finish_timeout = check_float("finish_timeout", finish_timeout, minimum=1)
+        self.init = init
+        self._session: WandbSession | None = None
+        self.reset()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A run belongs to its process; a worker of a multi-GPU training opens its own.
+        return {**self.__dict__, "_session": None}
+
+    @property
+    def run(self) -> Any:
+        """The `wandb.Run`, None outside a training."""
+        return self._session.run if self._session else None
+
+    def reset(self) -> None:
+        """Forget the last run."""
+        self._session = None
+        self.run_id: str | None = None
+        self._folders: list[str] = []
+        self._logged_epoch = 0
+        self._outcome = "nothing logged"
+        self._prefixes: set[str] = set()
+        self._pictures = ValidationImages(self.images)
+        self._batch = 0
+        self._batch_losses: list[tuple[int, Any]] = []
+        self._last: EpochRecord | None = None
+
+    # Events -----------------------------------------------------------------------------------------------------------
+
+    def on_pretrain_routine_start(self, trainer: Any) -> None:
+        """See to it that one of the two integrations logs."""
+        if drop_built_in_wandb(self.enter(trainer)):
+            LOGGER.info("WandbLogger: Ultralytics' own W&B integration is off in this training, this one logs")
+
+    def on_train_start(self, trainer: Any) -> None:
+        """Open the run."""
+        run = self.enter(trainer)
+        if not run.is_main:
+            return
+        session = WandbSession(self._options(run), init_timeout=self.init_timeout, finish_timeout=self.finish_timeout)
+        session.open()
+        self._session = session
+        self.run_id = session.run.id
+        self._folders.append(str(session.folder))
+        # what the user or a sweep has set stays
+        session.run.config.setdefaults(without_credentials(describe(run)))
+
+    def on_train_epoch_start(self, trainer: Any) -> None:
+        """Start counting batches; those of a pass that is repeated after a NaN were none."""
+        self._batch = 0
+        self._batch_losses.clear()
+
+    def on_train_batch_end(self, trainer: Any) -> None:
+        """Keep the losses where they are: reading them would make the accelerator wait."""
+        if self.batch_period and self._batch % self.batch_period == 0:
+            self._batch_losses.append((self._batch, training_losses(trainer)))
+        self._batch += 1
+
+    def on_train_epoch_end(self, trainer: Any) -> None:
+        """Decide whether this epoch's validation is looked at."""
+        epoch = trainer.epoch + 1
+        self._pictures.capture.active = epoch % self.image_period == 0 or epoch >= trainer.epochs
+
+    def on_val_start(self, validator: Any) -> None:
+        """Look at the predictions of this validation."""
+        self._pictures.listen(validator)
+
+    def on_fit_epoch_end(self, trainer: Any) -> None:
+        """Log the epoch, once; the final evaluation is none."""
+        run = self.enter(trainer)
+        if not run.is_main or self._session is None:
+            return
+        record = run.record()
+        images = self._pictures.take(record.names)
+        if record.final:
+            self._log_final(self._session, record, images)
+        elif record.epoch > self._logged_epoch:
+            self._logged_epoch, self._last = record.epoch, record
+            self._log_batches(self._session, run)
+            self._log_epoch(self._session, record, images)
+            self._alert_on(record, stopping=bool(trainer.stop) and record.epoch < record.epochs)
+            self._pictures.capture.active = bool(trainer.stop)  # the final evaluation is what comes next
+
+    def on_train_end(self, trainer: Any) -> None:
+        """Upload what is large, and finish the run."""
+        self._close(self.enter(trainer), failure=None)
+
+    def teardown(self, trainer: Any) -> None:
+        """Finish the run of a training that failed."""
+        self._close(self.enter(trainer), failure=sys.exc_info()[1])
+
+    # State ------------------------------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """What continues the run."""
+        return {"run_id": self.run_id, "folders": self._folders, "logged_epoch": self._logged_epoch}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what continues the run."""
+        self.run_id, self._folders = state["run_id"], list(state["folders"])
+        self._logged_epoch = int(state["logged_epoch"])
+
+    def outcome(self) -> str:
+        """Where the run is, and how to upload it."""
+        return self._outcome
+
+    # Parts ------------------------------------------------------------------------------------------------------------
+
+    def _options(self, run: TrainerAdaptor) -> dict[str, Any]:
+        arguments = run.trainer.args
+        folder = {} if "WANDB_DIR" in os.environ else {"dir": str(run.save_dir)}
+        resumed = {"id": self.run_id, "resume": "allow"} if self.run_id else {}
+        return {
+            "project": clean_project(self.project or Path(str(arguments.project or "Ultralytics")).name),
+            "name": self.name or str(arguments.name),
+            "entity": self.entity,
+            "mode": self.mode,
+            **folder,
+            **resumed,
+            **self.init,
+        }
+
+    def _log_epoch(self, session: WandbSession, record: EpochRecord, images: list[Any]) -> None:
+        row: dict[str, Any] = epoch_scalars(record)
+        for prefix in {key.partition("/")[0] for key in row} - self._prefixes:
+            self._define(session, prefix)
+        if images:
+            row["validation/images"] = images
+        session.log({"epoch": record.epoch, **row})
+
+    def _define(self, session: WandbSession, prefix: str) -> None:
+        """Give the keys of a prefix their axis, and the summary that tells how good the run is."""
+        self._prefixes.add(prefix)
+        best = {"metrics": "max", "per_class": "max", "fitness": "max", "train": "min", "val": "min"}.get(prefix)
+        for name in (prefix, f"{prefix}/*"):
+            session.run.define_metric(name, step_metric="epoch", summary=f"{best},last" if best else None)
+
+    def _log_batches(self, session: WandbSession, run: TrainerAdaptor) -> None:
+        if not self._batch_losses:
+            return
+        if "batch" not in self._prefixes:
+            self._prefixes.add("batch")
+            session.run.define_metric("batch/*", step_metric="batch/step")
+        before = int(run.trainer.epoch) * self._batch
+        for position, losses in self._batch_losses:
+            session.log({"batch/step": before + position + 1, **labelled_losses(run, losses)})
+        self._batch_losses.clear()
+
+    def _log_final(self, session: WandbSession, record: EpochRecord, images: list[Any]) -> None:
+        final: dict[str, Any] = final_scalars(record)
+        session.run.summary.update(final)
+        session.log({**final, "final/images": images} if images else final)
+
+    def _alert_on(self, record: EpochRecord, *, stopping: bool) -> None:
+        lost = [key for key, value in record.metrics.items() if value != value]  # NaN is not itself
+        if lost:
+            self._alert("NaN", f"epoch {record.epoch}: {', '.join(lost)}", level="WARN")
+        if stopping:
+            self._alert("Training stops", f"with epoch {record.epoch} of {record.epochs}")
+
+    def _alert(self, title: str, text: str, level: str = "INFO") -> None:
+        if self.alerts and self.run is not None:
+            self.run.alert(title=title, text=text, level=level)
+
+    def _close(self, run: TrainerAdaptor, *, failure: BaseException | None) -> None:
+        session = self._session
+        if session is None or not run.is_main:
+            return
+        self._session = None
+        if self.alerts and session.run is not None:
+            what = f"failed: {type(failure).__name__} {failure}" if failure else "finished"
+            title = "Out of memory" if "out of memory" in str(failure).lower() else "Training ended"
+            session.run.alert(title=title, text=what, level="ERROR" if failure else "INFO")
+        last, with_model = self._last, bool(self.log_model) and failure is None
+        session.close(
+            lambda: log_end(session, run, last, pictures=self.images > 0, model=with_model), failed=failure is not None
+        )
+        self._pictures.forget()
+        self._outcome = self._told(session)
+
+    def _told(self, session: WandbSession) -> str:
+        uploaded = f"not uploaded: {', '.join(session.left)}; " if session.left else ""
+        if session.offline or session.left:
+            include = "" if session.offline else "--include-online "
+            return f"{uploaded}upload with: wandb sync {include}{' '.join(self._folders)}"
+        return str(session.run.url or session.folder)

@@ -1,0 +1,133 @@
+"""Part of the adaptor: what loggers want to know of a run once, at its start or at its end."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from yolo_callbacks.adaptor import TrainerAdaptor, versions
+
+__all__ = [
+    "checkpoint_facts",
+    "confusion_matrix",
+    "curves",
+    "describe",
+    "drop_built_in_wandb",
+    "labelled_losses",
+    "plots",
+    "training_losses",
+]
+
+_BUILT_IN_WANDB = "ultralytics.utils.callbacks.wb"
+
+
+def describe(run: TrainerAdaptor) -> dict[str, Any]:
+    """Arguments, data set with its size, size of the model, versions, git state; complete from `on_train_start` on."""
+    trainer = run.trainer
+    names = run.names
+    model = getattr(trainer.model, "module", trainer.model)
+    return {
+        **vars(trainer.args),
+        "dataset": {
+            "classes": len(names),
+            "names": {str(index): name for index, name in names.items()},
+            "train": _size(trainer.train_loader.dataset),
+            "val": _size(trainer.test_loader.dataset),
+        },
+        "model_size": {"parameters": sum(parameter.numel() for parameter in model.parameters())},
+        "versions": versions(),
+        "git": _git(),
+    }
+
+
+def plots(run: TrainerAdaptor, *, pictures: bool) -> dict[str, Path]:
+    """The plots that Ultralytics drew, by name; those that show photographs only with `pictures`."""
+    drawn = [Path(path) for owner in (run.trainer, run.validator) for path in getattr(owner, "plots", {})]
+    shown = [path for path in drawn if pictures or not path.stem.startswith(("train_batch", "val_batch"))]
+    return {path.stem: path for path in shown if path.is_file()}
+
+
+def checkpoint_facts(run: TrainerAdaptor, path: Path) -> dict[str, Any]:
+    """Metrics and epoch of one of the run's own checkpoints.
+
+    Stripping takes the epoch out of a checkpoint; it is found again as the row of results.csv with its metrics.
+    """
+    import torch
+
+    checkpoint = torch.load(path, map_location="cpu", weights_only=False)  # written by this run a moment ago
+    metrics = {
+        name: float(value) for name, value in (checkpoint.get("train_metrics") or {}).items() if value is not None
+    }
+    with Path(run.trainer.csv).open(newline="") as file:
+        for row in csv.DictReader(file):
+            values = {name.strip(): float(value) for name, value in row.items()}
+            if all(
+                abs(values[name] - value) <= 1e-5 * max(1.0, abs(value))
+                for name, value in metrics.items()
+                if name in values
+            ):
+                return {"epoch": int(values["epoch"]), "score": metrics.get("fitness"), **metrics}
+    return {"score": metrics.get("fitness"), **metrics}
+
+
+def training_losses(trainer: Any) -> Any:
+    """The running mean of the training losses, as the trainer has it: on the device, a new object each batch."""
+    return trainer.tloss
+
+
+def curves(run: TrainerAdaptor) -> list[tuple[str, Any, dict[str, Any], str]]:
+    """Title, x, the mean and each class as y, and the name of x, of every curve that the last validation drew."""
+    results: Any = getattr(run.validator, "metrics", None)
+    titles = getattr(results, "curves", None) or []
+    if not titles or not len(getattr(results, "ap_class_index", ())):
+        return []
+    names = [str(results.names[index]) for index in results.ap_class_index]
+    found = []
+    for title, (x, by_class, x_title, _) in zip(titles, results.curves_results, strict=False):
+        found.append((title, x, {"mean": by_class.mean(0), **dict(zip(names, by_class, strict=False))}, x_title))
+    return found
+
+
+def confusion_matrix(run: TrainerAdaptor) -> Any:
+    """The confusion matrix of the last validation, predicted by actual; None where it was not counted."""
+    matrix = getattr(getattr(run.validator, "confusion_matrix", None), "matrix", None)
+    return matrix if matrix is not None and matrix.any() else None
+
+
+def labelled_losses(run: TrainerAdaptor, losses: Any) -> dict[str, float]:
+    """What `training_losses` gave, by name and as numbers."""
+    labelled: Mapping[str, Any] = run.trainer.label_loss_items(losses, prefix="batch")
+    return {str(name): float(value) for name, value in labelled.items()}
+
+
+def drop_built_in_wandb(run: TrainerAdaptor) -> bool:
+    """Take Ultralytics' own W&B integration out of this training; whether it was on."""
+    found = False
+    for event, functions in run.trainer.callbacks.items():
+        others = [function for function in functions if getattr(function, "__module__", "") != _BUILT_IN_WANDB]
+        found |= len(others) < len(functions)
+        run.trainer.callbacks[event] = others
+    return found
+
+
+def _same(row: Mapping[str, float], metrics: Mapping[str, float]) -> bool:
+    """Whether a row of results.csv, which holds six digits, has these metrics."""
+    return all(math.isclose(row[name], value, rel_tol=1e-5) for name, value in metrics.items() if name in row)
+
+
+def _size(dataset: Any) -> dict[str, int]:
+    labels = getattr(dataset, "labels", None)
+    if labels is None:  # classification: one class a picture, no boxes
+        return {"images": len(dataset)}
+    return {"images": len(labels), "boxes": sum(len(label["cls"]) for label in labels)}
+
+
+def _git() -> dict[str, str | None]:
+    try:
+        from ultralytics.utils import GIT
+    except ImportError:  # 8.3.200 has it under this name, but nothing promises it
+        return {}
+    return {name: getattr(GIT, name, None) for name in ("branch", "commit", "origin")}

@@ -1,0 +1,92 @@
+"""Records, boxes and curves in the forms that W&B draws."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from yolo_callbacks.images import Box, BoxedImage
+
+__all__ = ["boxed", "class_table", "confusion_chart", "curve_chart", "model_artifact", "picture"]
+
+_CURVE_POINTS = 100
+_CURVE_CLASSES = 20
+
+
+def picture(path: Path) -> Any:
+    """A picture of the disk."""
+    import wandb
+
+    return wandb.Image(str(path), caption=path.name)
+
+
+def boxed(image: BoxedImage, jpeg: Path, names: Mapping[int, str]) -> Any:
+    """A validation picture with ground truth and predictions, which the viewer toggles by class and confidence."""
+    import wandb
+
+    labels = dict(names)
+    groups = {"ground_truth": image.truth, "predictions": image.predictions}
+    boxes = {
+        name: {"box_data": [_box(box, labels) for box in group], "class_labels": labels}
+        for name, group in groups.items()
+    }
+    return wandb.Image(str(jpeg), boxes=boxes, caption=image.path.name)
+
+
+def class_table(per_class: Mapping[str, Mapping[int, float]], names: Mapping[int, str]) -> Any:
+    """The last values of every class, where there are too many for scalars."""
+    import wandb
+
+    metrics = list(per_class)
+    rows = [[name, *(per_class[metric].get(index) for metric in metrics)] for index, name in names.items()]
+    return wandb.Table(columns=["class", *metrics], data=rows)
+
+
+def curve_chart(title: str, x: Sequence[float], curves: Mapping[str, Sequence[float]], x_title: str) -> Any:
+    """A curve of the mean and of the first classes."""
+    import wandb
+
+    step = max(len(x) // _CURVE_POINTS, 1)
+    shown = dict(list(curves.items())[: _CURVE_CLASSES + 1])
+    points = [float(value) for value in x[::step]]
+    ys = [[float(value) for value in values[::step]] for values in shown.values()]
+    return wandb.plot.line_series(xs=points, ys=ys, keys=list(shown), title=title, xname=x_title)
+
+
+def confusion_chart(matrix: Sequence[Sequence[float]], names: Sequence[str]) -> Any:
+    """The confusion matrix; the last row and column are the background."""
+    import wandb
+
+    labels = [*names, "background"]
+    rows = [
+        [labels[actual], labels[predicted], int(count)]
+        for predicted, counts in enumerate(matrix)
+        for actual, count in enumerate(counts)
+        if count
+    ]
+    table = wandb.Table(columns=["Actual", "Predicted", "nPredictions"], data=rows)
+    fields = {"Actual": "Actual", "Predicted": "Predicted", "nPredictions": "nPredictions"}
+    return wandb.plot_table("wandb/confusion_matrix/v1", table, fields, {"title": "Confusion matrix"})
+
+
+def model_artifact(name: str, path: Path, metadata: Mapping[str, Any]) -> Any:
+    """A checkpoint as an artifact."""
+    import wandb
+
+    artifact = wandb.Artifact(name=name, type="model", metadata=dict(metadata))
+    # the file no longer changes: no second copy of it in wandb's staging folder
+    artifact.add_file(str(path), policy="immutable")
+    return artifact
+
+
+def _box(box: Box, names: Mapping[int, str]) -> dict[str, Any]:
+    name = names.get(box.label, str(box.label))
+    data: dict[str, Any] = {
+        "position": {"minX": box.left, "minY": box.top, "maxX": box.right, "maxY": box.bottom},
+        "class_id": box.label,
+        "box_caption": name if box.confidence is None else f"{name} {box.confidence:.2f}",
+    }
+    if box.confidence is not None:
+        data["scores"] = {"confidence": box.confidence}
+    return data
