@@ -108,7 +108,7 @@ class WandbSession:
         LOGGER.warning(f"W&B: {reason}. The run is logged offline.")
         return False
 
-    def _init(self, *, mode: str) -> Any:
+    def _init(self, *, mode: Any) -> Any:
         import wandb
 
         settings = wandb.Settings(
