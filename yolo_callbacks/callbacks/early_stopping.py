@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from yolo_callbacks.adaptor import TrainerAdaptor
+from yolo_callbacks.callbacks.patience_callback import PatienceCallback
 from yolo_callbacks.callbacks.stopping_callback import StoppingCallback
 from yolo_callbacks.checks import check_bool, check_int, check_optional_float
 from yolo_callbacks.decisions import StopRule, counted
@@ -14,7 +13,7 @@ from yolo_callbacks.record import EpochRecord
 __all__ = ["EarlyStopping"]
 
 
-class EarlyStopping(StoppingCallback):
+class EarlyStopping(PatienceCallback, StoppingCallback):
     """Stop the training when a monitor has not improved for `patience` checks in a row.
 
     Ultralytics stops by fitness alone. This one stops by any monitor, and tells why. It acts beside Ultralytics' own
@@ -84,7 +83,7 @@ class EarlyStopping(StoppingCallback):
     def reset(self) -> None:
         """Forget the last run."""
         super().reset()
-        self._rule = StopRule(
+        self._rule: StopRule = StopRule(
             mode="min",  # until the run tells
             patience=self.patience or None,
             min_delta=self.min_delta,
@@ -92,21 +91,6 @@ class EarlyStopping(StoppingCallback):
             divergence_threshold=self.divergence_threshold,
             check_finite=self.check_finite,
         )
-
-    @property
-    def best_score(self) -> float | None:
-        """The best value so far, None before there is one."""
-        return self._rule.best_score
-
-    @property
-    def best_epoch(self) -> int:
-        """The epoch of `best_score`, 0 before there is one."""
-        return self._rule.best_epoch
-
-    @property
-    def wait(self) -> int:
-        """Checks in a row without improvement."""
-        return self._rule.wait
 
     def decide(self, run: TrainerAdaptor, record: EpochRecord, value: float) -> None:
         """Count the check, and stop if it was the last."""
@@ -116,31 +100,9 @@ class EarlyStopping(StoppingCallback):
         self.carry_out(self._rule.check(record.epoch, value), run, record)
         self.publish(record, "early_stopping/wait", self.wait)
 
-    def restart_patience(self) -> None:
-        """Count from nothing again; the best value stays."""
-        self._rule.wait = 0
-
-    def rewind(self, epoch: int) -> None:
-        """Forget a stop and a best value after an epoch, and the count."""
-        super().rewind(epoch)
-        self._rule.wait = 0
-        if self.best_epoch > epoch:
-            self._rule.best_score, self._rule.best_epoch = None, 0
-
     def outcome(self) -> str:
         """When and why it stopped, or how far it was from it."""
         if self.stopped_epoch:
             return super().outcome()
         best = f"best {self.best_score:g} at epoch {self.best_epoch}" if self.best_epoch else "no value"
         return f"{super().outcome()}: {best}, {counted(self.wait, 'check')} without improvement"
-
-    def state_dict(self) -> dict[str, Any]:
-        """Best value, count and stop."""
-        best = {"best_score": self.best_score, "best_epoch": self.best_epoch, "wait": self.wait}
-        return {**super().state_dict(), **best}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over best value, count and stop."""
-        super().load_state_dict(state)
-        for name in ("best_score", "best_epoch", "wait"):
-            setattr(self._rule, name, state[name])

@@ -6,7 +6,7 @@ import uuid
 from typing import Any
 
 from yolo_callbacks.adaptor import TrainerAdaptor
-from yolo_callbacks.callbacks.monitor_callback import MonitorCallback
+from yolo_callbacks.callbacks.patience_callback import PatienceCallback
 from yolo_callbacks.checks import check_float, check_int
 from yolo_callbacks.decisions import PlateauRule, RateCut, counted
 from yolo_callbacks.files import LOGGER
@@ -16,7 +16,7 @@ from yolo_callbacks.record import EpochRecord
 __all__ = ["ReduceLROnPlateau"]
 
 
-class ReduceLROnPlateau(MonitorCallback):
+class ReduceLROnPlateau(PatienceCallback):
     """Multiply the learning rate by `factor` when a monitor has not improved for more than `patience` checks.
 
     The decision is that of `torch.optim.lr_scheduler.ReduceLROnPlateau` with `threshold_mode="abs"`. The cut lowers
@@ -58,6 +58,8 @@ class ReduceLROnPlateau(MonitorCallback):
     Publishes `lr/scale`; with several in one suite, the later ones `lr/scale(<monitor>)`. Writes no file.
     """
 
+    _counts_kept = (*PatienceCallback._counts_kept, "resting")
+
     def __init__(
         self,
         monitor: MonitorLike = None,
@@ -82,25 +84,12 @@ class ReduceLROnPlateau(MonitorCallback):
     def reset(self) -> None:
         """Forget the last run."""
         super().reset()
-        self._rule = PlateauRule("min", self.patience, self.min_delta, self.cooldown)  # the run tells the mode
+        self._rule: PlateauRule = PlateauRule(
+            "min", self.patience, self.min_delta, self.cooldown
+        )  # the run tells the mode
         self._name = uuid.uuid4().hex  # several may cut, each its own way
         self.cuts: list[int] = []
         self.scale = 1.0
-
-    @property
-    def best_score(self) -> float | None:
-        """The best value so far, None before there is one."""
-        return self._rule.best_score
-
-    @property
-    def best_epoch(self) -> int:
-        """The epoch of `best_score`, 0 before there is one."""
-        return self._rule.best_epoch
-
-    @property
-    def wait(self) -> int:
-        """Checks in a row without improvement."""
-        return self._rule.wait
 
     def decide(self, run: TrainerAdaptor, record: EpochRecord, value: float) -> None:
         """Count the check, and cut if the plateau was long enough."""
@@ -116,16 +105,11 @@ class ReduceLROnPlateau(MonitorCallback):
                 )
         self.publish(record, "lr/scale", self.scale)
 
-    def restart_patience(self) -> None:
-        """Count from nothing again; the best value stays."""
-        self._rule.wait = 0
-
     def rewind(self, epoch: int) -> None:
         """Forget cuts and a best value after an epoch, and the counts."""
+        super().rewind(epoch)
         self.cuts = [cut for cut in self.cuts if cut <= epoch]
-        self._rule.wait = self._rule.resting = 0
-        if self.best_epoch > epoch:
-            self._rule.best_score, self._rule.best_epoch = None, 0
+        self._rule.resting = 0
 
     def resume(self, run: TrainerAdaptor) -> None:
         """Make the cuts of the run's first part again."""
@@ -141,16 +125,12 @@ class ReduceLROnPlateau(MonitorCallback):
         return f"{self.monitor_name}: rate cut to {self.scale:g} of its start, at {epochs} {_listed(self.cuts)}"
 
     def state_dict(self) -> dict[str, Any]:
-        """Cuts and count."""
-        rule = self._rule
-        counts = {name: getattr(rule, name) for name in ("best_score", "best_epoch", "wait", "resting")}
-        return {**super().state_dict(), **counts, "cuts": list(self.cuts), "scale": self.scale}
+        """Cuts and counts."""
+        return {**super().state_dict(), "cuts": list(self.cuts), "scale": self.scale}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over cuts and count."""
+        """Take over cuts and counts."""
         super().load_state_dict(state)
-        for name in ("best_score", "best_epoch", "wait", "resting"):
-            setattr(self._rule, name, state[name])
         self.cuts, self.scale = [int(epoch) for epoch in state["cuts"]], float(state["scale"])
 
     def _cut(self, run: TrainerAdaptor, *, times: int) -> tuple[list[float], list[float]]:
