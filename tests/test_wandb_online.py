@@ -150,8 +150,9 @@ def test_what_was_logged_offline_can_be_uploaded(tmp_path, scenes):
         server.fault = None
         command = said.split("upload with: ")[1].split("\n")[0].split()
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("WANDB")}
-        wandb = str(Path(sys.executable).with_name("wandb"))
-        subprocess.run([wandb, *command[1:]], env={**inherited, **server.environment}, check=True, capture_output=True)
+        subprocess.run(
+            [sys.executable, "-m", *command], env={**inherited, **server.environment}, check=True, capture_output=True
+        )
         (run,) = server.runs.values()
     assert [row["epoch"] for row in run.history if "epoch" in row] == [1, 2, 3, 4]
     assert [found["type"] for found in run.artifacts if found["type"] == "model"] == ["model"]

@@ -10,7 +10,7 @@ import logging
 import re
 import sys
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -33,11 +33,15 @@ def check_version() -> None:
     Raises:
         ImportError: If the installed version is older than `MINIMUM_VERSION`.
     """
+    if _installed() < MINIMUM_VERSION:
+        oldest, found = (".".join(map(str, version)) for version in (MINIMUM_VERSION, _installed()))
+        raise ImportError(f"yolo_callbacks supports ultralytics {oldest} to 8.4.x, found {found}")
+
+
+def _installed() -> tuple[int, ...]:
     module = sys.modules.get("ultralytics")
-    installed = getattr(module, "__version__", None) or metadata.version("ultralytics")
-    if tuple(int(number) for number in re.findall(r"\d+", installed)[:3]) < MINIMUM_VERSION:
-        oldest = ".".join(map(str, MINIMUM_VERSION))
-        raise ImportError(f"yolo_callbacks supports ultralytics {oldest} to 8.4.x, found {installed}")
+    version = getattr(module, "__version__", None) or metadata.version("ultralytics")
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
 
 
 def versions() -> dict[str, str]:
@@ -178,9 +182,25 @@ class TrainerAdaptor:
 
     # Where the loop stands: told by the suite, so that nothing has to be inferred ---------------------------------
 
-    def follow(self) -> None:
-        """Say that every event of this training will be told from now on."""
+    def follow(self, on_failure: Callable[[], None]) -> None:
+        """Say that every event of this training will be told from now on.
+
+        Args:
+            on_failure: Called where the training fails and Ultralytics, before 8.4.137, calls no event for it.
+        """
         self._in_suite = True
+        if _installed() >= (8, 4, 137):
+            return
+        train = self.trainer._do_train
+
+        def watched(*arguments: Any, **keywords: Any) -> Any:
+            try:
+                return train(*arguments, **keywords)
+            except BaseException:
+                on_failure()
+                raise
+
+        self.trainer._do_train = watched
 
     def epoch_trained(self) -> None:
         """Tell of `on_train_epoch_end`, which NaN recovery repeats for the same epoch."""

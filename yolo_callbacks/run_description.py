@@ -106,10 +106,11 @@ def labelled_losses(run: TrainerAdaptor, losses: Any) -> dict[str, float]:
 def drop_built_in_wandb(run: TrainerAdaptor) -> bool:
     """Take Ultralytics' own W&B integration out of this training; whether it was on."""
     found = False
-    for event, functions in run.trainer.callbacks.items():
+    for functions in run.trainer.callbacks.values():
         others = [function for function in functions if getattr(function, "__module__", "") != _BUILT_IN_WANDB]
         found |= len(others) < len(functions)
-        run.trainer.callbacks[event] = others
+        # In place: Ultralytics is going through one of these lists, and up to 8.4.120 theirs opens its run there.
+        functions[:] = others
     return found
 
 

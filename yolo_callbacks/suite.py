@@ -152,7 +152,7 @@ class Suite:
             return run if run and source is run.validator else None
         if run is None or run.trainer is not source:
             run = self._run = TrainerAdaptor.of(source)
-            run.follow()
+            run.follow(lambda: self.handle("teardown", source))
             self._restart()
             for slot in self._slots:
                 slot.call("enter", source)

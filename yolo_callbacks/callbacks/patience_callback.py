@@ -1,0 +1,60 @@
+"""What the callbacks share that count checks without improvement."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from yolo_callbacks.callbacks.monitor_callback import MonitorCallback
+from yolo_callbacks.decisions import PlateauRule, StopRule
+
+__all__ = ["PatienceCallback"]
+
+
+class PatienceCallback(MonitorCallback):
+    """Base class of callbacks that count checks without improvement: make `_rule`, which counts, in `reset`.
+
+    Attributes:
+        best_score: The best value so far, None before there is one.
+        best_epoch: The epoch of `best_score`, 0 before there is one.
+        wait: Checks in a row without improvement.
+    """
+
+    _counts_kept: ClassVar[tuple[str, ...]] = ("best_score", "best_epoch", "wait")
+
+    _rule: StopRule | PlateauRule
+
+    @property
+    def best_score(self) -> float | None:
+        """The best value so far, None before there is one."""
+        return self._rule.best_score
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch of `best_score`, 0 before there is one."""
+        return self._rule.best_epoch
+
+    @property
+    def wait(self) -> int:
+        """Checks in a row without improvement."""
+        return self._rule.wait
+
+    def restart_patience(self) -> None:
+        """Count from nothing again; the best value stays."""
+        self._rule.wait = 0
+
+    def rewind(self, epoch: int) -> None:
+        """Forget a best value after an epoch, and the count."""
+        super().rewind(epoch)
+        self._rule.wait = 0
+        if self.best_epoch > epoch:
+            self._rule.best_score, self._rule.best_epoch = None, 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best value and the counts."""
+        return {**super().state_dict(), **{name: getattr(self._rule, name) for name in self._counts_kept}}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over the best value and the counts."""
+        super().load_state_dict(state)
+        for name in self._counts_kept:
+            setattr(self._rule, name, state[name])
