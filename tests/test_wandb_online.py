@@ -150,9 +150,8 @@ def test_what_was_logged_offline_can_be_uploaded(tmp_path, scenes):
         server.fault = None
         command = said.split("upload with: ")[1].split("\n")[0].split()
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("WANDB")}
-        subprocess.run(
-            [sys.executable, "-m", *command], env={**inherited, **server.environment}, check=True, capture_output=True
-        )
+        environment = {**inherited, **server.environment}
+        subprocess.run([sys.executable, "-m", *command], env=environment, check=True, cwd=tmp_path, capture_output=True)
         (run,) = server.runs.values()
     assert [row["epoch"] for row in run.history if "epoch" in row] == [1, 2, 3, 4]
     assert [found["type"] for found in run.artifacts if found["type"] == "model"] == ["model"]
