@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import wandb
 from test_more_deciders import as_task
 from trainings import detection_metrics, results_csv
 from ultralytics import YOLO
 from wandb_runs import Run, read_runs
 
-import wandb
 from yolo_callbacks import EarlyStopping, SaveBest, WandbLogger, attach
 from yolo_callbacks.wandb_session import clean_project, without_credentials
 
