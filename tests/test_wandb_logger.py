@@ -17,7 +17,7 @@ from ultralytics import YOLO
 from wandb_runs import Run, read_runs
 
 from yolo_callbacks import EarlyStopping, SaveBest, WandbLogger, attach
-from yolo_callbacks.wandb_session import clean_project, without_credentials
+from yolo_callbacks.wandb_session import clean_name, without_credentials
 
 MODEL = "yolo11n.yaml"
 
@@ -84,9 +84,9 @@ def test_everything_worth_seeing(train, two_of_three):
     assert artifact["files"] == {"best.pt": (folder / "weights" / "best.pt").stat().st_size}
     best = max(epochs, key=lambda row: (row["fitness"], row["epoch"]))  # best.pt is the last of equals
     assert (artifact["metadata"]["epoch"], artifact["metadata"]["score"]) == (best["epoch"], best["fitness"])
-    shown = {key.split("/")[1] for key in run.rows[-1] if key.startswith("plots/")}
-    assert {"results", "confusion_matrix", "val_batch0_pred"} <= shown
-    assert any(key.startswith("curves/") for key in run.rows[-1])
+    shown = {key for row in run.rows for key in row}
+    assert {f"plots/{name}/path" for name in ("results", "confusion_matrix", "val_batch0_pred")} <= shown
+    assert any(key.startswith("curves/") for key in shown)
 
 
 @pytest.mark.training
@@ -218,6 +218,74 @@ def test_a_resumed_training_is_one_run(train, scripted, messages):
 
 
 @pytest.mark.training
+def test_pictures_that_fail_cost_no_scalars_and_no_run(train, monkeypatch, messages):
+    """And the next training has a run of its own."""
+
+    def full(path: Path) -> bytes:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("yolo_callbacks.callbacks.wandb_media.encode_jpeg", full)
+    model = YOLO(MODEL)
+    attach(model, WandbLogger(images=2, image_period=1, log_model=False))
+    folders = [train(model, epochs=2, name=name) for name in ("first", "second")]
+    for folder in folders:
+        (run,) = runs(folder)
+        assert ([row["epoch"] for row in rows(run)], run.exit_code) == ([1, 2], 0)
+    assert sum("no images from here on: OSError" in message for message in messages) == 2
+
+
+@pytest.mark.training
+def test_a_callback_that_was_switched_off_still_closes(train, monkeypatch):
+    def broken(*arguments: Any) -> None:
+        raise RuntimeError("broken")
+
+    model, logger = YOLO(MODEL), WandbLogger(images=0, log_model=False)
+    monkeypatch.setattr(logger, "_log_epoch", broken)
+    attach(model, logger)
+    folder = train(model, epochs=4)
+    (run,) = runs(folder)
+    assert run.exit_code == 0
+    assert wandb.run is None
+
+
+@pytest.mark.training
+def test_the_metadata_tell_what_was_promoted(train, scripted):
+    scripted([detection_metrics(value, **{"metrics/recall(B)": 1 - value}) for value in (0.1, 0.2, 0.3)])
+    model = YOLO(MODEL)
+    attach(model, SaveBest("recall", promote=True), WandbLogger(images=0))
+    (run,) = runs(train(model, epochs=3))
+    (artifact,) = [found for found in run.artifacts if found["type"] == "model"]
+    metadata = artifact["metadata"]
+    assert (metadata["epoch"], metadata["monitor"], metadata["score"]) == (1, "recall", 0.9)
+
+
+@pytest.mark.training
+def test_too_many_classes_are_a_table_at_the_end(train, monkeypatch):
+    for module in ("scalars", "callbacks.wandb_media"):
+        monkeypatch.setattr(f"yolo_callbacks.{module}.MAX_CLASSES", 2)
+    model = YOLO(MODEL)
+    attach(model, WandbLogger(images=0, log_model=False))
+    (run,) = runs(train(model, epochs=1))
+    assert not [key for row in rows(run) for key in row if key.startswith("per_class/")]
+    table = json.loads(next(path for path in run.files if "per_class" in path.name).read_text())
+    assert table["columns"][0] == "class"
+    assert {row[0] for row in table["data"]} == {"zero", "one", "two"}
+
+
+@pytest.mark.training
+@pytest.mark.parametrize("how", ["environment", "argument", "settings"])
+def test_disabled_is_disabled(train, monkeypatch, how, messages):
+    if how == "environment":
+        monkeypatch.setenv("WANDB_MODE", "disabled")
+    given = {"environment": {}, "argument": {"mode": "disabled"}, "settings": {"settings": {"mode": "disabled"}}}[how]
+    model = YOLO(MODEL)
+    attach(model, WandbLogger(images=0, log_model=False, **given))
+    folder = train(model, epochs=1)
+    assert runs(folder) == []
+    assert any(line.endswith(" s  disabled") for line in messages[-1].splitlines())
+
+
+@pytest.mark.training
 def test_repeated_epochs_are_logged_once(train, scripted):
     import torch
 
@@ -288,10 +356,17 @@ def test_what_was_logged_survives_a_kill(tmp_path, scenes):
 
 @pytest.mark.parametrize(
     ("name", "clean"),
-    [("runs/detect", "runs-detect"), ("a:b?c%d#e", "a-b-c-d-e"), ("", "Ultralytics"), ("x" * 200, "x" * 128)],
+    [
+        ("runs/detect", "runs-detect"),
+        ("a:b?c%d#e", "a-b-c-d-e"),
+        ("", "Ultralytics"),
+        ("x" * 200, "x" * 128),
+        (" ", "Ultralytics"),
+        ("..", "Ultralytics"),
+    ],
 )
 def test_project_names(name, clean):
-    assert clean_project(name) == clean
+    assert clean_name(name, "Ultralytics") == clean
 
 
 @pytest.mark.parametrize(
@@ -302,6 +377,9 @@ def test_project_names(name, clean):
         ({"origin": "https://me:pat@github.com/a/b.git"}, {"origin": "https://github.com/a/b.git"}),
         ([1, 2.5, True, None, Path("a")], [1, 2.5, True, None, "a"]),
         ("what?", "what?"),
+        ("https://user:p@ss@host/x", "https://host/x"),
+        ("s3://key:a/b@host/x", "s3://host/x"),
+        ("https://host/#access_token=abc", "https://host/"),
     ],
 )
 def test_no_credentials_in_the_config(value, clean):

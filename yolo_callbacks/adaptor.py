@@ -84,6 +84,7 @@ class TrainerAdaptor:
         id: Tells this training from every other one, in this process or not.
         last_epoch: The last epoch, counted from 1; 0 before the first.
         ended: Whether the training has reached its end before, and only Ultralytics' loop goes on for a moment.
+        choice: Monitor and score of what best.pt was replaced with, None where it is Ultralytics' own.
         first_rates: The base rate of each parameter group at the beginning of the run.
         shared: What rank 0 decided and every rank carries out; a suite broadcasts it once an epoch.
     """
@@ -93,6 +94,7 @@ class TrainerAdaptor:
         self.id = uuid.uuid4().hex
         self.last_epoch = 0
         self.ended = False
+        self.choice: dict[str, Any] | None = None
         self.shared: dict[str, Any] = {}
         self.first_rates: list[float] = []
         self._in_suite = False

@@ -73,7 +73,7 @@ class EpochRecord:
 
     def class_name(self, index: int) -> str:
         """The name of a class, with its index where several have that name."""
-        name = self.names.get(index, str(index))
+        name = self.names.get(index) or str(index)
         return name if list(self.names.values()).count(name) < 2 else f"{name}#{index}"
 
     def publish(self, key: str, value: float) -> None:

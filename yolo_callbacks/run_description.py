@@ -58,24 +58,18 @@ def checkpoint_facts(run: TrainerAdaptor, path: Path) -> dict[str, Any]:
     import torch
 
     checkpoint = torch.load(path, map_location="cpu", weights_only=False)  # written by this run a moment ago
-    metrics = {
-        name: float(value) for name, value in (checkpoint.get("train_metrics") or {}).items() if value is not None
-    }
+    stored = checkpoint.get("train_metrics") or {}
+    metrics = {name: float(value) for name, value in stored.items() if value is not None}
     with Path(run.trainer.csv).open(newline="") as file:
-        for row in csv.DictReader(file):
-            values = {name.strip(): float(value) for name, value in row.items()}
-            if all(
-                abs(values[name] - value) <= 1e-5 * max(1.0, abs(value))
-                for name, value in metrics.items()
-                if name in values
-            ):
-                return {"epoch": int(values["epoch"]), "score": metrics.get("fitness"), **metrics}
-    return {"score": metrics.get("fitness"), **metrics}
+        rows = [{name.strip(): float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    epochs = [int(row["epoch"]) for row in rows if _same(row, metrics)]
+    chosen = run.choice or {"monitor": "fitness", "score": metrics.get("fitness")}
+    return {"epoch": epochs[0] if epochs else None, **chosen, **metrics}
 
 
 def training_losses(trainer: Any) -> Any:
-    """The running mean of the training losses, as the trainer has it: on the device, a new object each batch."""
-    return trainer.tloss
+    """The losses of a batch, as the trainer has them: on the device, a new object each batch."""
+    return trainer.loss_items
 
 
 def curves(run: TrainerAdaptor) -> list[tuple[str, Any, dict[str, Any], str]]:
@@ -116,7 +110,8 @@ def drop_built_in_wandb(run: TrainerAdaptor) -> bool:
 
 def _same(row: Mapping[str, float], metrics: Mapping[str, float]) -> bool:
     """Whether a row of results.csv, which holds six digits, has these metrics."""
-    return all(math.isclose(row[name], value, rel_tol=1e-5) for name, value in metrics.items() if name in row)
+    pairs = [(row[name], value) for name, value in metrics.items() if name in row]
+    return all(math.isclose(a, b, rel_tol=1e-5) or (math.isnan(a) and math.isnan(b)) for a, b in pairs)
 
 
 def _size(dataset: Any) -> dict[str, int]:
@@ -127,8 +122,8 @@ def _size(dataset: Any) -> dict[str, int]:
 
 
 def _git() -> dict[str, str | None]:
-    try:
-        from ultralytics.utils import GIT
-    except ImportError:  # 8.3.200 has it under this name, but nothing promises it
-        return {}
-    return {name: getattr(GIT, name, None) for name in ("branch", "commit", "origin")}
+    """Of the folder that the training was started in; Ultralytics' own `GIT` is of the folder it is installed in."""
+    from ultralytics.utils.git import GitRepo
+
+    repository = GitRepo(Path.cwd())
+    return {name: getattr(repository, name, None) for name in ("branch", "commit", "origin")}

@@ -20,6 +20,7 @@ __all__ = ["EVENTS", "STATE_FILE", "Suite", "attach"]
 
 STATE_FILE = "callbacks.json"
 _SCHEMA = 1
+_CLOSING = ("on_train_end", "teardown")
 _SET_UP = ("on_pretrain_routine_start", "on_pretrain_routine_end")
 
 EVENTS = tuple(name for name in vars(Callback) if name.startswith("on_") or name in ("optimizer_step", "teardown"))
@@ -163,7 +164,8 @@ class Suite:
     def _dispatch(self, event: str, source: Any) -> None:
         run = self._run
         for slot in self._listeners[event]:
-            if not slot.off and (run is None or run.is_main or slot.callback.every_rank):
+            # what a callback has opened it must be able to close, also when it was switched off
+            if (not slot.off or event in _CLOSING) and (run is None or run.is_main or slot.callback.every_rank):
                 slot.call(event, source)
 
     def _raise_first_error(self) -> None:

@@ -47,15 +47,16 @@ def curve_chart(title: str, x: Sequence[float], curves: Mapping[str, Sequence[fl
     """A curve of the mean and of the first classes."""
     import wandb
 
-    step = max(len(x) // _CURVE_POINTS, 1)
+    count = min(len(x), _CURVE_POINTS)
+    picked = [round(i * (len(x) - 1) / max(count - 1, 1)) for i in range(count)]  # the first and the last among them
     shown = dict(list(curves.items())[: _CURVE_CLASSES + 1])
-    points = [float(value) for value in x[::step]]
-    ys = [[float(value) for value in values[::step]] for values in shown.values()]
+    points = [float(x[i]) for i in picked]
+    ys = [[float(values[i]) for i in picked] for values in shown.values()]
     return wandb.plot.line_series(xs=points, ys=ys, keys=list(shown), title=title, xname=x_title)
 
 
 def confusion_chart(matrix: Sequence[Sequence[float]], names: Sequence[str]) -> Any:
-    """The confusion matrix; the last row and column are the background."""
+    """The confusion matrix; of a detection the last row and column are the background."""
     import wandb
 
     labels = [*names, "background"]

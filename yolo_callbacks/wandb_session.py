@@ -1,6 +1,6 @@
 """One W&B run that never costs the training: opened and closed within bounds, offline where there is no server.
 
-The only module that imports wandb, and only inside functions.
+wandb is imported inside functions only: who does not log to it does not wait for it.
 """
 
 from __future__ import annotations
@@ -8,20 +8,23 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shlex
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 from yolo_callbacks.files import LOGGER
 
-__all__ = ["WandbSession", "clean_project", "without_credentials"]
+__all__ = ["WandbSession", "clean_name", "without_credentials"]
 
 # Read when wandb starts; measured with wandb 0.31.0. Without them a dead server costs 10 s more at the start (two
 # look-ups of 5 s), 19 s for each table or artifact, and 10 to 20 s at the exit of the interpreter, where wandb's own
 # error reports go to the same server.
 _BOUNDS = {"WANDB_X_DISABLE_VIEWER": "true", "WANDB_HTTP_TIMEOUT": "3", "WANDB_ERROR_REPORTING": "false"}
+_WITHOUT_SERVER = ("offline", "disabled", "dryrun")
+# The share of the time at the end for calls that wait for the server one by one; the rest is wandb's, to send.
+_WAITING_SHARE = 1 / 3
 
 
 class WandbSession:
@@ -33,10 +36,9 @@ class WandbSession:
         finish_timeout: Seconds that all uploads at the end may take together.
 
     Attributes:
-        run: The `wandb.Run`; None before `open` and where not even an offline run can be opened.
+        run: The `wandb.Run`; None before `open`.
         owned: Whether the session opened the run, and therefore finishes it.
-        offline: Whether the run writes to disk only.
-        left: What was not uploaded, in words.
+        left: What was not uploaded, by name.
     """
 
     def __init__(self, options: Mapping[str, Any], *, init_timeout: float, finish_timeout: float) -> None:
@@ -44,7 +46,6 @@ class WandbSession:
         self.init_timeout, self.finish_timeout = init_timeout, finish_timeout
         self.run: Any = None
         self.owned = False
-        self.offline = False
         self.left: list[str] = []
 
     def open(self) -> None:
@@ -54,51 +55,69 @@ class WandbSession:
 
             if wandb.run is not None:
                 self.run = wandb.run
-                self.offline = bool(wandb.run.settings._offline)
                 return
-            mode = self.options.pop("mode", None) or os.environ.get("WANDB_MODE") or "online"
-            if mode == "online" and not self._open_online():
-                mode = "offline"
-            if self.run is None:
-                self.run, self.offline = self._init(mode=mode), mode == "offline"
+            # A service that wandb started before has not read the bounds.
+            wandb.teardown()
+            mode = self._mode()
+            if mode in _WITHOUT_SERVER or not self._open_online(mode):
+                self.run = self._init(mode=mode if mode in _WITHOUT_SERVER else "offline")
             self.owned = True
 
     def log(self, row: Mapping[str, Any]) -> None:
         """Log one row of history."""
-        if self.run is not None:
-            self.run.log(dict(row))
+        self.run.log(dict(row))
 
-    def close(self, last: Callable[[], None], *, failed: bool) -> None:
-        """Do `last`, then finish the run if it is ours: both within `finish_timeout`.
+    def close(self, last: Mapping[str, Callable[[], object]], *, failed: bool) -> None:
+        """Do what is `last`, then finish the run if it is ours: all within `finish_timeout`.
 
         Args:
-            last: The calls that wait for the server: tables, charts, artifacts.
+            last: Calls that may wait for the server, such as for tables and artifacts, by what they upload.
             failed: Whether the training failed.
         """
-        if self.run is None:
-            return
-        started = monotonic()
+        self.left = list(last)
         # A call that waits for a dead server cannot be ended, only left behind: in a thread that nobody waits for.
-        uploading = threading.Thread(target=_guarded, args=(last,), name="wandb-uploads", daemon=True)
+        uploading = threading.Thread(target=self._upload, args=(last,), name="wandb-uploads", daemon=True)
         uploading.start()
-        uploading.join(self.finish_timeout if not self.owned else self.finish_timeout / 2)
-        if uploading.is_alive():
-            self.left.append("files of the end of the training")
+        uploading.join(self.finish_timeout * (_WAITING_SHARE if self.owned else 1.0))
         if self.owned:
-            self._finish(1 if failed else 0, self.finish_timeout - (monotonic() - started))
+            self._finish(last, exit_code=1 if failed else 0)
 
     @property
-    def folder(self) -> Path | None:
-        """Where the run's own file is."""
-        return None if self.run is None else Path(self.run.settings.sync_dir)
+    def offline(self) -> bool:
+        """Whether the run writes to disk only."""
+        return bool(self.run.offline)
 
-    def _open_online(self) -> bool:
+    @property
+    def folder(self) -> Path:
+        """Where the run's own file is."""
+        return Path(self.run.sync_dir)
+
+    def told(self, folders: list[str]) -> str:
+        """Where the run is, or how to upload it from its folders."""
+        if self.run.disabled:
+            return "disabled"
+        missing = f"not uploaded: {', '.join(self.left)}; " if self.left else ""
+        if self.offline or self.left:
+            include = [] if self.offline else ["--include-online"]
+            return f"{missing}upload with: {shlex.join(['wandb', 'sync', *include, *folders])}"
+        return str(self.run.url)
+
+    def _mode(self) -> str:
+        """What wandb would take: the argument, the settings given, the environment, the settings file."""
+        import wandb
+
+        given = self.options.get("settings")
+        in_settings = given.get("mode") if isinstance(given, Mapping) else getattr(given, "mode", None)
+        named = isinstance(given, Mapping) or "mode" in getattr(given, "model_fields_set", ())
+        return str(self.options.pop("mode", None) or (in_settings if named else None) or wandb.setup().settings.mode)
+
+    def _open_online(self, mode: str) -> bool:
         import wandb
 
         try:
             # prompt=False: a question on a terminal would wait for an answer for ever
-            if wandb.login(prompt=False, verify=False):
-                self.run = self._init(mode="online")
+            if self._has_own_key() or wandb.login(prompt=False, verify=False):
+                self.run = self._init(mode=mode)
                 return True
             reason = "no API key"
         except Exception as error:  # wandb raises many kinds, one for each way a server can be away
@@ -108,13 +127,18 @@ class WandbSession:
         LOGGER.warning(f"W&B: {reason}. The run is logged offline.")
         return False
 
+    def _has_own_key(self) -> bool:
+        given = self.options.get("settings")
+        key = given.get("api_key") if isinstance(given, Mapping) else getattr(given, "api_key", None)
+        return bool(key)
+
     def _init(self, *, mode: Any) -> Any:
         import wandb
 
         settings = wandb.Settings(
             # one second for what comes before and after the connection itself
             init_timeout=max(self.init_timeout - 1.0, 1.0),
-            finish_timeout=max(self.finish_timeout / 2, 1.0),
+            finish_timeout=max(self.finish_timeout * (1 - _WAITING_SHARE), 1.0),
             finish_timeout_raises=True,
             # what a kill loses
             x_transaction_log_flush_interval=1.0,
@@ -122,39 +146,44 @@ class WandbSession:
         options = dict(self.options)
         given = options.pop("settings", None)
         if isinstance(given, Mapping):
-            settings.update_from_dict(given)
+            settings.update_from_dict({**given, "mode": mode})
         elif given is not None:
             settings.update_from_settings(given)
         return wandb.init(**options, mode=mode, settings=settings)
 
-    def _finish(self, exit_code: int, seconds: float) -> None:
+    def _upload(self, last: Mapping[str, Callable[[], object]]) -> None:
+        for name, upload in last.items():
+            try:
+                upload()
+            except Exception as error:
+                LOGGER.warning(f"W&B: {name} could not be logged: {type(error).__name__} {error}")
+            else:
+                self.left.remove(name)
+
+    def _finish(self, last: Mapping[str, object], *, exit_code: int) -> None:
         try:
             self.run.finish(exit_code=exit_code)
         except Exception as error:
-            self.left.append(f"the end of the run ({type(error).__name__})")
+            # What was handed over may or may not have arrived: nothing is known of any of it.
+            LOGGER.warning(f"W&B: the run could not be finished: {type(error).__name__} {error}")
+            self.left = ["the end of the run", *last]
 
 
-def clean_project(name: str) -> str:
-    """A project name that W&B accepts: it refuses some characters and more than 128 of them."""
-    return re.sub(r"[/\\#?%:]", "-", name).strip("-")[-128:] or "Ultralytics"
+def clean_name(name: str, default: str) -> str:
+    """A name of a project or run that W&B accepts: it refuses some characters, and more than 128 of them."""
+    return re.sub(r"[/\\#?%:\s]", "-", name).strip("-.")[-128:] or default
 
 
 def without_credentials(value: Any) -> Any:
-    """A value for the config: plain types, and URLs without user, password and query."""
+    """A value for the config: plain types, and URLs without user, password, query and fragment."""
     if isinstance(value, Mapping):
         return {str(key): without_credentials(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [without_credentials(item) for item in value]
     if value is None or isinstance(value, (bool, int, float)):
         return value
-    return re.sub(r"(\w+://)(?:[^/@\s]*@)?([^?\s]*)(?:\?\S*)?", r"\1\2", str(value))
-
-
-def _guarded(function: Callable[[], None]) -> None:
-    try:
-        function()
-    except Exception as error:
-        LOGGER.warning(f"W&B: the last uploads failed: {type(error).__name__} {error}")
+    # up to the last @, since a password may hold one, or a slash
+    return re.sub(r"(\w+://)(?:.*@)?([^?#\s]*)(?:[?#]\S*)?", r"\1\2", str(value))
 
 
 @contextlib.contextmanager

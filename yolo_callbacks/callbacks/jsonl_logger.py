@@ -56,10 +56,14 @@ class JsonlLogger(Callback):
             self.path = self._start(run, first_epoch=record.epoch)
         content: dict[str, Any] = final_scalars(record) if record.final else epoch_scalars(record)
         if not record.final:
-            content = {"epoch": record.epoch, **content}
+            content = {**content, "epoch": record.epoch}
         # One write of a whole line: a kill leaves it out or leaves it whole.
+        line = f"{to_json(content)}\n".encode()
         with self.path.open("ab", buffering=0) as file:
-            file.write(f"{to_json(content)}\n".encode())
+            start = file.tell()
+            if file.write(line) != len(line):  # a full disk takes a part of it without an error
+                file.truncate(start)
+                raise OSError(f"{self.path}: no room for epoch {record.epoch}")
 
     def _start(self, run: TrainerAdaptor, *, first_epoch: int) -> Path:
         path = run.save_dir / "callbacks.jsonl"

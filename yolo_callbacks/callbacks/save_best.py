@@ -239,6 +239,7 @@ class SaveBest(MonitorCallback):
         """Make best.pt a copy of the choice, unless it is one: who wrote it last shows by its time and size."""
         if self._promoted != (self.best_epoch, run.best_stamp) and copy_checkpoint(lambda: choice, run.best):
             self._promoted = (self.best_epoch, run.best_stamp)
+            run.choice = {"monitor": self.monitor_name, "score": self.best_score}
 
     def _guards_hold(self, record: EpochRecord) -> bool:
         guards = {name: Guarded(self.guard[name], monitor.known_mode) for name, monitor in self._guards.items()}

@@ -62,8 +62,8 @@ class TensorBoardLogger(Callback):
         record = run.record()
         if self._writer is None:
             self.log_dir = str(run.save_dir / "tensorboard")
-            purge = record.epoch if run.completed_epochs else None
-            self._writer = _summary_writer()(self.log_dir, purge_step=purge)
+            # of a resumed run, or of an earlier one in the same folder
+            self._writer = _summary_writer()(self.log_dir, purge_step=record.epoch)
         for key, value in (final_scalars(record) if record.final else epoch_scalars(record)).items():
             self._writer.add_scalar(key, value, record.epoch)
         self._writer.flush()

@@ -9,13 +9,13 @@ from typing import Any, ClassVar, Literal
 
 from yolo_callbacks.adaptor import TrainerAdaptor
 from yolo_callbacks.callback import Callback
-from yolo_callbacks.callbacks.wandb_media import ValidationImages, log_end
+from yolo_callbacks.callbacks.wandb_media import ValidationImages, last_uploads
 from yolo_callbacks.checks import check_bool, check_float, check_int, check_optional_str
 from yolo_callbacks.files import LOGGER
 from yolo_callbacks.record import EpochRecord
 from yolo_callbacks.run_description import describe, drop_built_in_wandb, labelled_losses, training_losses
 from yolo_callbacks.scalars import epoch_scalars, final_scalars
-from yolo_callbacks.wandb_session import WandbSession, clean_project, without_credentials
+from yolo_callbacks.wandb_session import WandbSession, clean_name, without_credentials
 
 __all__ = ["WandbLogger"]
 
@@ -33,13 +33,14 @@ class WandbLogger(Callback):
     Ultralytics' own integration is taken out of a training that has this one.
 
     Args:
-        project: W&B project. Defaults to `None`, the last part of the training's `project=`.
-        name: Name of the run. Defaults to `None`, that of the run's folder.
+        project: W&B project. Defaults to `None`: `WANDB_PROJECT`, else the last part of the training's `project=`.
+        name: Name of the run. Defaults to `None`: `WANDB_NAME`, else that of the run's folder.
         entity: User or team. Defaults to `None`, W&B's own default.
         mode: `"online"`, `"offline"`, `"disabled"` or `"shared"`. Defaults to `None`, what `WANDB_MODE` says.
         images: Number of validation images to log with boxes, always the same ones; 0 for none, and no plot that
             shows a picture. Defaults to `16`.
-        image_period: Epochs from one logging of images to the next; the last epoch logs them too. Defaults to `5`.
+        image_period: Epochs from one logging of images to the next; the last epoch logs them too, and the final
+            evaluation, under `final/images`. Defaults to `5`.
         batch_period: Batches from one logging of batch losses to the next; 0 for none. Defaults to `20`.
         log_model: `"best"` to log best.pt as an artifact at the end, `False` for none. Defaults to `"best"`.
         alerts: Whether to send alerts for a stop, a NaN, an out-of-memory error and the end. Defaults to `False`.
@@ -114,7 +115,9 @@ class WandbLogger(Callback):
         return self._session.run if self._session else None
 
     def reset(self) -> None:
-        """Forget the last run."""
+        """Forget the last run; one that is still open belongs to a training that failed."""
+        if self._session is not None:
+            self._session.close({}, failed=True)
         self._session = None
         self.run_id: str | None = None
         self._folders: list[str] = []
@@ -209,11 +212,12 @@ class WandbLogger(Callback):
 
     def _options(self, run: TrainerAdaptor) -> dict[str, Any]:
         arguments = run.trainer.args
+        folder_name = Path(str(arguments.project or "Ultralytics")).name
         folder = {} if "WANDB_DIR" in os.environ else {"dir": str(run.save_dir)}
         resumed = {"id": self.run_id, "resume": "allow"} if self.run_id else {}
         return {
-            "project": clean_project(self.project or Path(str(arguments.project or "Ultralytics")).name),
-            "name": self.name or str(arguments.name),
+            "project": clean_name(self.project or os.environ.get("WANDB_PROJECT") or folder_name, "Ultralytics"),
+            "name": clean_name(self.name or os.environ.get("WANDB_NAME") or str(arguments.name), "train"),
             "entity": self.entity,
             "mode": self.mode,
             **folder,
@@ -223,18 +227,18 @@ class WandbLogger(Callback):
 
     def _log_epoch(self, session: WandbSession, record: EpochRecord, images: list[Any]) -> None:
         row: dict[str, Any] = epoch_scalars(record)
-        for prefix in {key.partition("/")[0] for key in row} - self._prefixes:
-            self._define(session, prefix)
         if images:
             row["validation/images"] = images
-        session.log({"epoch": record.epoch, **row})
+        for prefix in {key.partition("/")[0] for key in row} - self._prefixes:
+            self._define(session, prefix)
+        session.log({**row, "epoch": record.epoch})
 
     def _define(self, session: WandbSession, prefix: str) -> None:
         """Give the keys of a prefix their axis, and the summary that tells how good the run is."""
         self._prefixes.add(prefix)
         best = {"metrics": "max", "per_class": "max", "fitness": "max", "train": "min", "val": "min"}.get(prefix)
-        for name in (prefix, f"{prefix}/*"):
-            session.run.define_metric(name, step_metric="epoch", summary=f"{best},last" if best else None)
+        name = prefix if prefix == "fitness" else f"{prefix}/*"
+        session.run.define_metric(name, step_metric="epoch", summary=f"{best},last" if best else None)
 
     def _log_batches(self, session: WandbSession, run: TrainerAdaptor) -> None:
         if not self._batch_losses:
@@ -272,16 +276,8 @@ class WandbLogger(Callback):
             what = f"failed: {type(failure).__name__} {failure}" if failure else "finished"
             title = "Out of memory" if "out of memory" in str(failure).lower() else "Training ended"
             session.run.alert(title=title, text=what, level="ERROR" if failure else "INFO")
-        last, with_model = self._last, bool(self.log_model) and failure is None
-        session.close(
-            lambda: log_end(session, run, last, pictures=self.images > 0, model=with_model), failed=failure is not None
-        )
+        with_model = bool(self.log_model) and failure is None
+        uploads = last_uploads(session, run, self._last, pictures=self.images > 0, model=with_model)
+        session.close(uploads, failed=failure is not None)
         self._pictures.forget()
-        self._outcome = self._told(session)
-
-    def _told(self, session: WandbSession) -> str:
-        uploaded = f"not uploaded: {', '.join(session.left)}; " if session.left else ""
-        if session.offline or session.left:
-            include = "" if session.offline else "--include-online "
-            return f"{uploaded}upload with: wandb sync {include}{' '.join(self._folders)}"
-        return str(session.run.url or session.folder)
+        self._outcome = session.told(self._folders)
