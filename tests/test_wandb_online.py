@@ -1,6 +1,7 @@
 """WandbLogger against a server: what arrives, and that none of its faults costs the training.
 
-The server is a stand-in on the loopback address; the client is the real one, in a process of its own.
+The server is a stand-in on the loopback address; the client is the real one, in a process of its own. Not marked
+`training`: what is tested is the same with every version of Ultralytics.
 """
 
 from __future__ import annotations
@@ -17,8 +18,6 @@ from typing import Any
 import pytest
 from wandb_runs import read_runs
 from wandb_server import WandbServer
-
-pytestmark = pytest.mark.training
 
 HERE = Path(__file__).parent
 TRAINING = """
