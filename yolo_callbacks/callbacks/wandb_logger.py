@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -272,12 +273,18 @@ class WandbLogger(Callback):
         if session is None or not run.is_main:
             return
         self._session = None
-        if self.alerts and session.run is not None:
+        uploads: dict[str, Callable[[], object]] = {}
+        try:
+            self._alert_on_end(session, failure)
+            with_model = bool(self.log_model) and failure is None
+            uploads = last_uploads(session, run, self._last, pictures=self.images > 0, model=with_model)
+        finally:  # whatever fails before it, a run that was opened is finished
+            session.close(uploads, failed=failure is not None)
+            self._pictures.forget()
+            self._outcome = session.told(self._folders)
+
+    def _alert_on_end(self, session: WandbSession, failure: BaseException | None) -> None:
+        if self.alerts:
             what = f"failed: {type(failure).__name__} {failure}" if failure else "finished"
             title = "Out of memory" if "out of memory" in str(failure).lower() else "Training ended"
             session.run.alert(title=title, text=what, level="ERROR" if failure else "INFO")
-        with_model = bool(self.log_model) and failure is None
-        uploads = last_uploads(session, run, self._last, pictures=self.images > 0, model=with_model)
-        session.close(uploads, failed=failure is not None)
-        self._pictures.forget()
-        self._outcome = session.told(self._folders)
