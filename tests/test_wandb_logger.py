@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import ultralytics
 import wandb
 from test_more_deciders import as_task
 from trainings import detection_metrics, results_csv
@@ -20,6 +21,7 @@ from yolo_callbacks import EarlyStopping, SaveBest, WandbLogger, attach
 from yolo_callbacks.wandb_session import clean_name, without_credentials
 
 MODEL = "yolo11n.yaml"
+ULTRALYTICS = tuple(int(part) for part in ultralytics.__version__.split(".")[:3])
 
 
 @pytest.fixture(autouse=True)
@@ -298,11 +300,36 @@ def test_repeated_epochs_are_logged_once(train, scripted):
             trainer.loss = torch.tensor(float("nan"))
 
     model.add_callback("on_train_epoch_end", poison)
-    attach(model, WandbLogger(images=0, log_model=False, batch_period=1))
+    attach(model, WandbLogger(images=0, log_model=False, batch_period=1, alerts=True))
     folder = train(model, epochs=3)
     (run,) = runs(folder)
     assert [row["epoch"] for row in rows(run)] == [1, 2, 3]
     assert [row["batch/step"] for row in run.rows if "batch/step" in row] == [1, 2, 3, 4, 5, 6]
+    assert [alert["title"] for alert in run.alerts] == ["NaN", "Training ended"]
+
+
+@pytest.mark.training
+@pytest.mark.skipif(ULTRALYTICS < (8, 4, 60), reason="tries again with smaller batches from 8.4.29 or so on")
+def test_the_first_epoch_again_after_an_out_of_memory_error(train, messages):
+    """A real retry; only the error itself is made up, since there is no accelerator here."""
+    model = YOLO(MODEL)
+
+    def run_out_once(trainer: Any) -> None:
+        preprocess = trainer.preprocess_batch
+
+        def fail(batch: Any) -> Any:
+            trainer.preprocess_batch = preprocess
+            raise RuntimeError("CUDA out of memory")
+
+        trainer.preprocess_batch = fail
+
+    model.add_callback("on_train_start", run_out_once)
+    attach(model, WandbLogger(images=0, log_model=False, batch_period=1, alerts=True), SaveBest(), strict=True)
+    folder = train(model, epochs=2)
+    (run,) = runs(folder)
+    assert [row["epoch"] for row in rows(run)] == [1, 2]
+    assert [row["batch/step"] for row in run.rows if "batch/step" in row] == list(range(1, 9))
+    assert [alert["title"] for alert in run.alerts] == ["Out of memory", "Training ended"]
 
 
 ALONE = """

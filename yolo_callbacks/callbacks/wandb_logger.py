@@ -129,6 +129,8 @@ class WandbLogger(Callback):
         self._batch = 0
         self._batch_losses: list[tuple[int, Any]] = []
         self._last: EpochRecord | None = None
+        self._trained_epoch = 0
+        self._batch_size = 0
 
     # Events -----------------------------------------------------------------------------------------------------------
 
@@ -151,7 +153,8 @@ class WandbLogger(Callback):
         session.run.config.setdefaults(without_credentials(describe(run)))
 
     def on_train_epoch_start(self, trainer: Any) -> None:
-        """Start counting batches; those of a pass that is repeated after a NaN were none."""
+        """Start counting batches; those of a pass that is repeated were none."""
+        self._alert_on_repeat(trainer.epoch + 1, trainer.batch_size)
         self._batch = 0
         self._batch_losses.clear()
 
@@ -163,7 +166,7 @@ class WandbLogger(Callback):
 
     def on_train_epoch_end(self, trainer: Any) -> None:
         """Decide whether this epoch's validation is looked at."""
-        epoch = trainer.epoch + 1
+        epoch = self._trained_epoch = trainer.epoch + 1
         self._pictures.capture.active = epoch % self.image_period == 0 or epoch >= trainer.epochs
 
     def on_val_start(self, validator: Any) -> None:
@@ -256,6 +259,16 @@ class WandbLogger(Callback):
         final: dict[str, Any] = final_scalars(record)
         session.run.summary.update(final)
         session.log({**final, "final/images": images} if images else final)
+
+    def _alert_on_repeat(self, epoch: int, batch_size: int) -> None:
+        """Ultralytics repeats an epoch after a NaN, from last.pt, and the first one after an out-of-memory error."""
+        if epoch == self._trained_epoch:
+            self._alert("NaN", f"epoch {epoch} is trained again, from the checkpoint before it", level="WARN")
+        elif batch_size < self._batch_size:
+            self._alert(
+                "Out of memory", f"batch size {self._batch_size} to {batch_size}, epoch {epoch} starts again", "WARN"
+            )
+        self._batch_size = batch_size
 
     def _alert_on(self, record: EpochRecord, *, stopping: bool) -> None:
         lost = [key for key, value in record.metrics.items() if value != value]  # NaN is not itself
