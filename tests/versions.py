@@ -33,7 +33,7 @@ def main() -> int:
 
 def run(version: str, installed: str) -> tuple[str, int, int, int, int]:
     """The result of one version."""
-    environment = dict(os.environ)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     if version != installed:
         environment["PYTHONPATH"] = str(install(version))
     report = ROOT / ".versions" / f"{version}.xml"
@@ -42,7 +42,8 @@ def run(version: str, installed: str) -> tuple[str, int, int, int, int]:
     subprocess.run([sys.executable, "-c", check], env=environment, cwd=ROOT, check=True)
     started = perf_counter()
     print(f"ultralytics {version}", flush=True)
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "training", f"--junitxml={report}"]
+    parallel = ["-n", "logical", "--maxprocesses", "8", "--dist", "worksteal"]
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "training", *parallel, f"--junitxml={report}"]
     subprocess.run(command, env=environment, cwd=ROOT, check=False)
     found = ElementTree.parse(report).getroot()[0].attrib
     failed, skipped = int(found["failures"]) + int(found["errors"]), int(found["skipped"])
