@@ -87,7 +87,8 @@ def test_everything_worth_seeing(train, two_of_three):
     best = max(epochs, key=lambda row: (row["fitness"], row["epoch"]))  # best.pt is the last of equals
     assert (artifact["metadata"]["epoch"], artifact["metadata"]["score"]) == (best["epoch"], best["fitness"])
     shown = {key for row in run.rows for key in row}
-    assert {f"plots/{name}/path" for name in ("results", "confusion_matrix", "val_batch0_pred")} <= shown
+    # 8.4.51 does not report the confusion matrix among its plots
+    assert {f"plots/{name}/path" for name in ("results", "val_batch0_pred")} <= shown
     assert any(key.startswith("curves/") for key in shown)
 
 
