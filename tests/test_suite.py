@@ -174,11 +174,13 @@ def test_three_errors_in_a_row_switch_off_for_the_run(train, scripted, messages)
 
 
 @pytest.mark.training
-def test_strict_raises(train):
+def test_strict_raises(train, messages):
     model = YOLO(MODEL)
     attach(model, Failing({2}), strict=True)
     with pytest.raises(RuntimeError, match="broken in epoch 2"):
         train(model, epochs=3)
+    tables = [message for message in messages if message.startswith("Callbacks:")]
+    assert [table.partition(" in ")[0] for table in tables] == ["Callbacks: ended by RuntimeError after 2 epochs"]
 
 
 @pytest.mark.training

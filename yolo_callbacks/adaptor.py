@@ -188,11 +188,10 @@ class TrainerAdaptor:
         """Say that every event of this training will be told from now on.
 
         Args:
-            on_failure: Called where the training fails and Ultralytics, before 8.4.137, calls no event for it.
+            on_failure: Called where the training fails. Up to 8.4.140 at least Ultralytics calls no event then; 8.4.190
+                calls `teardown`, after this.
         """
         self._in_suite = True
-        if _installed() >= (8, 4, 137):
-            return
         train = self.trainer._do_train
 
         def watched(*arguments: Any, **keywords: Any) -> Any:

@@ -42,7 +42,7 @@ class Callback:
     last.pt and best.pt are stripped, best.pt is validated:
         on_val_start … on_val_end, on_fit_epoch_end    once more, but no epoch: record.final
     on_train_end                                       rank 0 only
-    teardown                                           after an error too, from 8.4.137 on
+    teardown                                           after an error too; a suite tells it on every version
     ```
 
     Reserved by Ultralytics, called by none of these versions: `optimizer_step`, `on_before_zero_grad`,

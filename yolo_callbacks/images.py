@@ -94,7 +94,7 @@ class ImageCapture:
 
     def __getstate__(self) -> dict[str, Any]:
         # Ultralytics pickles and deep-copies callbacks, also after a run that failed without any further event (up to
-        # 8.4.136): what belongs to a run stays behind.
+        # 8.4.140 at least): what belongs to a run stays behind.
         return {**vars(self), "_tap": None, "_failed": False, "_chosen": {}, "_collected": {}}
 
     def listen(self, validator: Any) -> None:

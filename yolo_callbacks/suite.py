@@ -147,10 +147,12 @@ class Suite:
             self._raise_first_error()
 
     def _run_of(self, event: str, source: Any) -> TrainerAdaptor | None:
-        """The run that an event belongs to; None for a validation that the user started."""
+        """The run that an event belongs to; None if it belongs to none, as a validation that the user started."""
         run = self._run
         if event.startswith("on_val"):
             return run if run and source is run.validator else None
+        if event == "teardown" and (run is None or run.trainer is not source):
+            return None  # told before, when the training failed
         if run is None or run.trainer is not source:
             run = self._run = TrainerAdaptor.of(source)
             run.follow(lambda: self.handle("teardown", source))
