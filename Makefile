@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-versions lint clean
+.PHONY: demo test test-versions bench lint clean
 
 demo: $(VENV)/installed  ## train YOLO11n on datasets/trees with the suite
 	$(BIN)/python -m yolo_callbacks.demo
@@ -13,6 +13,9 @@ test: lint  ## all tests
 
 test-versions: $(VENV)/installed-dev  ## the real trainings, on one Ultralytics after the other
 	$(BIN)/python tests/versions.py $(VERSIONS)
+
+bench: $(VENV)/installed-dev  ## measure: memory after each of eight trainings
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/memory_series.py
 
 lint: $(VENV)/installed-dev  ## style and types
 	$(BIN)/ruff check .

@@ -40,6 +40,7 @@ def run(script: str, *arguments: str) -> str:
         ("reduce_lr_on_plateau.py", r"Rate cut 0 times, at epochs \[\], to 1 of its start"),
         ("monitors.py", r"f1: \S+ at epoch 1, \S+best-f1.pt"),
         ("promote_and_guard.py", r"The model is that of epoch \d, with a recall of \d"),
+        ("memory.py", r"run 2: .*host_process.* GiB freed"),
         ("stop_on_overfit.py", "Stopped at epoch 0, not by overfitting"),
     ],
 )

@@ -14,7 +14,7 @@ from trainings import results_csv
 from ultralytics import YOLO
 from ultralytics.utils.callbacks.base import default_callbacks
 
-from yolo_callbacks import Callback, EarlyStopping, ReduceLROnPlateau, SaveBest, WandbLogger, attach
+from yolo_callbacks import Callback, EarlyStopping, MemoryCleanup, ReduceLROnPlateau, SaveBest, WandbLogger, attach
 from yolo_callbacks.suite import EVENTS
 
 MODEL = "yolo11n.yaml"
@@ -67,7 +67,7 @@ class Reader(Callback):
 
 
 def test_methods_and_events_are_one_to_one():
-    own = {"enter", "reset", "check", "claims", "key", "state_dict", "load_state_dict", "resume", "outcome"}
+    own = {"enter", "reset", "check", "claims", "key", "state_dict", "load_state_dict", "resume", "release", "outcome"}
     methods = {name for name in dir(Callback) if callable(getattr(Callback, name)) and not name.startswith("__")}
     assert methods - own == set(default_callbacks) == set(EVENTS)
 
@@ -111,7 +111,8 @@ def test_files_may_differ_by_top_k_and_name():
 
 
 def test_without_callbacks_the_default_suite():
-    assert [type(callback) for callback in attach(YOLO(MODEL)).callbacks] == [SaveBest, EarlyStopping, WandbLogger]
+    found = [type(callback) for callback in attach(YOLO(MODEL)).callbacks]
+    assert found == [SaveBest, EarlyStopping, MemoryCleanup, WandbLogger]
 
 
 @pytest.mark.training

@@ -18,6 +18,8 @@ from yolo_callbacks.callback import Callback  # noqa: E402 (the version first: i
 from yolo_callbacks.callbacks import (  # noqa: E402
     EarlyStopping,
     JsonlLogger,
+    MemoryCleanup,
+    MemoryMonitor,
     ReduceLROnPlateau,
     SaveBest,
     StopOnOverfit,
@@ -33,6 +35,8 @@ __all__ = [
     "EarlyStopping",
     "EpochRecord",
     "JsonlLogger",
+    "MemoryCleanup",
+    "MemoryMonitor",
     "ReduceLROnPlateau",
     "SaveBest",
     "StopOnOverfit",

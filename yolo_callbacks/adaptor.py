@@ -11,6 +11,7 @@ import re
 import sys
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,23 @@ from yolo_callbacks.decisions import RateCut
 from yolo_callbacks.files import replace_atomic
 from yolo_callbacks.record import Catalog, EpochRecord
 
-__all__ = ["MINIMUM_VERSION", "TrainerAdaptor", "check_version", "strip_checkpoint", "task_of", "versions"]
+__all__ = [
+    "MINIMUM_VERSION",
+    "BatchInFlight",
+    "TrainerAdaptor",
+    "check_version",
+    "strip_checkpoint",
+    "task_of",
+    "versions",
+]
 
 MINIMUM_VERSION = (8, 3, 200)
 
 # Attribute of DetMetrics and its subclasses that holds the values, and the suffix of their keys.
 _METRIC_GROUPS = {"box": "B", "seg": "M", "pose": "P"}
+
+# What a trainer holds and nobody reads after the training.
+_TRAINING_ONLY = ("optimizer", "scheduler", "scaler", "ema", "loss", "loss_items", "train_loader", "test_loader")
 
 
 def check_version() -> None:
@@ -97,6 +109,8 @@ class TrainerAdaptor:
         self.choice: dict[str, Any] | None = None
         self.shared: dict[str, Any] = {}
         self.first_rates: list[float] = []
+        self._failure: BaseException | None = None
+        self._replaced: dict[str, tuple[Any, Any]] = {}
         self._in_suite = False
         self._epoch_open = False
         self._epoch_complete = False
@@ -123,6 +137,23 @@ class TrainerAdaptor:
         from ultralytics.utils import RANK
 
         return RANK in (-1, 0)
+
+    @property
+    def rank(self) -> int:
+        """The number of this process; 0 where there is only one."""
+        from ultralytics.utils import RANK
+
+        return max(int(RANK), 0)
+
+    @property
+    def device(self) -> Any:
+        """The `torch.device` that this process trains on."""
+        return self.trainer.device
+
+    @property
+    def in_suite(self) -> bool:
+        """Whether a suite tells every event of this training."""
+        return self._in_suite
 
     @property
     def task(self) -> str:
@@ -197,11 +228,21 @@ class TrainerAdaptor:
         def watched(*arguments: Any, **keywords: Any) -> Any:
             try:
                 return train(*arguments, **keywords)
-            except BaseException:
-                on_failure()
+            except BaseException as error:
+                self._failure = error
+                try:
+                    on_failure()
+                finally:
+                    self._failure = None  # its traceback holds the last batch and its loss
                 raise
 
-        self.trainer._do_train = watched
+        self._replace("_do_train", watched)
+
+    @property
+    def failure(self) -> BaseException | None:
+        """The error that is ending the training, None where there is none; to be read in `teardown`."""
+        # Alone, a callback can only ask Python, which also names an error that the caller is handling meanwhile.
+        return self._failure if self._in_suite else sys.exc_info()[1]
 
     def epoch_trained(self) -> None:
         """Tell of `on_train_epoch_end`, which NaN recovery repeats for the same epoch."""
@@ -314,6 +355,29 @@ class TrainerAdaptor:
         mosaics = list(_transforms(getattr(trainer.train_loader.dataset, "transforms", None), "Mosaic"))
         return not any(mosaic.p for mosaic in mosaics) if mosaics else False
 
+    @property
+    def batch_size(self) -> int:
+        """The batch size of this process and all others; halved where the first epoch ran out of memory."""
+        return int(self.trainer.batch_size)
+
+    @property
+    def memory_retries(self) -> int:
+        """How often Ultralytics has started the first epoch again because memory ran out; from 8.4.29 on."""
+        return int(getattr(self.trainer, "_oom_retries", 0))
+
+    def watch_batches(self) -> BatchInFlight:
+        """Keep what is known of the batch in flight, from now on; no reference to it, which would hold its memory."""
+        seen, prepare = BatchInFlight(), self.trainer.preprocess_batch
+
+        def watched(batch: Any) -> Any:
+            seen.take(batch)
+            prepared = prepare(batch)
+            seen.shape = _shape(prepared)  # multi_scale has resized it
+            return prepared
+
+        self._replace("preprocess_batch", watched)
+        return seen
+
     # Effects on the trainer ---------------------------------------------------------------------------------------
 
     def checkpoint(self, record: EpochRecord) -> Path | None:
@@ -383,6 +447,40 @@ class TrainerAdaptor:
             rates = [cut.apply(rate) for rate in rates]
         return rates
 
+    def release(self) -> None:
+        """Drop what only training needs: optimizer, EMA, gradients, loaders with their workers and data sets.
+
+        What users read afterwards stays: the paths, the metrics, the arguments, the model, the validator's results.
+        """
+        trainer = self.trainer
+        validator = self.validator
+        for holder, names in ((trainer, _TRAINING_ONLY), (validator, ("dataloader",))):
+            for name in names:
+                if getattr(holder, name, None) is not None:
+                    if "loader" in name:
+                        _close(getattr(holder, name))
+                    setattr(holder, name, None)
+        zero_grad = getattr(getattr(trainer, "model", None), "zero_grad", None)  # a path where set-up failed
+        if zero_grad:
+            zero_grad(set_to_none=True)
+
+    def unfollow(self) -> None:
+        """Take back what `follow` and `watch_batches` replaced: it refers to the trainer, which keeps both alive."""
+        own = vars(self.trainer)
+        for name, (ours, before) in self._replaced.items():
+            if own.get(name) is not ours:  # somebody has replaced it again
+                continue
+            if before is None:
+                del own[name]
+            else:
+                own[name] = before
+        self._replaced.clear()
+
+    def _replace(self, name: str, function: Callable[..., Any]) -> None:
+        own = vars(self.trainer)
+        self._replaced[name] = function, own.get(name)
+        own[name] = function
+
     def broadcast(self, value: Any) -> Any:
         """Give every rank what rank 0 has. Every rank must call it, outside anything that may raise on one only."""
         if self.trainer.world_size < 2:
@@ -394,6 +492,43 @@ class TrainerAdaptor:
         box = [value]
         distributed.broadcast_object_list(box, 0)
         return box[0]
+
+
+@dataclass
+class BatchInFlight:
+    """The batch that goes through the model.
+
+    Attributes:
+        index: Its place in the epoch, counted from 0; -1 before the first.
+        shape: Of its images, (batch, channels, height, width) in pixels.
+        instances: How many boxes it has; None where the task has none.
+    """
+
+    index: int = -1
+    shape: tuple[int, ...] = ()
+    instances: int | None = None
+
+    def take(self, batch: Any) -> None:
+        """Go on to the next batch."""
+        self.index += 1
+        self.shape = _shape(batch)
+        boxes = batch.get("bboxes") if isinstance(batch, Mapping) else None
+        self.instances = None if boxes is None else len(boxes)
+
+
+def _shape(batch: Any) -> tuple[int, ...]:
+    images = batch.get("img") if isinstance(batch, Mapping) else None  # a trainer of the user's may have another form
+    return tuple(getattr(images, "shape", ()))
+
+
+def _close(loader: Any) -> None:
+    """End a loader's workers."""
+    close = getattr(loader, "close", None)  # from 8.4.103 at the latest
+    shut_down = getattr(getattr(loader, "iterator", None), "_shutdown_workers", None)
+    if close:
+        close()
+    elif shut_down:
+        shut_down()
 
 
 def _numbers(values: Mapping[Any, Any]) -> dict[str, float]:

@@ -111,6 +111,9 @@ class Callback:
     def resume(self, run: TrainerAdaptor) -> None:
         """Bring the run to the state that was just loaded. Called before the first epoch of a resumed run."""
 
+    def release(self, run: TrainerAdaptor) -> None:
+        """Let go of what the run holds. A suite calls it once a run, after the `teardown` of every callback."""
+
     def outcome(self) -> str | None:
         """One line for the table at the end of a run, or None to not stand in it."""
         return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Iterable
 from time import perf_counter
@@ -10,7 +9,7 @@ from typing import Any
 
 from yolo_callbacks.adaptor import TrainerAdaptor, task_of, versions
 from yolo_callbacks.callback import Callback
-from yolo_callbacks.callbacks import EarlyStopping, SaveBest, WandbLogger
+from yolo_callbacks.callbacks import EarlyStopping, MemoryCleanup, SaveBest, WandbLogger
 from yolo_callbacks.checks import check_bool
 from yolo_callbacks.files import LOGGER, read_json, write_json
 from yolo_callbacks.slot import Slot
@@ -32,8 +31,8 @@ def attach(model: Any, *callbacks: Callback, strict: bool = False) -> Suite:
     Args:
         model: A `YOLO` model, or an Ultralytics trainer.
         *callbacks: In the order in which they run; loggers run last whatever their place. Without any, the default
-            suite: `SaveBest()`, `EarlyStopping()` and `WandbLogger(images=0, log_model=False)`, which uploads no
-            picture and no weights.
+            suite: `SaveBest()`, `EarlyStopping()`, `MemoryCleanup()` and `WandbLogger(images=0, log_model=False)`,
+            which uploads no picture and no weights.
         strict: Whether an exception inside a callback ends the training. Defaults to `False`: it is logged, and
             training goes on.
 
@@ -66,7 +65,7 @@ def attach(model: Any, *callbacks: Callback, strict: bool = False) -> Suite:
 
 
 def _default_suite() -> tuple[Callback, ...]:
-    return SaveBest(), EarlyStopping(), WandbLogger(images=0, log_model=False)
+    return SaveBest(), EarlyStopping(), MemoryCleanup(), WandbLogger(images=0, log_model=False)
 
 
 class _Handler:
@@ -179,7 +178,7 @@ class Suite:
     # The life of a run --------------------------------------------------------------------------------------------
 
     def _restart(self) -> None:
-        self._set_up_done = self._names_checked = self._concluded = self._warned = False
+        self._set_up_done = self._names_checked = self._finished = self._warned = False
         self._seconds = 0.0
         self._training_started: float | None = None
         for slot in self._slots:
@@ -226,19 +225,22 @@ class Suite:
         run.apply_cuts()
 
     def _finish(self, run: TrainerAdaptor) -> None:
-        self._conclude(run, "finished")
+        self._finished = True
 
     def _release(self, run: TrainerAdaptor) -> None:
-        # what ended the training; after a whole one nothing is left to conclude
-        error = sys.exc_info()[1]
-        self._conclude(run, f"ended by {type(error).__name__}" if error else "ended")
+        error = run.failure
+        for slot in self._slots:
+            if run.is_main or slot.callback.every_rank:
+                slot.call("release", run)
+        ended = f"ended by {type(error).__name__}" if error else "ended"
+        self._conclude(run, "finished" if self._finished else ended)
+        run.unfollow()
         self._run = None  # what a trainer holds is large, and a suite lives as long as its model
 
     def _conclude(self, run: TrainerAdaptor, status: str) -> None:
         """Say what happened, once a run."""
-        if self._concluded or not run.is_main or self._training_started is None:
+        if not run.is_main or self._training_started is None:
             return
-        self._concluded = True
         summary = {
             "status": status,
             "epochs": run.last_epoch,

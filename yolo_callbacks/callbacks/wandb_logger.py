@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -13,6 +12,7 @@ from yolo_callbacks.callback import Callback
 from yolo_callbacks.callbacks.wandb_media import ValidationImages, last_uploads
 from yolo_callbacks.checks import check_bool, check_float, check_int, check_optional_str
 from yolo_callbacks.files import LOGGER
+from yolo_callbacks.out_of_memory import is_out_of_memory
 from yolo_callbacks.record import EpochRecord
 from yolo_callbacks.run_description import describe, drop_built_in_wandb, labelled_losses, training_losses
 from yolo_callbacks.scalars import epoch_scalars, final_scalars
@@ -195,7 +195,8 @@ class WandbLogger(Callback):
 
     def teardown(self, trainer: Any) -> None:
         """Finish the run of a training that failed."""
-        self._close(self.enter(trainer), failure=sys.exc_info()[1])
+        run = self.enter(trainer)
+        self._close(run, failure=run.failure)
 
     # State ------------------------------------------------------------------------------------------------------------
 
@@ -299,5 +300,5 @@ class WandbLogger(Callback):
     def _alert_on_end(self, session: WandbSession, failure: BaseException | None) -> None:
         if self.alerts:
             what = f"failed: {type(failure).__name__} {failure}" if failure else "finished"
-            title = "Out of memory" if "out of memory" in str(failure).lower() else "Training ended"
+            title = "Out of memory" if is_out_of_memory(failure) else "Training ended"
             session.run.alert(title=title, text=what, level="ERROR" if failure else "INFO")

@@ -1,6 +1,8 @@
 """Decisions: numbers in, decision and reason out. No ultralytics, no torch, no files."""
 
 from yolo_callbacks.decisions.comparison import Mode, counted, improves
+from yolo_callbacks.decisions.freeing import Cadence, cache_is_idle, host_is_short
+from yolo_callbacks.decisions.growth import Growth, GrowthRule
 from yolo_callbacks.decisions.guard import Guarded, broken_guard
 from yolo_callbacks.decisions.overfit import OverfitRule
 from yolo_callbacks.decisions.plateau import PlateauDecision, PlateauRule, RateCut
@@ -8,6 +10,9 @@ from yolo_callbacks.decisions.ranking import Ranking, RankingDecision
 from yolo_callbacks.decisions.stopping import StopDecision, StoppingReason, StopRule
 
 __all__ = [
+    "Cadence",
+    "Growth",
+    "GrowthRule",
     "Guarded",
     "Mode",
     "OverfitRule",
@@ -20,6 +25,8 @@ __all__ = [
     "StopRule",
     "StoppingReason",
     "broken_guard",
+    "cache_is_idle",
     "counted",
+    "host_is_short",
     "improves",
 ]

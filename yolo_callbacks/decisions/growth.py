@@ -1,0 +1,61 @@
+"""Whether a value has been growing for long enough to be a leak."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from statistics import correlation, linear_regression
+
+__all__ = ["Growth", "GrowthRule"]
+
+# What tells a leak from noise and from a start that levels off, of a line through the window's values.
+_MIN_CORRELATION = 0.9
+_MIN_RISE = 0.01
+_MIN_LATE_SLOPE = 0.5
+
+
+@dataclass(frozen=True)
+class Growth:
+    """How a value has grown, in its own unit."""
+
+    slope: float
+    first: float
+    last: float
+
+
+@dataclass
+class GrowthRule:
+    """Tell steady growth from noise, and from a beginning that levels off.
+
+    The values of the last `window` epochs grow steadily if a straight line describes them well, rises by at least 1 %
+    of where it began, and the second half of the window rises at least half as fast as the whole.
+
+    Args:
+        window: Epochs through which the value must have grown.
+    """
+
+    window: int
+    _values: deque[float] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._values = deque(maxlen=self.window + 1)
+
+    def check(self, value: float) -> Growth | None:
+        """Take the value of an epoch; how it has grown, None where it has not or where it is too early to tell."""
+        self._values.append(value)
+        if len(self._values) <= self.window:
+            return None
+        values = list(self._values)
+        first, last = values[0], values[-1]
+        slope = _slope(values)
+        if slope * self.window < _MIN_RISE * abs(first) or slope <= 0:
+            return None
+        if correlation(range(len(values)), values) < _MIN_CORRELATION:
+            return None
+        if _slope(values[self.window // 2 :]) < _MIN_LATE_SLOPE * slope:
+            return None
+        return Growth(slope, first, last)
+
+
+def _slope(values: list[float]) -> float:
+    return float(linear_regression(range(len(values)), values).slope)
