@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-versions bench lint clean
+.PHONY: demo test test-versions bench bench-quick lint clean
 
 demo: $(VENV)/installed  ## train YOLO11n on datasets/trees with the suite
 	$(BIN)/python -m yolo_callbacks.demo
@@ -14,8 +14,11 @@ test: lint  ## all tests
 test-versions: $(VENV)/installed-dev  ## the real trainings, on one Ultralytics after the other
 	$(BIN)/python tests/versions.py $(VERSIONS)
 
-bench: $(VENV)/installed-dev  ## measure: memory after each of eight trainings
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/memory_series.py
+bench: $(VENV)/installed-bench  ## measure the budgets, about 25 minutes on two cores
+	$(BIN)/python benchmarks/bench.py
+
+bench-quick: $(VENV)/installed-bench  ## the same with fewer repeats, at most 4 minutes
+	$(BIN)/python benchmarks/bench.py --quick
 
 lint: $(VENV)/installed-dev  ## style and types
 	$(BIN)/ruff check .
@@ -32,4 +35,8 @@ $(VENV)/installed: pyproject.toml
 
 $(VENV)/installed-dev: pyproject.toml $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+$(VENV)/installed-bench: pyproject.toml $(VENV)/installed-dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	touch $@

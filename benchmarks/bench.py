@@ -1,0 +1,201 @@
+"""Measure the budgets beside what a user would pick instead: `make bench`, or `make bench-quick`.
+
+Prints a table and writes it, with the machine and all numbers, to benchmarks/results/.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import memory_series
+import saving
+import scaling
+import startup
+import time_added
+from one_training import VARIANTS
+
+RESULTS = Path(__file__).parent / "results"
+PEERS = ["bare", "built-in", "default", "all", "no-images", "images", "peer"]
+
+
+def main() -> int:
+    """The exit status is 1 where a budget does not hold."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="fewer repeats, at most four minutes")
+    parser.add_argument("--only", nargs="*", choices=tuple(parts(quick=False)), help="some of the parts")
+    arguments = parser.parse_args()
+    found: dict[str, Any] = {"machine": machine(), "quick": arguments.quick}
+    for name, measure in parts(quick=arguments.quick).items():
+        if arguments.only and name not in arguments.only:
+            continue
+        started = perf_counter()
+        found[name] = measure()
+        print(f"{name}: {perf_counter() - started:.0f} s", flush=True)
+    report = "\n".join(table(found))
+    print("\n" + report)
+    RESULTS.mkdir(exist_ok=True)
+    name = "quick" if arguments.quick or arguments.only else "latest"
+    (RESULTS / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n")
+    (RESULTS / f"{name}.md").write_text(report + "\n")
+    if "scaling" in found and not arguments.quick:
+        scaling.plot(found["scaling"], RESULTS / "scaling.png")
+    return int(any(held is False for _, _, _, held in budgets(found)))
+
+
+def parts(*, quick: bool) -> dict[str, Callable[[], Any]]:
+    """What is measured, by name."""
+    few, epochs = (2, 4) if quick else (10, 5)
+    variants = ["bare", "default"] if quick else PEERS
+    return {
+        "time": lambda: time_added.measure(rounds=few, epochs=epochs, variants=variants),
+        "disk": lambda: time_added.disk(
+            epochs=5 if quick else 50, variants=variants if quick else [*PEERS[:4], "peer"]
+        ),
+        "saving": lambda: saving.measure("n" if quick else "nmx", repeats=3 if quick else 7),
+        "memory": lambda: memory_series.series(3 if quick else 8),
+        "startup": lambda: startup.measure(imports=2 if quick else 5, starts=20 if quick else 100),
+        "scaling": lambda: scaling.measure(quick=quick),
+    }
+
+
+def machine() -> dict[str, str]:
+    """What the numbers depend on."""
+    versions = {name: metadata.version(name) for name in ("ultralytics", "torch", "wandb", "yolo-callbacks")}
+    processor = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        lines = [line for line in info.read_text().splitlines() if line.startswith("model name")]
+        processor = lines[0].split(":")[1].strip() if lines else processor
+    return {
+        "date": datetime.now(timezone.utc).date().isoformat(),
+        "processor": f"{processor}, {os.cpu_count()} cores",
+        "system": platform.platform(terse=True),
+        "python": sys.version.split()[0],
+        **versions,
+    }
+
+
+def budgets(found: dict[str, Any]) -> list[tuple[str, str, str, bool | None]]:
+    """What was promised, what was measured, and whether it holds; None where it was not measured."""
+    variants = found.get("time", {}).get("variants", {})
+    rows: list[tuple[str, str, str, bool | None]] = []
+
+    def add(what: str, at_most: float, unit: str, value: float | None) -> None:
+        told = "not measured" if value is None else f"{value:.3g}{unit}"
+        rows.append((what, f"{at_most:g}{unit}", told, None if value is None else value <= at_most))
+
+    def once(name: str, key: str) -> float:
+        return float(variants[name][key]["median"])
+
+    default = variants.get("default")
+    add("default suite, W&B offline, added to 100 epochs", 1.0, " %", default and 100 * default["share"]["median"])
+    if {"images", "no-images", "peer"} <= set(variants):
+        ours = once("images", "per_epoch_ms") - once("no-images", "per_epoch_ms")
+        add("16 images an epoch, against add_wandb_callback", 0.1, " x", ours / once("peer", "per_epoch_ms"))
+    else:
+        add("16 images an epoch, against add_wandb_callback", 0.1, " x", None)
+    saved = found.get("saving", {})
+    add("saving a new best, against torch.save", 0.2, " x", max((row["ratio"] for row in saved.values()), default=None))
+    memory = found.get("memory")
+    add("memory after the last train(), against the 2nd", 1.02, " x", memory and memory["on"][-1] / memory["on"][1])
+    add("memory after it, against without MemoryCleanup", 0.75, " x", memory and memory["on"][-1] / memory["off"][-1])
+    start = found.get("startup")
+    add("import yolo_callbacks", 50, " ms", start and start["import_ms"]["median"])
+    add("interpreter start with the idle plug-in", 1, " ms", start and start["idle_plugin_ms"]["median"])
+    return rows
+
+
+def table(found: dict[str, Any]) -> list[str]:
+    """Everything as Markdown."""
+    machine_told = ", ".join(f"{name} {value}" for name, value in found["machine"].items())
+    lines = [machine_told, "", "| budget | at most | measured | holds |", "| --- | --- | --- | --- |"]
+    marks = {True: "yes", False: "**no**", None: "-"}
+    lines += [f"| {what} | {limit} | {value} | {marks[held]} |" for what, limit, value, held in budgets(found)]
+    for name, section in (
+        ("time", _time),
+        ("saving", _saving),
+        ("memory", _memory),
+        ("disk", _disk),
+        ("scaling", _scaling),
+    ):
+        if name in found:
+            lines += ["", *section(found[name])]
+    return lines
+
+
+def _time(found: dict[str, Any]) -> list[str]:
+    lines = [
+        f"Added to a training of YOLO11n, medians and quartiles of {found['rounds']} pairs:",
+        "",
+        "| | per epoch, ms | once a run, s | of 100 epochs, % | own clock: per epoch, ms | once, s | % | peak MiB |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, row in found["variants"].items():
+        if name == "bare":
+            lines.append(f"| {row['what']} | {1000 * row['epoch_s']:.0f} in all | | | | | | {row['peak_mib']:.0f} |")
+            continue
+        share = {key: 100 * value for key, value in row["share"].items()}
+        clock = ["", "", ""]
+        if "clock_share" in row:
+            clock = [
+                f"{row['clock_per_epoch_ms']:.1f}",
+                f"{row['clock_once_s']:.2f}",
+                f"{100 * row['clock_share']:.2f}",
+            ]
+        cells = [_quartiles(row["per_epoch_ms"], 0), _quartiles(row["once_s"], 2), _quartiles(share, 2), *clock]
+        lines.append(f"| {row['what']} | {' | '.join(cells)} | {row['peak_mib']:.0f} |")
+    return lines
+
+
+def _quartiles(values: dict[str, float], digits: int) -> str:
+    return f"{values['median']:.{digits}f} ({values['low']:.{digits}f} to {values['high']:.{digits}f})"
+
+
+def _saving(found: dict[str, Any]) -> list[str]:
+    lines = ["| checkpoint | MiB | torch.save, ms | ours, ms | ratio |", "| --- | --- | --- | --- | --- |"]
+    for size, row in found.items():
+        cells = f"{row['mib']:.0f} | {row['torch_save_ms']:.1f} | {row['copy_ms']:.1f} | {row['ratio']:.3f}"
+        lines.append(f"| YOLO11{size} | {cells} |")
+    return lines
+
+
+def _memory(found: dict[str, Any]) -> list[str]:
+    runs = len(found["on"])
+    lines = [
+        "Resident memory after each train() in one process, MiB:",
+        "",
+        f"| | {' | '.join(map(str, range(1, runs + 1)))} |",
+        f"| --- |{' --- |' * runs}",
+    ]
+    for name, label in (("on", "with MemoryCleanup"), ("off", "without")):
+        lines.append(f"| {label} | {' | '.join(f'{value:.0f}' for value in found[name])} |")
+    return lines
+
+
+def _disk(found: dict[str, int]) -> list[str]:
+    lines = ["| left on disk by a run, W&B's files included | MiB |", "| --- | --- |"]
+    return lines + [f"| {VARIANTS[name]} | {size / 2**20:.1f} |" for name, size in found.items()]
+
+
+def _scaling(found: dict[str, list[dict[str, Any]]]) -> list[str]:
+    lines = ["What an epoch costs in all callbacks together:", "", "| | case | ms an epoch |", "| --- | --- | --- |"]
+    told = ("epoch_ms", "first_ms", "checkpoint_mib", "state_kib")
+    for name, rows in found.items():
+        for row in rows:
+            case = ", ".join(f"{key}={value}" for key, value in row.items() if key not in told)
+            lines.append(f"| {name} | {case} | {row['epoch_ms']:.1f} |")
+    return lines
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

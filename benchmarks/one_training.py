@@ -1,0 +1,104 @@
+"""One variant of a training, run as often as the parent asks: `python one_training.py VARIANT FOLDER`."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from workload import Stopwatch, answer, folder_bytes, isolate
+
+VARIANTS = {
+    "bare": "Ultralytics alone",
+    "built-in": "Ultralytics with its own W&B integration",
+    "default": "the default suite, `attach(model)`",
+    "all": "all our callbacks, 16 validation images each epoch",
+    "images": "`WandbLogger(images=16, image_period=1)`",
+    "no-images": "`WandbLogger(images=0)`",
+    "peer": "`add_wandb_callback(model)`, 16 validation images each epoch",
+}
+
+
+def main() -> None:
+    """Answer jobs until the parent closes the pipe."""
+    variant, folder = sys.argv[1], Path(sys.argv[2])
+    isolate(folder, wandb=variant == "built-in")
+    from ultralytics import YOLO
+
+    start = folder / "start.pt"
+    if not start.is_file():
+        YOLO("yolo11n.yaml").save(start)
+    for number, line in enumerate(sys.stdin):
+        answer(run(variant, start, folder, number, json.loads(line)))
+
+
+def run(variant: str, start: Path, folder: Path, number: int, job: dict[str, Any]) -> dict[str, Any]:
+    """Train once; seconds in all and by epoch, bytes left, and what the suite's own clock says."""
+    from ultralytics import YOLO
+
+    os.environ["WANDB_DIR"] = str(folder / f"wandb-{number}")
+    Path(os.environ["WANDB_DIR"]).mkdir(parents=True)
+    model = YOLO(start)
+    moments: list[float] = []
+    model.add_callback("on_train_epoch_start", lambda trainer: moments.append(time.perf_counter()))
+    attached = time.perf_counter()
+    watch = Stopwatch(prepare(variant, model, folder))
+    attached = time.perf_counter() - attached
+    started = time.perf_counter()
+    model.train(**{**job, "project": str(folder), "name": f"run{number}"})
+    if variant == "peer":
+        import wandb
+
+        wandb.finish()
+    seconds = time.perf_counter() - started
+    save_dir = Path(model.trainer.save_dir)
+    summary = save_dir / "callbacks.json"
+    return {
+        "seconds": seconds,
+        "attach": attached,
+        "epochs": [later - earlier for earlier, later in pairwise(moments)],
+        "bytes": folder_bytes(save_dir) + folder_bytes(Path(os.environ["WANDB_DIR"])),
+        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "by_event": watch.seconds,
+        "callbacks": json.loads(summary.read_text())["summary"]["callbacks"] if summary.is_file() else None,
+    }
+
+
+def prepare(variant: str, model: Any, folder: Path) -> Any:
+    """Give the model the callbacks of a variant; the suite, if it is ours."""
+    import yolo_callbacks as ours
+
+    if variant == "default":
+        return ours.attach(model)
+    if variant == "all":
+        return ours.attach(
+            model,
+            ours.SaveBest("mAP50", top_k=3),
+            ours.EarlyStopping("val/loss", patience=1000),
+            ours.ReduceLROnPlateau(patience=1000),
+            ours.StopOnOverfit(ratio=100.0, patience=1000),
+            ours.MemoryCleanup(),
+            ours.MemoryMonitor(),
+            ours.JsonlLogger(),
+            ours.TensorBoardLogger(),
+            ours.WandbLogger(images=16, image_period=1),
+        )
+    if variant in ("images", "no-images"):
+        images = 16 if variant == "images" else 0
+        return ours.attach(model, ours.WandbLogger(images=images, image_period=1, log_model=False))
+    if variant == "peer":
+        import wandb
+        from wandb.integration.ultralytics import add_wandb_callback
+
+        wandb.init(project="bench", dir=os.environ["WANDB_DIR"])
+        add_wandb_callback(model)
+    return None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+"""How the cost of an epoch grows, by the clock of the suite's own events: `python scaling.py FOLDER`, as a worker."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from workload import SMALL, Stopwatch, Worker, answer, isolate, scenes
+
+CASES: dict[str, list[dict[str, Any]]] = {
+    "classes": [{"classes": number} for number in (10, 80, 1000)],
+    "validation images": [{"val": number, "images": 16} for number in (100, 5000)],
+    "images logged": [{"images": number} for number in (4, 16, 64)],
+    "epochs": [{"epochs": number, "val": 4, "train": 16} for number in (10, 1000)],
+    "checkpoint": [
+        {"model": f"yolo11{size}.yaml", "top_k": top_k, "val": 4, "train": 16} for top_k in (1, 3) for size in "nmx"
+    ],
+}
+QUICK = {"classes": (10, 1000), "validation images": (100, 1000), "epochs": (10, 100)}
+
+
+def measure(*, quick: bool) -> dict[str, list[dict[str, Any]]]:
+    """Milliseconds an epoch in callbacks, for each case."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    with tempfile.TemporaryDirectory(prefix="bench-") as temporary:
+        worker = Worker("scaling.py", temporary)
+        for name, cases in CASES.items():
+            found[name] = [{**case, **worker.ask(case)} for case in (_quick(name, cases) if quick else cases)]
+        worker.close()
+    return found
+
+
+def _quick(name: str, cases: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    key = {"validation images": "val"}.get(name, name)
+    if name in QUICK:
+        return [{**cases[0], key: number} for number in QUICK[name]]
+    return cases[:2]
+
+
+def main() -> None:
+    """Answer jobs until the parent closes the pipe."""
+    folder = Path(sys.argv[1])
+    isolate(folder)
+    for number, line in enumerate(sys.stdin):
+        answer(run(folder / f"case{number}", **json.loads(line)))
+
+
+def run(
+    folder: Path,
+    *,
+    model: str = "yolo11n.yaml",
+    classes: int = 10,
+    train: int = 32,
+    val: int = 100,
+    images: int = 0,
+    epochs: int = 6,
+    top_k: int = 1,
+) -> dict[str, Any]:
+    """Train with everything attached, every epoch a new best; the cost of a late epoch."""
+    from ultralytics import YOLO
+
+    from yolo_callbacks import (
+        EarlyStopping,
+        JsonlLogger,
+        MemoryCleanup,
+        MemoryMonitor,
+        ReduceLROnPlateau,
+        SaveBest,
+        WandbLogger,
+        attach,
+    )
+
+    data = scenes(folder / "data", train=train, val=val, classes=classes)
+    rising = itertools.count()
+    best = SaveBest(lambda _: float(next(rising)), "max", top_k=top_k)
+    yolo = YOLO(model)
+    watch = Stopwatch(
+        attach(
+            yolo,
+            best,
+            EarlyStopping("min(mAP50-95)", patience=10_000),
+            ReduceLROnPlateau(patience=10_000),
+            MemoryCleanup(),
+            MemoryMonitor(leak_window=100),
+            JsonlLogger(),
+            WandbLogger(images=images, image_period=1, log_model=False),
+        )
+    )
+    yolo.train(**{**SMALL, "data": str(data), "epochs": epochs, "project": str(folder), "name": "run"})
+    # the last epoch ends the run: what it costs more is no growth
+    late = watch.by_epoch[-6:-1]
+    weights = Path(yolo.trainer.save_dir) / "weights"
+    return {
+        "epoch_ms": 1000 * statistics.median(late),
+        "first_ms": 1000 * statistics.median(watch.by_epoch[1:6]),
+        "checkpoint_mib": max(path.stat().st_size for path in weights.glob("last.pt")) / 2**20,
+        "state_kib": (Path(yolo.trainer.save_dir) / "callbacks.json").stat().st_size / 1024,
+    }
+
+
+def plot(found: dict[str, list[dict[str, Any]]], path: Path) -> None:
+    """One panel a question: milliseconds an epoch over what grows."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    keys = {"classes": "classes", "validation images": "val", "images logged": "images", "epochs": "epochs"}
+    figure = Figure(figsize=(13, 3.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(1, len(keys) + 1)
+    for axis, (name, key) in zip(axes, keys.items(), strict=False):
+        rows = found[name]
+        _line(axis, [row[key] for row in rows], [row["epoch_ms"] for row in rows], "#0072b2")
+        axis.set_title(name, fontsize=10)
+        axis.set_xscale("log")
+    axis = axes[-1]
+    for top_k, colour in ((1, "#0072b2"), (3, "#d55e00")):
+        rows = [row for row in found["checkpoint"] if row["top_k"] == top_k]
+        _line(
+            axis, [row["checkpoint_mib"] for row in rows], [row["epoch_ms"] for row in rows], colour, f"top_k={top_k}"
+        )
+    axis.set_title("checkpoint, MiB (n, m, x)", fontsize=10)
+    axis.legend(frameon=False, fontsize=8)
+    axes[0].set_ylabel("ms an epoch, all callbacks")
+    figure.savefig(path, dpi=110)
+
+
+def _line(axis: Any, x: list[float], y: list[float], colour: str, label: str | None = None) -> None:
+    axis.plot(x, y, "o-", color=colour, label=label, linewidth=1.5)
+    axis.set_ylim(0, max(axis.get_ylim()[1], 1.25 * max(y)))
+    axis.set_xticks(x, [f"{value:,.0f}" for value in x], fontsize=8)
+    axis.minorticks_off()
+    for side in ("top", "right"):
+        axis.spines[side].set_visible(False)
+
+
+if __name__ == "__main__":
+    main()

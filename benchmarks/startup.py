@@ -1,0 +1,60 @@
+"""What is paid before a training: the import, and the start of an interpreter with the idle plug-in."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import venv
+from pathlib import Path
+
+from workload import ROOT
+
+IMPORT = """
+import time
+import torch, ultralytics
+from ultralytics import YOLO
+started = time.perf_counter()
+import yolo_callbacks
+yolo_callbacks.attach
+print(time.perf_counter() - started)
+"""
+
+
+def measure(*, imports: int, starts: int) -> dict[str, dict[str, float]]:
+    """Milliseconds: of the import beyond ultralytics and torch, and added to the start of an interpreter."""
+    taken = [1000 * float(_run([sys.executable, "-c", IMPORT])) for _ in range(imports + 1)][1:]
+    return {"import_ms": _spread(taken), "idle_plugin_ms": _spread(_starts(starts))}
+
+
+def _starts(number: int) -> list[float]:
+    """Differences of paired starts of two environments, with and without the plug-in's file."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as temporary:
+        pythons = []
+        for name in ("without", "with"):
+            folder = Path(temporary) / name
+            venv.create(folder, with_pip=False, symlinks=True)
+            packages = next(folder.glob("lib/python*/site-packages"))
+            if name == "with":
+                for shipped in ("yolo_callbacks.pth", "_yolo_callbacks_boot.py"):
+                    (packages / shipped).write_text((ROOT / shipped).read_text())
+            pythons.append(str(folder / "bin" / "python"))
+        pairs = [[_start(python) for python in pythons] for _ in range(number + 5)][5:]
+    return [1000 * (later - earlier) for earlier, later in pairs]
+
+
+def _start(python: str) -> float:
+    started = time.perf_counter()
+    subprocess.run([python, "-c", "pass"], check=True)
+    return time.perf_counter() - started
+
+
+def _run(command: list[str]) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
+
+
+def _spread(values: list[float]) -> dict[str, float]:
+    low, middle, high = statistics.quantiles(values, n=4)
+    return {"median": middle, "low": low, "high": high}

@@ -1,0 +1,111 @@
+"""What callbacks add to a training: paired runs, one process a variant, each round in another order."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from one_training import VARIANTS
+from workload import ROOT, Stopwatch, Worker, scenes
+
+JOB: dict[str, Any] = {
+    "imgsz": 192,
+    "batch": 8,
+    "nbs": 8,
+    "workers": 0,
+    "device": "cpu",
+    "plots": False,
+    "verbose": False,
+    "seed": 0,
+    "patience": 0,
+}
+LONG_RUN = 100  # epochs, Ultralytics' default
+
+
+def measure(*, rounds: int, epochs: int, variants: list[str]) -> dict[str, Any]:
+    """What each variant adds to the bare training, per epoch and once a run, and for a run of 100 epochs.
+
+    Args:
+        rounds: How often each variant is run; the first round warms up and is left out.
+        epochs: Epochs of each run; the first is left out where epochs are compared.
+        variants: Names out of `VARIANTS`; `"bare"` must be among them.
+    """
+    job = {**JOB, "data": str(ROOT / "datasets" / "trees" / "data.yaml"), "epochs": epochs}
+    with tempfile.TemporaryDirectory(prefix="bench-") as temporary:
+        workers = {name: Worker("one_training.py", name, f"{temporary}/{name}") for name in variants}
+        found: dict[str, list[dict[str, Any]]] = {name: [] for name in variants}
+        for number in range(rounds + 1):
+            order = variants[number % len(variants) :] + variants[: number % len(variants)]
+            for name in order:
+                result = workers[name].ask(job)
+                if number:
+                    found[name].append(result)
+        for worker in workers.values():
+            worker.close()
+    return {"rounds": rounds, "epochs": epochs, "variants": {name: _told(name, found, epochs) for name in variants}}
+
+
+def _told(name: str, found: dict[str, list[dict[str, Any]]], epochs: int) -> dict[str, Any]:
+    pairs = list(zip(found["bare"], found[name], strict=True))
+    epoch_bare = [_epoch(bare) for bare, _ in pairs]
+    per_epoch = [_epoch(mine) - _epoch(bare) for bare, mine in pairs]
+    once = [_once(mine, epochs) - _once(bare, epochs) for bare, mine in pairs]
+    long_bare = statistics.median(LONG_RUN * _epoch(bare) + _once(bare, epochs) for bare, _ in pairs)
+    shares = [(LONG_RUN * more + start) / long_bare for more, start in zip(per_epoch, once, strict=True)]
+    clock = [_clock(mine["by_event"], epochs) for _, mine in pairs if mine["by_event"]]
+    own: dict[str, Any] = {}
+    if clock:
+        last = pairs[-1][1]["callbacks"]
+        own = {
+            "clock_per_epoch_ms": 1000 * statistics.median(each for each, _ in clock),
+            "clock_once_s": statistics.median(start for _, start in clock),
+            "clock_share": statistics.median(LONG_RUN * each + start for each, start in clock) / long_bare,
+            "by_callback_s": {row["name"]: round(row["seconds"], 4) for row in last},
+        }
+    return {
+        "what": VARIANTS[name],
+        "epoch_s": statistics.median(_epoch(mine) for _, mine in pairs),
+        "per_epoch_ms": _spread([1000 * value for value in per_epoch]),
+        "per_epoch_share": statistics.median(per_epoch) / statistics.median(epoch_bare),
+        "once_s": _spread(once),
+        "share": _spread(shares),
+        "peak_mib": statistics.median(mine["peak_mib"] for _, mine in pairs),
+        "attach_ms": 1000 * statistics.median(mine["attach"] for _, mine in pairs),
+        **own,
+    }
+
+
+def _epoch(run: dict[str, Any]) -> float:
+    return float(statistics.median(run["epochs"][1:]))
+
+
+def _once(run: dict[str, Any], epochs: int) -> float:
+    """What is not an epoch: start, final evaluation, end."""
+    return float(run["seconds"]) - epochs * _epoch(run)
+
+
+def _clock(by_event: dict[str, float], epochs: int) -> tuple[float, float]:
+    """Seconds that the suite took for each epoch, and once a run."""
+    once = sum(by_event.get(event, 0.0) for event in Stopwatch.ONCE)
+    return (sum(by_event.values()) - once) / epochs, once
+
+
+def _spread(values: list[float]) -> dict[str, float]:
+    """Median and quartiles."""
+    low, middle, high = statistics.quantiles(values, n=4) if len(values) > 1 else (values[0],) * 3
+    return {"median": middle, "low": low, "high": high}
+
+
+def disk(*, epochs: int, variants: list[str]) -> dict[str, int]:
+    """Bytes that a run leaves, W&B's files included."""
+    left = {}
+    with tempfile.TemporaryDirectory(prefix="bench-") as temporary:
+        data = scenes(Path(temporary) / "data", train=4, val=4, classes=3)
+        for name in variants:
+            worker = Worker("one_training.py", name, f"{temporary}/{name}")
+            job = {**JOB, "data": str(data), "epochs": epochs, "imgsz": 32, "batch": 4, "nbs": 4}
+            left[name] = int(worker.ask(job)["bytes"])
+            worker.close()
+    return left

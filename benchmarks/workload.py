@@ -1,0 +1,135 @@
+"""What every measurement shares: data, quiet trainings, and processes that stay warm."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+ROOT = Path(__file__).parent.parent
+SMALL: dict[str, Any] = {
+    "imgsz": 32,
+    "batch": 16,
+    "nbs": 16,
+    "workers": 0,
+    "device": "cpu",
+    "plots": False,
+    "verbose": False,
+    "seed": 0,
+    "patience": 0,
+}
+
+
+def isolate(folder: Path, *, wandb: bool = False) -> None:
+    """Keep the user's settings and integrations out, W&B offline. Before the first import of ultralytics."""
+    os.environ["YOLO_CONFIG_DIR"] = str(folder / "settings")
+    os.environ["YOLO_OFFLINE"] = "True"
+    os.environ["WANDB_MODE"] = "offline"
+    os.environ["WANDB_SILENT"] = "true"
+    (folder / "settings").mkdir(parents=True, exist_ok=True)
+    from ultralytics.utils import SETTINGS
+
+    integrations = ("wandb", "tensorboard", "mlflow", "comet", "clearml", "dvc", "hub", "raytune")
+    SETTINGS.update({name: wandb and name == "wandb" for name in integrations if name in SETTINGS})
+
+
+def scenes(folder: Path, *, train: int, val: int, classes: int, boxes: int = 12, size: int = 32) -> Path:
+    """Noise with boxes of random classes: nothing to learn, everything to count."""
+    rng = np.random.default_rng(0)
+    for split, number in (("train", train), ("val", val)):
+        images, labels = folder / "images" / split, folder / "labels" / split
+        images.mkdir(parents=True)
+        labels.mkdir(parents=True)
+        for index in range(number):
+            cv2.imwrite(str(images / f"{index:05d}.png"), rng.integers(0, 255, (size, size, 3), dtype=np.uint8))
+            found = rng.integers(0, classes, boxes)
+            places = rng.uniform(0.3, 0.7, (boxes, 4))
+            lines = [f"{kind} {' '.join(f'{x:.4f}' for x in place)}" for kind, place in zip(found, places, strict=True)]
+            (labels / f"{index:05d}.txt").write_text("\n".join(lines))
+    names = "".join(f"  {index}: class{index}\n" for index in range(classes))
+    (folder / "data.yaml").write_text(f"path: {folder}\ntrain: images/train\nval: images/val\nnames:\n{names}")
+    return folder / "data.yaml"
+
+
+class Stopwatch:
+    """Seconds that a suite takes, by event.
+
+    Args:
+        suite: What `attach` returned, or None.
+
+    Attributes:
+        seconds: By event, in all.
+        by_epoch: The seconds of all events but those at start and end, epoch by epoch.
+    """
+
+    ONCE = ("on_pretrain_routine_start", "on_pretrain_routine_end", "on_train_start", "on_train_end", "teardown")
+
+    def __init__(self, suite: Any) -> None:
+        self.seconds: dict[str, float] = {}
+        self.by_epoch: list[float] = []
+        if suite is not None:
+            self._handle = suite.handle
+            suite.handle = self._timed
+
+    def _timed(self, event: str, source: Any) -> None:
+        if event == "on_train_epoch_start":
+            self.by_epoch.append(0.0)
+        started = time.perf_counter()
+        self._handle(event, source)
+        taken = time.perf_counter() - started
+        self.seconds[event] = self.seconds.get(event, 0.0) + taken
+        if event not in self.ONCE and self.by_epoch:
+            self.by_epoch[-1] += taken
+
+
+class Worker:
+    """A process that runs one job after the other, so that what it imports and starts once is not measured.
+
+    Args:
+        script: What it runs: reads a line of JSON for each job, answers each with a line `RESULT <JSON>`.
+        arguments: Of the script.
+    """
+
+    def __init__(self, script: str, *arguments: str) -> None:
+        command = [sys.executable, str(Path(__file__).parent / script), *arguments]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+
+    def ask(self, job: dict[str, Any]) -> dict[str, Any]:
+        """Run a job and wait for its result."""
+        stdin, stdout = self._process.stdin, self._process.stdout
+        if stdin is None or stdout is None:
+            raise RuntimeError("the worker has no pipes")
+        stdin.write(json.dumps(job) + "\n")
+        stdin.flush()
+        said: list[str] = []
+        for line in stdout:
+            if line.startswith("RESULT "):
+                result: dict[str, Any] = json.loads(line[7:])
+                return result
+            said.append(line)
+        raise RuntimeError(f"the worker ended: {''.join(said[-30:])}")
+
+    def close(self) -> None:
+        """End the process."""
+        if self._process.stdin:
+            self._process.stdin.close()
+        self._process.wait(timeout=60)
+
+
+def answer(result: dict[str, Any]) -> None:
+    """Tell the parent the result of a job."""
+    print("RESULT " + json.dumps(result), flush=True)
+
+
+def folder_bytes(folder: Path) -> int:
+    """Bytes of all files below a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
