@@ -101,14 +101,14 @@ def test_the_pause_has_an_end_and_worth_brings_it_back():
         ([1.4, 1.3, 1.2, 1.1, 1.0], False),
         ([1.0, 1.4, 1.5, 1.52, 1.52], False),  # a start that levels off
         ([1.0, 1.3, 1.0, 1.3, 1.1], False),
-        ([1.0, 1.001, 1.002, 1.003, 1.004], False),  # less than 1 %
+        ([1.0, 1.001, 1.002, 1.003, 1.004], False),  # too little to be worth a word
         ([1.0, 1.1, 1.2, 1.3], False),  # too early
         ([5.0, 1.0, 1.1, 1.2, 1.3, 1.4], True),  # only the window counts
         ([0.0, 0.0, 0.0, 0.0, 0.0], False),
     ],
 )
 def test_growth(values, grows):
-    rule = GrowthRule(4)
+    rule = GrowthRule(4, 0.02)
     growth = [rule.check(value) for value in values][-1]
     assert (growth is not None) is grows
     if growth:
@@ -120,13 +120,20 @@ def test_growth(values, grows):
     st.floats(0.1, 100), st.floats(0.02, 5), st.integers(2, 20), st.lists(st.floats(-1, 1), min_size=21, max_size=21)
 )
 def test_a_leak_is_found_under_noise_and_none_in_noise_alone(start, share, window, noise):
-    leak, level = GrowthRule(window), GrowthRule(window)
+    leak, level = GrowthRule(window, 0.9 * start * share), GrowthRule(window, 0.01 * start)
     slope = start * share / window
     found = [leak.check(start + slope * (i + 0.02 * noise[i])) for i in range(window + 1)]
     assert found[-1]
     assert found[-1].slope == pytest.approx(slope, rel=0.1)
     assert all(growth is None for growth in found[:-1])
     assert not any(level.check(start * (1 + 0.001 * noise[i])) for i in range(window + 1))
+
+
+def test_a_slow_leak_is_found_once_it_adds_up():
+    rule = GrowthRule(10, 1 / 16)
+    growths = [rule.check(8 + 5 / 1024 * epoch) for epoch in range(1, 41)]
+    first = next(epoch for epoch, growth in enumerate(growths, 1) if growth)
+    assert first == 11 + 13  # 13 epochs of 5 MiB after the first window are 64 MiB
 
 
 @pytest.mark.parametrize(
@@ -155,7 +162,9 @@ def test_what_an_out_of_memory_error_is(error, expected):
         ({}, "batch=8. A smaller imgsz"),
         ({"retried": True}, "goes on with half of batch=16; give batch=8"),
         ({"batch_size": 1}, "imgsz=320"),
-        ({"phase": "val"}, "Validation takes twice the batch of training: batch=8"),
+        ({"phase": "val"}, "batch=8, which makes the batches of validation smaller too"),
+        ({"phase": "save"}, "batch=8. A smaller"),
+        ({"batch_size": 1, "retried": True}, "imgsz=320"),
         ({"instances": 4000, "images": 16}, "The batch had 4000 boxes in 16 images"),
         ({"device": "cpu"}, "Fewer workers and cache=False"),
     ],
@@ -574,14 +583,14 @@ def test_a_diary_that_cannot_be_written_only_warns(train, exhausted, messages, m
     assert any("diary could not be written: OSError('full')" in message for message in messages)
 
 
-@pytest.mark.training
-def test_a_trainer_with_batches_of_another_form_trains(train, monkeypatch):
-    """What watches the batch must not raise on what it does not know."""
+@pytest.mark.parametrize("batch", [(1, 2), {}, {"img": 5}, {"img": torch.zeros(2, 3), "bboxes": torch.tensor(1)}])
+def test_a_batch_of_another_form_is_no_error(batch):
+    """What watches it stands outside every guard."""
     from yolo_callbacks.adaptor import TrainerAdaptor
 
-    trainer = SimpleNamespace(preprocess_batch=lambda batch: batch, args=None)
+    trainer = SimpleNamespace(preprocess_batch=lambda batch, scale: (batch, scale))
     seen = TrainerAdaptor(trainer).watch_batches()
-    assert trainer.preprocess_batch((1, 2)) == (1, 2)
+    assert trainer.preprocess_batch(batch, scale=2) == (batch, 2)
     assert (seen.index, seen.shape, seen.instances) == (0, (), None)
 
 
@@ -593,6 +602,7 @@ def test_what_was_replaced_is_taken_back():
 
     trainer = SimpleNamespace(preprocess_batch=own)
     adaptor = TrainerAdaptor(trainer)
+    adaptor.watch_batches()
     adaptor.watch_batches()
     assert trainer.preprocess_batch is not own
     adaptor.unfollow()

@@ -110,7 +110,7 @@ class TrainerAdaptor:
         self.shared: dict[str, Any] = {}
         self.first_rates: list[float] = []
         self._failure: BaseException | None = None
-        self._replaced: dict[str, tuple[Any, Any]] = {}
+        self._replaced: list[tuple[str, Any, Any]] = []
         self._in_suite = False
         self._epoch_open = False
         self._epoch_complete = False
@@ -369,10 +369,10 @@ class TrainerAdaptor:
         """Keep what is known of the batch in flight, from now on; no reference to it, which would hold its memory."""
         seen, prepare = BatchInFlight(), self.trainer.preprocess_batch
 
-        def watched(batch: Any) -> Any:
+        def watched(batch: Any, *arguments: Any, **keywords: Any) -> Any:
             seen.take(batch)
-            prepared = prepare(batch)
-            seen.shape = _shape(prepared)  # multi_scale has resized it
+            prepared = prepare(batch, *arguments, **keywords)
+            seen.look(prepared)  # multi_scale has resized it
             return prepared
 
         self._replace("preprocess_batch", watched)
@@ -467,7 +467,7 @@ class TrainerAdaptor:
     def unfollow(self) -> None:
         """Take back what `follow` and `watch_batches` replaced: it refers to the trainer, which keeps both alive."""
         own = vars(self.trainer)
-        for name, (ours, before) in self._replaced.items():
+        for name, ours, before in reversed(self._replaced):
             if own.get(name) is not ours:  # somebody has replaced it again
                 continue
             if before is None:
@@ -478,7 +478,7 @@ class TrainerAdaptor:
 
     def _replace(self, name: str, function: Callable[..., Any]) -> None:
         own = vars(self.trainer)
-        self._replaced[name] = function, own.get(name)
+        self._replaced.append((name, function, own.get(name)))
         own[name] = function
 
     def broadcast(self, value: Any) -> Any:
@@ -511,14 +511,15 @@ class BatchInFlight:
     def take(self, batch: Any) -> None:
         """Go on to the next batch."""
         self.index += 1
-        self.shape = _shape(batch)
-        boxes = batch.get("bboxes") if isinstance(batch, Mapping) else None
-        self.instances = None if boxes is None else len(boxes)
+        self.look(batch)
 
-
-def _shape(batch: Any) -> tuple[int, ...]:
-    images = batch.get("img") if isinstance(batch, Mapping) else None  # a trainer of the user's may have another form
-    return tuple(getattr(images, "shape", ()))
+    def look(self, batch: Any) -> None:
+        """Note the sizes of a batch; a trainer of the user's own may have batches of any form."""
+        try:
+            self.shape = tuple(batch["img"].shape)
+            self.instances = len(batch["bboxes"]) if "bboxes" in batch else None
+        except Exception:  # no guard stands between this and the training
+            self.shape, self.instances = (), None
 
 
 def _close(loader: Any) -> None:

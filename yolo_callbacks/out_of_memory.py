@@ -38,7 +38,7 @@ class Moment:
     """Where a training was when memory ran out.
 
     Attributes:
-        phase: `"train"`, `"val"`, or `"final"`, the evaluation after training.
+        phase: `"setup"`, `"train"`, `"val"`, `"save"` of the checkpoint, or `"final"`, the evaluation after training.
         batch: The batch in flight, or the last one before a validation.
         batch_size: The batch size that it ran with.
         readings: Memory in GiB, by phase and now.
@@ -82,7 +82,7 @@ def write_diary(
         "fatal": error is not None,
         "error": None if error is None else f"{type(error).__name__}: {error}"[:2000],
         "suggestion": suggestion,
-        "epoch": int(run.trainer.epoch) + 1,
+        "epoch": int(getattr(run.trainer, "epoch", -1)) + 1,  # none yet in set-up
         "phase": moment.phase,
         "batch": batch.index + 1,
         "batch_size": moment.batch_size,
@@ -105,7 +105,7 @@ def suggest(
     """What to try first, in one or two sentences.
 
     Args:
-        phase: `"train"`, `"val"` or `"final"`.
+        phase: See `Moment`.
         batch_size: Of the run, all processes together.
         image_size: The run's `imgsz`.
         images: How many were in the batch in flight; 0 if unknown.
@@ -113,15 +113,15 @@ def suggest(
         device: The type of the device, as torch names it.
         retried: Whether Ultralytics goes on with half the batch by itself.
     """
-    half = max(batch_size // 2, 1)
-    if phase != "train":
-        first = f"Validation takes twice the batch of training: batch={half}"
+    half = batch_size // 2
+    if half < 1:
+        first = f"imgsz={max(image_size // 2, 32)}"
     elif retried:
         first = f"The training goes on with half of batch={batch_size}; give batch={half} to start with it"
-    elif batch_size > 1:
-        first = f"batch={half}"
+    elif phase in ("val", "final"):
+        first = f"batch={half}, which makes the batches of validation smaller too"
     else:
-        first = f"imgsz={max(image_size // 2, 32)}"
+        first = f"batch={half}"
     hints = []
     if instances is not None and images and instances > _MANY_INSTANCES * images:
         hints.append(f"the batch had {instances} boxes in {images} images, and the loss grows with their number")

@@ -30,11 +30,12 @@ class MemoryCleanup(Callback):
       memory, or of the container's, is left.
 
     Each step is measured. One that frees less than 16 MiB, less than 256 MiB a second, or what training takes again at
-    once, is made half as often, down to every 64th time; rank 0 decides that for all.
+    once, is made half as often, down to every 64th time; another rank never more often than rank 0.
 
-    At the end of a run, also of one that failed: optimizer, EMA, gradients, and the loaders with their workers and data
-    sets. What is read afterwards stays: `model.trainer.best`, `.metrics`, `.args`, `model.metrics`, `model.val()`,
-    `model.predict()`, `model.export()`, another `train()`, and `resume`.
+    At the end of a run: optimizer, EMA, gradients, and the loaders with their workers and data sets. What is read
+    afterwards stays: `model.trainer.best`, `.metrics`, `.args`, `model.metrics`, `model.val()`, `model.predict()`,
+    `model.export()`, another `train()`, and `resume`. After a failure, what `model.trainer.save_model()` needs stays
+    too, unless memory ran out: then all of it goes, so that the next attempt has room.
 
     Args:
         gpu_threshold: The share of the accelerator's memory, 0 to 1, from which on its cache is emptied. Defaults to
@@ -134,9 +135,10 @@ class MemoryCleanup(Callback):
             run.shared["memory_cleanup"] = {step: cadence.next_epoch for step, cadence in self._cadences.items()}
 
     def _due(self, step: str, run: TrainerAdaptor, epoch: int) -> bool:
-        if run.is_main:
-            return epoch >= self._cadences[step].next_epoch
-        return epoch >= int(run.shared.get("memory_cleanup", {}).get(step, self.every))
+        next_epoch = self._cadences[step].next_epoch
+        if not run.is_main:  # when rank 0 has none of it to free, its own pause counts
+            next_epoch = max(next_epoch, int(run.shared.get("memory_cleanup", {}).get(step, self.every)))
+        return epoch >= next_epoch
 
     def _step(self, step: str, free: Callable[[], object], in_use: Callable[[], int], epoch: int | None = None) -> None:
         before, started = in_use(), perf_counter()

@@ -22,13 +22,16 @@ _WATCHED = {
 }
 
 
+_MIN_RISE = 1 / 16  # GiB
+
+
 class MemoryMonitor(Callback):
     """Tell how much memory training and validation take, epoch by epoch.
 
     Read once at the end of each phase, without a thread that samples: it takes less than 2 ms an epoch. Without an
     accelerator only the host is told of.
 
-    Warns, once a run, when memory has grown steadily through `leak_window` epochs. When memory runs out in training,
+    Warns, once a run, when memory has grown steadily through `leak_window` epochs, and by 64 MiB or more. When memory runs out in training,
     whether Ultralytics starts the epoch again or the run ends, it writes down what was in flight: a diary that never
     raises an error of its own.
 
@@ -73,9 +76,13 @@ class MemoryMonitor(Callback):
         self.diaries: list[Path] = []
         self._accelerator: Accelerator | None = None
         self._batch = BatchInFlight()
-        self._phase = "train"
+        self._phase = "setup"
         self._retries = self._batch_size = 0
-        self._growth = {name: GrowthRule(self.leak_window) for name in _WATCHED}
+        self._growth = {name: GrowthRule(self.leak_window, _MIN_RISE) for name in _WATCHED}
+
+    def claims(self, task: str) -> set[str]:
+        """The keys it publishes."""
+        return {"memory/*"}
 
     # Events -----------------------------------------------------------------------------------------------------------
 
@@ -104,6 +111,10 @@ class MemoryMonitor(Callback):
     def on_val_start(self, validator: Any) -> None:
         """Start the validation phase."""
         self._start("val" if validator.training else "final")
+
+    def on_val_end(self, validator: Any) -> None:
+        """What comes next is the checkpoint."""
+        self._phase = "save"
 
     def on_fit_epoch_end(self, trainer: Any) -> None:
         """Read the validation phase, publish both, and look whether memory grows."""
@@ -171,15 +182,19 @@ class MemoryMonitor(Callback):
         return {**reading, **{f"host_{name}": value / GIB for name, value in host.items()}}
 
     def _write_down(self, run: TrainerAdaptor, error: BaseException | None) -> None:
+        self._accelerator = self._accelerator or accelerator_of(run.device)  # none yet where set-up ran out
+        what = "diary"
         try:
-            moment = Moment(self._phase, self._batch, self._batch_size, {**self.readings, "now": self._read()})
+            batch_size = self._batch_size or run.batch_size
+            moment = Moment(self._phase, self._batch, batch_size, {**self.readings, "now": self._read()})
             path = write_diary(run, moment, self._accelerator, error)
             self.diaries.append(path)
             LOGGER.warning(f"MemoryMonitor: out of memory, what was in flight is in {path}")
             if self.snapshot and self._accelerator:
+                what = "snapshot"
                 self._accelerator.dump_history(path.with_suffix(".pickle"))
         except Exception as failure:  # the error that the user must see is the other one
-            LOGGER.warning(f"MemoryMonitor: the out-of-memory diary could not be written: {failure!r}")
+            LOGGER.warning(f"MemoryMonitor: the out-of-memory {what} could not be written: {failure!r}")
 
     def _look_for_a_leak(self, reading: dict[str, float]) -> None:
         for name, (what, remedy) in _WATCHED.items():

@@ -10,7 +10,6 @@ __all__ = ["Growth", "GrowthRule"]
 
 # What tells a leak from noise and from a start that levels off, of a line through the window's values.
 _MIN_CORRELATION = 0.9
-_MIN_RISE = 0.01
 _MIN_LATE_SLOPE = 0.5
 
 
@@ -27,15 +26,19 @@ class Growth:
 class GrowthRule:
     """Tell steady growth from noise, and from a beginning that levels off.
 
-    The values of the last `window` epochs grow steadily if a straight line describes them well, rises by at least 1 %
-    of where it began, and the second half of the window rises at least half as fast as the whole.
+    The values of the last `window` epochs grow steadily if a straight line describes them well and its second half
+    rises at least half as fast as the whole. It counts once the rise is worth a word: through the window, or since the
+    first window, so that a slow leak is found too.
 
     Args:
         window: Epochs through which the value must have grown.
+        min_rise: What is worth a word, in the unit of the values.
     """
 
     window: int
+    min_rise: float
     _values: deque[float] = field(init=False)
+    _level: float | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self._values = deque(maxlen=self.window + 1)
@@ -47,8 +50,9 @@ class GrowthRule:
             return None
         values = list(self._values)
         first, last = values[0], values[-1]
+        self._level = last if self._level is None else self._level
         slope = _slope(values)
-        if slope * self.window < _MIN_RISE * abs(first) or slope <= 0:
+        if slope <= 0 or max(slope * self.window, last - self._level) < self.min_rise:
             return None
         if correlation(range(len(values)), values) < _MIN_CORRELATION:
             return None
