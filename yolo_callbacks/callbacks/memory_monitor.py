@@ -31,9 +31,9 @@ class MemoryMonitor(Callback):
     Read once at the end of each phase, without a thread that samples: it takes less than 2 ms an epoch. Without an
     accelerator only the host is told of.
 
-    Warns, once a run, when memory has grown steadily through `leak_window` epochs, and by 64 MiB or more. When memory runs out in training,
-    whether Ultralytics starts the epoch again or the run ends, it writes down what was in flight: a diary that never
-    raises an error of its own.
+    Warns, once a run, when memory has grown steadily through `leak_window` epochs, and by 64 MiB or more. When memory
+    runs out in training, whether Ultralytics starts the epoch again or the run ends, it writes down what was in flight:
+    a diary that never raises an error of its own.
 
     Args:
         leak_window: Epochs through which memory must have grown for the warning. Defaults to `10`.
