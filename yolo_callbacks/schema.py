@@ -68,15 +68,15 @@ def template() -> str:
         "callbacks:",
     ]
     for name in [*active, *(name for name in known if name not in active)]:
-        off = "" if name in active else "# "
-        lines += ["", f"  # {summary(known[name])}", f"  {off}- {name}:"]
+        lines += ["", f"  # {summary(known[name])}", f"  {'' if name in active else '# '}- {name}:"]
         for argument in arguments(known[name]):
             given = vars(active[name]).get(argument.name) if name in active else None
             if isinstance(given, (bool, int, float, str)) and given != argument.default:
                 text = f"      {argument.name}: {json.dumps(given)}"
             else:
-                text = f"  {off}    # {argument.name}: {json.dumps(argument.default)}"
-            lines.append(f"{text:<36}  # {argument.description.partition('. ')[0].rstrip('.')}")
+                margin = "      # " if name in active else "  #     "
+                text = f"{margin}{argument.name}: {json.dumps(argument.default)}"
+            lines.append(f"{text:<34}  # {argument.description.partition('. ')[0].rstrip('.')}")
     return "\n".join(lines) + "\n"
 
 
