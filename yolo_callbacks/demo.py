@@ -5,6 +5,7 @@ About three minutes on two CPU cores. Needs no download: without a connection it
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -58,4 +59,6 @@ def _model() -> Any:
 
 
 if __name__ == "__main__":
-    main()
+    from yolo_callbacks.cli import main as command_line
+
+    raise SystemExit(command_line(["demo", *sys.argv[1:]]))
