@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import digits
+import environments
 import pytest
 from trainings import FAST, detection_metrics  # first: it isolates Ultralytics
 from ultralytics import YOLO
@@ -26,6 +27,16 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def two_of_three(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Like `scenes`, but class 2 has no box in validation."""
     return digits.detection(tmp_path_factory.mktemp("two"), train=8, val=4, size=32, absent_from_val=[2])
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> environments.Environment:
+    """An environment with our wheel, and that of a package with a callback of its own."""
+    folder = tmp_path_factory.mktemp("installed")
+    environment = environments.Environment.make(folder / "venv")
+    tally = tmp_path_factory.mktemp("tally")
+    environment.install(environments.wheel(environments.ROOT, folder), environments.third_party(tally))
+    return environment
 
 
 @pytest.fixture

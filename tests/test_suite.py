@@ -12,6 +12,7 @@ import pytest
 import torch
 from trainings import results_csv
 from ultralytics import YOLO
+from ultralytics.models.yolo.detect import DetectionTrainer
 from ultralytics.utils.callbacks.base import default_callbacks
 
 from yolo_callbacks import Callback, EarlyStopping, MemoryCleanup, ReduceLROnPlateau, SaveBest, WandbLogger, attach
@@ -534,3 +535,23 @@ def test_a_stop_with_save_false_in_a_folder_of_an_earlier_run(train, scripted):
     attach(model, EarlyStopping(patience=1))
     train(model, epochs=9, save=False, exist_ok=True)
     assert torch.load(model.trainer.last, weights_only=False)["train_metrics"]["metrics/mAP50-95(B)"] == 0.2
+
+
+@pytest.mark.training
+def test_a_failure_in_set_up_is_told_as_it_is(train, monkeypatch, messages):
+    """Before there is an optimizer; with no table, since there was no training."""
+    model = YOLO("yolo11n.yaml")
+    attach(model, ReduceLROnPlateau())
+    monkeypatch.setattr(DetectionTrainer, "setup_model", lambda trainer: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        train(model, epochs=1)
+    assert messages == []
+
+
+@pytest.mark.training
+def test_a_wrong_monitor_is_told_once_and_without_a_table(train, messages):
+    model = YOLO("yolo11n.yaml")
+    attach(model, SaveBest(), ReduceLROnPlateau("val/bxo_loss"))
+    with pytest.raises(ValueError, match="Did you mean 'val/box_loss'"):
+        train(model, epochs=1)
+    assert messages == []

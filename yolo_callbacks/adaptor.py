@@ -6,8 +6,10 @@ ultralytics and torch are imported inside the functions that need them: a decisi
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import re
+import shutil
 import sys
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -24,6 +26,7 @@ __all__ = [
     "MINIMUM_VERSION",
     "BatchInFlight",
     "TrainerAdaptor",
+    "before_workers_without_callbacks",
     "check_version",
     "strip_checkpoint",
     "task_of",
@@ -75,6 +78,27 @@ def strip_checkpoint(path: Path) -> None:
         replace_atomic(path, lambda temporary: strip_optimizer(path, s=str(temporary)))
 
 
+def before_workers_without_callbacks(tell: Callable[[Any], None]) -> None:
+    """Have `tell` called with the trainer where a multi-GPU training starts workers that get none of its callbacks.
+
+    Up to 8.4.139 the workers make a trainer of their own from its arguments. Their parent calls no event at all, so
+    what hears of it is the function that writes their command.
+    """
+    if _installed() >= (8, 4, 140):
+        return
+    from ultralytics.engine import trainer as engine
+
+    original = engine.generate_ddp_command
+    if not hasattr(original, "__wrapped__"):
+
+        @functools.wraps(original)
+        def generate_ddp_command(trainer: Any) -> Any:
+            tell(trainer)
+            return original(trainer)
+
+        engine.generate_ddp_command = generate_ddp_command
+
+
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     logger = logging.getLogger("ultralytics")
@@ -99,6 +123,7 @@ class TrainerAdaptor:
         choice: Monitor and score of what best.pt was replaced with, None where it is Ultralytics' own.
         first_rates: The base rate of each parameter group at the beginning of the run.
         shared: What rank 0 decided and every rank carries out; a suite broadcasts it once an epoch.
+        plugged: What the plug-in gave to this training; None without it.
     """
 
     def __init__(self, trainer: Any) -> None:
@@ -109,6 +134,7 @@ class TrainerAdaptor:
         self.choice: dict[str, Any] | None = None
         self.shared: dict[str, Any] = {}
         self.first_rates: list[float] = []
+        self.plugged: Any = None
         self._failure: BaseException | None = None
         self._replaced: list[tuple[str, Any, Any]] = []
         self._in_suite = False
@@ -401,6 +427,14 @@ class TrainerAdaptor:
         # a file may be there all the same, of an earlier run with exist_ok=True
         if not (self.trainer.args.save or self._saved_epoch or self.completed_epochs):
             self.checkpoint(record)
+
+    def remove_fresh_folder(self) -> None:
+        """Remove the run's folder if it holds nothing but what Ultralytics puts there before the first batch."""
+        fresh = {"args.yaml", "weights", "labels.jpg", "labels_correlogram.jpg"}
+        found = list(self.save_dir.iterdir()) if self.is_main and self.save_dir.is_dir() else []
+        if not found or not fresh.issuperset(path.name for path in found) or any(self.weights_dir.glob("*")):
+            return
+        shutil.rmtree(self.save_dir, ignore_errors=True)
 
     def stop_at_once(self) -> None:
         """End a resumed training that had been stopped already: Ultralytics' loop ends after a batch, or an epoch."""

@@ -1,15 +1,17 @@
-"""Train YOLO11n on the photographs that come with the package: `python -m yolo_callbacks.demo`.
+"""Train YOLO11n on the photographs that come with the package: `yolo-callbacks demo`.
 
 About three minutes on two CPU cores. Needs no download: without a connection it starts from random weights.
 """
 
 from __future__ import annotations
 
-import argparse
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from yolo_callbacks import EarlyStopping, SaveBest, attach
+from yolo_callbacks.cli import Parser
 from yolo_callbacks.data import trees
 
 __all__ = ["main", "run"]
@@ -35,13 +37,13 @@ def run(folder: Path, *, epochs: int = 15) -> Path:
     return Path(model.trainer.save_dir)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m yolo_callbacks.demo", description=__doc__.splitlines()[0])
+    parser = Parser("demo", __doc__.splitlines()[0], "yolo-callbacks demo --epochs 5")
     parser.add_argument("--folder", type=Path, default=Path("runs"), help="where the run goes (default: runs)")
     parser.add_argument("--epochs", type=int, default=15, help="how long to train (default: 15)")
-    arguments = parser.parse_args()
-    folder = run(arguments.folder, epochs=arguments.epochs)
+    parsed = parser.parse_args(arguments)
+    folder = run(parsed.folder, epochs=parsed.epochs)
     print(f"\nSee {folder / 'results.csv'} for every epoch, {folder / 'weights'} for the checkpoints,")
     print(f"and {folder / 'callbacks.json'} for what the callbacks did.")
 
@@ -57,4 +59,6 @@ def _model() -> Any:
 
 
 if __name__ == "__main__":
-    main()
+    from yolo_callbacks.cli import main as command_line
+
+    raise SystemExit(command_line(["demo", *sys.argv[1:]]))

@@ -49,12 +49,17 @@ class Slot:
         """Call a method of the callback; None if it raises."""
         return self.guard(method, lambda: getattr(self.callback, method)(*arguments), None)
 
-    def guard(self, what: str, function: Callable[[], T], default: T) -> T:
-        """Call a function on behalf of the callback; `default` if it raises."""
+    def guard(
+        self, what: str, function: Callable[[], T], default: T, *, passing: tuple[type[Exception], ...] = ()
+    ) -> T:
+        """Call a function on behalf of the callback; `default` if it raises, unless that is for the user to see."""
         started = perf_counter()
         try:
             result = function()
         except Exception as error:
+            if isinstance(error, passing):
+                self.error = error
+                raise
             self._failed(what, error)
             return default
         finally:

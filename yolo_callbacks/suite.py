@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterable
+from functools import partial
 from time import perf_counter
 from typing import Any
 
-from yolo_callbacks.adaptor import TrainerAdaptor, task_of, versions
+from yolo_callbacks.adaptor import TrainerAdaptor, before_workers_without_callbacks, task_of, versions
 from yolo_callbacks.callback import Callback
 from yolo_callbacks.callbacks import EarlyStopping, MemoryCleanup, SaveBest, WandbLogger
 from yolo_callbacks.checks import check_bool
@@ -15,7 +17,7 @@ from yolo_callbacks.files import LOGGER, read_json, write_json
 from yolo_callbacks.slot import Slot
 from yolo_callbacks.summary import render
 
-__all__ = ["EVENTS", "STATE_FILE", "Suite", "attach"]
+__all__ = ["EVENTS", "STATE_FILE", "Suite", "attach", "default_suite", "is_attached"]
 
 STATE_FILE = "callbacks.json"
 _SCHEMA = 1
@@ -51,20 +53,33 @@ def attach(model: Any, *callbacks: Callback, strict: bool = False) -> Suite:
         >>> suite = attach(model, SaveBest("mAP50", top_k=3), EarlyStopping("val/box_loss", patience=20))
     """
     task = task_of(model)
-    suite = Suite(callbacks or _default_suite(), task=task, strict=strict)
-    replaced = False
-    for event, functions in model.callbacks.items():
-        others = [function for function in functions if not isinstance(function, _Handler)]
-        replaced |= len(others) < len(functions)
-        model.callbacks[event] = others
-    if replaced:
+    suite = Suite(callbacks or default_suite(), task=task, strict=strict)
+    if is_attached(model):
         warnings.warn("attach replaces the callbacks that this model has from an earlier attach", stacklevel=2)
+    for event, functions in model.callbacks.items():
+        model.callbacks[event] = [function for function in functions if not isinstance(function, _Handler)]
     for event in suite.events:
         model.add_callback(event, _Handler(suite, event))
+    before_workers_without_callbacks(_warn_of_workers)
     return suite
 
 
-def _default_suite() -> tuple[Callback, ...]:
+def is_attached(model: Any) -> bool:
+    """Whether `attach` has given callbacks to a model or trainer."""
+    return any(isinstance(function, _Handler) for functions in model.callbacks.values() for function in functions)
+
+
+def _warn_of_workers(trainer: Any) -> None:
+    if is_attached(trainer) and not os.environ.get("YOLO_CALLBACKS"):
+        LOGGER.warning(
+            f"Ultralytics {versions()['ultralytics']} does not carry callbacks given in Python to the workers of a "
+            "training on several GPUs (8.4.140 does): none of those that `attach` was given runs. "
+            "YOLO_CALLBACKS=callbacks.yaml in the environment reaches the workers"
+        )
+
+
+def default_suite() -> tuple[Callback, ...]:
+    """The callbacks that `attach` takes where it is given none."""
     return SaveBest(), EarlyStopping(), MemoryCleanup(), WandbLogger(images=0, log_model=False)
 
 
@@ -145,6 +160,10 @@ class Suite:
         if self.strict:
             self._raise_first_error()
 
+    def blame(self, error: Exception) -> Callback | None:
+        """The callback that `error`, raised by `handle`, says does not fit the run; None for any other error."""
+        return next((slot.callback for slot in self._slots if slot.error is error), None)
+
     def _run_of(self, event: str, source: Any) -> TrainerAdaptor | None:
         """The run that an event belongs to; None if it belongs to none, as a validation that the user started."""
         run = self._run
@@ -158,7 +177,7 @@ class Suite:
             self._restart()
             for slot in self._slots:
                 slot.call("enter", source)
-        if self._training_started is None and event not in _SET_UP:
+        if self._training_started is None and event not in (*_SET_UP, *_CLOSING):
             self._start(run)
         return run
 
@@ -206,9 +225,12 @@ class Suite:
         """Whether every callback has found what it needs; what a user got wrong is not kept from the training."""
         found = True
         for slot in self._slots:
-            found &= slot.call("check", run) is not False
-            if isinstance(slot.error, (ValueError, TypeError, ImportError)):
-                raise slot.error
+            check = partial(slot.callback.check, run)
+            try:
+                found &= slot.guard("check", check, True, passing=(ValueError, TypeError, ImportError)) is not False
+            except Exception:
+                self._training_started = None  # there is no training to tell of
+                raise
         return found
 
     def _close_epoch(self, run: TrainerAdaptor) -> None:

@@ -1,0 +1,303 @@
+"""YOLO_CALLBACKS: the unchanged `yolo` command, and every process that Ultralytics starts."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import re
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from environments import ROOT, Environment, arguments, wheel
+from trainings import FAST
+from ultralytics import YOLO
+from ultralytics.engine import trainer as engine
+from ultralytics.utils.callbacks.base import default_callbacks, get_default_callbacks
+
+import _yolo_callbacks_boot as boot
+from yolo_callbacks import SaveBest, attach, plugin
+from yolo_callbacks.adaptor import _installed
+
+
+@pytest.fixture
+def tally(tmp_path: Path) -> Path:
+    """`callbacks.yaml` in the test's folder writes a line for every training into this file."""
+    (tmp_path / "callbacks.yaml").write_text("callbacks:\n  - Tally: {file: tally.txt}\n")
+    return tmp_path / "tally.txt"
+
+
+def lines(file: Path) -> list[str]:
+    return [Path(line).name for line in file.read_text().splitlines()] if file.is_file() else []
+
+
+# The yolo command ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.training
+def test_the_yolo_command(installed, scenes, tmp_path):
+    """Ours, one of another package, and the user's own, whose module imports Ultralytics, in one file."""
+    (tmp_path / "mine.py").write_text(
+        "from ultralytics import YOLO\nfrom yolo_callbacks import Callback\n\n"
+        "class Mine(Callback):\n    def outcome(self):\n        return f'seen by {YOLO.__name__}'\n"
+    )
+    (tmp_path / "callbacks.yaml").write_text(
+        "callbacks:\n  - SaveBest:\n      monitor: mAP50\n      top_k: ${TOP_K}\n"
+        f"  - Tally:\n      file: {tmp_path}/tally.txt\n  - mine:Mine\n"
+    )
+    command = ("yolo", "train", *arguments(data=scenes, project=tmp_path, name="run"))
+    done = installed.run(*command, cwd=tmp_path, callbacks="callbacks.yaml", TOP_K="2")
+    assert done.returncode == 0, done.stderr
+    assert lines(tmp_path / "tally.txt") == ["run"]
+    summary = json.loads((tmp_path / "run" / "callbacks.json").read_text())["summary"]
+    assert [row["name"] for row in summary["callbacks"]] == ["SaveBest", "Tally", "Mine"]
+    assert summary["callbacks"][2]["outcome"] == "seen by YOLO"
+    assert (tmp_path / "run" / "weights" / "best-mAP50-epoch001.pt").is_file()
+    shown = installed.run("yolo-callbacks", "show", "run", cwd=tmp_path).stdout
+    assert shown.strip() in done.stdout
+
+
+@pytest.mark.training
+def test_without_the_variable_nothing_of_ours_is_imported(installed, scenes, tmp_path):
+    command = ("yolo", "train", *arguments(data=scenes, project=tmp_path, name="run"))
+    done = installed.run(*command, cwd=tmp_path, PYTHONPROFILEIMPORTTIME="1")
+    assert done.returncode == 0, done.stderr
+    assert "ultralytics.utils.callbacks.base" in done.stderr
+    assert "yolo_callbacks" not in done.stderr
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"args.yaml", "results.csv", "weights"}
+
+
+@pytest.mark.training
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("callbacks:\n  - EarlyStopping:\n      patiance: 3\n", ":3: EarlyStopping has no argument 'patiance', did"),
+        # only the run knows: after Ultralytics has made its folder
+        ("callbacks:\n  - EarlyStopping:\n      monitor: mAP5O\n", ":2: EarlyStopping: monitor 'mAP5O' does not exist"),
+    ],
+)
+def test_a_mistake_is_one_line_and_leaves_no_folder(text, said, installed, scenes, tmp_path):
+    (tmp_path / "callbacks.yaml").write_text(text)
+    command = ("yolo", "train", *arguments(data=scenes, project=tmp_path, name="run", plots=True))
+    done = installed.run(*command, cwd=tmp_path, callbacks="callbacks.yaml")
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"callbacks.yaml{said}")
+    assert done.stderr.count("\n") == 1
+    assert "Callbacks:" not in done.stdout
+    assert {path.name for path in tmp_path.iterdir()} == {"callbacks.yaml"}
+
+
+# The processes that Ultralytics starts ------------------------------------------------------------------------------
+
+
+@pytest.mark.training
+@pytest.mark.skipif(_installed() < (8, 4), reason="this version's own plot fails where no tuning has learnt anything")
+def test_tune_reaches_both_trainings(installed, scenes, tmp_path, tally):
+    installed.script(
+        """
+        from ultralytics import YOLO
+        YOLO("yolo11n.yaml").tune(iterations=2, **arguments)
+        """,
+        cwd=tmp_path,
+        callbacks="callbacks.yaml",
+        data=scenes,
+        project=tmp_path / "runs",
+    )
+    assert len(lines(tally)) == 2
+
+
+@pytest.mark.training
+@pytest.mark.skipif(not hasattr(engine, "MultiTrainer"), reason="this version takes no list of data sets")
+def test_a_list_of_data_sets_reaches_both_trainings(installed, scenes, two_of_three, tmp_path, tally):
+    data = f"data=['{scenes}','{two_of_three}']"
+    command = ("yolo", "train", data, *arguments(project=tmp_path / "runs"))
+    done = installed.run(*command, cwd=tmp_path, callbacks="callbacks.yaml")
+    assert done.returncode == 0, done.stderr
+    assert len(lines(tally)) == 2
+
+
+@pytest.mark.training
+def test_the_worker_of_a_multi_gpu_training_runs_them_once(installed, scenes, tmp_path, tally):
+    """Ultralytics' own worker script, as one process: with a trainer of its own before 8.4.140, pickled ones since."""
+    printed = installed.script(
+        """
+        from ultralytics import YOLO
+        from ultralytics.models.yolo.detect import DetectionTrainer
+        from ultralytics.utils.dist import generate_ddp_file
+        arguments["model"] = "yolo11n.yaml"
+        trainer = DetectionTrainer(overrides=arguments, _callbacks=YOLO("yolo11n.yaml").callbacks)
+        print("worker", generate_ddp_file(trainer))
+        """,
+        cwd=tmp_path,
+        callbacks="callbacks.yaml",
+        data=scenes,
+        project=tmp_path,
+        name="run",
+    )
+    worker = re.search(r"^worker (.+)$", printed, re.MULTILINE)[1]
+    done = installed.run("python", worker, cwd=tmp_path, callbacks="callbacks.yaml")
+    assert done.returncode == 0, done.stderr
+    assert lines(tally) == ["run"]
+
+
+@pytest.mark.training
+def test_attach_warns_where_the_workers_get_no_callbacks(scenes, tmp_path, monkeypatch, messages):
+    """Before 8.4.140. No event is called in the parent: two devices make it one, and its command does nothing."""
+    model = YOLO("yolo11n.yaml")
+    attach(model, SaveBest())
+    overrides = {**FAST, "model": "yolo11n.yaml", "data": str(scenes), "project": str(tmp_path)}
+    monkeypatch.setattr(engine, "subprocess", SimpleNamespace(run=lambda *arguments, **options: None))
+    for callbacks, warned in (("default", False), ("", True)):
+        monkeypatch.setenv("YOLO_CALLBACKS", callbacks)
+        messages.clear()
+        trainer = model._smart_load("trainer")(overrides=overrides, _callbacks=model.callbacks)
+        trainer.args.device, trainer.ddp, trainer.world_size = "0,1", True, 2
+        trainer.train()
+        lost = warned and _installed() < (8, 4, 140)
+        assert [bool(re.search("YOLO_CALLBACKS=callbacks.yaml .* reaches", text)) for text in messages] == [True] * lost
+
+
+# Once a training ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.training
+def test_scripts(installed, scenes, tmp_path, tally):
+    """Every training of a process once, an attached suite instead, no validation; a mistake is an exception."""
+    installed.script(
+        """
+        import os
+        from pathlib import Path
+        from ultralytics import YOLO
+        from yolo_callbacks import SaveBest, attach
+
+        def train(model, name):
+            if model.trainer is not None:  # 8.4.51 to 8.4.103 lose it with the first training
+                model.overrides.setdefault("model", str(model.trainer.best))
+            model.train(**arguments, name=name)
+
+        model = YOLO("yolo11n.yaml")
+        train(model, "first")
+        model.val(data=arguments["data"], imgsz=32, project=arguments["project"])
+        train(model, "second")
+        model.reset_callbacks()
+        train(model, "reset")
+
+        suite = attach(model, SaveBest())
+        train(model, "attached")
+        assert suite.callbacks[0].best_epoch == 1
+
+        def late(trainer):
+            attach(trainer, SaveBest("mAP50"))
+
+        model = YOLO(model.trainer.best)
+        model.add_callback("on_pretrain_routine_start", late)
+        train(model, "late")
+        assert Path(arguments["project"], "late", "weights", "best-mAP50.pt").is_file()
+
+        os.environ["YOLO_CALLBACKS"] = "SaveBst"
+        try:
+            YOLO("yolo11n.yaml")
+        except ValueError as error:
+            assert "did you mean 'SaveBest'" in str(error)
+        else:
+            raise AssertionError("a mistake went unnoticed")
+        """,
+        cwd=tmp_path,
+        callbacks="callbacks.yaml",
+        data=scenes,
+        project=tmp_path / "runs",
+    )
+    assert lines(tally) == ["first", "second", "reset"]
+
+
+def test_functions_are_copied_and_pickled_by_name(monkeypatch):
+    """What Ultralytics copies for each model and pickles for workers stays the same function."""
+    monkeypatch.setenv("YOLO_CALLBACKS", "EarlyStopping")
+    before = {event: list(functions) for event, functions in default_callbacks.items()}
+    try:
+        plugin.register(default_callbacks)
+        plugin.register(default_callbacks)
+        for event, function in plugin.FUNCTIONS.items():
+            assert get_default_callbacks()[event] == [function, *before.get(event, [])]
+            assert pickle.loads(pickle.dumps(function)) is function
+    finally:
+        default_callbacks.clear()
+        default_callbacks.update(before)
+
+
+# The installation ---------------------------------------------------------------------------------------------------
+
+
+def imported(environment: Environment, folder: Path, **options: str) -> set[str]:
+    """The modules of ours that an interpreter imports which does nothing, and what they import."""
+
+    def names(**given: str) -> set[str]:
+        done = environment.run("python", "-X", "importtime", "-c", "pass", cwd=folder, **given)
+        assert done.returncode == 0
+        return {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()} - {"__future__"}
+
+    without = names()
+    assert "site" in without
+    added = names(**options) - without
+    return added | {name for name in without if "yolo_callbacks" in name}
+
+
+def test_what_an_interpreter_that_does_nothing_imports(installed, tmp_path):
+    assert imported(installed, tmp_path) == set()
+    assert imported(installed, tmp_path, callbacks="default") == {"_yolo_callbacks_boot"}
+
+
+@pytest.mark.parametrize("editable", [False, True], ids=["wheel", "editable"])
+def test_installed_and_removed(editable, tmp_path):
+    environment = Environment.make(tmp_path / "venv")
+    before = {path.relative_to(tmp_path) for path in environment.folder.rglob("*")}
+    environment.install(wheel(ROOT, tmp_path, editable=editable))
+    assert imported(environment, tmp_path, callbacks="default") == {"_yolo_callbacks_boot"}
+    assert imported(environment, tmp_path) == set()
+    environment.pip("uninstall", "--yes", "yolo-callbacks")
+    after = {path.relative_to(tmp_path) for path in environment.folder.rglob("*")}
+    assert {path for path in after - before if "__pycache__" not in path.parts} == set()
+    assert imported(environment, tmp_path, callbacks="default") == set()
+
+
+def test_a_broken_installation_keeps_no_program_from_running(installed, tmp_path):
+    """A virtual environment runs each .pth twice: it is told once, and by no child."""
+    (tmp_path / "_yolo_callbacks_boot.py").write_text("raise RuntimeError('broken')")
+    code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'pass'])"
+    done = installed.run("python", "-c", code, cwd=tmp_path, callbacks="default", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 0
+    assert done.stderr == "yolo_callbacks: plug-in off: RuntimeError('broken')\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "ends"),
+    [
+        (["yolo", "train", "data=x.yaml"], True),
+        (["/usr/bin/ultralytics", "data=x.yaml", "mode=train"], True),
+        (["yolo", "val", "data=x.yaml"], False),
+        (["yolo", "mode=predict"], False),
+    ],
+)
+def test_a_mistake_ends_a_command_that_trains_only(command, ends, monkeypatch, capsys):
+    monkeypatch.setenv("YOLO_CALLBACKS", "nothing")
+    monkeypatch.setattr(sys, "argv", command)
+    if ends:
+        with pytest.raises(SystemExit, match="2"):
+            boot.refuse(ValueError("one line"))
+    else:
+        boot.refuse(ValueError("one line"))
+    assert capsys.readouterr().err == "one line\n"
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [("default", True), ("SaveBest,EarlyStopping", True), ("mine:Mine", True), ("c.yaml", False), ("./c", False)],
+)
+def test_only_a_file_is_made_absolute(value, kept, monkeypatch):
+    monkeypatch.setenv("YOLO_CALLBACKS", value)
+    monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
+    boot.install()
+    boot.install()
+    assert boot.os.environ["YOLO_CALLBACKS"] == (value if kept else str(Path(value).absolute()))
+    assert sum(type(finder).__module__ == boot.__name__ for finder in sys.meta_path) == 1

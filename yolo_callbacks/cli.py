@@ -1,0 +1,218 @@
+"""The command `yolo-callbacks`: a table of subcommands, each a function of its arguments.
+
+What a user got wrong is one line and exit code 2; a traceback is a defect, of ours or of Ultralytics.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+__all__ = ["COMMANDS", "Command", "CommandError", "Parser", "main"]
+
+_DESCRIPTION = "Callbacks for trainings with Ultralytics YOLO. The commands:\n"
+
+
+class CommandError(ValueError):
+    """What is wrong with a command, in one line."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that tells what is wrong in one line, and shows examples as they are written."""
+
+    def __init__(self, command: str, description: str, *examples: str) -> None:
+        super().__init__(
+            prog=f"yolo-callbacks {command}".strip(),
+            description=description,
+            epilog="\n  ".join(("examples:", *examples)) if examples else None,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """End with exit code 2."""
+        raise CommandError(f"{self.prog}: {message} (see {self.prog} --help)")
+
+
+@dataclass(frozen=True)
+class Command:
+    """A subcommand.
+
+    Attributes:
+        summary: What it does, in one line.
+        run: Does it, given the arguments after its name; raises ValueError for what a user got wrong.
+    """
+
+    summary: str
+    run: Callable[[Sequence[str]], None]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    from yolo_callbacks.registry import hint
+
+    width = max(map(len, COMMANDS))
+    parser = Parser(
+        "",
+        "\n".join([_DESCRIPTION, *(f"  {name:<{width}}  {command.summary}" for name, command in COMMANDS.items())]),
+        "yolo-callbacks init",
+        "yolo-callbacks train callbacks=callbacks.yaml model=yolo11n.pt data=coco8.yaml epochs=100",
+        "yolo-callbacks show runs/detect/train",
+    )
+    parser.add_argument("command", help="one of those above; each has a --help of its own")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    try:
+        parsed = parser.parse_args(arguments)
+        if parsed.command not in COMMANDS:
+            meant = hint(parsed.command, COMMANDS)
+            raise CommandError(f"no command is called {parsed.command!r}{meant} (there are {', '.join(COMMANDS)})")
+        COMMANDS[parsed.command].run(parsed.arguments)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+def train(arguments: Sequence[str]) -> None:
+    """Set YOLO_CALLBACKS, for the processes that Ultralytics starts too, and go on as `yolo train`."""
+    import _yolo_callbacks_boot as boot
+
+    parser = Parser(
+        "train",
+        "Train as `yolo train` does, with callbacks.",
+        "yolo-callbacks train model=yolo11n.pt data=coco8.yaml",
+        "yolo-callbacks train callbacks=callbacks.yaml model=yolo11n.pt data=coco8.yaml epochs=100",
+        "yolo-callbacks train callbacks=SaveBest,EarlyStopping segment model=yolo11n-seg.pt data=coco8-seg.yaml",
+    )
+    parser.add_argument("callbacks", nargs="?", metavar="callbacks=…", help="a YAML file, names, or default (default)")
+    parser.add_argument("others", nargs="*", metavar="name=value", help="what `yolo train` takes")
+    if {"-h", "--help"}.intersection(arguments):
+        parser.print_help()
+        return
+    given = [argument.partition("=")[2] for argument in arguments if argument.startswith("callbacks=")]
+    os.environ[boot.VARIABLE] = (given or [os.environ.get(boot.VARIABLE, "")])[-1] or "default"
+    boot.install()
+    sys.argv = ["yolo", "train", *(argument for argument in arguments if not argument.startswith("callbacks="))]
+    from ultralytics.cfg import entrypoint  # reads sys.argv when it is imported
+
+    try:
+        entrypoint()
+    except (AssertionError, SyntaxError, TypeError, ValueError) as error:
+        if _innermost_module(error) != "ultralytics.cfg":  # which checks the arguments, and does nothing else
+            raise
+        raise CommandError(str(error).strip().splitlines()[0]) from error
+
+
+def init(arguments: Sequence[str]) -> None:
+    """Write a commented YAML file."""
+    from yolo_callbacks.files import replace_atomic
+    from yolo_callbacks.schema import template
+
+    parser = Parser(
+        "init",
+        "Write a YAML file with every callback and argument, commented: the default suite is in force.",
+        "yolo-callbacks init",
+        "yolo-callbacks init segment.yaml --force",
+    )
+    parser.add_argument("file", nargs="?", type=Path, default=Path("callbacks.yaml"), help="default: callbacks.yaml")
+    parser.add_argument("--force", action="store_true", help="replace the file if it exists")
+    parsed = parser.parse_args(arguments)
+    if parsed.file.exists() and not parsed.force:
+        raise CommandError(f"{parsed.file} exists: --force replaces it")
+    try:
+        replace_atomic(parsed.file, lambda temporary: temporary.write_text(template(), encoding="utf-8"))
+    except OSError as error:
+        raise CommandError(f"{parsed.file} cannot be written: {error.strerror}") from error
+    print(f"{parsed.file} is written: YOLO_CALLBACKS={parsed.file} yolo train …")
+
+
+def check(arguments: Sequence[str]) -> None:
+    """Check a file as a training would."""
+    from yolo_callbacks.config import load
+
+    parser = Parser(
+        "check",
+        "Check a file of callbacks as a training does before it starts. What a monitor is called, only the run knows.",
+        "yolo-callbacks check callbacks.yaml",
+    )
+    parser.add_argument("file", help="a YAML file; or anything else that YOLO_CALLBACKS may be")
+    value = parser.parse_args(arguments).file
+    names = [type(callback).__name__ for callback in load(value).callbacks]
+    print(f"{value} is right: {', '.join(names)}")
+
+
+def show_list(arguments: Sequence[str]) -> None:
+    """Print every callback with its arguments."""
+    from yolo_callbacks.registry import find, offered, own
+
+    parser = Parser(
+        "list",
+        "List the callbacks, those of other installed packages too, with their arguments and defaults.",
+        "yolo-callbacks list",
+        "yolo-callbacks list EarlyStopping SaveBest",
+    )
+    parser.add_argument("names", nargs="*", help="only these; package.module:Class is one too")
+    for name in parser.parse_args(arguments).names or [*own(), *offered()]:
+        print(_described(name, find(name, Path.cwd())), end="\n\n")
+
+
+def _described(name: str, callback: type) -> str:
+    from yolo_callbacks.registry import arguments, summary
+
+    known = arguments(callback)
+    texts = [f"{a.name}" if a.required else f"{a.name}={a.default!r}" for a in known]
+    width = max(map(len, texts), default=0)
+    lines = [f"  {text:<{width}}  {argument.description}" for text, argument in zip(texts, known, strict=True)]
+    return "\n".join([f"{name}: {summary(callback)}", *map(str.rstrip, lines)])
+
+
+def show(arguments: Sequence[str]) -> None:
+    """Print the table at the end of a run again."""
+    from yolo_callbacks.suite import STATE_FILE
+    from yolo_callbacks.summary import render
+
+    parser = Parser(
+        "show",
+        "Print what the callbacks did in a run: the table that stood at its end.",
+        "yolo-callbacks show runs/detect/train",
+    )
+    parser.add_argument("run", type=Path, help="the run's folder")
+    folder = parser.parse_args(arguments).run
+    path = folder / STATE_FILE if folder.is_dir() else folder
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        table = render(content["summary"]) if content["summary"] else None
+    except FileNotFoundError as error:
+        raise CommandError(f"{folder} has no {STATE_FILE}: no callbacks ran there") from error
+    except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
+        raise CommandError(f"{path} cannot be read: {error!r}") from error
+    print(table or f"Callbacks: not at the end, {path} is of epoch {content.get('epoch')}")
+
+
+def demo(arguments: Sequence[str]) -> None:
+    """Run the demo."""
+    from yolo_callbacks import demo as program
+
+    program.main(arguments)
+
+
+def _innermost_module(error: BaseException) -> str | None:
+    frames = inspect.getinnerframes(error.__traceback__) if error.__traceback__ else []
+    return frames[-1].frame.f_globals.get("__name__") if frames else None
+
+
+COMMANDS = {
+    "train": Command("train as `yolo train` does, with callbacks", train),
+    "init": Command("write a commented YAML file to start from", init),
+    "check": Command("check such a file", check),
+    "list": Command("every callback with its arguments", show_list),
+    "show": Command("what the callbacks did in a run", show),
+    "demo": Command("train on the photographs that come with the package, about 3 minutes", demo),
+}
