@@ -19,7 +19,15 @@ from yolo_callbacks.decisions import RateCut
 from yolo_callbacks.files import replace_atomic
 from yolo_callbacks.record import Catalog, EpochRecord
 
-__all__ = ["MINIMUM_VERSION", "TrainerAdaptor", "check_version", "strip_checkpoint", "task_of", "versions"]
+__all__ = [
+    "MINIMUM_VERSION",
+    "TrainerAdaptor",
+    "check_version",
+    "default_arguments",
+    "strip_checkpoint",
+    "task_of",
+    "versions",
+]
 
 MINIMUM_VERSION = (8, 3, 200)
 
@@ -53,6 +61,13 @@ def versions() -> dict[str, str]:
 
     modules = (yolo_callbacks, ultralytics, torch)
     return {"python": sys.version.split()[0], **{module.__name__: str(module.__version__) for module in modules}}
+
+
+def default_arguments() -> dict[str, Any]:
+    """Ultralytics' own value of every argument of a training."""
+    from ultralytics.utils import DEFAULT_CFG_DICT
+
+    return dict(DEFAULT_CFG_DICT)
 
 
 def strip_checkpoint(path: Path) -> None:
@@ -153,6 +168,11 @@ class TrainerAdaptor:
     def patience(self) -> int | None:
         """The run's own `patience=`, None where it is off."""
         return int(self.trainer.args.patience) or None
+
+    @property
+    def draws_plots(self) -> bool:
+        """Whether Ultralytics draws plots in this run."""
+        return bool(self.trainer.args.plots)
 
     @property
     def completed_epochs(self) -> int:

@@ -20,7 +20,7 @@ def run(folder: Path, *, epochs: int = 15) -> Path:
     import torch
 
     model = _model()
-    attach(model, SaveBest("mAP50", top_k=3), SaveBest("val/box_loss"), EarlyStopping("val/loss", patience=5))
+    attach(model, SaveBest("mAP50", top_k=3), SaveBest("val/box_loss"), EarlyStopping("val/loss", patience=5), report=True)
     model.train(
         data=str(trees()),
         epochs=epochs,
@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=15, help="how long to train (default: 15)")
     arguments = parser.parse_args()
     folder = run(arguments.folder, epochs=arguments.epochs)
-    print(f"\nSee {folder / 'results.csv'} for every epoch, {folder / 'weights'} for the checkpoints,")
+    print(f"\nOpen {folder / 'report.html'} in a browser; {folder / 'weights'} holds the checkpoints,")
     print(f"and {folder / 'callbacks.json'} for what the callbacks did.")
 
 
