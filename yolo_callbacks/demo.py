@@ -20,7 +20,9 @@ def run(folder: Path, *, epochs: int = 15) -> Path:
     import torch
 
     model = _model()
-    attach(model, SaveBest("mAP50", top_k=3), SaveBest("val/box_loss"), EarlyStopping("val/loss", patience=5), report=True)
+    attach(
+        model, SaveBest("mAP50", top_k=3), SaveBest("val/box_loss"), EarlyStopping("val/loss", patience=5), report=True
+    )
     model.train(
         data=str(trees()),
         epochs=epochs,

@@ -12,7 +12,10 @@ from typing import Any
 
 from yolo_callbacks.report.run_data import Series
 
-__all__ = ["COLORS", "Chart", "Line", "Scale", "draw", "number"]
+__all__ = ["COLORS", "NOTHING", "Chart", "Line", "Scale", "draw", "number"]
+
+NOTHING = "\N{EN DASH}"
+"""What stands for a value that is not there."""
 
 COLORS = 8
 """How many colours of lines there are; `--line0` to `--line7` in the page."""
@@ -83,7 +86,7 @@ class Chart:
 def number(value: float | None, digits: int = 4) -> str:
     """A number for people, with as many digits as tell something."""
     if value is None or not math.isfinite(value):
-        return "–" if value is None or math.isnan(value) else "∞"
+        return NOTHING if value is None or math.isnan(value) else "∞"
     if value and not 1e-4 <= abs(value) < 1e6:
         return f"{value:.{digits - 2}e}"
     decimals = max(0, digits - 1 - max(0, math.floor(math.log10(abs(value))) if value else 0))
@@ -208,7 +211,7 @@ def _hover(lines: Sequence[Line], scale: Scale) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _style(title: str) -> Iterator[None]:
-    """matplotlib's own defaults, whatever the user's style; ids that do not clash with those of another chart."""
+    """Matplotlib's own defaults, whatever the user's style; ids that do not clash with those of another chart."""
     import matplotlib as mpl
 
     ours: Mapping[str, Any] = {"svg.fonttype": "none", "svg.hashsalt": title, "font.family": ["DejaVu Sans"]}

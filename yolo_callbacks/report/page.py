@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from yolo_callbacks.report.charts import COLORS, Chart, Line, Scale, draw, number
+from yolo_callbacks.report.charts import COLORS, NOTHING, Chart, Line, Scale, draw, number
 from yolo_callbacks.report.pictures import Album, boxed_pictures, plots, validation_batches
 from yolo_callbacks.report.run_data import RunData, Series, class_series
 
@@ -43,6 +43,7 @@ def run_page(run: RunData) -> str:
         memory=_memory(run, scale),
         final=_final(run),
         boxed=boxed,
+        colors_of_classes=list(enumerate(names)) if len(names := run.boxes.get("names", {}).values()) <= COLORS else [],
         batches=[] if boxed else validation_batches(run, album),
         plots=plots(run, album),
         cost=_cost(run),
@@ -85,7 +86,11 @@ def _environment() -> Any:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters.update(number=number, json=json.dumps)
     return environment
@@ -237,7 +242,11 @@ def _memory(run: RunData, scale: Scale) -> list[Chart]:
         groups.setdefault(where, {})[what] = series
     titles = {"train": "accelerator, training", "val": "accelerator, validation", "": "memory"}
     return [
-        draw(titles.get(where, where), [Line(what.replace("_", " "), s, i) for i, (what, s) in enumerate(parts.items())], scale)
+        draw(
+            titles.get(where, where),
+            [Line(what.replace("_", " "), s, i) for i, (what, s) in enumerate(parts.items())],
+            scale,
+        )
         for where, parts in groups.items()
     ]
 
@@ -307,7 +316,9 @@ def _text(value: Any) -> str:
 def _labels(runs: Sequence[RunData]) -> list[str]:
     """A name for each run, with the folder above where two have the same."""
     names = [run.name for run in runs]
-    told = [run.name if names.count(run.name) == 1 else f"{run.folder.resolve().parent.name}/{run.name}" for run in runs]
+    told = [
+        run.name if names.count(run.name) == 1 else f"{run.folder.resolve().parent.name}/{run.name}" for run in runs
+    ]
     return [name if told.count(name) == 1 else f"{name} #{index + 1}" for index, name in enumerate(told)]
 
 
@@ -339,7 +350,7 @@ def _different(runs: Sequence[RunData]) -> list[tuple[str, list[str]]]:
     missing = object()
     rows = [(name, [run.arguments.get(name, missing) for run in runs]) for name in names]
     return [
-        (name, ["–" if value is missing else _text(value) for value in values])
+        (name, [NOTHING if value is missing else _text(value) for value in values])
         for name, values in rows
         if any(value != values[0] for value in values)
     ]

@@ -124,5 +124,5 @@ def _rectangles(boxes: Any, names: dict[int, str]) -> Iterator[Rectangle]:
     for left, top, right, bottom, label, confidence in boxes:
         name = names.get(int(label), str(label))
         said = name if confidence is None else f"{name} {confidence:.2f}"
-        edges = [round(100 * float(edge), 2) for edge in (left, top, right - left, bottom - top)]
-        yield Rectangle(*edges, int(label) % COLORS, said, confidence)
+        x, y, width, height = (round(100 * float(edge), 2) for edge in (left, top, right - left, bottom - top))
+        yield Rectangle(x, y, width, height, int(label) % COLORS, said, confidence)

@@ -76,7 +76,9 @@ def _panel(axes: Any, name: str, values: Series, run: RunData) -> None:
     axes.set_axisbelow(True)
     axes.margins(y=0.12)
     epochs = sorted(values)
-    axes.plot(epochs, [_finite(values[epoch]) for epoch in epochs], color=_LINE, linewidth=1.8, marker="o", markersize=2)
+    axes.plot(
+        epochs, [_finite(values[epoch]) for epoch in epochs], color=_LINE, linewidth=1.8, marker="o", markersize=2
+    )
     axes.set_title(_short(name), loc="left", fontsize=10, fontweight="bold", pad=6)
     for event in run.events:
         if event.kind == "cut":  # of any monitor: it changes what all of them do
