@@ -6,6 +6,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from yolo_callbacks.scalars import MAX_CLASSES
@@ -69,8 +70,6 @@ def check_installed() -> None:
     Raises:
         ImportError: If it is not, naming the command that installs it.
     """
-    from importlib.util import find_spec
-
     if find_spec("wandb_workspaces") is None:
         raise ImportError('the dashboard needs wandb-workspaces: pip install "yolo-callbacks[dashboard]"')
 

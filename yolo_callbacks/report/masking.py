@@ -12,7 +12,9 @@ __all__ = ["MASK", "masked"]
 
 MASK = "•••"
 
-_SECRET = re.compile(r"(?:^|[_\-.])(?:\w*key|\w*token|pass|passwd|password|secret|credentials?|auth)(?:$|[_\-.])", re.I)
+_SECRET = re.compile(
+    r"(?:^|[_\-.])(?:\w*keys?|\w*tokens?|pass|passwd|passwords?|secrets?|credentials?|auth)(?:$|[_\-.])", re.I
+)
 
 
 def masked(arguments: Mapping[str, Any]) -> dict[str, Any]:

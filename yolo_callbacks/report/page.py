@@ -103,8 +103,7 @@ def _facts(run: RunData) -> list[str]:
     """The line below the name."""
     named = [run.arguments.get(name) for name in ("task", "model", "data")]
     facts = [Path(str(value)).name for value in named if value]
-    versions = run.summary.get("versions", {}) if isinstance(run.summary, Mapping) else {}
-    return [*facts, *(f"{name} {version}" for name, version in versions.items() if name == "ultralytics")]
+    return [*facts, f"ultralytics {run.version}"] if run.version else facts
 
 
 def _tiles(run: RunData) -> list[tuple[str, str, str]]:

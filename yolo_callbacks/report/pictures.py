@@ -83,15 +83,15 @@ class Album:
 
 def boxed_pictures(run: RunData, album: Album) -> list[BoxedPicture]:
     """The validation images that were kept with their boxes."""
-    names = {int(index): str(name) for index, name in run.boxes.get("names", {}).items()}
+    names = run.boxes.get("names", {})
     found = []
     for image in run.boxes.get("images", ()):
-        path = Path(str(image["path"]))
-        url = album.url(path, max_side=640)
+        url = album.url(image["path"], max_side=640)
         if url:
             width, height = image["size"]
-            rectangles = (*_rectangles(image["truth"], names), *_rectangles(image["predictions"], names))
-            found.append(BoxedPicture(path.name, url, float(width) / float(height), rectangles))
+            found.append(
+                BoxedPicture(image["path"].name, url, width / height, tuple(_rectangles(image["boxes"], names)))
+            )
     return found
 
 

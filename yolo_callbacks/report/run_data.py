@@ -64,8 +64,10 @@ class RunData:
         events: What the callbacks did, in the order of epochs.
         monitors: The mode of each monitor of the run's callbacks.
         summary: `callbacks.json`'s table at the end, empty if the run did not end, or ran without a suite.
+        version: Ultralytics' version, `""` if it is not known.
         arguments: `args.yaml`, secrets masked.
-        boxes: The content of the file with validation images and their boxes, empty if there is none.
+        boxes: Validation images with their boxes: `names` of classes by index, and `images` with `path`, `size` and
+            `boxes` of edges, class and confidence; empty if there are none.
         pictures: Ultralytics' own pictures and plots by name without an ending.
     """
 
@@ -78,6 +80,7 @@ class RunData:
     events: list[Event] = field(default_factory=list)
     monitors: dict[str, str] = field(default_factory=dict)
     summary: dict[str, Any] = field(default_factory=dict)
+    version: str = ""
     arguments: dict[str, Any] = field(default_factory=dict)
     boxes: dict[str, Any] = field(default_factory=dict)
     pictures: dict[str, Path] = field(default_factory=dict)
@@ -192,7 +195,8 @@ def _read_lines(run: RunData, path: Path) -> None:
 
 def _read_state(run: RunData, path: Path) -> None:
     content = json.loads(path.read_text(encoding="utf-8"))
-    run.summary = content.get("summary") or {}
+    run.summary = _summary(content["summary"]) if content.get("summary") else {}
+    run.version = str(content.get("versions", {}).get("ultralytics") or "")
     for who, state in content["callbacks"].items():
         name, monitor = who.partition("(")[0], str(state.get("monitor") or "")
         label = f"{name}({monitor})" if monitor else name
@@ -207,6 +211,21 @@ def _read_state(run: RunData, path: Path) -> None:
         if state.get("stopped_epoch"):
             message = f"Stopped, {state.get('stopping_message') or 'without a reason told'}"
             run.events.append(Event(int(state["stopped_epoch"]), "stop", label, message, monitor))
+
+
+def _summary(content: Mapping[str, Any]) -> dict[str, Any]:
+    rows = [
+        {
+            "name": str(row["name"]),
+            "outcome": str(row["outcome"] or ""),
+            "seconds": float(row["seconds"]),
+            "failures": int(row["failures"]),
+            "switched_off": bool(row["switched_off"]),
+        }
+        for row in content["callbacks"]
+    ]
+    seconds = {name: float(content[name]) for name in ("seconds", "seconds_in_callbacks")}
+    return {"status": str(content["status"]), **seconds, "callbacks": rows}
 
 
 def _read_sidecar(run: RunData, path: Path) -> None:
@@ -230,8 +249,16 @@ def _read_arguments(run: RunData, path: Path) -> None:
 
 def _read_boxes(run: RunData, path: Path) -> None:
     content = json.loads(path.read_text(encoding="utf-8"))
-    if isinstance(content["images"], list):
-        run.boxes = content
+    names = {int(index): str(name) for index, name in content["names"].items()}
+    images = [
+        {
+            "path": Path(image["path"]),
+            "size": tuple(int(side) for side in image["size"]),
+            "boxes": [tuple(box) for box in (*image["truth"], *image["predictions"])],
+        }
+        for image in content["images"]
+    ]
+    run.boxes = {"names": names, "images": images}
 
 
 def _read_picture(run: RunData, path: Path) -> None:
