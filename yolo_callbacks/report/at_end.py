@@ -10,13 +10,14 @@ from yolo_callbacks.callback import Callback
 from yolo_callbacks.callbacks import JsonlLogger
 from yolo_callbacks.callbacks.monitor_callback import MonitorCallback
 from yolo_callbacks.files import LOGGER
-from yolo_callbacks.report.snapshot import ValidationSnapshot
 
 __all__ = ["draw_picture", "recorders", "write_report"]
 
 
 def recorders(callbacks: Iterable[Callback]) -> list[Callback]:
     """What must be kept while training, for a report to have it: values by class and what is published, and boxes."""
+    from yolo_callbacks.report.snapshot import ValidationSnapshot
+
     kept = any(isinstance(callback, JsonlLogger) for callback in callbacks)
     return [ValidationSnapshot()] if kept else [JsonlLogger(), ValidationSnapshot()]
 

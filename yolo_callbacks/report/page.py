@@ -230,7 +230,7 @@ def _rates(run: RunData, scale: Scale) -> list[Chart]:
         Line(f"{'groups' if len(names) > 1 else 'group'} {', '.join(names)}", dict(series), index)
         for index, (series, names) in enumerate(same.items())
     ]
-    return [draw("learning rate", lines, scale)] if lines else []
+    return [draw("rate of the parameter groups", lines, scale)] if lines else []
 
 
 def _memory(run: RunData, scale: Scale) -> list[Chart]:
