@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from test_more_deciders import as_task
 from trainings import FAST, results_csv
 from ultralytics import YOLO
 
@@ -198,6 +199,29 @@ def test_a_run_without_us(theirs, tmp_path):
     assert Page(report(alone)).sections == ["quality", "losses", "rate"]
     assert Page(report(alone / "results.csv", output=tmp_path / "named.html")).sections == ["quality", "losses", "rate"]
     assert (tmp_path / "named.html").is_file()
+
+
+@pytest.mark.training
+@pytest.mark.parametrize(
+    ("task", "charts", "sections"),
+    [
+        ("segment", {"mAP50-95 masks", "mAP50", "precision and recall masks", "seg loss"}, {"classes", "final"}),
+        ("classify", {"accuracy top1", "accuracy top5", "loss"}, {"final"}),
+    ],
+)
+def test_other_tasks(task, charts, sections, train, scenes, tmp_path):
+    classify = task == "classify"
+    data = digits.classification(tmp_path / "data", train=4, val=2) if classify else None
+    model = YOLO(f"yolo11n-{'cls' if classify else 'seg'}.yaml")
+    attach(model, SaveBest(), report=True)
+    folder = train(model, data=str(data or as_task(scenes, tmp_path / "data", task)), epochs=2, plots=True)
+    page = Page(folder / "report.html")
+    assert charts <= set(page.charts)
+    assert ({"events", "quality", "losses", "rate", "images", "cost", "configuration"} | sections) - set(
+        page.sections
+    ) == set()
+    assert (folder / "callbacks.png").is_file()
+    assert page.sections.count("classes") == (not classify)
 
 
 @pytest.mark.training
