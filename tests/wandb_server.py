@@ -67,6 +67,8 @@ class WandbServer:
         self.runs: dict[str, ServedRun] = {}
         self.operations: list[str] = []
         """The names of the GraphQL operations that arrived, in order."""
+        self.views: dict[str, dict[str, Any]] = {}
+        """The workspaces by their internal name: `project`, `displayName`, `spec`, and how often it was `saved`."""
         self.unknown: list[str] = []
         """The operations that were answered with an error."""
         self.held = 0
@@ -241,6 +243,9 @@ class WandbServer:
         viewer = {"id": "1", "entity": ENTITY, "username": ENTITY, "email": "", "flags": "{}", "teams": teams}
         return {"viewer": viewer}
 
+    def _answer_GetDefaultEntity(self, given: dict[str, Any]) -> dict[str, Any]:
+        return {"viewer": {"id": "1", "entity": ENTITY}}
+
     def _answer_ServerFeaturesQuery(self, given: dict[str, Any]) -> dict[str, Any]:
         return {"serverInfo": {"features": []}}
 
@@ -307,6 +312,25 @@ class WandbServer:
     def _answer_NotifyScriptableRunAlert(self, given: dict[str, Any]) -> dict[str, Any]:
         self._run(given["runName"]).alerts.append({key: given.get(key) for key in ("title", "text", "severity")})
         return {"notifyScriptableRunAlert": {"success": True}}
+
+    def _answer_View(self, given: dict[str, Any]) -> dict[str, Any]:
+        found = self.views.get(given["viewName"])
+        node = found and {
+            "id": given["viewName"],
+            "displayName": found["displayName"],
+            "spec": json.dumps(found["spec"]),
+        }
+        return {"project": {"allViews": {"edges": [{"node": node}] if node else []}}}
+
+    def _answer_UpsertView2(self, given: dict[str, Any]) -> dict[str, Any]:
+        before = self.views.get(given["name"])
+        self.views[given["name"]] = {
+            "project": f"{given['entityName']}/{given['projectName']}",
+            "displayName": given["displayName"],
+            "spec": json.loads(given["spec"]),
+            "saved": 1 + (before["saved"] if before else 0),
+        }
+        return {"upsertView": {"view": {"id": given["name"], "name": given["name"]}, "inserted": before is None}}
 
     def _answer_ArtifactType(self, given: dict[str, Any]) -> dict[str, Any]:
         return {"project": {"artifact": None}}

@@ -28,6 +28,7 @@ __all__ = [
     "TrainerAdaptor",
     "before_workers_without_callbacks",
     "check_version",
+    "default_arguments",
     "strip_checkpoint",
     "task_of",
     "versions",
@@ -68,6 +69,13 @@ def versions() -> dict[str, str]:
 
     modules = (yolo_callbacks, ultralytics, torch)
     return {"python": sys.version.split()[0], **{module.__name__: str(module.__version__) for module in modules}}
+
+
+def default_arguments() -> dict[str, Any]:
+    """Ultralytics' own value of every argument of a training."""
+    from ultralytics.utils import DEFAULT_CFG_DICT
+
+    return dict(DEFAULT_CFG_DICT)
 
 
 def strip_checkpoint(path: Path) -> None:
@@ -210,6 +218,11 @@ class TrainerAdaptor:
     def patience(self) -> int | None:
         """The run's own `patience=`, None where it is off."""
         return int(self.trainer.args.patience) or None
+
+    @property
+    def draws_plots(self) -> bool:
+        """Whether Ultralytics draws plots in this run."""
+        return bool(self.trainer.args.plots)
 
     @property
     def completed_epochs(self) -> int:

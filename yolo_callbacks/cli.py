@@ -196,6 +196,51 @@ def show(arguments: Sequence[str]) -> None:
     print(table or f"Callbacks: not at the end, {path} is of epoch {content.get('epoch')}")
 
 
+def report(arguments: Sequence[str]) -> None:
+    """Write a report of a run, or of several side by side."""
+    from yolo_callbacks.report import report as write
+
+    parser = Parser(
+        "report",
+        "Write one HTML file of a run, or of several side by side; also of runs trained without callbacks.",
+        "yolo-callbacks report runs/detect/train",
+        "yolo-callbacks report runs/detect/train runs/detect/train2 -o both.html",
+    )
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a training; several to compare")
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", help="default: report.html, of several comparison.html, in RUN"
+    )
+    parsed = parser.parse_args(arguments)
+    try:
+        print(write(*parsed.runs, output=parsed.output))
+    except OSError as error:
+        raise CommandError(f"yolo-callbacks report: {error}") from error
+
+
+def dashboard(arguments: Sequence[str]) -> None:
+    """Publish a W&B workspace for a project."""
+    from yolo_callbacks.dashboard import TASKS
+    from yolo_callbacks.dashboard import dashboard as publish
+
+    parser = Parser(
+        "dashboard",
+        "Publish a ready W&B workspace for a project; needs yolo-callbacks[dashboard].",
+        "yolo-callbacks dashboard --project crowns",
+        "yolo-callbacks dashboard --project crowns --classes tree shrub --dry-run",
+    )
+    parser.add_argument("--project", required=True, help="the W&B project")
+    parser.add_argument("--entity", help="user or team (default: W&B's own default)")
+    parser.add_argument("--task", default="detect", choices=TASKS, help="of the project's trainings (default: detect)")
+    parser.add_argument("--classes", nargs="+", default=(), metavar="NAME", help="class names, for bars by class")
+    parser.add_argument("--dry-run", action="store_true", help="print the specification as JSON, without a server")
+    try:
+        print(publish(**vars(parser.parse_args(arguments))))
+    except CommandError:
+        raise
+    except Exception as error:  # wandb raises many kinds, one for each way a server can be away
+        raise CommandError(f"yolo-callbacks dashboard: {type(error).__name__} {error}") from error
+
+
 def demo(arguments: Sequence[str]) -> None:
     """Run the demo."""
     from yolo_callbacks import demo as program
@@ -214,5 +259,7 @@ COMMANDS = {
     "check": Command("check such a file", check),
     "list": Command("every callback with its arguments", show_list),
     "show": Command("what the callbacks did in a run", show),
+    "report": Command("write a run as one HTML file, or compare several", report),
+    "dashboard": Command("publish a ready W&B workspace for a project", dashboard),
     "demo": Command("train on the photographs that come with the package, about 3 minutes", demo),
 }

@@ -22,7 +22,9 @@ def run(folder: Path, *, epochs: int = 15) -> Path:
     import torch
 
     model = _model()
-    attach(model, SaveBest("mAP50", top_k=3), SaveBest("val/box_loss"), EarlyStopping("val/loss", patience=5))
+    attach(
+        model, SaveBest("mAP50", top_k=3), SaveBest("val/box_loss"), EarlyStopping("val/loss", patience=5), report=True
+    )
     model.train(
         data=str(trees()),
         epochs=epochs,
@@ -44,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--epochs", type=int, default=15, help="how long to train (default: 15)")
     parsed = parser.parse_args(arguments)
     folder = run(parsed.folder, epochs=parsed.epochs)
-    print(f"\nSee {folder / 'results.csv'} for every epoch, {folder / 'weights'} for the checkpoints,")
+    print(f"\nOpen {folder / 'report.html'} in a browser; {folder / 'weights'} holds the checkpoints,")
     print(f"and {folder / 'callbacks.json'} for what the callbacks did.")
 
 

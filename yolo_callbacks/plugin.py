@@ -65,7 +65,7 @@ def _plug_in(trainer: Any) -> None:
     try:
         configuration = _checked.get(value) or load(value)
         _checked[value] = None
-        suite = Suite(configuration.callbacks, task=run.task, strict=configuration.strict)
+        suite = Suite(configuration.callbacks, task=run.task, strict=configuration.strict, report=configuration.report)
     except ValueError as error:
         run.remove_fresh_folder()
         refuse(error)

@@ -14,6 +14,7 @@ from yolo_callbacks.callback import Callback
 from yolo_callbacks.callbacks import EarlyStopping, MemoryCleanup, SaveBest, WandbLogger
 from yolo_callbacks.checks import check_bool
 from yolo_callbacks.files import LOGGER, read_json, write_json
+from yolo_callbacks.report.at_end import draw_picture, recorders, write_report
 from yolo_callbacks.slot import Slot
 from yolo_callbacks.summary import render
 
@@ -27,7 +28,7 @@ _SET_UP = ("on_pretrain_routine_start", "on_pretrain_routine_end")
 EVENTS = tuple(name for name in vars(Callback) if name.startswith("on_") or name in ("optimizer_step", "teardown"))
 
 
-def attach(model: Any, *callbacks: Callback, strict: bool = False) -> Suite:
+def attach(model: Any, *callbacks: Callback, strict: bool = False, report: bool = False) -> Suite:
     """Attach callbacks to a model, so that its trainings run them.
 
     Args:
@@ -37,6 +38,8 @@ def attach(model: Any, *callbacks: Callback, strict: bool = False) -> Suite:
             which uploads no picture and no weights.
         strict: Whether an exception inside a callback ends the training. Defaults to `False`: it is logged, and
             training goes on.
+        report: Whether to write `report.html` in the run's folder at the end. What it needs is kept while training:
+            `callbacks.jsonl` and `callbacks.images.json`. Defaults to `False`.
 
     Returns:
         The suite. It can be used for several trainings; each starts from a clean state. Attaching to a model again
@@ -53,7 +56,7 @@ def attach(model: Any, *callbacks: Callback, strict: bool = False) -> Suite:
         >>> suite = attach(model, SaveBest("mAP50", top_k=3), EarlyStopping("val/box_loss", patience=20))
     """
     task = task_of(model)
-    suite = Suite(callbacks or default_suite(), task=task, strict=strict)
+    suite = Suite(callbacks or default_suite(), task=task, strict=strict, report=report)
     if is_attached(model):
         warnings.warn("attach replaces the callbacks that this model has from an earlier attach", stacklevel=2)
     for event, functions in model.callbacks.items():
@@ -99,13 +102,17 @@ class Suite:
     Attributes:
         callbacks: In the order in which they run.
         strict: Whether an exception inside a callback ends the training.
+        report: Whether a report is written at the end of a run.
         events: The events that the suite listens to.
     """
 
-    def __init__(self, callbacks: Iterable[Callback], *, task: str = "detect", strict: bool = False) -> None:
-        self.strict = check_bool("strict", strict)
+    def __init__(
+        self, callbacks: Iterable[Callback], *, task: str = "detect", strict: bool = False, report: bool = False
+    ) -> None:
+        self.strict, self.report = check_bool("strict", strict), check_bool("report", report)
         given = list(callbacks)
         _check_callbacks(given, task)
+        given += recorders(given) if report else []
         self.callbacks = tuple(sorted(given, key=lambda callback: callback.is_logger))
         self._slots = [Slot(*pair) for pair in zip(self.callbacks, _keys(self.callbacks, task), strict=True)]
         self._listeners = {
@@ -254,10 +261,20 @@ class Suite:
         for slot in self._slots:
             if run.is_main or slot.callback.every_rank:
                 slot.call("release", run)
-        ended = f"ended by {type(error).__name__}" if error else "ended"
-        self._conclude(run, "finished" if self._finished else ended)
+        if self._finished:
+            self._tell(run)
+        else:
+            self._conclude(run, f"ended by {type(error).__name__}" if error else "ended")
         run.unfollow()
         self._run = None  # what a trainer holds is large, and a suite lives as long as its model
+
+    def _tell(self, run: TrainerAdaptor) -> None:
+        """Picture, table and report of a training that went through."""
+        if run.is_main and run.draws_plots:
+            draw_picture(run.save_dir, self.callbacks)
+        self._conclude(run, "finished")
+        if run.is_main and self.report:
+            write_report(run.save_dir)
 
     def _conclude(self, run: TrainerAdaptor, status: str) -> None:
         """Say what happened, once a run."""

@@ -11,6 +11,7 @@ from yolo_callbacks.adaptor import TrainerAdaptor
 from yolo_callbacks.callback import Callback
 from yolo_callbacks.callbacks.wandb_media import ValidationImages, last_uploads
 from yolo_callbacks.checks import check_bool, check_float, check_int, check_optional_str
+from yolo_callbacks.dashboard import Publication, check_installed
 from yolo_callbacks.files import LOGGER
 from yolo_callbacks.out_of_memory import is_out_of_memory
 from yolo_callbacks.record import EpochRecord
@@ -45,6 +46,8 @@ class WandbLogger(Callback):
         batch_period: Batches from one logging of batch losses to the next; 0 for none. Defaults to `20`.
         log_model: `"best"` to log best.pt as an artifact at the end, `False` for none. Defaults to `"best"`.
         alerts: Whether to send alerts for a stop, a NaN, an out-of-memory error and the end. Defaults to `False`.
+        dashboard: Whether to publish a workspace for the project, if it has none of ours yet, beside the training.
+            Needs the extra `dashboard`. Defaults to `False`.
         init_timeout: Seconds that the start may take. Defaults to `10`.
         finish_timeout: Seconds that the end may take, uploads included. Defaults to `30`.
         **init: Further arguments of `wandb.init`, as they are.
@@ -56,6 +59,7 @@ class WandbLogger(Callback):
     Raises:
         TypeError: If an argument is of the wrong kind.
         ValueError: If a number is out of its range, or `mode` or `log_model` none of those above.
+        ImportError: Before the first epoch, if `dashboard` is asked for and wandb-workspaces is not installed.
 
     Example:
         >>> from ultralytics import YOLO
@@ -83,6 +87,7 @@ class WandbLogger(Callback):
         batch_period: int = 20,
         log_model: Literal["best", False] = "best",
         alerts: bool = False,
+        dashboard: bool = False,
         init_timeout: float = 10,
         finish_timeout: float = 30,
         **init: Any,
@@ -100,6 +105,7 @@ class WandbLogger(Callback):
             raise ValueError(f"log_model must be 'best' or False, received {log_model!r}")
         self.log_model = log_model
         self.alerts = check_bool("alerts", alerts)
+        self.dashboard = check_bool("dashboard", dashboard)
         self.init_timeout = check_float("init_timeout", init_timeout, minimum=1)
         self.finish_timeout = check_float("finish_timeout", finish_timeout, minimum=1)
         self.init = init
@@ -108,7 +114,7 @@ class WandbLogger(Callback):
 
     def __getstate__(self) -> dict[str, Any]:
         # A run belongs to its process; a worker of a multi-GPU training opens its own.
-        return {**self.__dict__, "_session": None}
+        return {**self.__dict__, "_session": None, "_publication": None}
 
     @property
     def run(self) -> Any:
@@ -120,6 +126,7 @@ class WandbLogger(Callback):
         if self._session is not None:
             self._session.close({}, failed=True)
         self._session = None
+        self._publication: Publication | None = None
         self.run_id: str | None = None
         self._folders: list[str] = []
         self._logged_epoch = 0
@@ -131,6 +138,12 @@ class WandbLogger(Callback):
         self._last: EpochRecord | None = None
         self._trained_epoch = 0
         self._batch_size = 0
+
+    def check(self, run: TrainerAdaptor) -> bool:
+        """Whether what the dashboard needs is installed."""
+        if self.dashboard:
+            check_installed()
+        return True
 
     # Events -----------------------------------------------------------------------------------------------------------
 
@@ -151,6 +164,7 @@ class WandbLogger(Callback):
         self._folders.append(str(session.folder))
         # what the user or a sweep has set stays
         session.run.config.setdefaults(without_credentials(describe(run)))
+        self._publish(session, run)
 
     def on_train_epoch_start(self, trainer: Any) -> None:
         """Start counting batches; those of a pass that is repeated were none."""
@@ -230,6 +244,16 @@ class WandbLogger(Callback):
             **self.init,
         }
 
+    def _publish(self, session: WandbSession, run: TrainerAdaptor) -> None:
+        """Start to publish the workspace; it needs a server, and nobody waits for it before the end."""
+        if not self.dashboard:
+            return
+        if session.offline:
+            LOGGER.info("WandbLogger: no dashboard from a run that is offline; later: yolo-callbacks dashboard")
+            return
+        names = list(run.names.values())
+        self._publication = Publication(session.run.entity, session.run.project, run.task, names)
+
     def _log_epoch(self, session: WandbSession, record: EpochRecord, images: list[Any]) -> None:
         row: dict[str, Any] = epoch_scalars(record)
         if images:
@@ -292,6 +316,8 @@ class WandbLogger(Callback):
             self._alert_on_end(session, failure)
             with_model = bool(self.log_model) and failure is None
             uploads = last_uploads(session, run, self._last, pictures=self.images > 0, model=with_model)
+            if self._publication is not None:
+                uploads["dashboard"] = self._publication.wait
         finally:  # whatever fails before it, a run that was opened is finished
             session.close(uploads, failed=failure is not None)
             self._pictures.forget()

@@ -1,0 +1,397 @@
+"""The report and the picture of a run: from real trainings, with our suite and without, read back as a browser does."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import cv2
+import digits
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from test_more_deciders import as_task
+from trainings import FAST, results_csv
+from ultralytics import YOLO
+
+from yolo_callbacks import Callback, EarlyStopping, ReduceLROnPlateau, SaveBest, attach
+from yolo_callbacks.cli import main
+from yolo_callbacks.report import report
+from yolo_callbacks.report.charts import number
+from yolo_callbacks.report.masking import MASK, masked
+from yolo_callbacks.report.monitors import monitored
+from yolo_callbacks.report.run_data import read_run
+
+MODEL = "yolo11n.yaml"
+HOSTILE = "<script>alert('$x$')</script>"
+SECTIONS = (
+    *("events", "quality", "final", "classes", "losses", "rate", "memory"),
+    *("images", "plots", "cost", "configuration"),
+)
+
+
+class MemoryLike(Callback):
+    """Publishes under the keys of the memory monitor."""
+
+    def on_fit_epoch_end(self, trainer: Any) -> None:
+        record = self.enter(trainer).record()
+        if not record.final:
+            for key in ("memory/train/allocated", "memory/val/allocated", "memory/host/process"):
+                record.publish(key, 100.0 + record.epoch)
+
+
+class Page(HTMLParser):
+    """What a browser makes of a page: its elements, and its text."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.sections: list[str] = []
+        self.charts: dict[str, dict[str, Any]] = {}
+        self.links: list[str] = []
+        self.text = ""
+        self._chart: dict[str, Any] | None = None
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.tags.append(tag)
+        if tag == "section":
+            self.sections.append(given["id"])
+        if tag == "figure" and "data-chart" in given:
+            self._chart = json.loads(given["data-chart"])
+        if "aria-label" in given and self._chart is not None:
+            self.charts[given["aria-label"].partition(" by epoch")[0]] = self._chart
+        self.links += [value for name, value in given.items() if name in ("src", "href", "xlink:href") and value]
+
+    def handle_data(self, data: str) -> None:
+        if self.tags[-1:] not in (["style"], ["script"]):
+            self.text += data
+
+    def values(self, chart: str, line: str) -> list[str]:
+        (found,) = [each["values"] for each in self.charts[chart]["lines"] if each["label"] == line]
+        return found
+
+
+@pytest.fixture(scope="module")
+def hostile_scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    data = digits.detection(tmp_path_factory.mktemp("hostile"), train=8, val=4, size=32)
+    data.write_text(data.read_text().replace("zero", json.dumps(HOSTILE)))
+    return data
+
+
+@pytest.fixture(scope="module")
+def ours(tmp_path_factory: pytest.TempPathFactory, hostile_scenes: Path) -> Path:
+    """A run with everything to show: two cuts of the rate, and a stop at epoch 4 of 9."""
+    model = YOLO(MODEL)
+    never = 1e9
+    attach(
+        model,
+        SaveBest("val/box_loss", top_k=2),
+        SaveBest(f"mAP50/{HOSTILE}"),
+        EarlyStopping("val/loss", patience=3, min_delta=never),
+        ReduceLROnPlateau("mAP50", patience=0, cooldown=1, min_delta=never),
+        MemoryLike(),
+        report=True,
+    )
+    folder = tmp_path_factory.mktemp("ours")
+    model.train(
+        **{**FAST, "data": str(hostile_scenes), "epochs": 9, "project": str(folder), "name": "a", "plots": True}
+    )
+    return folder / "a"
+
+
+@pytest.fixture(scope="module")
+def theirs(tmp_path_factory: pytest.TempPathFactory, hostile_scenes: Path) -> Path:
+    """A run without us."""
+    folder = tmp_path_factory.mktemp("theirs")
+    model = YOLO(MODEL)
+    model.train(**{**FAST, "data": str(hostile_scenes), "epochs": 2, "project": str(folder), "name": "b"})
+    return folder / "b"
+
+
+@pytest.mark.training
+def test_the_report_of_a_run(ours, messages):
+    page = Page(ours / "report.html")  # written by the training
+    assert tuple(page.sections) == SECTIONS
+    rows = results_csv(ours)
+    assert len(rows) == 4
+
+    box_loss = page.charts["box loss"]
+    assert (box_loss["epochs"], box_loss["cuts"], box_loss["stop"]) == ([1, 2, 3, 4], [2, 4], 4)
+    assert page.values("box loss", "validation") == [number(row["val/box_loss"]) for row in rows]
+    assert page.values("box loss", "training") == [number(row["train/box_loss"]) for row in rows]
+    assert page.values("mAP50-95", "mAP50-95") == [number(row["metrics/mAP50-95(B)"]) for row in rows]
+    assert page.values("accelerator, training", "allocated") == ["101.0", "102.0", "103.0", "104.0"]
+    assert len(page.values("mAP50-95 by class", HOSTILE)) == 4
+    lowest = min(rows, key=lambda row: row["val/box_loss"])
+    assert f"best {number(lowest['val/box_loss'])} · epoch {lowest['epoch']:.0f}" in page.text
+    assert "Stopped, val/loss: no improvement in 3 checks" in page.text
+    assert "4of 9 planned" in page.text
+
+    kept = json.loads((ours / "callbacks.images.json").read_text())
+    assert page.tags.count("rect") >= sum(len(image["truth"]) + len(image["predictions"]) for image in kept["images"])
+    assert sum(len(image["truth"]) for image in kept["images"]) > 0
+    again = report(ours)
+    assert (again, tuple(Page(again).sections)) == (ours / "report.html", SECTIONS)
+    assert messages == []
+
+
+@pytest.mark.training
+def test_a_name_is_text(ours):
+    page = Page(ours / "report.html")
+    assert page.tags.count("script") == 1
+    assert HOSTILE in page.text
+    assert all(link.startswith("data:") or link.startswith("#") for link in page.links)
+
+
+@pytest.mark.training
+def test_the_picture_beside_results_png(ours, theirs):
+    picture = cv2.imread(str(ours / "callbacks.png"))
+    assert picture.shape[1] > 900
+    assert picture.std() > 5  # something is drawn on it
+    run = read_run(ours)
+    assert set(monitored(run)) == {"val/box_loss", "val/loss", "mAP50", f"mAP50/{HOSTILE}"}
+    rows = results_csv(ours)
+    losses = [sum(row[f"val/{name}_loss"] for name in ("box", "cls", "dfl")) for row in rows]
+    assert list(monitored(run)["val/loss"].values()) == pytest.approx(losses, rel=1e-4)
+
+
+@pytest.mark.training
+def test_without_plots_nothing_is_drawn_and_without_report_nothing_written(train):
+    model = YOLO(MODEL)
+    attach(model, SaveBest())
+    folder = train(model, epochs=1)
+    assert not {"callbacks.png", "report.html", "callbacks.jsonl", "callbacks.images.json"} & {
+        path.name for path in folder.iterdir()
+    }
+
+
+@pytest.mark.training
+def test_a_report_that_cannot_be_written_costs_one_warning(train, messages):
+    model = YOLO(MODEL)
+    suite = attach(model, SaveBest(), strict=True, report=True)
+    model.add_callback("on_train_start", lambda trainer: (Path(trainer.save_dir) / "report.html").mkdir())
+    folder = train(model, epochs=1)
+    (warning,) = [line for line in messages if "report.html" in line]
+    assert "no report.html: IsADirectoryError" in warning
+    assert json.loads((folder / "callbacks.json").read_text())["summary"]["status"] == "finished"
+    assert suite.report is True
+
+
+@pytest.mark.training
+def test_a_run_without_us(theirs, tmp_path):
+    page = Page(report(theirs))
+    assert page.sections == ["quality", "losses", "rate", "configuration"]
+    assert page.charts["dfl loss"]["epochs"] == [1, 2]
+
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    shutil.copy(theirs / "results.csv", alone)
+    assert Page(report(alone)).sections == ["quality", "losses", "rate"]
+    assert Page(report(alone / "results.csv", output=tmp_path / "named.html")).sections == ["quality", "losses", "rate"]
+    assert (tmp_path / "named.html").is_file()
+
+
+@pytest.mark.training
+@pytest.mark.parametrize(
+    ("task", "charts", "sections"),
+    [
+        ("segment", {"mAP50-95 masks", "mAP50", "precision and recall masks", "seg loss"}, {"classes", "final"}),
+        ("classify", {"accuracy top1", "accuracy top5", "loss"}, {"final"}),
+    ],
+)
+def test_other_tasks(task, charts, sections, train, scenes, tmp_path):
+    classify = task == "classify"
+    data = digits.classification(tmp_path / "data", train=4, val=2) if classify else None
+    model = YOLO(f"yolo11n-{'cls' if classify else 'seg'}.yaml")
+    attach(model, SaveBest(), report=True)
+    folder = train(model, data=str(data or as_task(scenes, tmp_path / "data", task)), epochs=2, plots=True)
+    page = Page(folder / "report.html")
+    assert charts <= set(page.charts)
+    assert ({"events", "quality", "losses", "rate", "images", "cost", "configuration"} | sections) - set(
+        page.sections
+    ) == set()
+    assert (folder / "callbacks.png").is_file()
+    assert page.sections.count("classes") == (not classify)
+
+
+@pytest.mark.training
+def test_several_runs_side_by_side(ours, theirs, tmp_path):
+    copy = tmp_path / "b"
+    shutil.copytree(theirs, copy, ignore=shutil.ignore_patterns("weights"))
+    path = report(ours, theirs, copy)
+    assert path == ours / "comparison.html"
+    page = Page(path)
+    labels = ["a", f"{theirs.parent.name}/b", f"{tmp_path.name}/b"]
+    assert [line["label"] for line in page.charts["mAP50"]["lines"]] == labels
+    first, second = results_csv(ours), results_csv(theirs)
+    best = min(row["val/box_loss"] for row in (*first, *second))
+    assert number(best) in page.text
+    assert page.values("box loss, validation", labels[1]) == [
+        *(number(row["val/box_loss"]) for row in second),
+        *[""] * (len(first) - len(second)),
+    ]
+    assert page.sections == ["best", "quality", "classes", "losses", "configuration"]
+    assert "plots" in page.text  # an argument that differs
+    assert "workers" not in page.text
+
+
+@pytest.mark.training
+def test_what_is_broken_is_left_out(ours, tmp_path, messages):
+    folder = tmp_path / "broken"
+    shutil.copytree(ours, folder, ignore=shutil.ignore_patterns("*.pt"))
+    for name in ("callbacks.json", "args.yaml", "results.csv", "callbacks.jsonl"):
+        content = (folder / name).read_bytes()
+        (folder / name).write_bytes(content[: int(0.9 * len(content))] if name != "args.yaml" else b"a: [")
+    other = json.loads((ours / "callbacks.images.json").read_text())
+    (folder / "callbacks.images.json").write_text(json.dumps({**other, "images": [{"path": 1}]}))
+    sidecar = next((folder / "weights").glob("*.json"))
+    sidecar.write_text("[1, 2]")
+    (folder / "confusion_matrix_normalized.png").write_bytes(b"no picture")
+    before = {path.name for path in folder.iterdir()}
+    page = Page(report(folder))
+    assert page.charts["box loss"]["epochs"] == [1, 2, 3, 4]  # the last line of one of the two is cut short
+    assert not {"events", "cost", "configuration"} & set(page.sections)
+    assert {path.name for path in folder.iterdir()} == before | {"report.html"}  # nothing is moved aside
+    for name in ("callbacks.json", "args.yaml", "callbacks.images.json", sidecar.name):
+        assert len([line for line in messages if f"{name} cannot be read" in line]) == 1
+
+
+def synthetic(folder: Path, *, epochs: int, classes: int) -> Path:
+    """A long run of many classes, as its files tell it."""
+    folder.mkdir()
+    keys = [*(f"{split}/{name}_loss" for split in ("train", "val") for name in ("box", "cls", "dfl")), "lr/pg0"]
+    keys += [f"metrics/{name}(B)" for name in ("precision", "recall", "mAP50", "mAP50-95")]
+    lines = [",".join(["epoch", "time", *keys])]
+    values = np.random.default_rng(0).random((epochs, len(keys)))
+    lines += [",".join([str(i + 1), str(i), *(f"{value:.5f}" for value in row)]) for i, row in enumerate(values)]
+    (folder / "results.csv").write_text("\n".join(lines) + "\n")
+    with (folder / "callbacks.jsonl").open("w") as file:
+        for i in range(epochs):
+            by_class = {f"per_class/class {c}/mAP50-95": c / classes for c in range(classes)}
+            file.write(json.dumps({**by_class, "epoch": i + 1}) + "\n")
+    return folder
+
+
+def test_the_largest_report_is_below_6_mb(tmp_path):
+    folder = synthetic(tmp_path / "long", epochs=2000, classes=100)
+    noise = np.random.default_rng(0).integers(0, 255, (1600, 1600, 3), dtype=np.uint8)
+    names = [f"val_batch{i}_{kind}.jpg" for i in range(3) for kind in ("labels", "pred")]
+    for name in (*names, "BoxPR_curve.png", "MaskPR_curve.png", "BoxF1_curve.png", "confusion_matrix_normalized.png"):
+        cv2.imwrite(str(folder / name), noise)
+    path = report(folder)
+    assert 2_000_000 < path.stat().st_size < 6_000_000
+    page = Page(path)
+    assert {"images", "classes"} <= set(page.sections)
+    assert len(page.charts["mAP50-95 by class, the best and the worst 4"]["lines"]) == 8
+
+
+def test_one_epoch_and_values_that_are_not_finite(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    header = "epoch,  time,  train/box_loss,  val/box_loss,  metrics/mAP50-95(B)"
+    (folder / "results.csv").write_text(f"{header}\n1,1,nan,inf,0.5\n")
+    page = Page(report(folder))
+    assert page.values("box loss", "validation") == ["∞"]
+    assert "best 0.500 · epoch 1" in page.text
+
+
+@pytest.mark.parametrize(
+    ("content", "error", "message"),
+    [
+        (None, FileNotFoundError, "is not the folder of a training: it has no results.csv"),
+        ("epoch,time\n", ValueError, "results.csv holds no epoch"),
+        ("", ValueError, "results.csv holds no epoch"),
+    ],
+)
+def test_what_is_no_run(content, error, message, tmp_path, capsys):
+    if content is not None:
+        (tmp_path / "results.csv").write_text(content)
+    with pytest.raises(error, match=message):
+        report(tmp_path)
+    assert main(["report", str(tmp_path)]) == 2
+    assert re.fullmatch(rf".*{message}\n", capsys.readouterr().err)
+
+
+def test_the_command(tmp_path, capsys):
+    runs = [synthetic(tmp_path / name, epochs=3, classes=2) for name in ("one", "two")]
+    assert main(["report", *map(str, runs), "-o", str(tmp_path / "both.html")]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'both.html'}\n"
+    assert "quality" in Page(tmp_path / "both.html").sections
+
+
+def test_secrets_are_masked():
+    given = {
+        "api_key": "abc",
+        "HF_TOKEN": "abc",
+        "password": "abc",
+        "nested": {"wandb-key": "abc", "list": [{"secret": "abc"}]},
+        "data": "https://user:abc@host.example/set.yaml?token=abc",
+        "key": None,
+    }
+    harmless = {"patience": 5, "keypoints": 17, "kpt_shape": [17, 3], "cos_lr": True, "tracker": "y.yaml"}
+    shown = masked({**given, **harmless})
+    assert "abc" not in json.dumps(shown)
+    assert (shown["api_key"], shown["nested"]["wandb-key"], shown["key"]) == (MASK, MASK, None)
+    assert shown["data"] == "https://host.example/set.yaml"
+    assert {name: shown[name] for name in harmless} == harmless
+
+
+@given(st.floats(-1e300, 1e300) | st.sampled_from([np.nan, np.inf]))
+def test_a_number_is_short_and_right(value):
+    text = number(value)
+    assert len(text) <= 10
+    if np.isfinite(value):
+        assert float(text.replace(",", "")) == pytest.approx(value, rel=6e-3)
+
+
+# In a browser ---------------------------------------------------------------------------------------------------------
+
+OF_THE_BROWSER_ITSELF = re.compile(r"^https?://[^/]*\.(google|googleapis|gvt1)\.com/")
+
+
+@pytest.fixture
+def browse(tmp_path: Path) -> Callable[[Path], tuple[str, list[str], list[str]]]:
+    """Open a page in Chromium: its elements after scripts ran, the lines of its console, its requests."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no Chromium here: apt-get install chromium")
+
+    def browse(page: Path) -> tuple[str, list[str], list[str]]:
+        log = tmp_path / "net.json"
+        options = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+        options += [f"--user-data-dir={tmp_path / 'profile'}", "--host-resolver-rules=MAP * ~NOTFOUND"]
+        options += ["--enable-logging=stderr", f"--log-net-log={log}", "--dump-dom", page.as_uri()]
+        done = subprocess.run([chromium, *options], capture_output=True, text=True, check=True, timeout=120)
+        asked = set(re.findall(r'"url":"(\w+://[^"]+)"', log.read_text()))
+        requests = [url for url in asked if not url.startswith("file:") and not OF_THE_BROWSER_ITSELF.match(url)]
+        return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line], requests
+
+    return browse
+
+
+def test_a_page_that_fails_is_seen_to_fail(browse, tmp_path):
+    page = tmp_path / "page.html"
+    page.write_text("<img src='http://example.com/x.png'><script>missing()</script>")
+    _, console, requests = browse(page)
+    assert "missing is not defined" in console[0]
+    assert requests == ["http://example.com/x.png"]
+
+
+@pytest.mark.training
+def test_in_a_browser(ours, theirs, browse):
+    for page in (ours / "report.html", report(ours, theirs)):
+        elements, console, requests = browse(page)
+        assert console == []
+        assert requests == []
+        assert elements.count('class="tip"') == elements.count('<figure class="chart"') > 0  # the script ran
+        assert "alert(" not in "".join(re.findall(r"<script.*?</script>", elements, re.DOTALL))
+    assert all(f'<section id="{name}">' in browse(ours / "report.html")[0] for name in SECTIONS)

@@ -1,0 +1,234 @@
+"""Curves as SVG, drawn by matplotlib: no text but numbers, and colours by name, so that the page decides on both."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from yolo_callbacks.report.run_data import Series
+
+__all__ = ["COLORS", "NOTHING", "Chart", "Line", "Scale", "draw", "number"]
+
+NOTHING = "\N{EN DASH}"
+"""What stands for a value that is not there."""
+
+COLORS = 8
+"""How many colours of lines there are; `--line0` to `--line7` in the page."""
+
+# Colours that stand for the page's own, where each becomes a CSS variable.
+_TOKENS = {"#f0f0e0": "--ink", "#f0f0e1": "--grid", "#f0f0e2": "--mark", "#f0f0e3": "--paper"}
+_INK, _GRID, _MARK, _PAPER = _TOKENS
+_LINES = {f"#f0f0d{index}": f"--line{index}" for index in range(COLORS)}
+_VARIABLES = re.compile("|".join((*_TOKENS, *_LINES)))
+_IDS = re.compile(r' id="(?:figure|axes|patch|line2d|text|matplotlib\.axis|xtick|ytick)_\d+"')
+
+_SIZE = (4.2, 2.2)  # inches of 72 points: the text is 9 of 302 points wide, legible on a phone too
+_BOX = (0.115, 0.13, 0.865, 0.81)  # of the axes in the figure: left, bottom, width, height
+_MAX_POINTS = 1000
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a chart.
+
+    Attributes:
+        label: Its name in the page.
+        series: Its values.
+        color: The number of its colour.
+        quiet: Whether it is there to compare with: thinner, behind the others.
+    """
+
+    label: str
+    series: Series
+    color: int = 0
+    quiet: bool = False
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What the charts of a page share.
+
+    Attributes:
+        last: The last epoch of the axis.
+        cuts: Epochs of cuts of the learning rate.
+        stop: The epoch of a stop by a callback, 0 if there was none.
+    """
+
+    last: int
+    cuts: tuple[int, ...] = ()
+    stop: int = 0
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart for the page.
+
+    Attributes:
+        title: Its title.
+        svg: The drawing.
+        note: What is best, in words; `""` if nothing is.
+        lines: Label and colour of each line.
+        hover: What the page shows under the pointer, in plain JSON types.
+    """
+
+    title: str
+    svg: str
+    note: str
+    lines: tuple[Line, ...]
+    hover: dict[str, Any]
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """A number for people, with as many digits as tell something."""
+    if value is None or not math.isfinite(value):
+        return NOTHING if value is None or math.isnan(value) else "∞"
+    if value and not 1e-4 <= abs(value) < 1e6:
+        return f"{value:.{digits - 2}e}"
+    magnitude = math.floor(math.log10(abs(value))) if value else 0
+    decimals = digits - 2 - magnitude if magnitude < -1 else digits - 1 - max(0, magnitude)
+    return f"{value:,.{max(0, decimals)}f}"
+
+
+def draw(
+    title: str, lines: Sequence[Line], scale: Scale, *, best: str = "", best_of: int = 0, from_zero: bool = True
+) -> Chart:
+    """Draw lines over epochs.
+
+    Args:
+        title: The title, used in the page and never in the drawing.
+        lines: The lines; the first is drawn on top of the others.
+        scale: Epochs and events.
+        best: `"max"` or `"min"` to mark the best epoch of a line, `""` for none.
+        best_of: The position of that line.
+        from_zero: Whether the axis begins at 0.
+    """
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    peak = _best(lines[best_of].series, best) if best else None
+    with _style(title):
+        figure = Figure(figsize=_SIZE)
+        canvas = FigureCanvasSVG(figure)
+        axes = figure.add_axes(_BOX)
+        _axes(axes, lines, scale, from_zero=from_zero)
+        for epoch in scale.cuts:
+            axes.axvline(epoch, color=_MARK, linewidth=0.9, linestyle=(0, (2, 2)))
+        if scale.stop:
+            axes.axvline(scale.stop, color=_MARK, linewidth=1.2)
+        for order, line in enumerate(reversed(lines)):
+            _plot(axes, line, zorder=3.0 + order)
+        if peak:
+            color = f"#f0f0d{lines[best_of].color % COLORS}"
+            axes.plot(*peak, "o", color=color, markeredgecolor=_PAPER, markersize=6.5, markeredgewidth=1.5, zorder=99.0)
+        file = io.StringIO()
+        canvas.print_svg(file, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    note = f"best {number(peak[1])} · epoch {peak[0]}" if peak else ""
+    return Chart(title, _embedded(file.getvalue()), note, tuple(lines), _hover(lines, scale))
+
+
+def _axes(axes: Any, lines: Sequence[Line], scale: Scale, *, from_zero: bool) -> None:
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    for side in ("left", "right", "top"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set_color(_GRID)
+    axes.tick_params(length=0, colors=_INK, labelsize=9, pad=4)
+    axes.grid(axis="y", color=_GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    # room for the marker of a best epoch that is the last one
+    room = max(scale.last - 1, 1) * 0.02
+    axes.set_xlim(1 - room, max(scale.last, 2) + room)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, tick: f"{'' if tick > 1 else 'epoch '}{value:g}"))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
+    axes.set_ylim(*_limits(lines, from_zero=from_zero))
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 2.5, 5, 10]))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def _limits(lines: Sequence[Line], *, from_zero: bool) -> tuple[float, float]:
+    values = sorted(value for line in lines for value in line.series.values() if math.isfinite(value))
+    if not values:
+        return 0.0, 1.0
+    low, high = values[0], values[-1]
+    # A loss of the first epochs may be ten times all others: it leaves the picture rather than flattening them.
+    most = values[int(0.9 * (len(values) - 1))]
+    if len(values) >= 10 and low >= 0 and high > 3 * most > 0:
+        high = 1.5 * most
+    if from_zero and low >= 0:
+        low = 0.0
+    room = 0.08 * ((high - low) or abs(high) or 1.0)
+    return (low if from_zero and low == 0 else low - room), high + room
+
+
+def _plot(axes: Any, line: Line, zorder: float) -> None:
+    epochs = sorted(line.series)
+    values = [line.series[epoch] if math.isfinite(line.series[epoch]) else math.nan for epoch in epochs]
+    color = f"#f0f0d{line.color % COLORS}"
+    alone = sum(math.isfinite(value) for value in values) == 1
+    width = 1.4 if line.quiet else 1.9
+    style = {"marker": "o", "markersize": 4} if alone else {"solid_capstyle": "round", "solid_joinstyle": "round"}
+    axes.plot(epochs, values, color=color, linewidth=width, zorder=zorder, **style)
+
+
+def _best(series: Series, mode: str) -> tuple[int, float] | None:
+    finite = {epoch: value for epoch, value in series.items() if math.isfinite(value)}
+    if not finite:
+        return None
+    sign = -1.0 if mode == "max" else 1.0
+    epoch = min(finite, key=lambda epoch: (sign * finite[epoch], epoch))
+    return epoch, finite[epoch]
+
+
+def _hover(lines: Sequence[Line], scale: Scale) -> dict[str, Any]:
+    """The values under the pointer, and where the axis begins and ends in the drawing."""
+    epochs = sorted({epoch for line in lines for epoch in line.series})
+    step = -(-len(epochs) // _MAX_POINTS)
+    epochs = epochs[::step] if step > 1 else epochs
+    room = max(scale.last - 1, 1) * 0.02
+    left, width = _BOX[0], _BOX[2]
+    return {
+        "left": left,
+        "right": left + width,
+        "first": 1 - room,
+        "last": max(scale.last, 2) + room,
+        "epochs": epochs,
+        "lines": [
+            {
+                "label": line.label,
+                "color": line.color % COLORS,
+                "values": [number(line.series[epoch]) if epoch in line.series else "" for epoch in epochs],
+            }
+            for line in lines
+        ],
+        "cuts": list(scale.cuts),
+        "stop": scale.stop,
+    }
+
+
+@contextlib.contextmanager
+def _style(title: str) -> Iterator[None]:
+    """Matplotlib's own defaults, whatever the user's style; ids that do not clash with those of another chart."""
+    import matplotlib as mpl
+
+    ours: Mapping[str, Any] = {"svg.fonttype": "none", "svg.hashsalt": title, "font.family": ["DejaVu Sans"]}
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(ours)
+        yield
+
+
+def _embedded(svg: str) -> str:
+    """A drawing as it stands within a page: without prolog, size, background, and ids that several would share."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>\s*|<defs>\s*<style.*?</defs>\s*", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
+    svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
+    svg = re.sub(r'<g id="patch_[12]">.*?</g>\s*', "", svg, count=2, flags=re.DOTALL)
+    svg = _IDS.sub("", svg)
+    variables = {**_TOKENS, **_LINES}
+    return _VARIABLES.sub(lambda found: f"var({variables[found[0]]})", svg)

@@ -1,0 +1,118 @@
+"""Which charts a page has, and which lines stand in each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from yolo_callbacks.report.charts import COLORS, Chart, Line, Scale, draw
+from yolo_callbacks.report.run_data import RunData, Series, class_series
+from yolo_callbacks.report.tables import class_table, metrics_of, plain, suffix_of
+
+__all__ = [
+    "class_charts",
+    "compared_losses",
+    "compared_quality",
+    "losses",
+    "memory",
+    "quality",
+    "rates",
+    "scale_of",
+]
+
+
+def scale_of(run: RunData) -> Scale:
+    """What all charts of a run share."""
+    stops = [event.epoch for event in run.events if event.kind == "stop"]
+    cuts = {event.epoch for event in run.events if event.kind == "cut"}
+    return Scale(run.last_epoch, tuple(sorted(cuts)), max(stops, default=0))
+
+
+def quality(run: RunData, scale: Scale) -> list[Chart]:
+    """A chart for each metric; precision and recall, which are read together, in one."""
+    metrics = metrics_of(run)
+    charts = []
+    for key, series in metrics.items():
+        other = key.replace("/precision(", "/recall(")
+        if other != key and other in metrics:
+            lines = [Line("precision", series, 0), Line("recall", metrics[other], 1)]
+            charts.append(draw(plain(key).replace("precision", "precision and recall"), lines, scale))
+        elif "/recall(" not in key:
+            charts.append(draw(plain(key), [Line(plain(key), series)], scale, best="max"))
+    return charts
+
+
+def compared_quality(runs: Sequence[RunData], labels: Sequence[str], scale: Scale) -> list[Chart]:
+    """A chart for each metric, with a line for each run."""
+    keys = dict.fromkeys(key for run in runs for key in metrics_of(run))
+    return [draw(plain(key), _one_a_run(runs, labels, key), scale) for key in keys]
+
+
+def _one_a_run(runs: Sequence[RunData], labels: Sequence[str], key: str) -> list[Line]:
+    return [
+        Line(label, run.series[key], index % COLORS)
+        for index, (label, run) in enumerate(zip(labels, runs, strict=True))
+        if run.series.get(key)
+    ]
+
+
+def losses(run: RunData, scale: Scale) -> list[Chart]:
+    """A chart for each loss, validation against training."""
+    names = dict.fromkeys(key.partition("/")[2] for key in run.starting_with("train/", "val/"))
+    charts = []
+    for name in names:
+        parts = {"validation": ("val", 0), "training": ("train", 1)}
+        lines = [
+            Line(label, run.series[f"{split}/{name}"], color, quiet=split == "train")
+            for label, (split, color) in parts.items()
+            if run.series.get(f"{split}/{name}")
+        ]
+        charts.append(draw(plain(f"/{name}"), lines, scale, best="min" if lines[0].label == "validation" else ""))
+    return charts
+
+
+def compared_losses(runs: Sequence[RunData], labels: Sequence[str], scale: Scale) -> list[Chart]:
+    """A chart for each loss, with a line for each run."""
+    keys = dict.fromkeys(key for split in ("val/", "train/") for run in runs for key in run.starting_with(split))
+    words = {"val": "validation", "train": "training"}
+    return [draw(f"{plain(key)}, {words[key.partition('/')[0]]}", _one_a_run(runs, labels, key), scale) for key in keys]
+
+
+def rates(run: RunData, scale: Scale) -> list[Chart]:
+    """The rates of the parameter groups, those that are the same in one line."""
+    same: dict[tuple[tuple[int, float], ...], list[str]] = {}
+    for key, series in run.starting_with("lr/pg").items():
+        same.setdefault(tuple(sorted(series.items())), []).append(key.removeprefix("lr/pg"))
+    lines = [
+        Line(f"{'groups' if len(names) > 1 else 'group'} {', '.join(names)}", dict(series), index)
+        for index, (series, names) in enumerate(same.items())
+    ]
+    return [draw("rate of the parameter groups", lines, scale)] if lines else []
+
+
+def memory(run: RunData, scale: Scale) -> list[Chart]:
+    """A chart for each of `memory/<where>/<what>`."""
+    groups: dict[str, dict[str, Series]] = {}
+    for key, series in run.starting_with("memory/").items():
+        where, _, what = key.removeprefix("memory/").rpartition("/")
+        groups.setdefault(where, {})[what] = series
+    titles = {"train": "accelerator, training", "val": "accelerator, validation", "": "memory"}
+    return [
+        draw(
+            titles.get(where, where),
+            [Line(what.replace("_", " "), s, i) for i, (what, s) in enumerate(parts.items())],
+            scale,
+        )
+        for where, parts in groups.items()
+    ]
+
+
+def class_charts(run: RunData, scale: Scale) -> list[Chart]:
+    """The main metric of each class over the epochs; of many classes the best and the worst ones."""
+    metric = f"mAP50-95{suffix_of(run).replace('(B)', '')}"
+    found = class_series(run.series, metric)
+    order = [name for name, *_ in class_table(run)["rows"] if name in found] if found else []
+    shown = order if len(order) <= COLORS else [*order[: COLORS // 2], *order[-COLORS // 2 :]]
+    if not shown:
+        return []
+    title = f"{metric} by class" + (f", the best and the worst {COLORS // 2}" if len(shown) < len(order) else "")
+    return [draw(title, [Line(name, found[name], index) for index, name in enumerate(shown)], scale)]

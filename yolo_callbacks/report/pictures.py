@@ -1,0 +1,128 @@
+"""Pictures for the page, made smaller and put into it as text, within a limit for all together."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from yolo_callbacks.files import LOGGER
+from yolo_callbacks.images import encode_jpeg
+from yolo_callbacks.report.charts import COLORS
+from yolo_callbacks.report.run_data import RunData
+
+__all__ = ["BoxedPicture", "Rectangle", "boxed_pictures", "plots", "validation_batches"]
+
+# Of the 6 MB that a page may have; the rest is for charts and tables.
+_MAX_BYTES = 4_000_000
+_PLOTS = {
+    "confusion_matrix_normalized": "confusion matrix, normalized",
+    "PR_curve": "precision against recall",
+    "F1_curve": "F1 against confidence",
+}
+_GROUPS = ("Box", "Mask", "Pose")
+
+
+@dataclass(frozen=True)
+class Rectangle:
+    """A box over a picture, its edges in percent.
+
+    Attributes:
+        x: The left edge.
+        y: The upper edge.
+        width: The width.
+        height: The height.
+        color: The number of the colour of its class.
+        label: The name of its class, with the confidence of a prediction.
+        confidence: The confidence of a prediction, None for ground truth.
+    """
+
+    x: float
+    y: float
+    width: float
+    height: float
+    color: int
+    label: str
+    confidence: float | None
+
+
+@dataclass(frozen=True)
+class BoxedPicture:
+    """A validation image: its name, its content as a `data:` URL, its width by its height, and its boxes."""
+
+    name: str
+    url: str
+    ratio: float
+    boxes: tuple[Rectangle, ...]
+
+
+class Album:
+    """What is put into one page.
+
+    Attributes:
+        left: How many bytes more may be.
+    """
+
+    def __init__(self) -> None:
+        self.left = _MAX_BYTES
+
+    def url(self, path: Path, *, max_side: int, quality: int = 82) -> str | None:
+        """A picture as a `data:` URL; None if it cannot be read, or is too large for what is left."""
+        try:
+            content = base64.b64encode(encode_jpeg(path, max_side=max_side, quality=quality)).decode()
+        except Exception as error:  # half a picture, a data set that was moved: any kind of error of any decoder
+            LOGGER.debug(f"{path} is not in the report: {type(error).__name__} {error}")
+            return None
+        if len(content) > self.left:
+            return None
+        self.left -= len(content)
+        return f"data:image/jpeg;base64,{content}"
+
+
+def boxed_pictures(run: RunData, album: Album) -> list[BoxedPicture]:
+    """The validation images that were kept with their boxes."""
+    names = run.boxes.get("names", {})
+    found = []
+    for image in run.boxes.get("images", ()):
+        url = album.url(image["path"], max_side=640)
+        if url:
+            width, height = image["size"]
+            found.append(
+                BoxedPicture(image["path"].name, url, width / height, tuple(_rectangles(image["boxes"], names)))
+            )
+    return found
+
+
+def validation_batches(run: RunData, album: Album) -> list[tuple[str, str]]:
+    """Ultralytics' own pictures of validation, ground truth and predictions by turns: a caption and a URL each."""
+    found = []
+    for batch in range(2):
+        for kind, caption in (("labels", "ground truth"), ("pred", "predictions")):
+            path = run.pictures.get(f"val_batch{batch}_{kind}")
+            url = album.url(path, max_side=900) if path else None
+            if url:
+                found.append((f"batch {batch + 1}, {caption}", url))
+    return found
+
+
+def plots(run: RunData, album: Album) -> list[tuple[str, str]]:
+    """Ultralytics' own plots that tell what the page does not: a caption and a URL each."""
+    found = []
+    for ending, caption in _PLOTS.items():
+        for name in [name for name in run.pictures if name.endswith(ending)]:
+            group = name.removesuffix(ending)
+            url = album.url(run.pictures[name], max_side=1100, quality=80)
+            if url:
+                several = group in _GROUPS[1:] or any(f"{other}{ending}" in run.pictures for other in _GROUPS[1:])
+                found.append((f"{caption}, {group.lower()}" if several else caption, url))
+    return found
+
+
+def _rectangles(boxes: Any, names: dict[int, str]) -> Iterator[Rectangle]:
+    for left, top, right, bottom, label, confidence in boxes:
+        name = names.get(int(label), str(label))
+        said = name if confidence is None else f"{name} {confidence:.2f}"
+        x, y, width, height = (round(100 * float(edge), 2) for edge in (left, top, right - left, bottom - top))
+        yield Rectangle(x, y, width, height, int(label) % COLORS, said, confidence)

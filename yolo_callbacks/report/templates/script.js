@@ -1,0 +1,46 @@
+"use strict";
+// The values under the pointer. Without this script the page lacks nothing else but the slider.
+for (const figure of document.querySelectorAll("figure[data-chart]")) {
+  const chart = JSON.parse(figure.dataset.chart);
+  const plot = figure.querySelector(".plot");
+  const rule = plot.appendChild(Object.assign(document.createElement("i"), { className: "rule", hidden: true }));
+  const tip = plot.appendChild(Object.assign(document.createElement("div"), { className: "tip", hidden: true }));
+  const show = (event) => {
+    const box = plot.getBoundingClientRect();
+    const share = (event.clientX - box.left) / box.width;
+    const at = chart.first + ((share - chart.left) / (chart.right - chart.left)) * (chart.last - chart.first);
+    let nearest = 0;
+    chart.epochs.forEach((epoch, index) => {
+      if (Math.abs(epoch - at) < Math.abs(chart.epochs[nearest] - at)) nearest = index;
+    });
+    const epoch = chart.epochs[nearest];
+    const position = chart.left + ((epoch - chart.first) / (chart.last - chart.first)) * (chart.right - chart.left);
+    const happened = (chart.cuts.includes(epoch) ? " · LR cut" : "") + (chart.stop === epoch ? " · stop" : "");
+    const lines = chart.lines.filter((line) => line.values[nearest] !== "").map((line) => {
+      const row = document.createElement("div");
+      const swatch = Object.assign(document.createElement("i"), { className: `swatch line${line.color}` });
+      const value = Object.assign(document.createElement("b"), { textContent: line.values[nearest] });
+      row.append(swatch, line.label, value);
+      return row;
+    });
+    tip.replaceChildren(Object.assign(document.createElement("div"), { textContent: `epoch ${epoch}${happened}` }), ...lines);
+    rule.style.left = `${100 * position}%`;
+    tip.style.left = position < 0.5 ? `calc(${100 * position}% + 8px)` : "auto";
+    tip.style.right = position < 0.5 ? "auto" : `calc(${100 * (1 - position)}% + 8px)`;
+    rule.hidden = tip.hidden = false;
+  };
+  plot.addEventListener("pointermove", show);
+  plot.addEventListener("pointerdown", show);
+  plot.addEventListener("pointerleave", () => { rule.hidden = tip.hidden = true; });
+}
+const slider = document.querySelector("#confidence");
+if (slider) {
+  const apply = () => {
+    document.querySelector("#confidence-value").textContent = Number(slider.value).toFixed(2);
+    for (const box of document.querySelectorAll("[data-confidence]")) {
+      box.style.visibility = Number(box.dataset.confidence) < Number(slider.value) ? "hidden" : "";
+    }
+  };
+  slider.addEventListener("input", apply);
+  apply();
+}

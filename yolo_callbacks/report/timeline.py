@@ -1,0 +1,137 @@
+"""The picture beside Ultralytics' `results.png`: what the callbacks watched, and what they did about it."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from pathlib import Path
+from typing import Any
+
+from yolo_callbacks.files import replace_atomic
+from yolo_callbacks.report.monitors import monitored
+from yolo_callbacks.report.run_data import Event, RunData, Series, read_run
+
+__all__ = ["PICTURE", "draw_timeline"]
+
+PICTURE = "callbacks.png"
+
+_MAX_MONITORS = 4
+_LINE, _BEST, _CUT, _STOP, _INK, _GRID = "#2563d9", "#d9730d", "#8a93a0", "#c93434", "#5b6470", "#e3e6ea"
+
+
+def draw_timeline(folder: Path) -> Path | None:
+    """Draw the monitored metrics with their best epochs, the cuts of the learning rate and the stop.
+
+    Args:
+        folder: The run's folder.
+
+    Returns:
+        The picture, `callbacks.png` in the folder; None where no monitor has a value.
+
+    Raises:
+        FileNotFoundError: If there is no `results.csv`.
+        ValueError: If it holds no epoch.
+        OSError: If the picture cannot be written.
+    """
+    run = read_run(folder, pictures=False)
+    series = dict(list(monitored(run).items())[:_MAX_MONITORS])
+    if not series:
+        return None
+    path = folder / PICTURE
+    with warnings.catch_warnings():
+        # a class may be named in a script that matplotlib's font does not have
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        replace_atomic(path, lambda temporary: _draw(run, series, temporary))
+    return path
+
+
+def _draw(run: RunData, series: dict[str, Series], path: Path) -> None:
+    # Without pyplot: its figures are global, and a user may have one open.
+    import matplotlib as mpl
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams["text.parse_math"] = False  # a `$` in the name of a class
+        height = 0.9 + 1.7 * len(series)
+        figure = Figure(figsize=(9, height), dpi=110, facecolor="white")
+        canvas = FigureCanvasAgg(figure)
+        rows = figure.subplots(len(series), 1, sharex=True, squeeze=False)[:, 0]
+        figure.subplots_adjust(left=0.075, right=0.985, bottom=0.5 / height, top=1 - 0.55 / height, hspace=0.42)
+        for row, (name, values) in zip(rows, series.items(), strict=True):
+            _panel(row, name, values, run)
+        _axis(rows[-1], run)
+        figure.text(0.075, 1 - 0.2 / height, _told(run), fontsize=10, color=_INK, va="center")
+        canvas.print_figure(path, format="png")
+
+
+def _panel(axes: Any, name: str, values: Series, run: RunData) -> None:
+    events = [event for event in run.events if event.monitor == name]
+    for side in ("left", "right", "top"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set_color(_GRID)
+    axes.tick_params(length=0, colors=_INK, labelsize=8)
+    axes.grid(axis="y", color=_GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.margins(y=0.12)
+    epochs = sorted(values)
+    axes.plot(
+        epochs, [_finite(values[epoch]) for epoch in epochs], color=_LINE, linewidth=1.8, marker="o", markersize=2
+    )
+    axes.set_title(_short(name), loc="left", fontsize=10, fontweight="bold", pad=6)
+    for event in run.events:
+        if event.kind == "cut":  # of any monitor: it changes what all of them do
+            axes.axvline(event.epoch, color=_CUT, linewidth=1.2, linestyle=(0, (2, 2)), zorder=1)
+        elif event.kind == "stop":
+            axes.axvline(event.epoch, color=_STOP, linewidth=1.4, zorder=1)
+    best = _best(events, run.monitors[name], values)
+    if best:
+        axes.plot(*best, "o", color=_BEST, markersize=8, markeredgecolor="white", zorder=5)
+        axes.set_title(f"best {best[1]:.4g} · epoch {best[0]}", loc="right", fontsize=9, color=_BEST, pad=6)
+
+
+def _axis(axes: Any, run: RunData) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.set_xlim(0.5, run.last_epoch + 0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=12, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
+    axes.set_xlabel("epoch", fontsize=9, color=_INK)
+
+
+def _best(events: list[Event], mode: str, values: Series) -> tuple[int, float] | None:
+    """What a callback chose, which may differ from the extreme by its `min_delta` or `start_epoch`."""
+    chosen = [event for event in events if event.kind == "best" and event.epoch in values]
+    if chosen:
+        sign = -1.0 if mode == "max" else 1.0
+        first = min(chosen, key=lambda event: (sign * values[event.epoch], event.epoch))
+        return first.epoch, values[first.epoch]
+    finite = {epoch: value for epoch, value in values.items() if math.isfinite(value)}
+    if not finite or mode not in ("min", "max"):
+        return None
+    epoch = (min if mode == "min" else max)(finite, key=lambda epoch: finite[epoch])
+    return epoch, finite[epoch]
+
+
+def _told(run: RunData) -> str:
+    cuts = sorted({event.epoch for event in run.events if event.kind == "cut"})
+    stops = [event for event in run.events if event.kind == "stop"]
+    told = [_short(run.name)]
+    if cuts:
+        told.append(f"┆ learning rate cut after {_listed(cuts)}")
+    if stops:
+        told.append(f"| stopped at epoch {stops[-1].epoch}, {stops[-1].monitor}")
+    return "     ".join(told)
+
+
+def _listed(epochs: list[int]) -> str:
+    shown = ", ".join(str(epoch) for epoch in epochs[:6])
+    return f"epoch{'s' if len(epochs) > 1 else ''} {shown}{', …' if len(epochs) > 6 else ''}"
+
+
+def _finite(value: float) -> float:
+    return value if math.isfinite(value) else math.nan
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 60 else f"{name[:59]}…"
