@@ -17,9 +17,19 @@ from typing import Any
 
 from yolo_callbacks.decisions import RateCut
 from yolo_callbacks.files import replace_atomic
+from yolo_callbacks.journal import restored_record
+from yolo_callbacks.loop import TrainingOver, as_of_epoch, let_end, watch_checkpoints, watch_training
 from yolo_callbacks.record import Catalog, EpochRecord
 
-__all__ = ["MINIMUM_VERSION", "TrainerAdaptor", "check_version", "strip_checkpoint", "task_of", "versions"]
+__all__ = [
+    "MINIMUM_VERSION",
+    "TrainerAdaptor",
+    "check_version",
+    "run_folder",
+    "strip_checkpoint",
+    "task_of",
+    "versions",
+]
 
 MINIMUM_VERSION = (8, 3, 200)
 
@@ -83,10 +93,10 @@ class TrainerAdaptor:
         trainer: The Ultralytics trainer.
         id: Tells this training from every other one, in this process or not.
         last_epoch: The last epoch, counted from 1; 0 before the first.
-        ended: Whether the training has reached its end before, and only Ultralytics' loop goes on for a moment.
+        ended: Whether a resumed training has reached its end before; nothing is decided any more.
         choice: Monitor and score of what best.pt was replaced with, None where it is Ultralytics' own.
         first_rates: The base rate of each parameter group at the beginning of the run.
-        shared: What rank 0 decided and every rank carries out; a suite broadcasts it once an epoch.
+        shared: What rank 0 decided and every rank carries out; a suite hands it round once an epoch.
     """
 
     def __init__(self, trainer: Any) -> None:
@@ -125,6 +135,12 @@ class TrainerAdaptor:
         return RANK in (-1, 0)
 
     @property
+    def _alone(self) -> bool:
+        from ultralytics.utils import RANK
+
+        return bool(RANK == -1)
+
+    @property
     def task(self) -> str:
         """Ultralytics' name of the task."""
         return str(self.trainer.args.task)
@@ -153,6 +169,11 @@ class TrainerAdaptor:
     def patience(self) -> int | None:
         """The run's own `patience=`, None where it is off."""
         return int(self.trainer.args.patience) or None
+
+    @property
+    def planned_epochs(self) -> int:
+        """How many epochs the run is to have; `time=` changes it."""
+        return int(self.trainer.epochs)
 
     @property
     def completed_epochs(self) -> int:
@@ -184,24 +205,28 @@ class TrainerAdaptor:
 
     # Where the loop stands: told by the suite, so that nothing has to be inferred ---------------------------------
 
-    def follow(self, on_failure: Callable[[], None]) -> None:
+    def follow(self, before_checkpoint: Callable[[], None], on_exit: Callable[[], None]) -> None:
         """Say that every event of this training will be told from now on.
 
         Args:
-            on_failure: Called where the training fails. Up to 8.4.140 at least Ultralytics calls no event then; 8.4.190
-                calls `teardown`, after this.
+            before_checkpoint: Called each time before Ultralytics writes its checkpoints.
+            on_exit: Called where the training fails.
         """
         self._in_suite = True
-        train = self.trainer._do_train
+        watch_training(self.trainer, self._finish, on_exit, is_main=self.is_main)
+        watch_checkpoints(self.trainer, before_checkpoint)
+        if self._alone:
+            let_end(self.trainer)
 
-        def watched(*arguments: Any, **keywords: Any) -> Any:
-            try:
-                return train(*arguments, **keywords)
-            except BaseException:
-                on_failure()
-                raise
+    @property
+    def in_epoch(self) -> bool:
+        """Whether an epoch's batches are done and its `on_fit_epoch_end` is not."""
+        return self._epoch_open
 
-        self.trainer._do_train = watched
+    @property
+    def stopping(self) -> bool:
+        """Whether the training ends with this epoch, whoever decided it."""
+        return bool(self.trainer.stop)
 
     def epoch_trained(self) -> None:
         """Tell of `on_train_epoch_end`, which NaN recovery repeats for the same epoch."""
@@ -244,10 +269,14 @@ class TrainerAdaptor:
         """
         key = (int(self.trainer.epoch), self.final)
         if self._in_suite and not (self._epoch_complete or key[1]):
-            return self._read(final=False)
+            return self.read()
         if self._record is None or self._record_key != key:
             self._record, self._record_key = self._read(final=key[1]), key
         return self._record
+
+    def read(self) -> EpochRecord:
+        """A new record of the epoch, of what is known by now."""
+        return self._read(final=False)
 
     def _read(self, *, final: bool) -> EpochRecord:
         trainer = self.trainer
@@ -318,7 +347,7 @@ class TrainerAdaptor:
 
     def checkpoint(self, record: EpochRecord) -> Path | None:
         """The checkpoint of an epoch; with `save=False` Ultralytics is made to write it now."""
-        last = Path(self.trainer.last)
+        last = record.checkpoint or Path(self.trainer.last)
         if record.checkpoint is None and self._saved_epoch != record.epoch:
             before = _stamp(last)
             if not self.trainer.args.save:
@@ -338,9 +367,42 @@ class TrainerAdaptor:
         if not (self.trainer.args.save or self._saved_epoch or self.completed_epochs):
             self.checkpoint(record)
 
-    def stop_at_once(self) -> None:
-        """End a resumed training that had been stopped already: Ultralytics' loop ends after a batch, or an epoch."""
-        self.trainer.stop = self.ended = True
+    @contextlib.contextmanager
+    def recall(self, content: Mapping[str, Any]) -> Iterator[None]:
+        """Stand at the end of the last epoch of a resumed run, for what the callbacks have still to decide.
+
+        Args:
+            content: The record of that epoch, as the journal has it.
+        """
+        trainer = self.trainer
+        checkpoint = Path(str(trainer.args.resume))
+        with as_of_epoch(trainer, content["epoch"], content["metrics"]):
+            self._record = restored_record(content, names=self.names, checkpoint=checkpoint)
+            self._record_key = (int(trainer.epoch), False)
+            self._epoch_complete = True
+            yield
+        self._record, self._epoch_complete = None, False
+
+    def leave(self) -> None:
+        """End a resumed training that had come to its end, now that its first epoch is about to start.
+
+        On several GPUs the loop cannot be left on every rank: it ends after a batch, or an epoch before 8.4.29.
+        """
+        if self._alone:
+            raise TrainingOver
+        self.trainer.stop = True
+
+    def _finish(self) -> None:
+        """What follows the last epoch."""
+        trainer = self.trainer
+        trainer.epoch, trainer.stop = self.last_epoch - 1, True
+        trainer.final_eval()
+        if trainer.args.plots:
+            trainer.plot_metrics()
+        trainer.run_callbacks("on_train_end")
+        for loader in (trainer.train_loader, trainer.test_loader):
+            if hasattr(loader, "close"):
+                loader.close()
 
     def cut_rates(self, who: str, cut: RateCut) -> tuple[list[float], list[float]]:
         """Cut the base rates of all parameter groups, from now on and on every rank.
@@ -383,17 +445,17 @@ class TrainerAdaptor:
             rates = [cut.apply(rate) for rate in rates]
         return rates
 
-    def broadcast(self, value: Any) -> Any:
-        """Give every rank what rank 0 has. Every rank must call it, outside anything that may raise on one only."""
+    def gather(self, value: Any) -> list[Any]:
+        """What every rank has, rank 0 first. Every rank must call it, outside anything that may raise on one only."""
         if self.trainer.world_size < 2:
-            return value
+            return [value]
         from torch import distributed
 
         if not distributed.is_initialized():
-            return value
-        box = [value]
-        distributed.broadcast_object_list(box, 0)
-        return box[0]
+            return [value]
+        values = [None] * distributed.get_world_size()
+        distributed.all_gather_object(values, value)
+        return values
 
 
 def _numbers(values: Mapping[Any, Any]) -> dict[str, float]:
@@ -445,6 +507,12 @@ def _best_confidence(results: Any) -> dict[int, float]:
         for index, curve in zip(box.ap_class_index, box.f1_curve, strict=True)
         if curve.max() > 0
     }
+
+
+def run_folder(model: Any) -> Path | None:
+    """The folder of the last training of a model or trainer, also where workers did it; None before the first."""
+    folder = getattr(getattr(model, "trainer", None) or model, "save_dir", None)
+    return Path(folder) if folder else None
 
 
 def task_of(model: Any) -> str:

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterable
+import weakref
+from collections.abc import Callable, Iterable
 from time import perf_counter
 from typing import Any
 
-from yolo_callbacks.adaptor import TrainerAdaptor, task_of, versions
+from yolo_callbacks.adaptor import TrainerAdaptor, run_folder, task_of
 from yolo_callbacks.callback import Callback
 from yolo_callbacks.callbacks import EarlyStopping, SaveBest, WandbLogger
 from yolo_callbacks.checks import check_bool
-from yolo_callbacks.files import LOGGER, read_json, write_json
+from yolo_callbacks.files import LOGGER
+from yolo_callbacks.journal import Recovery
 from yolo_callbacks.slot import Slot
+from yolo_callbacks.state import STATE_FILE, RunState, read_state
 from yolo_callbacks.summary import render
 
 __all__ = ["EVENTS", "STATE_FILE", "Suite", "attach"]
 
-STATE_FILE = "callbacks.json"
-_SCHEMA = 1
 _CLOSING = ("on_train_end", "teardown")
 _SET_UP = ("on_pretrain_routine_start", "on_pretrain_routine_end")
 
@@ -53,6 +54,7 @@ def attach(model: Any, *callbacks: Callback, strict: bool = False) -> Suite:
     """
     task = task_of(model)
     suite = Suite(callbacks or _default_suite(), task=task, strict=strict)
+    suite._model = weakref.ref(model)
     replaced = False
     for event, functions in model.callbacks.items():
         others = [function for function in functions if not isinstance(function, _Handler)]
@@ -63,6 +65,10 @@ def attach(model: Any, *callbacks: Callback, strict: bool = False) -> Suite:
     for event in suite.events:
         model.add_callback(event, _Handler(suite, event))
     return suite
+
+
+def _no_model() -> None:
+    """In a worker, and before `attach`."""
 
 
 def _default_suite() -> tuple[Callback, ...]:
@@ -99,28 +105,55 @@ class Suite:
         }
         self._before = {
             "on_pretrain_routine_end": self._set_up,
-            "on_train_start": self._share,  # what a resumed run takes up, only rank 0 has read
-            "on_train_epoch_start": TrainerAdaptor.apply_cuts,
+            "on_train_epoch_start": self._open_epoch,
             "on_train_batch_end": self._check_names,
             "on_train_epoch_end": TrainerAdaptor.epoch_trained,
             "on_val_start": TrainerAdaptor.validation_started,
             "on_model_save": TrainerAdaptor.model_saved,
-            "on_fit_epoch_end": TrainerAdaptor.epoch_complete,
+            "on_fit_epoch_end": self._complete_epoch,
         }
         self._after = {
+            "on_train_start": self._begin,
             "on_fit_epoch_end": self._close_epoch,
             "on_train_end": self._finish,
             "teardown": self._release,
         }
         always = {"on_pretrain_routine_start", *self._before, *self._after}
         self.events = tuple(event for event in EVENTS if event in always or self._listeners[event])
+        self._model: Callable[[], Any] = _no_model
         self._run: TrainerAdaptor | None = None
         self._event_started = 0.0
         self._restart()
 
     def __getstate__(self) -> dict[str, Any]:
         # Ultralytics pickles the callbacks for the workers of a multi-GPU training; a run belongs to its process.
-        return {**self.__dict__, "_run": None}
+        return {**self.__dict__, "_run": None, "_state": None, "_model": _no_model}
+
+    def results(self) -> dict[str, Any]:
+        """What the last training of the model reached, read from its callbacks.json.
+
+        The workers of a multi-GPU training are processes of their own, whose callbacks are copies: this brings the
+        attributes of the callbacks here to what theirs were at the end. After a training in this process it changes
+        nothing.
+
+        Returns:
+            `epoch`, the last one; `callbacks`, the state of each by key; `summary`, the content of the table at the
+            end, None while the training runs or where it was killed; `ended`, `versions`.
+
+        Raises:
+            RuntimeError: If the model has not been trained, or its folder holds no results: workers of Ultralytics
+                before 8.4.140 get no callbacks from their parent.
+        """
+        folder = run_folder(self._model())
+        if folder is None:
+            raise RuntimeError("results are there after a training: call model.train() first")
+        state = read_state(folder / STATE_FILE)
+        if state is None:
+            raise RuntimeError(f"{folder} has no {STATE_FILE} that can be read: no callback ran in this training")
+        for slot in self._slots:
+            if slot.key in state["callbacks"]:
+                slot.call("load_state_dict", {**state["callbacks"][slot.key], "folder": str(folder)})
+        return state
 
     def handle(self, event: str, source: Any) -> None:
         """Run the callbacks that listen to an event.
@@ -155,7 +188,7 @@ class Suite:
             return None  # told before, when the training failed
         if run is None or run.trainer is not source:
             run = self._run = TrainerAdaptor.of(source)
-            run.follow(lambda: self.handle("teardown", source))
+            run.follow(lambda: self._journal(run), lambda: self.handle("teardown", source))
             self._restart()
             for slot in self._slots:
                 slot.call("enter", source)
@@ -165,6 +198,8 @@ class Suite:
 
     def _dispatch(self, event: str, source: Any) -> None:
         run = self._run
+        if run and run.ended and event == "on_fit_epoch_end" and not run.final:
+            return
         for slot in self._listeners[event]:
             # what a callback has opened it must be able to close, also when it was switched off
             if (not slot.off or event in _CLOSING) and (run is None or run.is_main or slot.callback.every_rank):
@@ -179,7 +214,12 @@ class Suite:
     # The life of a run --------------------------------------------------------------------------------------------
 
     def _restart(self) -> None:
-        self._set_up_done = self._names_checked = self._concluded = self._warned = False
+        self._set_up_done = self._names_checked = self._concluded = False
+        self._state: RunState | None = None
+        self._recovery: Recovery | None = None
+        self._restored: list[Slot] = []
+        self._deciding = False
+        self._journalled_epoch = 0
         self._seconds = 0.0
         self._training_started: float | None = None
         for slot in self._slots:
@@ -189,9 +229,12 @@ class Suite:
         """Check what the run alone can tell, and take up the state of a resumed run."""
         self._set_up_done = True
         run.remember_rates()
+        run.last_epoch = run.completed_epochs
         self._names_checked = self._check(run)
-        if run.completed_epochs and run.is_main:
-            self._restore(run)
+        if run.is_main:
+            self._state = RunState(run.save_dir)
+            if run.completed_epochs:
+                self._restore(run, self._state)
 
     def _start(self, run: TrainerAdaptor) -> None:
         if not self._set_up_done:  # attached after it
@@ -212,17 +255,49 @@ class Suite:
                 raise slot.error
         return found
 
+    def _begin(self, run: TrainerAdaptor) -> None:
+        """Decide what a kill cut off, and let every rank know what a resumed run takes up: only rank 0 has read it."""
+        if self._recovery is not None:
+            run.shared["ended"] = self._catch_up(run, self._recovery)
+        self._share(run)
+        run.ended = bool(run.shared.pop("ended", False))
+        if self._state:
+            self._state.begin(run.completed_epochs, self._states(), ended=run.ended)
+
+    def _open_epoch(self, run: TrainerAdaptor) -> None:
+        if run.ended:
+            run.leave()
+        run.apply_cuts()
+
+    def _journal(self, run: TrainerAdaptor) -> None:
+        """Journal the epoch, before its checkpoint is written; before anyone decides on it where there is none."""
+        if self._state is None or self._deciding or not run.in_epoch or run.ended:
+            return
+        try:
+            record = run.read()
+            self._state.open_epoch(record, self._states(), ended=run.stopping)
+            self._journalled_epoch = record.epoch
+        except Exception as error:  # in the middle of Ultralytics' loop: never worth a training
+            LOGGER.error("the journal could not be written", exc_info=error)
+
+    def _complete_epoch(self, run: TrainerAdaptor) -> None:
+        run.epoch_complete()
+        if not run.final and self._journalled_epoch != run.last_epoch:
+            self._journal(run)
+        self._deciding = True
+
     def _close_epoch(self, run: TrainerAdaptor) -> None:
+        self._deciding = False
         if run.final:
             return
         self._share(run)
-        if run.is_main:
-            self._write(run)
+        if self._state and not run.ended:
+            self._state.close_epoch(run.last_epoch, self._states(), ended=run.stopping)
         run.epoch_fitted()
 
     def _share(self, run: TrainerAdaptor) -> None:
         # Outside any guard and on every rank: the only place where ranks wait for each other because of us.
-        run.shared = run.broadcast(run.shared)
+        run.shared = run.gather(run.shared)[0]
         run.apply_cuts()
 
     def _finish(self, run: TrainerAdaptor) -> None:
@@ -248,50 +323,39 @@ class Suite:
             "callbacks": [slot.told() for slot in self._slots],
         }
         LOGGER.info(render(summary))
-        self._write(run, summary)
+        if self._state:
+            self._state.conclude(summary, self._states() if status == "finished" else None)
 
     # The state in the run's folder --------------------------------------------------------------------------------
 
-    def _write(self, run: TrainerAdaptor, summary: dict[str, Any] | None = None) -> None:
-        content = {
-            "schema": _SCHEMA,
-            "epoch": run.last_epoch,
-            "versions": versions(),
-            "callbacks": {slot.key: slot.state() for slot in self._slots},
-            "summary": summary,
-        }
-        path = run.save_dir / STATE_FILE
-        try:
-            write_json(path, content)
-        except OSError as error:
-            if not self._warned:
-                self._warned = True
-                LOGGER.warning(f"{path} could not be written, this run cannot be resumed exactly: {error}")
+    def _states(self) -> dict[str, Any]:
+        return {slot.key: slot.state() for slot in self._slots}
 
-    def _restore(self, run: TrainerAdaptor) -> None:
-        kept = _kept_states(run)
-        restored = [slot.key for slot in self._slots if slot.key in kept and _load(slot, kept[slot.key], run)]
+    def _restore(self, run: TrainerAdaptor, state: RunState) -> None:
+        """Take up the states of the callbacks that the run had before and has again."""
+        self._recovery = state.find(run.completed_epochs)
+        kept = self._recovery.states if self._recovery else {}
+        self._restored = [slot for slot in self._slots if slot.key in kept and _load(slot, kept[slot.key], run)]
+        restored = [slot.key for slot in self._restored]
         fresh = [slot.key for slot in self._slots if slot.key not in restored]
+        gone = [key for key in kept if key not in restored + fresh]
         LOGGER.info(
             f"Callbacks: resumed after epoch {run.completed_epochs}, restored: {', '.join(restored) or 'none'}"
             + (f"; started fresh: {', '.join(fresh)}" if fresh else "")
+            + (f"; no longer attached: {', '.join(gone)}" if gone else "")
         )
 
-
-def _kept_states(run: TrainerAdaptor) -> dict[str, Any]:
-    state = read_json(run.save_dir / STATE_FILE)
-    if state is None:
-        return {}
-    kept = state.get("callbacks")
-    if state.get("schema") != _SCHEMA or not isinstance(kept, dict):
-        LOGGER.warning(f"{STATE_FILE} of this run is of another form, it cannot be read")
-        return {}
-    if state.get("epoch", 0) > run.completed_epochs:
-        LOGGER.warning(
-            f"{STATE_FILE} is of epoch {state['epoch']}, the checkpoint of epoch {run.completed_epochs}: "
-            "what came after it is forgotten, counts start again"
-        )
-    return kept
+    def _catch_up(self, run: TrainerAdaptor, recovery: Recovery) -> bool:
+        """Let the callbacks decide on the last epoch if a kill came before them; whether the run has ended with it."""
+        stopped = recovery.ended or run.completed_epochs >= run.planned_epochs
+        if recovery.undecided is not None:
+            with run.recall(recovery.undecided):
+                for slot in self._restored:
+                    slot.call("on_fit_epoch_end", run.trainer)
+                stopped |= run.stopping
+        if stopped:
+            LOGGER.info(f"Callbacks: this run had come to its end with epoch {run.completed_epochs}, it ends at once")
+        return stopped
 
 
 def _load(slot: Slot, state: Any, run: TrainerAdaptor) -> bool:
