@@ -10,7 +10,7 @@ import logging
 import re
 import sys
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -94,6 +94,7 @@ class TrainerAdaptor:
         id: Tells this training from every other one, in this process or not.
         last_epoch: The last epoch, counted from 1; 0 before the first.
         ended: Whether a resumed training has reached its end before; nothing is decided any more.
+        past: The records of the epochs that a resumed run has behind it, as far as they are known.
         choice: Monitor and score of what best.pt was replaced with, None where it is Ultralytics' own.
         first_rates: The base rate of each parameter group at the beginning of the run.
         shared: What rank 0 decided and every rank carries out; a suite hands it round once an epoch.
@@ -104,6 +105,7 @@ class TrainerAdaptor:
         self.id = uuid.uuid4().hex
         self.last_epoch = 0
         self.ended = False
+        self.past: list[EpochRecord] = []
         self.choice: dict[str, Any] | None = None
         self.shared: dict[str, Any] = {}
         self.first_rates: list[float] = []
@@ -375,13 +377,19 @@ class TrainerAdaptor:
             content: The record of that epoch, as the journal has it.
         """
         trainer = self.trainer
-        checkpoint = Path(str(trainer.args.resume))
         with as_of_epoch(trainer, content["epoch"], content["metrics"]):
-            self._record = restored_record(content, names=self.names, checkpoint=checkpoint)
+            self._record = self._restored(content)
             self._record_key = (int(trainer.epoch), False)
             self._epoch_complete = True
             yield
         self._record, self._epoch_complete = None, False
+
+    def remember(self, past: Iterable[Mapping[str, Any]]) -> None:
+        """Take the records of the epochs that a resumed run has behind it."""
+        self.past = [self._restored(content) for content in past]
+
+    def _restored(self, content: Mapping[str, Any]) -> EpochRecord:
+        return restored_record(content, names=self.names, checkpoint=Path(str(self.trainer.args.resume)))
 
     def leave(self) -> None:
         """End a resumed training that had come to its end, now that its first epoch is about to start.

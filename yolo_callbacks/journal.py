@@ -30,12 +30,14 @@ class Entry:
         epoch: The epoch, counted from 1.
         ended: Whether the run ends with it, by Ultralytics' own decision.
         states: The state of each callback before it decided on the epoch, by key.
+        published: What the callbacks published in the epoch before.
         record: The epoch's record, as `EpochRecord` takes it.
     """
 
     epoch: int
     ended: bool
     states: dict[str, Any]
+    published: dict[str, float]
     record: dict[str, Any]
 
 
@@ -47,11 +49,13 @@ class Recovery:
         states: The state of each callback, by key.
         ended: Whether the run had come to its end.
         undecided: The record of the checkpoint's epoch, where the callbacks have still to decide on it.
+        past: The records of the epochs that they have decided on, as far as they are known.
     """
 
     states: dict[str, Any]
     ended: bool = False
     undecided: dict[str, Any] | None = None
+    past: tuple[dict[str, Any], ...] = ()
 
 
 def recover(state: Mapping[str, Any] | None, entries: Mapping[int, Entry], epoch: int) -> Recovery | None:
@@ -63,13 +67,21 @@ def recover(state: Mapping[str, Any] | None, entries: Mapping[int, Entry], epoch
         epoch: The epoch of the checkpoint, counted from 1.
     """
     if state is not None and state.get("epoch") == epoch:
-        return Recovery(state["callbacks"], bool(state.get("ended")))
+        past = _past(entries, epoch, state.get("published", {}))
+        return Recovery(state["callbacks"], bool(state.get("ended")), past=past)
     if epoch + 1 in entries:  # an older checkpoint: the next epoch began where this one ended
-        return Recovery(entries[epoch + 1].states)
+        return Recovery(entries[epoch + 1].states, past=_past(entries, epoch, entries[epoch + 1].published))
     if epoch in entries:
         entry = entries[epoch]
-        return Recovery(entry.states, entry.ended, entry.record)
+        return Recovery(entry.states, entry.ended, entry.record, _past(entries, epoch - 1, entry.published))
     return None
+
+
+def _past(entries: Mapping[int, Entry], last: int, published: dict[str, float]) -> tuple[dict[str, Any], ...]:
+    """The records up to an epoch, each with what was published in it."""
+    by_epoch = {epoch - 1: entry.published for epoch, entry in entries.items()} | {last: published}
+    known = sorted(epoch for epoch in entries if epoch <= last)
+    return tuple({**entries[epoch].record, "published": by_epoch.get(epoch, {})} for epoch in known)
 
 
 class Journal:
@@ -82,12 +94,15 @@ class Journal:
     def __init__(self, folder: Path) -> None:
         self.path = folder / JOURNAL_FILE
 
-    def append(self, record: EpochRecord, states: Mapping[str, Any], *, ended: bool) -> None:
+    def append(
+        self, record: EpochRecord, states: Mapping[str, Any], published: Mapping[str, float], *, ended: bool
+    ) -> None:
         """Write the line of an epoch; OSError where that is not possible."""
         content = {
             "epoch": record.epoch,
             "ended": ended,
             "states": states,
+            "published": dict(published),
             "record": {
                 **{name: getattr(record, name) for name in _FACTS},
                 "metrics": dict(record.metrics),
@@ -117,7 +132,7 @@ class Journal:
         for line in lines:
             try:
                 found = json.loads(line)
-                entry = Entry(int(found["epoch"]), bool(found["ended"]), dict(found["states"]), dict(found["record"]))
+                entry = Entry(**found)
             except (ValueError, KeyError, TypeError):
                 continue
             yield line, entry
@@ -132,6 +147,7 @@ def restored_record(content: Mapping[str, Any], *, names: Mapping[int, str], che
         best_confidence=_by_class(content["best_confidence"]),
         names=names,
         checkpoint=checkpoint,
+        published=dict(content.get("published", {})),
     )
 
 

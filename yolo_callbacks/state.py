@@ -29,6 +29,7 @@ class RunState:
         self.journal = Journal(folder)
         self._epoch, self._ended = 0, False
         self._states: dict[str, Any] = {}
+        self._published: dict[str, float] = {}
         self._warned = False
 
     def find(self, epoch: int) -> Recovery | None:
@@ -42,24 +43,27 @@ class RunState:
             )
         return found
 
-    def begin(self, epoch: int, states: Mapping[str, Any], *, ended: bool) -> None:
+    def begin(self, epoch: int, states: Mapping[str, Any], published: Mapping[str, float], *, ended: bool) -> None:
         """A run starts after an epoch, 0 for a new one: what the files hold of later epochs is not of this run."""
         try:
             self.journal.cut(epoch)
         except OSError as error:
             self._warn(self.journal.path, error)
-        self.close_epoch(epoch, states, ended=ended)
+        self.close_epoch(epoch, states, published, ended=ended)
 
     def open_epoch(self, record: EpochRecord, states: Mapping[str, Any], *, ended: bool) -> None:
         """Journal what is about to be decided on, and what is known before it. To come before the checkpoint."""
         try:
-            self.journal.append(record, states, ended=ended)
+            self.journal.append(record, states, self._published, ended=ended)
         except OSError as error:
             self._warn(self.journal.path, error)
 
-    def close_epoch(self, epoch: int, states: Mapping[str, Any], *, ended: bool) -> None:
-        """Write the states after an epoch."""
+    def close_epoch(
+        self, epoch: int, states: Mapping[str, Any], published: Mapping[str, float], *, ended: bool
+    ) -> None:
+        """Write the states after an epoch, and what was published in it."""
         self._epoch, self._states, self._ended = epoch, dict(states), ended
+        self._published = dict(published)
         self._write(None)
 
     def conclude(self, summary: Mapping[str, Any], states: Mapping[str, Any] | None) -> None:
@@ -74,6 +78,7 @@ class RunState:
             "ended": self._ended,
             "versions": versions(),
             "callbacks": self._states,
+            "published": self._published,
             "summary": summary,
         }
         try:

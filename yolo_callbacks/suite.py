@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from time import perf_counter
 from typing import Any
 
@@ -218,6 +218,7 @@ class Suite:
         self._state: RunState | None = None
         self._recovery: Recovery | None = None
         self._restored: list[Slot] = []
+        self._published: Mapping[str, float] = {}
         self._deciding = False
         self._journalled_epoch = 0
         self._seconds = 0.0
@@ -262,7 +263,8 @@ class Suite:
         self._share(run)
         run.ended = bool(run.shared.pop("ended", False))
         if self._state:
-            self._state.begin(run.completed_epochs, self._states(), ended=run.ended)
+            run.past = []
+            self._state.begin(run.completed_epochs, self._states(), self._published, ended=run.ended)
 
     def _open_epoch(self, run: TrainerAdaptor) -> None:
         if run.ended:
@@ -292,7 +294,7 @@ class Suite:
             return
         self._share(run)
         if self._state and not run.ended:
-            self._state.close_epoch(run.last_epoch, self._states(), ended=run.stopping)
+            self._state.close_epoch(run.last_epoch, self._states(), run.record().published, ended=run.stopping)
         run.epoch_fitted()
 
     def _share(self, run: TrainerAdaptor) -> None:
@@ -335,6 +337,8 @@ class Suite:
         """Take up the states of the callbacks that the run had before and has again."""
         self._recovery = state.find(run.completed_epochs)
         kept = self._recovery.states if self._recovery else {}
+        run.remember(self._recovery.past if self._recovery else ())
+        self._published = run.past[-1].published if run.past else {}
         self._restored = [slot for slot in self._slots if slot.key in kept and _load(slot, kept[slot.key], run)]
         restored = [slot.key for slot in self._restored]
         fresh = [slot.key for slot in self._slots if slot.key not in restored]
@@ -353,6 +357,7 @@ class Suite:
                 for slot in self._restored:
                     slot.call("on_fit_epoch_end", run.trainer)
                 stopped |= run.stopping
+                self._published = run.record().published
         if stopped:
             LOGGER.info(f"Callbacks: this run had come to its end with epoch {run.completed_epochs}, it ends at once")
         return stopped
