@@ -26,10 +26,10 @@ import matplotlib.pyplot  # noqa: F401 (with the others of its kind: what a fork
 import numpy as np
 import polars  # noqa: F401
 import torch
-import torch._inductor  # noqa: F401
+import torch._inductor
 import torchvision  # noqa: F401
 import wandb
-import wandb.sdk.launch  # noqa: F401
+import wandb.sdk.launch
 from trainings import FAST, detection_metrics
 from ultralytics import YOLO
 from ultralytics.engine.trainer import BaseTrainer

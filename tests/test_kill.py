@@ -91,7 +91,8 @@ def test_sweep(whole, scenes):
         at = folder / str(moment)
         failed = (at / "failed").read_text() if (at / "failed").exists() else ""
         if failed:
-            print("FAILED", moment, moments[moment], failed); continue
+            print("FAILED", moment, moments[moment], failed)
+            continue
         got = left_by(at / "run")
         diff = {k: (got[k], left[k]) for k in left if got[k] != left[k]}
         print(moment, moments[moment], "OK" if not diff else diff)

@@ -137,7 +137,8 @@ class TrainerAdaptor:
         return RANK in (-1, 0)
 
     @property
-    def _alone(self) -> bool:
+    def alone(self) -> bool:
+        """Whether this is the only process of the training."""
         from ultralytics.utils import RANK
 
         return bool(RANK == -1)
@@ -217,7 +218,7 @@ class TrainerAdaptor:
         self._in_suite = True
         watch_training(self.trainer, self._finish, on_exit, is_main=self.is_main)
         watch_checkpoints(self.trainer, before_checkpoint)
-        if self._alone:
+        if self.alone:
             let_end(self.trainer)
 
     @property
@@ -396,7 +397,7 @@ class TrainerAdaptor:
 
         On several GPUs the loop cannot be left on every rank: it ends after a batch, or an epoch before 8.4.29.
         """
-        if self._alone:
+        if self.alone:
             raise TrainingOver
         self.trainer.stop = True
 

@@ -22,6 +22,7 @@ from yolo_callbacks.summary import render
 __all__ = ["EVENTS", "STATE_FILE", "Suite", "attach"]
 
 _CLOSING = ("on_train_end", "teardown")
+_MEETINGS = ("on_train_start", "on_fit_epoch_end")
 _SET_UP = ("on_pretrain_routine_start", "on_pretrain_routine_end")
 
 EVENTS = tuple(name for name in vars(Callback) if name.startswith("on_") or name in ("optimizer_step", "teardown"))
@@ -122,6 +123,8 @@ class Suite:
         self.events = tuple(event for event in EVENTS if event in always or self._listeners[event])
         self._model: Callable[[], Any] = _no_model
         self._run: TrainerAdaptor | None = None
+        self._fatal: Exception | None = None
+        self._error_elsewhere: str = ""
         self._event_started = 0.0
         self._restart()
 
@@ -176,8 +179,10 @@ class Suite:
         if after:
             after(run)
         self._seconds += perf_counter() - self._event_started
-        if self.strict:
-            self._raise_first_error()
+        # On several ranks all raise together, at the next place where they meet: one alone would leave the others
+        # waiting for it. After the last epoch only rank 0 is left.
+        if run.alone or event in _MEETINGS or event in _CLOSING or run.final:
+            self._raise_errors()
 
     def _run_of(self, event: str, source: Any) -> TrainerAdaptor | None:
         """The run that an event belongs to; None if it belongs to none, as a validation that the user started."""
@@ -205,16 +210,24 @@ class Suite:
             if (not slot.off or event in _CLOSING) and (run is None or run.is_main or slot.callback.every_rank):
                 slot.call(event, source)
 
-    def _raise_first_error(self) -> None:
-        errors = [slot.take_error() for slot in self._slots]
-        for error in errors:
-            if error:
-                raise error
+    def _raise_errors(self) -> None:
+        """Raise what ends the training: a mistake of the user's, and with `strict` any error, here or elsewhere."""
+        error = self._error() or (RuntimeError(self._error_elsewhere) if self._error_elsewhere else None)
+        self._fatal, self._error_elsewhere = None, ""
+        if error:
+            for slot in self._slots:
+                slot.take_error()
+            raise error
+
+    def _error(self) -> Exception | None:
+        errors = [slot.error for slot in self._slots if slot.error] if self.strict else []
+        return self._fatal or next(iter(errors), None)
 
     # The life of a run --------------------------------------------------------------------------------------------
 
     def _restart(self) -> None:
         self._set_up_done = self._names_checked = self._concluded = False
+        self._fatal, self._error_elsewhere = None, ""
         self._state: RunState | None = None
         self._recovery: Recovery | None = None
         self._restored: list[Slot] = []
@@ -234,7 +247,7 @@ class Suite:
         self._names_checked = self._check(run)
         if run.is_main:
             self._state = RunState(run.save_dir)
-            if run.completed_epochs:
+            if run.completed_epochs and not self._fatal:
                 self._restore(run, self._state)
 
     def _start(self, run: TrainerAdaptor) -> None:
@@ -253,7 +266,7 @@ class Suite:
         for slot in self._slots:
             found &= slot.call("check", run) is not False
             if isinstance(slot.error, (ValueError, TypeError, ImportError)):
-                raise slot.error
+                self._fatal = self._fatal or slot.error
         return found
 
     def _begin(self, run: TrainerAdaptor) -> None:
@@ -299,7 +312,11 @@ class Suite:
 
     def _share(self, run: TrainerAdaptor) -> None:
         # Outside any guard and on every rank: the only place where ranks wait for each other because of us.
-        run.shared = run.gather(run.shared)[0]
+        error = self._error()
+        told = run.gather((run.shared, "" if error is None else f"{type(error).__name__}: {error}"))
+        run.shared = told[0][0]
+        failed = [f"a callback failed on rank {rank}: {message}" for rank, (_, message) in enumerate(told) if message]
+        self._error_elsewhere = failed[0] if failed else ""
         run.apply_cuts()
 
     def _finish(self, run: TrainerAdaptor) -> None:
@@ -309,6 +326,8 @@ class Suite:
         # what ended the training; after a whole one nothing is left to conclude
         error = sys.exc_info()[1]
         self._conclude(run, f"ended by {type(error).__name__}" if error else "ended")
+        for slot in [] if self.strict else self._slots:
+            slot.take_error()  # its traceback holds on to the trainer
         self._run = None  # what a trainer holds is large, and a suite lives as long as its model
 
     def _conclude(self, run: TrainerAdaptor, status: str) -> None:
