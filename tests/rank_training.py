@@ -2,7 +2,7 @@
 
     RANK=0 LOCAL_RANK=0 WORLD_SIZE=2 python tests/rank_training.py FOLDER DATA CASE …
 
-Validation is scripted. Each case is a training in `FOLDER/<case>`, where each rank writes what it saw to `rank<N>.json`.
+Validation is scripted. Each case is a training in `FOLDER/<case>`, where a rank leaves what it saw, `rank<N>.json`.
 """
 
 from __future__ import annotations

@@ -7,13 +7,14 @@ class included, which are in no checkpoint. Whatever epoch a checkpoint is of, t
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from yolo_callbacks.files import LOGGER, append_line, read_lines, replace_atomic
+from yolo_callbacks.files import append_line, replace_atomic
 from yolo_callbacks.record import EpochRecord
 
 __all__ = ["JOURNAL_FILE", "Entry", "Journal", "Recovery", "recover", "restored_record"]
@@ -58,30 +59,41 @@ class Recovery:
     past: tuple[dict[str, Any], ...] = ()
 
 
-def recover(state: Mapping[str, Any] | None, entries: Mapping[int, Entry], epoch: int) -> Recovery | None:
+def recover(state: Mapping[str, Any] | None, entries: Sequence[Entry], epoch: int) -> Recovery | None:
     """The states after an epoch, or those before it and what was not decided; None where neither is known.
 
     Args:
         state: The content of callbacks.json, if it can be read.
-        entries: The lines of the journal, by epoch.
+        entries: The lines of the journal.
         epoch: The epoch of the checkpoint, counted from 1.
     """
+    line = max((index for index, entry in enumerate(entries) if entry.epoch == epoch), default=None)
+    history = [] if line is None else _history(entries[: line + 1])
     if state is not None and state.get("epoch") == epoch:
-        past = _past(entries, epoch, state.get("published", {}))
-        return Recovery(state["callbacks"], bool(state.get("ended")), past=past)
-    if epoch + 1 in entries:  # an older checkpoint: the next epoch began where this one ended
-        return Recovery(entries[epoch + 1].states, past=_past(entries, epoch, entries[epoch + 1].published))
-    if epoch in entries:
-        entry = entries[epoch]
-        return Recovery(entry.states, entry.ended, entry.record, _past(entries, epoch - 1, entry.published))
-    return None
+        return Recovery(state["callbacks"], bool(state.get("ended")), past=_past(history, state.get("published", {})))
+    if line is None:
+        return None
+    if line + 1 < len(entries) and entries[line + 1].epoch == epoch + 1:
+        after = entries[line + 1]  # an older checkpoint: the next epoch began where this one ended
+        return Recovery(after.states, past=_past(history, after.published))
+    last = entries[line]
+    return Recovery(last.states, last.ended, last.record, _past(history[:-1], last.published))
 
 
-def _past(entries: Mapping[int, Entry], last: int, published: dict[str, float]) -> tuple[dict[str, Any], ...]:
-    """The records up to an epoch, each with what was published in it."""
-    by_epoch = {epoch - 1: entry.published for epoch, entry in entries.items()} | {last: published}
-    known = sorted(epoch for epoch in entries if epoch <= last)
-    return tuple({**entries[epoch].record, "published": by_epoch.get(epoch, {})} for epoch in known)
+def _history(entries: Sequence[Entry]) -> list[Entry]:
+    """What led to the last entry: where a run went on from an older checkpoint, not what came after that one before."""
+    found: list[Entry] = []
+    for entry in reversed(entries):
+        if not found or entry.epoch < found[-1].epoch:
+            found.append(entry)
+    return found[::-1]
+
+
+def _past(history: Sequence[Entry], published: Mapping[str, float]) -> tuple[dict[str, Any], ...]:
+    """The records, each with what was published in its epoch."""
+    published_in = [entry.published for entry in history[1:]] + [published]
+    pairs = zip(history, published_in, strict=False)
+    return tuple({**entry.record, "published": dict(published)} for entry, published in pairs)
 
 
 class Journal:
@@ -113,29 +125,23 @@ class Journal:
         # NaN and infinity as they are, unlike in files for others to read: a decision depends on them.
         append_line(self.path, json.dumps(content))
 
-    def entries(self) -> dict[int, Entry]:
-        """The lines by epoch; of an epoch that was written twice the later one."""
-        return {entry.epoch: entry for _, entry in self._read()}
+    def begin(self, epoch: int) -> None:
+        """Start after an epoch, 0 for a new run; OSError where the file cannot be written.
 
-    def cut(self, epoch: int) -> None:
-        """Drop the lines of later epochs, which are trained again; OSError where that is not possible."""
-        kept = [line for line, entry in self._read() if entry.epoch <= epoch] if epoch else []
-        replace_atomic(self.path, lambda temporary: temporary.write_text("".join(kept), encoding="utf-8"))
+        Lines of later epochs stay: until the first new checkpoint is written, the old one can be gone on from.
+        """
+        if not epoch:
+            replace_atomic(self.path, lambda temporary: temporary.write_text("", encoding="utf-8"))
+        elif self.path.is_file() and not self.path.read_bytes().endswith(b"\n"):
+            append_line(self.path, "")  # a kill has cut the last line short
 
-    def _read(self) -> Iterator[tuple[str, Entry]]:
-        """The lines that are whole: a kill may have cut the last one short."""
-        try:
-            lines = read_lines(self.path)
-        except (OSError, UnicodeDecodeError) as error:
-            LOGGER.warning(f"{self.path} cannot be read: {error}")
-            return
-        for line in lines:
-            try:
-                found = json.loads(line)
-                entry = Entry(**found)
-            except (ValueError, KeyError, TypeError):
-                continue
-            yield line, entry
+    def entries(self) -> list[Entry]:
+        """The lines that are whole."""
+        found = []
+        for line in self.path.read_bytes().splitlines() if self.path.is_file() else []:
+            with contextlib.suppress(ValueError, TypeError):
+                found.append(Entry(**json.loads(line)))
+        return found
 
 
 def restored_record(content: Mapping[str, Any], *, names: Mapping[int, str], checkpoint: Path) -> EpochRecord:

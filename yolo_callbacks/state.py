@@ -34,8 +34,12 @@ class RunState:
 
     def find(self, epoch: int) -> Recovery | None:
         """Where a run that goes on after an epoch, counted from 1, starts; None where that is not known."""
-        state = read_state(self.path)
-        found = recover(state, self.journal.entries(), epoch)
+        state, entries = read_state(self.path), []
+        try:
+            entries = self.journal.entries()
+        except OSError as error:
+            LOGGER.warning(f"{self.journal.path} cannot be read: {error}")
+        found = recover(state, entries, epoch)
         if found is None and state is not None:
             LOGGER.warning(
                 f"{STATE_FILE} is of epoch {state.get('epoch')}, the checkpoint of epoch {epoch}, and the journal does "
@@ -44,9 +48,9 @@ class RunState:
         return found
 
     def begin(self, epoch: int, states: Mapping[str, Any], published: Mapping[str, float], *, ended: bool) -> None:
-        """A run starts after an epoch, 0 for a new one: what the files hold of later epochs is not of this run."""
+        """A run starts after an epoch, 0 for a new one, whatever another run has left in the folder."""
         try:
-            self.journal.cut(epoch)
+            self.journal.begin(epoch)
         except OSError as error:
             self._warn(self.journal.path, error)
         self.close_epoch(epoch, states, published, ended=ended)

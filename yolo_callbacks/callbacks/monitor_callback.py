@@ -126,6 +126,8 @@ class MonitorCallback(Callback):
         modes = {self.monitor.mode, state["mode"]} - {"auto"}
         if state["monitor"] != self.monitor_name or len(modes) > 1:
             raise ValueError(f"it is that of monitor={state['monitor']!r}, mode={state['mode']!r}")
+        if self.monitor.mode == "auto":
+            self.monitor.mode = state["mode"]
         self._checked_epoch = int(state.get("checked_epoch", 0))
         self._mosaic_closed = bool(state.get("mosaic_closed", False))
 
