@@ -106,7 +106,7 @@ values = st.lists(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(values=values, data=st.data())
 def test_killed_at_any_step_and_as_often_as_you_like(values, data):
     with tempfile.TemporaryDirectory() as whole, tempfile.TemporaryDirectory() as killed:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from trainings import results_csv
+from trainings import interrupted, results_csv
 from ultralytics import YOLO
 from ultralytics.utils.callbacks.base import default_callbacks
 
@@ -285,16 +285,7 @@ def test_a_resumed_run_decides_as_if_never_stopped(tmp_path, scenes):
 )
 def test_a_broken_state_starts_fresh(train, scripted, content, messages):
     scripted([0.1, 0.2, 0.3, 0.3, 0.3])
-    model = YOLO(MODEL)
-
-    def interrupt(trainer):
-        if trainer.epoch == 1:
-            raise KeyboardInterrupt
-
-    model.add_callback("on_fit_epoch_end", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        train(model, epochs=3)
-    folder = Path(model.trainer.save_dir)
+    folder = interrupted(train, YOLO(MODEL), 2, epochs=3)
     (folder / "callbacks.json").write_text(content)
     resumed, stopping = YOLO(folder / "weights" / "last.pt"), EarlyStopping("mAP50")
     attach(resumed, stopping)
@@ -383,19 +374,6 @@ def test_no_method_of_a_callback_ends_the_training(train, scripted, method, answ
     assert saved.best_epoch == 2
     assert state["callbacks"]["SaveBest(best-mAP50-95)"]["kept"] == [[2, 0.3]]
     assert (state["epoch"], state["summary"]["epochs"]) == (3, 3)
-
-
-def interrupted(train: Any, model: YOLO, after: int, **arguments: Any) -> Path:
-    """Train until Ctrl-C after an epoch; the run's folder."""
-
-    def interrupt(trainer: Any) -> None:
-        if trainer.epoch + 1 == after and trainer.validator.training:
-            raise KeyboardInterrupt
-
-    model.add_callback("on_fit_epoch_end", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        train(model, **arguments)
-    return Path(model.trainer.save_dir)
 
 
 @pytest.mark.training
