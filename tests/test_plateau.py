@@ -188,6 +188,7 @@ def test_the_cut_survives_recovery_from_nan(train, scripted):
 
 
 @pytest.mark.training
+@pytest.mark.smoke
 def test_the_cut_survives_a_kill_and_a_resume(train, scripted, messages):
     scripted([0.5] * 6)
     whole = YOLO(MODEL)

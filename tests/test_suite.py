@@ -174,6 +174,7 @@ def test_three_errors_in_a_row_switch_off_for_the_run(train, scripted, messages)
 
 
 @pytest.mark.training
+@pytest.mark.smoke
 def test_strict_raises(train, messages):
     model = YOLO(MODEL)
     attach(model, Failing({2}), strict=True)
@@ -256,6 +257,7 @@ model.train(data={data!r}, project=str(folder), name="run", **arguments)
 
 
 @pytest.mark.training
+@pytest.mark.smoke
 def test_a_resumed_run_decides_as_if_never_stopped(tmp_path, scenes):
     outcomes = []
     here = Path(__file__).parent
@@ -391,6 +393,7 @@ def test_a_state_that_cannot_be_loaded_starts_fresh(train, scripted, messages):
 
 
 @pytest.mark.training
+@pytest.mark.smoke
 def test_a_run_killed_after_its_stop_ends_at_once(train, scripted):
     scripted([0.3, 0.2, 0.1, 0.1, 0.9])
     model = YOLO(MODEL)
