@@ -8,8 +8,9 @@ demo: $(VENV)/installed  ## train YOLO11n on datasets/trees with the suite
 	$(BIN)/python -m yolo_callbacks.demo
 
 # One thread a worker: the trainings are too small to share among cores.
-test: lint  ## all tests
+test: lint  ## all tests, and a few of them on older versions of Ultralytics
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal
+	$(BIN)/python tests/versions.py --smoke
 
 test-versions: $(VENV)/installed-dev  ## the real trainings, on one Ultralytics after the other
 	$(BIN)/python tests/versions.py $(VERSIONS)

@@ -67,6 +67,42 @@ def detection(
     return folder / "data.yaml"
 
 
+def for_task(folder: Path, task: str, *, train: int = 8, val: int = 4, size: int = 64) -> Path:
+    """Write a data set for a task of Ultralytics; what has a form of its own is drawn around the box of a digit.
+
+    Args:
+        folder: Where to write; made if missing.
+        task: `"detect"`, `"segment"` (the box as a polygon), `"pose"` (its corners as keypoints), `"obb"` (the box
+            as a rotated one) or `"classify"`.
+        train: Number of scenes to train on; of pictures by class to classify.
+        val: The same to validate on.
+        size: Width and height in pixels.
+
+    Returns:
+        What Ultralytics takes as `data`.
+    """
+    if task == "classify":
+        return classification(folder, train=train, val=val, size=size)
+    data = detection(folder, train=train, val=val, size=size)
+    if task == "pose":
+        data.write_text(data.read_text() + "kpt_shape: [4, 3]\nflip_idx: [1, 0, 3, 2]\n")
+    for labels in (folder / "labels").rglob("*.txt"):
+        labels.write_text("".join(f"{_in_form_of(task, line)}\n" for line in labels.read_text().splitlines()))
+    return data
+
+
+def _in_form_of(task: str, line: str) -> str:
+    """A label line of detection as one of another task."""
+    index, x, y, width, height = line.split()
+    left, top = float(x) - float(width) / 2, float(y) - float(height) / 2
+    right, bottom = left + float(width), top + float(height)
+    corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
+    points = " ".join(f"{horizontal:.6f} {vertical:.6f}" for horizontal, vertical in corners)
+    if task == "pose":
+        return f"{line} " + " ".join(f"{horizontal:.6f} {vertical:.6f} 2" for horizontal, vertical in corners)
+    return f"{index} {points}" if task in ("segment", "obb") else line
+
+
 def classification(
     folder: Path,
     *,

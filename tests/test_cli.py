@@ -97,7 +97,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(command, said, capsys, folder):
 def test_demo(capsys, folder, monkeypatch):
     monkeypatch.setattr(demo, "run", lambda where, epochs: where / str(epochs))
     assert main(["demo", "--folder", "x", "--epochs", "2"]) == 0
-    assert f"See {Path('x/2/results.csv')}" in capsys.readouterr().out
+    assert f"Open {Path('x/2/report.html')}" in capsys.readouterr().out
 
 
 def test_third_party_callbacks_are_listed(installed, folder):

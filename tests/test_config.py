@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from yolo_callbacks import Callback, config, registry, schema
+from yolo_callbacks.attaching import default_suite
 from yolo_callbacks.config import ConfigError, load
-from yolo_callbacks.suite import default_suite
 
 
 @pytest.fixture(autouse=True)

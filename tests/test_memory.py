@@ -22,8 +22,8 @@ from ultralytics import YOLO
 
 from yolo_callbacks import Callback, JsonlLogger, MemoryCleanup, MemoryMonitor, attach, memory
 from yolo_callbacks.decisions import Cadence, GrowthRule, cache_is_idle, host_is_short
-from yolo_callbacks.memory import GIB, accelerator_of
-from yolo_callbacks.out_of_memory import is_out_of_memory, suggest
+from yolo_callbacks.memory import GIB, accelerator_of, is_out_of_memory
+from yolo_callbacks.out_of_memory import suggest
 
 sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
 

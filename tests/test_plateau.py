@@ -12,7 +12,7 @@ import torch
 import ultralytics
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from trainings import results_csv
+from trainings import interrupted, results_csv
 from ultralytics import YOLO
 
 from yolo_callbacks import Callback, ReduceLROnPlateau, attach
@@ -188,6 +188,7 @@ def test_the_cut_survives_recovery_from_nan(train, scripted):
 
 
 @pytest.mark.training
+@pytest.mark.smoke
 def test_the_cut_survives_a_kill_and_a_resume(train, scripted, messages):
     scripted([0.5] * 6)
     whole = YOLO(MODEL)
@@ -198,15 +199,7 @@ def test_the_cut_survives_a_kill_and_a_resume(train, scripted, messages):
     scripted([0.5] * 6)
     model = YOLO(MODEL)
     attach(model, ReduceLROnPlateau("mAP50", factor=0.1, patience=1))
-
-    def kill(trainer):
-        if trainer.epoch == 3:
-            raise KeyboardInterrupt
-
-    model.add_callback("on_fit_epoch_end", kill)
-    with pytest.raises(KeyboardInterrupt):
-        train(model, name="killed", **arguments)
-    folder = Path(model.trainer.save_dir)
+    folder = interrupted(train, model, 4, name="killed", **arguments)
     assert json.loads((folder / "callbacks.json").read_text())["callbacks"]["ReduceLROnPlateau(mAP50)"]["cuts"] == [3]
 
     scripted([0.5] * 6)

@@ -83,6 +83,7 @@ def test_a_class_a_best_of_its_own_and_no_value_where_it_is_absent(train, two_of
     assert any("not stopped, mAP50/two: no value" in message for message in messages)
 
 
+@pytest.mark.smoke
 def test_same_seed_same_metrics_with_and_without_the_suite(train):
     with_suite, without = YOLO(MODEL), YOLO(MODEL)
     attach(with_suite, SaveBest(top_k=2), EarlyStopping(patience=50))
@@ -177,6 +178,7 @@ def test_the_final_evaluation_is_no_epoch(train, scripted, old_convention):
     assert stopping.wait == 0
 
 
+@pytest.mark.smoke
 def test_epochs_without_validation_are_no_checks(train):
     model, recorder = YOLO(MODEL), Recorder()
     needs_it, function = (
@@ -307,6 +309,7 @@ def test_an_unknown_monitor_raises_before_the_first_epoch(train, tmp_path):
     assert not (tmp_path / "run" / "results.csv").exists()
 
 
+@pytest.mark.smoke
 def test_an_unknown_loss_raises_with_the_first_batch(train, tmp_path):
     model, batches = YOLO(MODEL), []
     model.add_callback("on_train_batch_end", lambda trainer: batches.append(trainer.epoch))

@@ -6,6 +6,9 @@ import csv
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 # Before the first import of ultralytics: neither the user's settings nor their integrations take part in a test.
 os.environ["YOLO_CONFIG_DIR"] = tempfile.mkdtemp(prefix="yolo-callbacks-tests-")
@@ -31,3 +34,16 @@ def results_csv(folder: Path) -> list[dict[str, float]]:
     """The rows of a run's results.csv, as numbers."""
     with (folder / "results.csv").open(newline="") as file:
         return [{key.strip(): float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+
+
+def interrupted(train: Any, model: Any, after: int, **arguments: Any) -> Path:
+    """Train until Ctrl-C after an epoch; the run's folder."""
+
+    def interrupt(trainer: Any) -> None:
+        if trainer.epoch + 1 == after and trainer.validator.training:
+            raise KeyboardInterrupt
+
+    model.add_callback("on_fit_epoch_end", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        train(model, **arguments)
+    return Path(model.trainer.save_dir)

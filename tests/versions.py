@@ -1,6 +1,7 @@
 """Run the real trainings on one Ultralytics after the other, all with the torch that is installed.
 
     python tests/versions.py 8.3.200 8.4.51        # default: the versions below and the one installed
+    python tests/versions.py --smoke               # a few tests, on one version each side of the widest gaps
 
 Each wheel goes to a folder of its own under `.versions/`, which stands first on the path while its tests run.
 """
@@ -15,23 +16,28 @@ from importlib import metadata
 from pathlib import Path
 from time import perf_counter
 
-# The oldest supported, and the last before something that callbacks see changed: the epoch of the final event
-# (8.4.52), losses by name (8.4.104), callbacks of workers (8.4.140).
-VERSIONS = ("8.3.200", "8.4.51", "8.4.103", "8.4.139")
+# The oldest supported, the last of 8.3, and both sides of each change that callbacks see: validation on every rank
+# (8.3.218), the epoch of the final event (8.4.52), losses by name (8.4.104), callbacks of workers (8.4.140).
+VERSIONS = (
+    "8.3.200", "8.3.217", "8.3.218", "8.3.253", "8.4.51", "8.4.52", "8.4.103", "8.4.104", "8.4.139", "8.4.140"
+)  # fmt: skip
+SMOKE = ("8.3.200", "8.4.103")
 ROOT = Path(__file__).parent.parent
 
 
 def main() -> int:
     """Print a table; the exit status is 1 where a test failed."""
     newest = metadata.version("ultralytics")
-    rows = [run(version, newest) for version in sys.argv[1:] or (*VERSIONS, newest)]
+    smoke = sys.argv[1:] == ["--smoke"]
+    chosen = SMOKE if smoke else sys.argv[1:] or (*VERSIONS, newest)
+    rows = [run(version, newest, "smoke" if smoke else "training") for version in chosen]
     print("\n| ultralytics | passed | failed | skipped | seconds |\n| --- | --- | --- | --- | --- |")
     for row in rows:
         print("| " + " | ".join(map(str, row)) + " |")
     return int(any(row[2] for row in rows))
 
 
-def run(version: str, installed: str) -> tuple[str, int, int, int, int]:
+def run(version: str, installed: str, marker: str) -> tuple[str, int, int, int, int]:
     """The result of one version."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     if version != installed:
@@ -43,7 +49,7 @@ def run(version: str, installed: str) -> tuple[str, int, int, int, int]:
     started = perf_counter()
     print(f"ultralytics {version}", flush=True)
     parallel = ["-n", "logical", "--maxprocesses", "8", "--dist", "worksteal"]
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "training", *parallel, f"--junitxml={report}"]
+    command = [sys.executable, "-m", "pytest", "-q", "-m", marker, *parallel, f"--junitxml={report}"]
     subprocess.run(command, env=environment, cwd=ROOT, check=False)
     found = ElementTree.parse(report).getroot()[0].attrib
     failed, skipped = int(found["failures"]) + int(found["errors"]), int(found["skipped"])

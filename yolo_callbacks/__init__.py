@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 
 check_version()
 
+from yolo_callbacks.attaching import attach  # noqa: E402
 from yolo_callbacks.callback import Callback  # noqa: E402 (the version first: its message is the clearer one)
 from yolo_callbacks.callbacks import (  # noqa: E402
     EarlyStopping,
@@ -28,7 +29,7 @@ from yolo_callbacks.callbacks import (  # noqa: E402
 )
 from yolo_callbacks.decisions import StoppingReason  # noqa: E402
 from yolo_callbacks.record import EpochRecord  # noqa: E402
-from yolo_callbacks.suite import Suite, attach  # noqa: E402
+from yolo_callbacks.suite import Suite  # noqa: E402
 
 __all__ = [
     "Callback",

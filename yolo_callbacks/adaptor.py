@@ -11,24 +11,39 @@ import logging
 import re
 import shutil
 import sys
+import traceback
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from yolo_callbacks.decisions import RateCut
 from yolo_callbacks.files import replace_atomic
+from yolo_callbacks.journal import restored_record
+from yolo_callbacks.loop import (
+    SAVED,
+    BatchInFlight,
+    Methods,
+    TrainingOver,
+    as_of_epoch,
+    let_end,
+    release,
+    watch_batches,
+    watch_checkpoints,
+    watch_end,
+    watch_training,
+)
+from yolo_callbacks.memory import is_out_of_memory
 from yolo_callbacks.record import Catalog, EpochRecord
 
 __all__ = [
     "MINIMUM_VERSION",
-    "BatchInFlight",
     "TrainerAdaptor",
     "before_workers_without_callbacks",
     "check_version",
     "default_arguments",
+    "run_folder",
     "strip_checkpoint",
     "task_of",
     "versions",
@@ -38,9 +53,6 @@ MINIMUM_VERSION = (8, 3, 200)
 
 # Attribute of DetMetrics and its subclasses that holds the values, and the suffix of their keys.
 _METRIC_GROUPS = {"box": "B", "seg": "M", "pose": "P"}
-
-# What a trainer holds and nobody reads after the training.
-_TRAINING_ONLY = ("optimizer", "scheduler", "scaler", "ema", "loss", "loss_items", "train_loader", "test_loader")
 
 
 def check_version() -> None:
@@ -127,11 +139,13 @@ class TrainerAdaptor:
         trainer: The Ultralytics trainer.
         id: Tells this training from every other one, in this process or not.
         last_epoch: The last epoch, counted from 1; 0 before the first.
-        ended: Whether the training has reached its end before, and only Ultralytics' loop goes on for a moment.
+        ended: Whether a resumed training has reached its end before; nothing is decided any more.
+        past: The records of the epochs that a resumed run has behind it, as far as they are known.
         choice: Monitor and score of what best.pt was replaced with, None where it is Ultralytics' own.
         first_rates: The base rate of each parameter group at the beginning of the run.
-        shared: What rank 0 decided and every rank carries out; a suite broadcasts it once an epoch.
+        shared: What rank 0 decided and every rank carries out; a suite hands it round once an epoch.
         plugged: What the plug-in gave to this training; None without it.
+        tells_end: Whether the end of the training, after every `teardown`, will be told.
     """
 
     def __init__(self, trainer: Any) -> None:
@@ -139,12 +153,16 @@ class TrainerAdaptor:
         self.id = uuid.uuid4().hex
         self.last_epoch = 0
         self.ended = False
+        self.past: list[EpochRecord] = []
         self.choice: dict[str, Any] | None = None
         self.shared: dict[str, Any] = {}
         self.first_rates: list[float] = []
         self.plugged: Any = None
+        self.tells_end = False
         self._failure: BaseException | None = None
-        self._replaced: list[tuple[str, Any, Any]] = []
+        self._callers_error = id(sys.exc_info()[1])
+        self._methods = Methods(trainer)
+        self._members: Collection[object] = ()
         self._in_suite = False
         self._epoch_open = False
         self._epoch_complete = False
@@ -184,10 +202,16 @@ class TrainerAdaptor:
         """The `torch.device` that this process trains on."""
         return self.trainer.device
 
+    def in_suite(self, callback: object) -> bool:
+        """Whether a suite runs this callback in this training."""
+        return any(callback is member for member in self._members)
+
     @property
-    def in_suite(self) -> bool:
-        """Whether a suite tells every event of this training."""
-        return self._in_suite
+    def alone(self) -> bool:
+        """Whether this is the only process of the training."""
+        from ultralytics.utils import RANK
+
+        return bool(RANK == -1)
 
     @property
     def task(self) -> str:
@@ -225,6 +249,11 @@ class TrainerAdaptor:
         return bool(self.trainer.args.plots)
 
     @property
+    def planned_epochs(self) -> int:
+        """How many epochs the run is to have; `time=` changes it."""
+        return int(self.trainer.epochs)
+
+    @property
     def completed_epochs(self) -> int:
         """How many epochs a resumed run has behind it; 0 for a run that is not resumed."""
         return int(self.trainer.start_epoch) if getattr(self.trainer, "resume", False) else 0
@@ -254,34 +283,53 @@ class TrainerAdaptor:
 
     # Where the loop stands: told by the suite, so that nothing has to be inferred ---------------------------------
 
-    def follow(self, on_failure: Callable[[], None]) -> None:
+    def follow(
+        self,
+        members: Collection[object],
+        *,
+        before_checkpoint: Callable[[], None],
+        on_exit: Callable[[], None],
+        on_end: Callable[[], None],
+    ) -> None:
         """Say that every event of this training will be told from now on.
 
         Args:
-            on_failure: Called where the training fails. Up to 8.4.140 at least Ultralytics calls no event then; 8.4.190
-                calls `teardown`, after this.
+            members: The callbacks of the suite that tells them.
+            before_checkpoint: Called each time before Ultralytics writes its checkpoints.
+            on_exit: Called where the training fails.
+            on_end: Called at the end, after every `teardown`; not where the training had begun before this.
         """
-        self._in_suite = True
-        train = self.trainer._do_train
+        self._in_suite, self._members = True, members
+        watch_training(self._methods, self._finish, self._failed, on_exit, is_main=self.is_main)
+        watch_end(self._methods, self._started, self._failed, on_end)
+        watch_checkpoints(self._methods, before_checkpoint)
+        if self.alone:
+            let_end(self._methods)
 
-        def watched(*arguments: Any, **keywords: Any) -> Any:
-            try:
-                return train(*arguments, **keywords)
-            except BaseException as error:
-                self._failure = error
-                try:
-                    on_failure()
-                finally:
-                    self._failure = None  # its traceback holds the last batch and its loss
-                raise
+    def _started(self) -> None:
+        self.tells_end = True
+        self._callers_error = id(sys.exc_info()[1])
 
-        self._replace("_do_train", watched)
+    def _failed(self, error: BaseException) -> None:
+        self._failure = error
 
     @property
     def failure(self) -> BaseException | None:
         """The error that is ending the training, None where there is none; to be read in `teardown`."""
-        # Alone, a callback can only ask Python, which also names an error that the caller is handling meanwhile.
-        return self._failure if self._in_suite else sys.exc_info()[1]
+        # Where the training had begun before anyone watched it, only Python tells of it: what is being handled, unless
+        # the caller was handling it from the start, as who trains again in an `except`.
+        handled = sys.exc_info()[1]
+        return self._failure or (handled if id(handled) != self._callers_error else None)
+
+    @property
+    def in_epoch(self) -> bool:
+        """Whether an epoch's batches are done and its `on_fit_epoch_end` is not."""
+        return self._epoch_open
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the training ends with this epoch, whoever decided it."""
+        return bool(self.trainer.stop)
 
     def epoch_trained(self) -> None:
         """Tell of `on_train_epoch_end`, which NaN recovery repeats for the same epoch."""
@@ -324,10 +372,14 @@ class TrainerAdaptor:
         """
         key = (int(self.trainer.epoch), self.final)
         if self._in_suite and not (self._epoch_complete or key[1]):
-            return self._read(final=False)
+            return self.read()
         if self._record is None or self._record_key != key:
             self._record, self._record_key = self._read(final=key[1]), key
         return self._record
+
+    def read(self) -> EpochRecord:
+        """A new record of the epoch, of what is known by now."""
+        return self._read(final=False)
 
     def _read(self, *, final: bool) -> EpochRecord:
         trainer = self.trainer
@@ -405,23 +457,14 @@ class TrainerAdaptor:
         return int(getattr(self.trainer, "_oom_retries", 0))
 
     def watch_batches(self) -> BatchInFlight:
-        """Keep what is known of the batch in flight, from now on; no reference to it, which would hold its memory."""
-        seen, prepare = BatchInFlight(), self.trainer.preprocess_batch
-
-        def watched(batch: Any, *arguments: Any, **keywords: Any) -> Any:
-            seen.take(batch)
-            prepared = prepare(batch, *arguments, **keywords)
-            seen.look(prepared)  # multi_scale has resized it
-            return prepared
-
-        self._replace("preprocess_batch", watched)
-        return seen
+        """What is known of the batch in flight, from now on."""
+        return watch_batches(self._methods)
 
     # Effects on the trainer ---------------------------------------------------------------------------------------
 
     def checkpoint(self, record: EpochRecord) -> Path | None:
         """The checkpoint of an epoch; with `save=False` Ultralytics is made to write it now."""
-        last = Path(self.trainer.last)
+        last = record.checkpoint or Path(self.trainer.last)
         if record.checkpoint is None and self._saved_epoch != record.epoch:
             before = _stamp(last)
             if not self.trainer.args.save:
@@ -449,9 +492,48 @@ class TrainerAdaptor:
             return
         shutil.rmtree(self.save_dir, ignore_errors=True)
 
-    def stop_at_once(self) -> None:
-        """End a resumed training that had been stopped already: Ultralytics' loop ends after a batch, or an epoch."""
-        self.trainer.stop = self.ended = True
+    @contextlib.contextmanager
+    def recall(self, content: Mapping[str, Any]) -> Iterator[None]:
+        """Stand at the end of the last epoch of a resumed run, for what the callbacks have still to decide.
+
+        Args:
+            content: The record of that epoch, as the journal has it.
+        """
+        trainer = self.trainer
+        with as_of_epoch(trainer, content["epoch"], content["metrics"]):
+            self._record = self._restored(content)
+            self._record_key = (int(trainer.epoch), False)
+            self._epoch_complete = True
+            yield
+        self._record, self._epoch_complete = None, False
+
+    def remember(self, past: Iterable[Mapping[str, Any]]) -> None:
+        """Take the records of the epochs that a resumed run has behind it."""
+        self.past = [self._restored(content) for content in past]
+
+    def _restored(self, content: Mapping[str, Any]) -> EpochRecord:
+        return restored_record(content, names=self.names, checkpoint=Path(str(self.trainer.args.resume)))
+
+    def leave(self) -> None:
+        """End a resumed training that had come to its end, now that its first epoch is about to start.
+
+        On several GPUs the loop cannot be left on every rank: it ends after a batch, or an epoch before 8.4.29.
+        """
+        if self.alone:
+            raise TrainingOver
+        self.trainer.stop = True
+
+    def _finish(self) -> None:
+        """What follows the last epoch."""
+        trainer = self.trainer
+        trainer.epoch, trainer.stop = self.last_epoch - 1, True
+        trainer.final_eval()
+        if trainer.args.plots:
+            trainer.plot_metrics()
+        trainer.run_callbacks("on_train_end")
+        for loader in (trainer.train_loader, trainer.test_loader):
+            if hasattr(loader, "close"):
+                loader.close()
 
     def cut_rates(self, who: str, cut: RateCut) -> tuple[list[float], list[float]]:
         """Cut the base rates of all parameter groups, from now on and on every rank.
@@ -495,88 +577,33 @@ class TrainerAdaptor:
         return rates
 
     def release(self) -> None:
-        """Drop what only training needs: optimizer, EMA, gradients, loaders with their workers and data sets.
+        """Drop what only training needs.
 
-        What users read afterwards stays: the paths, the metrics, the arguments, the model, the validator's results.
+        After a failure, not what `save_model()` needs: users rescue their weights with it. Unless memory ran out: then
+        all of it goes, and what the error's traceback holds, so that the next attempt has room.
         """
-        trainer = self.trainer
-        validator = self.validator
-        for holder, names in ((trainer, _TRAINING_ONLY), (validator, ("dataloader",))):
-            for name in names:
-                if getattr(holder, name, None) is not None:
-                    if "loader" in name:
-                        _close(getattr(holder, name))
-                    setattr(holder, name, None)
-        zero_grad = getattr(getattr(trainer, "model", None), "zero_grad", None)  # a path where set-up failed
-        if zero_grad:
-            zero_grad(set_to_none=True)
+        failed = self.failure
+        out_of_memory = is_out_of_memory(failed)
+        if failed is not None and out_of_memory:
+            traceback.clear_frames(failed.__traceback__)
+        release(self.trainer, self.validator, keep=() if failed is None or out_of_memory else SAVED)
 
-    def unfollow(self) -> None:
-        """Take back what `follow` and `watch_batches` replaced: it refers to the trainer, which keeps both alive."""
-        own = vars(self.trainer)
-        for name, ours, before in reversed(self._replaced):
-            if own.get(name) is not ours:  # somebody has replaced it again
-                continue
-            if before is None:
-                del own[name]
-            else:
-                own[name] = before
-        self._replaced.clear()
+    def close(self) -> None:
+        """Nothing more will be told of this training."""
+        self._methods.put_back()
+        self._failure = None  # its traceback holds the last batch and its loss
 
-    def _replace(self, name: str, function: Callable[..., Any]) -> None:
-        own = vars(self.trainer)
-        self._replaced.append((name, function, own.get(name)))
-        own[name] = function
-
-    def broadcast(self, value: Any) -> Any:
-        """Give every rank what rank 0 has. Every rank must call it, outside anything that may raise on one only."""
+    def gather(self, value: Any) -> list[Any]:
+        """What every rank has, rank 0 first. Every rank must call it, outside anything that may raise on one only."""
         if self.trainer.world_size < 2:
-            return value
+            return [value]
         from torch import distributed
 
         if not distributed.is_initialized():
-            return value
-        box = [value]
-        distributed.broadcast_object_list(box, 0)
-        return box[0]
-
-
-@dataclass
-class BatchInFlight:
-    """The batch that goes through the model.
-
-    Attributes:
-        index: Its place in the epoch, counted from 0; -1 before the first.
-        shape: Of its images, (batch, channels, height, width) in pixels.
-        instances: How many boxes it has; None where the task has none.
-    """
-
-    index: int = -1
-    shape: tuple[int, ...] = ()
-    instances: int | None = None
-
-    def take(self, batch: Any) -> None:
-        """Go on to the next batch."""
-        self.index += 1
-        self.look(batch)
-
-    def look(self, batch: Any) -> None:
-        """Note the sizes of a batch; a trainer of the user's own may have batches of any form."""
-        try:
-            self.shape = tuple(batch["img"].shape)
-            self.instances = len(batch["bboxes"]) if "bboxes" in batch else None
-        except Exception:  # no guard stands between this and the training
-            self.shape, self.instances = (), None
-
-
-def _close(loader: Any) -> None:
-    """End a loader's workers."""
-    close = getattr(loader, "close", None)  # from 8.4.103 at the latest
-    shut_down = getattr(getattr(loader, "iterator", None), "_shutdown_workers", None)
-    if close:
-        close()
-    elif shut_down:
-        shut_down()
+            return [value]
+        values = [None] * distributed.get_world_size()
+        distributed.all_gather_object(values, value)
+        return values
 
 
 def _numbers(values: Mapping[Any, Any]) -> dict[str, float]:
@@ -628,6 +655,12 @@ def _best_confidence(results: Any) -> dict[int, float]:
         for index, curve in zip(box.ap_class_index, box.f1_curve, strict=True)
         if curve.max() > 0
     }
+
+
+def run_folder(model: Any) -> Path | None:
+    """The folder of the last training of a model or trainer, also where workers did it; None before the first."""
+    folder = getattr(getattr(model, "trainer", None) or model, "save_dir", None)
+    return Path(folder) if folder else None
 
 
 def task_of(model: Any) -> str:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from yolo_callbacks.adaptor import strip_checkpoint
-from yolo_callbacks.files import LOGGER, copy_atomic, has_room, write_json
+from yolo_callbacks.files import LOGGER, copy_atomic, has_room, read_json, write_json
 
-__all__ = ["copy_checkpoint", "remove_checkpoint", "strip", "write_sidecar"]
+__all__ = ["copy_checkpoint", "holds_epoch", "remove_checkpoint", "strip", "write_sidecar"]
 
 
 def copy_checkpoint(find_source: Callable[[], Path | None], target: Path) -> bool:
@@ -48,6 +48,14 @@ def write_sidecar(checkpoint: Path, content: dict[str, Any]) -> None:
             path.unlink(missing_ok=True)  # what stands there tells of the checkpoint before
 
 
+def holds_epoch(checkpoint: Path, epoch: int) -> bool:
+    """Whether a checkpoint of ours is there and of an epoch, as far as the JSON beside it tells."""
+    if not checkpoint.is_file():
+        return False
+    sidecar = read_json(checkpoint.with_suffix(".json"))
+    return sidecar is None or sidecar.get("epoch") == epoch
+
+
 def remove_checkpoint(checkpoint: Path) -> None:
     """Remove a checkpoint of ours and the JSON beside it."""
     for path in (checkpoint, checkpoint.with_suffix(".json")):
@@ -61,5 +69,5 @@ def strip(checkpoint: Path) -> None:
     """Strip a checkpoint of optimizer and training state."""
     try:
         strip_checkpoint(checkpoint)
-    except (OSError, RuntimeError) as error:
+    except Exception as error:  # whatever stands there now: somebody else may have replaced it
         LOGGER.warning(f"{checkpoint} could not be stripped and stays as it was: {error}")

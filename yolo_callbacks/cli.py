@@ -175,7 +175,7 @@ def _described(name: str, callback: type) -> str:
 
 def show(arguments: Sequence[str]) -> None:
     """Print the table at the end of a run again."""
-    from yolo_callbacks.suite import STATE_FILE
+    from yolo_callbacks.state import STATE_FILE
     from yolo_callbacks.summary import render
 
     parser = Parser(

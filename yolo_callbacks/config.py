@@ -15,10 +15,11 @@ from typing import Any, NoReturn
 import yaml
 
 from _yolo_callbacks_boot import VARIABLE, is_file
+from yolo_callbacks.attaching import default_suite
 from yolo_callbacks.callback import Callback
 from yolo_callbacks.checks import check_bool
 from yolo_callbacks.registry import arguments, find, hint, takes_any
-from yolo_callbacks.suite import Suite, default_suite
+from yolo_callbacks.suite import Suite
 
 __all__ = ["ConfigError", "Configuration", "load"]
 

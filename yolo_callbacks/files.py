@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import math
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["LOGGER", "copy_atomic", "has_room", "read_json", "replace_atomic", "to_json", "write_json"]
+__all__ = [
+    "LOGGER",
+    "append_line",
+    "copy_atomic",
+    "has_room",
+    "plain",
+    "read_json",
+    "read_lines",
+    "replace_atomic",
+    "to_json",
+    "write_json",
+]
 
 # A child of Ultralytics' own logger: its lines appear where Ultralytics' do, with its verbosity, and only on rank 0.
 LOGGER = logging.getLogger("ultralytics.yolo_callbacks")
@@ -50,6 +63,25 @@ def has_room(folder: Path, size: int) -> bool:
     return shutil.disk_usage(folder).free >= 3 * size
 
 
+def append_line(path: Path, line: str) -> None:
+    """Append a line in one write, so that a kill leaves it out or leaves it whole.
+
+    Raises:
+        OSError: If there is no room for all of it. The file is as it was then.
+    """
+    content = f"{line}\n".encode()
+    with path.open("ab", buffering=0) as file:
+        start = file.tell()
+        if file.write(content) != len(content):  # a full disk takes a part of it without an error
+            file.truncate(start)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a file, with their ends; none if there is no file."""
+    return path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
+
+
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a JSON file; NaN and infinity, which JSON does not have, become null."""
     text = to_json(content, indent=1)
@@ -58,7 +90,7 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 def to_json(content: dict[str, Any], *, indent: int | None = None) -> str:
     """JSON text; NaN and infinity, which JSON does not have, become null."""
-    return json.dumps(_plain(content), indent=indent, allow_nan=False)
+    return json.dumps(plain(content), indent=indent, allow_nan=False)
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
@@ -89,11 +121,14 @@ def _set_aside(path: Path) -> str:
     return f" and is kept as {aside.name}"
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A copy of a value in JSON's own types; TypeError for what has no place there."""
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    return value
+    if value is None or isinstance(value, (str, int, float)):
+        return value
+    raise TypeError(f"{value!r} is not JSON serializable")

@@ -8,29 +8,14 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from yolo_callbacks.adaptor import BatchInFlight, TrainerAdaptor, versions
+from yolo_callbacks.adaptor import TrainerAdaptor, versions
 from yolo_callbacks.files import write_json
+from yolo_callbacks.loop import BatchInFlight
 from yolo_callbacks.memory import Accelerator
 
-__all__ = ["Moment", "is_out_of_memory", "suggest", "write_diary"]
+__all__ = ["Moment", "suggest", "write_diary"]
 
-# Ultralytics takes the last three for one too, from 8.4.103 at the latest.
-_TEXTS = (
-    "out of memory",
-    "can't allocate memory",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    "CUDNN_STATUS_INTERNAL_ERROR",
-    "unable to find an engine",
-)
 _MANY_INSTANCES = 50  # an image
-
-
-def is_out_of_memory(error: BaseException | None) -> bool:
-    """Whether an error says that memory ran out, of the accelerator or of the host."""
-    if isinstance(error, MemoryError):
-        return True
-    text = str(error).lower()
-    return isinstance(error, RuntimeError) and any(known.lower() in text for known in _TEXTS)
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,10 @@ from typing import Any
 
 from _yolo_callbacks_boot import VARIABLE, refuse
 from yolo_callbacks.adaptor import TrainerAdaptor
+from yolo_callbacks.attaching import is_attached
 from yolo_callbacks.config import ConfigError, Configuration, load
 from yolo_callbacks.files import LOGGER
-from yolo_callbacks.suite import EVENTS, Suite, is_attached
+from yolo_callbacks.suite import EVENTS, Suite
 
 __all__ = ["FUNCTIONS", "register"]
 

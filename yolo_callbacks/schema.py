@@ -13,9 +13,9 @@ import types
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
+from yolo_callbacks.attaching import default_suite
 from yolo_callbacks.callback import Callback
 from yolo_callbacks.registry import Argument, arguments, own, summary, takes_any
-from yolo_callbacks.suite import default_suite
 
 __all__ = ["PATH", "schema", "template"]
 

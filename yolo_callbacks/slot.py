@@ -7,7 +7,7 @@ from time import perf_counter
 from typing import Any, TypeVar
 
 from yolo_callbacks.callback import Callback
-from yolo_callbacks.files import LOGGER, to_json
+from yolo_callbacks.files import LOGGER, plain
 
 __all__ = ["Slot"]
 
@@ -75,13 +75,7 @@ class Slot:
 
     def state(self) -> dict[str, Any]:
         """Its state; an empty one if it has none that JSON can hold."""
-
-        def read() -> dict[str, Any]:
-            state = self.callback.state_dict()
-            to_json(state)
-            return state
-
-        return self.guard("state_dict", read, {})
+        return self.guard("state_dict", lambda: plain(self.callback.state_dict()), {})
 
     def told(self) -> dict[str, Any]:
         """Its row of the table at the end."""

@@ -2,98 +2,34 @@
 
 from __future__ import annotations
 
-import os
-import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from time import perf_counter
 from typing import Any
 
-from yolo_callbacks.adaptor import TrainerAdaptor, before_workers_without_callbacks, task_of, versions
+from yolo_callbacks.adaptor import TrainerAdaptor, run_folder
 from yolo_callbacks.callback import Callback
-from yolo_callbacks.callbacks import EarlyStopping, MemoryCleanup, SaveBest, WandbLogger
 from yolo_callbacks.checks import check_bool
-from yolo_callbacks.files import LOGGER, read_json, write_json
+from yolo_callbacks.files import LOGGER
+from yolo_callbacks.journal import Recovery
 from yolo_callbacks.report.at_end import draw_picture, recorders, write_report
 from yolo_callbacks.slot import Slot
+from yolo_callbacks.state import STATE_FILE, RunState, read_state
 from yolo_callbacks.summary import render
 
-__all__ = ["EVENTS", "STATE_FILE", "Suite", "attach", "default_suite", "is_attached"]
+__all__ = ["EVENTS", "STATE_FILE", "Suite"]
 
-STATE_FILE = "callbacks.json"
-_SCHEMA = 1
 _CLOSING = ("on_train_end", "teardown")
+_MEETINGS = ("on_train_start", "on_fit_epoch_end")
 _SET_UP = ("on_pretrain_routine_start", "on_pretrain_routine_end")
+# What a user got wrong, found in the run: to be seen as it is.
+_MISTAKES = (ValueError, TypeError, ImportError)
 
 EVENTS = tuple(name for name in vars(Callback) if name.startswith("on_") or name in ("optimizer_step", "teardown"))
 
 
-def attach(model: Any, *callbacks: Callback, strict: bool = False, report: bool = False) -> Suite:
-    """Attach callbacks to a model, so that its trainings run them.
-
-    Args:
-        model: A `YOLO` model, or an Ultralytics trainer.
-        *callbacks: In the order in which they run; loggers run last whatever their place. Without any, the default
-            suite: `SaveBest()`, `EarlyStopping()`, `MemoryCleanup()` and `WandbLogger(images=0, log_model=False)`,
-            which uploads no picture and no weights.
-        strict: Whether an exception inside a callback ends the training. Defaults to `False`: it is logged, and
-            training goes on.
-        report: Whether to write `report.html` in the run's folder at the end. What it needs is kept while training:
-            `callbacks.jsonl` and `callbacks.images.json`. Defaults to `False`.
-
-    Returns:
-        The suite. It can be used for several trainings; each starts from a clean state. Attaching to a model again
-        replaces the suite that it has, with a warning.
-
-    Raises:
-        TypeError: If `model` takes no callbacks, or one of `callbacks` is none.
-        ValueError: If a callback is given twice, or two would write the same file.
-
-    Example:
-        >>> from ultralytics import YOLO
-        >>> from yolo_callbacks import EarlyStopping, SaveBest, attach
-        >>> model = YOLO("yolo11n.yaml")
-        >>> suite = attach(model, SaveBest("mAP50", top_k=3), EarlyStopping("val/box_loss", patience=20))
-    """
-    task = task_of(model)
-    suite = Suite(callbacks or default_suite(), task=task, strict=strict, report=report)
-    if is_attached(model):
-        warnings.warn("attach replaces the callbacks that this model has from an earlier attach", stacklevel=2)
-    for event, functions in model.callbacks.items():
-        model.callbacks[event] = [function for function in functions if not isinstance(function, _Handler)]
-    for event in suite.events:
-        model.add_callback(event, _Handler(suite, event))
-    before_workers_without_callbacks(_warn_of_workers)
-    return suite
-
-
-def is_attached(model: Any) -> bool:
-    """Whether `attach` has given callbacks to a model or trainer."""
-    return any(isinstance(function, _Handler) for functions in model.callbacks.values() for function in functions)
-
-
-def _warn_of_workers(trainer: Any) -> None:
-    if is_attached(trainer) and not os.environ.get("YOLO_CALLBACKS"):
-        LOGGER.warning(
-            f"Ultralytics {versions()['ultralytics']} does not carry callbacks given in Python to the workers of a "
-            "training on several GPUs (8.4.140 does): none of those that `attach` was given runs. "
-            "YOLO_CALLBACKS=callbacks.yaml in the environment reaches the workers"
-        )
-
-
-def default_suite() -> tuple[Callback, ...]:
-    """The callbacks that `attach` takes where it is given none."""
-    return SaveBest(), EarlyStopping(), MemoryCleanup(), WandbLogger(images=0, log_model=False)
-
-
-class _Handler:
-    """What Ultralytics calls: a suite's answer to one event."""
-
-    def __init__(self, suite: Suite, event: str) -> None:
-        self.suite, self.event = suite, event
-
-    def __call__(self, source: Any) -> None:
-        self.suite.handle(self.event, source)
+def _no_model() -> None:
+    """In a worker, and before `attach`."""
 
 
 class Suite:
@@ -120,28 +56,57 @@ class Suite:
         }
         self._before = {
             "on_pretrain_routine_end": self._set_up,
-            "on_train_start": self._share,  # what a resumed run takes up, only rank 0 has read
-            "on_train_epoch_start": TrainerAdaptor.apply_cuts,
+            "on_train_epoch_start": self._open_epoch,
             "on_train_batch_end": self._check_names,
             "on_train_epoch_end": TrainerAdaptor.epoch_trained,
             "on_val_start": TrainerAdaptor.validation_started,
             "on_model_save": TrainerAdaptor.model_saved,
-            "on_fit_epoch_end": TrainerAdaptor.epoch_complete,
+            "on_fit_epoch_end": self._complete_epoch,
         }
         self._after = {
+            "on_train_start": self._begin,
             "on_fit_epoch_end": self._close_epoch,
             "on_train_end": self._finish,
-            "teardown": self._release,
+            "teardown": self._tear_down,
         }
         always = {"on_pretrain_routine_start", *self._before, *self._after}
         self.events = tuple(event for event in EVENTS if event in always or self._listeners[event])
+        self.model: Callable[[], Any] = _no_model
         self._run: TrainerAdaptor | None = None
+        self._fatal: Exception | None = None
+        self._error_elsewhere: str = ""
         self._event_started = 0.0
         self._restart()
 
     def __getstate__(self) -> dict[str, Any]:
         # Ultralytics pickles the callbacks for the workers of a multi-GPU training; a run belongs to its process.
-        return {**self.__dict__, "_run": None}
+        return {**self.__dict__, "_run": None, "_state": None, "model": _no_model}
+
+    def results(self) -> dict[str, Any]:
+        """What the last training of the model reached, read from its callbacks.json.
+
+        The workers of a multi-GPU training are processes of their own, whose callbacks are copies: this brings the
+        attributes of the callbacks here to what theirs were at the end. After a training in this process it changes
+        nothing.
+
+        Returns:
+            `epoch`, the last one; `callbacks`, the state of each by key; `summary`, the content of the table at the
+            end, None while the training runs or where it was killed; `ended`, `versions`.
+
+        Raises:
+            RuntimeError: If the model has not been trained, or its folder holds no results: workers of Ultralytics
+                before 8.4.140 get no callbacks from their parent.
+        """
+        folder = run_folder(self.model())
+        if folder is None:
+            raise RuntimeError("results are there after a training: call model.train() first")
+        state = read_state(folder / STATE_FILE)
+        if state is None:
+            raise RuntimeError(f"{folder} has no {STATE_FILE} that can be read: no callback ran in this training")
+        for slot in self._slots:
+            if slot.key in state["callbacks"]:
+                slot.call("load_state_dict", {**state["callbacks"][slot.key], "folder": str(folder)})
+        return state
 
     def handle(self, event: str, source: Any) -> None:
         """Run the callbacks that listen to an event.
@@ -164,23 +129,30 @@ class Suite:
         if after:
             after(run)
         self._seconds += perf_counter() - self._event_started
-        if self.strict:
-            self._raise_first_error()
+        # On several ranks all raise together, at the next place where they meet: one alone would leave the others
+        # waiting for it. After the last epoch only rank 0 is left.
+        if (run.alone or event in _MEETINGS or event in _CLOSING or run.final) and not run.failure:
+            self._raise_errors()
 
     def blame(self, error: Exception) -> Callback | None:
         """The callback that `error`, raised by `handle`, says does not fit the run; None for any other error."""
-        return next((slot.callback for slot in self._slots if slot.error is error), None)
+        return self._mistaken if error is self._mistake else None
 
     def _run_of(self, event: str, source: Any) -> TrainerAdaptor | None:
         """The run that an event belongs to; None if it belongs to none, as a validation that the user started."""
         run = self._run
         if event.startswith("on_val"):
             return run if run and source is run.validator else None
-        if event == "teardown" and (run is None or run.trainer is not source):
+        if event == "teardown" and (run is None or run.trainer is not source or self._torn_down):
             return None  # told before, when the training failed
         if run is None or run.trainer is not source:
             run = self._run = TrainerAdaptor.of(source)
-            run.follow(lambda: self.handle("teardown", source))
+            run.follow(
+                self.callbacks,
+                before_checkpoint=lambda: self._journal(run),
+                on_exit=lambda: self.handle("teardown", source),
+                on_end=lambda: self._end(run),
+            )
             self._restart()
             for slot in self._slots:
                 slot.call("enter", source)
@@ -190,21 +162,39 @@ class Suite:
 
     def _dispatch(self, event: str, source: Any) -> None:
         run = self._run
+        if run and run.ended and event == "on_fit_epoch_end" and not run.final:
+            return
         for slot in self._listeners[event]:
             # what a callback has opened it must be able to close, also when it was switched off
             if (not slot.off or event in _CLOSING) and (run is None or run.is_main or slot.callback.every_rank):
                 slot.call(event, source)
 
-    def _raise_first_error(self) -> None:
-        errors = [slot.take_error() for slot in self._slots]
-        for error in errors:
-            if error:
-                raise error
+    def _raise_errors(self) -> None:
+        """Raise what ends the training: a mistake of the user's, and with `strict` any error, here or elsewhere."""
+        error = self._error() or (RuntimeError(self._error_elsewhere) if self._error_elsewhere else None)
+        self._fatal, self._error_elsewhere = None, ""
+        if error:
+            for slot in self._slots:
+                slot.take_error()
+            raise error
+
+    def _error(self) -> Exception | None:
+        errors = [slot.error for slot in self._slots if slot.error] if self.strict else []
+        return self._fatal or next(iter(errors), None)
 
     # The life of a run --------------------------------------------------------------------------------------------
 
     def _restart(self) -> None:
-        self._set_up_done = self._names_checked = self._finished = self._warned = False
+        self._set_up_done = self._names_checked = self._finished = self._torn_down = False
+        self._fatal, self._error_elsewhere = None, ""
+        self._mistake: Exception | None = None
+        self._mistaken: Callback | None = None
+        self._state: RunState | None = None
+        self._recovery: Recovery | None = None
+        self._restored: list[Slot] = []
+        self._published: Mapping[str, float] = {}
+        self._deciding = False
+        self._journalled_epoch = 0
         self._seconds = 0.0
         self._training_started: float | None = None
         for slot in self._slots:
@@ -214,9 +204,12 @@ class Suite:
         """Check what the run alone can tell, and take up the state of a resumed run."""
         self._set_up_done = True
         run.remember_rates()
+        run.last_epoch = run.completed_epochs
         self._names_checked = self._check(run)
-        if run.completed_epochs and run.is_main:
-            self._restore(run)
+        if run.is_main:
+            self._state = RunState(run.save_dir)
+            if run.completed_epochs and not self._fatal:
+                self._restore(run, self._state)
 
     def _start(self, run: TrainerAdaptor) -> None:
         if not self._set_up_done:  # attached after it
@@ -234,38 +227,83 @@ class Suite:
         for slot in self._slots:
             check = partial(slot.callback.check, run)
             try:
-                found &= slot.guard("check", check, True, passing=(ValueError, TypeError, ImportError)) is not False
-            except Exception:
-                self._training_started = None  # there is no training to tell of
-                raise
+                found &= slot.guard("check", check, True, passing=_MISTAKES) is not False
+            except _MISTAKES as error:
+                if self._mistake is None:
+                    self._fatal, self._mistake, self._mistaken = error, error, slot.callback
         return found
 
+    def _begin(self, run: TrainerAdaptor) -> None:
+        """Decide what a kill cut off, and let every rank know what a resumed run takes up: only rank 0 has read it."""
+        if self._recovery is not None:
+            run.shared["ended"] = self._catch_up(run, self._recovery)
+        self._share(run)
+        run.ended = bool(run.shared.pop("ended", False))
+        if self._state:
+            run.past = []
+            self._state.begin(run.completed_epochs, self._states(), self._published, ended=run.ended)
+
+    def _open_epoch(self, run: TrainerAdaptor) -> None:
+        if run.ended:
+            run.leave()
+        run.apply_cuts()
+
+    def _journal(self, run: TrainerAdaptor) -> None:
+        """Journal the epoch, before its checkpoint is written; before anyone decides on it where there is none."""
+        if self._state is None or self._deciding or not run.in_epoch or run.ended:
+            return
+        try:
+            record = run.read()
+            self._state.open_epoch(record, self._states(), ended=run.stopping)
+            self._journalled_epoch = record.epoch
+        except Exception as error:  # in the middle of Ultralytics' loop: never worth a training
+            LOGGER.error("the journal could not be written", exc_info=error)
+
+    def _complete_epoch(self, run: TrainerAdaptor) -> None:
+        run.epoch_complete()
+        if not run.final and self._journalled_epoch != run.last_epoch:
+            self._journal(run)
+        self._deciding = True
+
     def _close_epoch(self, run: TrainerAdaptor) -> None:
+        self._deciding = False
         if run.final:
             return
         self._share(run)
-        if run.is_main:
-            self._write(run)
+        if self._state and not run.ended:
+            self._state.close_epoch(run.last_epoch, self._states(), run.record().published, ended=run.stopping)
         run.epoch_fitted()
 
     def _share(self, run: TrainerAdaptor) -> None:
         # Outside any guard and on every rank: the only place where ranks wait for each other because of us.
-        run.shared = run.broadcast(run.shared)
+        error = self._error()
+        told = run.gather((run.shared, "" if error is None else f"{type(error).__name__}: {error}"))
+        run.shared = told[0][0]
+        failed = [f"a callback failed on rank {rank}: {message}" for rank, (_, message) in enumerate(told) if message]
+        self._error_elsewhere = failed[0] if failed else ""
         run.apply_cuts()
 
     def _finish(self, run: TrainerAdaptor) -> None:
         self._finished = True
 
-    def _release(self, run: TrainerAdaptor) -> None:
-        error = run.failure
+    def _tear_down(self, run: TrainerAdaptor) -> None:
+        self._torn_down = True
+        if not run.tells_end:
+            self._end(run)
+
+    def _end(self, run: TrainerAdaptor) -> None:
+        """After every `teardown`, of others too: let go of what the run holds, and say what happened."""
+        self._event_started = perf_counter()
         for slot in self._slots:
             if run.is_main or slot.callback.every_rank:
                 slot.call("release", run)
         if self._finished:
             self._tell(run)
         else:
-            self._conclude(run, f"ended by {type(error).__name__}" if error else "ended")
-        run.unfollow()
+            self._conclude(run, f"ended by {type(run.failure).__name__}" if run.failure else "ended")
+        for slot in [] if self.strict else self._slots:
+            slot.take_error()  # its traceback holds on to the trainer
+        run.close()
         self._run = None  # what a trainer holds is large, and a suite lives as long as its model
 
     def _tell(self, run: TrainerAdaptor) -> None:
@@ -277,8 +315,8 @@ class Suite:
             write_report(run.save_dir)
 
     def _conclude(self, run: TrainerAdaptor, status: str) -> None:
-        """Say what happened, once a run."""
-        if not run.is_main or self._training_started is None:
+        """Say what happened; nothing where a mistake kept the training from it."""
+        if not run.is_main or self._training_started is None or self._mistake:
             return
         summary = {
             "status": status,
@@ -289,50 +327,42 @@ class Suite:
             "callbacks": [slot.told() for slot in self._slots],
         }
         LOGGER.info(render(summary))
-        self._write(run, summary)
+        if self._state:
+            self._state.conclude(summary, self._states() if status == "finished" else None)
 
     # The state in the run's folder --------------------------------------------------------------------------------
 
-    def _write(self, run: TrainerAdaptor, summary: dict[str, Any] | None = None) -> None:
-        content = {
-            "schema": _SCHEMA,
-            "epoch": run.last_epoch,
-            "versions": versions(),
-            "callbacks": {slot.key: slot.state() for slot in self._slots},
-            "summary": summary,
-        }
-        path = run.save_dir / STATE_FILE
-        try:
-            write_json(path, content)
-        except OSError as error:
-            if not self._warned:
-                self._warned = True
-                LOGGER.warning(f"{path} could not be written, this run cannot be resumed exactly: {error}")
+    def _states(self) -> dict[str, Any]:
+        return {slot.key: slot.state() for slot in self._slots}
 
-    def _restore(self, run: TrainerAdaptor) -> None:
-        kept = _kept_states(run)
-        restored = [slot.key for slot in self._slots if slot.key in kept and _load(slot, kept[slot.key], run)]
+    def _restore(self, run: TrainerAdaptor, state: RunState) -> None:
+        """Take up the states of the callbacks that the run had before and has again."""
+        self._recovery = state.find(run.completed_epochs)
+        kept = self._recovery.states if self._recovery else {}
+        run.remember(self._recovery.past if self._recovery else ())
+        self._published = run.past[-1].published if run.past else {}
+        self._restored = [slot for slot in self._slots if slot.key in kept and _load(slot, kept[slot.key], run)]
+        restored = [slot.key for slot in self._restored]
         fresh = [slot.key for slot in self._slots if slot.key not in restored]
+        gone = [key for key in kept if key not in restored + fresh]
         LOGGER.info(
             f"Callbacks: resumed after epoch {run.completed_epochs}, restored: {', '.join(restored) or 'none'}"
             + (f"; started fresh: {', '.join(fresh)}" if fresh else "")
+            + (f"; no longer attached: {', '.join(gone)}" if gone else "")
         )
 
-
-def _kept_states(run: TrainerAdaptor) -> dict[str, Any]:
-    state = read_json(run.save_dir / STATE_FILE)
-    if state is None:
-        return {}
-    kept = state.get("callbacks")
-    if state.get("schema") != _SCHEMA or not isinstance(kept, dict):
-        LOGGER.warning(f"{STATE_FILE} of this run is of another form, it cannot be read")
-        return {}
-    if state.get("epoch", 0) > run.completed_epochs:
-        LOGGER.warning(
-            f"{STATE_FILE} is of epoch {state['epoch']}, the checkpoint of epoch {run.completed_epochs}: "
-            "what came after it is forgotten, counts start again"
-        )
-    return kept
+    def _catch_up(self, run: TrainerAdaptor, recovery: Recovery) -> bool:
+        """Let the callbacks decide on the last epoch if a kill came before them; whether the run has ended with it."""
+        stopped = recovery.ended or run.completed_epochs >= run.planned_epochs
+        if recovery.undecided is not None:
+            with run.recall(recovery.undecided):
+                for slot in self._restored:
+                    slot.call("on_fit_epoch_end", run.trainer)
+                stopped |= run.stopping
+                self._published = run.record().published
+        if stopped:
+            LOGGER.info(f"Callbacks: this run had come to its end with epoch {run.completed_epochs}, it ends at once")
+        return stopped
 
 
 def _load(slot: Slot, state: Any, run: TrainerAdaptor) -> bool:

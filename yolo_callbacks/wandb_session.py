@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from yolo_callbacks.files import LOGGER
+from yolo_callbacks.wandb_file import logged_epochs
 
 __all__ = ["WandbSession", "clean_name", "without_credentials"]
 
@@ -66,6 +67,17 @@ class WandbSession:
     def log(self, row: Mapping[str, Any]) -> None:
         """Log one row of history."""
         self.run.log(dict(row))
+
+    def logged_epochs(self, folders: list[str]) -> set[int] | None:
+        """The epochs of a resumed run that have arrived, or that its folders hold; None where that is not known."""
+        try:
+            if self.owned and self.offline:
+                return set().union(*(logged_epochs(Path(folder)) for folder in folders))
+            # rows arrive in order
+            return set(range(1, int(self.run.summary["epoch"]) + 1)) if self.owned else None
+        except Exception as error:  # a file of another version of wandb, a server that says nothing of it
+            LOGGER.debug(f"W&B: what was logged before is not known: {error!r}")
+            return None
 
     def close(self, last: Mapping[str, Callable[[], object]], *, failed: bool) -> None:
         """Do what is `last`, then finish the run if it is ours: all within `finish_timeout`.
@@ -140,8 +152,8 @@ class WandbSession:
             init_timeout=max(self.init_timeout - 1.0, 1.0),
             finish_timeout=max(self.finish_timeout * (1 - _WAITING_SHARE), 1.0),
             finish_timeout_raises=True,
-            # what a kill loses
-            x_transaction_log_flush_interval=1.0,
+            # what a kill loses; a resumed run logs it again
+            x_transaction_log_flush_interval=0.1,
         )
         options = dict(self.options)
         given = options.pop("settings", None)

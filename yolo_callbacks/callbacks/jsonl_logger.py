@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from yolo_callbacks.adaptor import TrainerAdaptor
 from yolo_callbacks.callback import Callback
-from yolo_callbacks.files import replace_atomic, to_json
+from yolo_callbacks.files import append_line, read_lines, replace_atomic, to_json
 from yolo_callbacks.scalars import epoch_scalars, final_scalars
 
 __all__ = ["JsonlLogger"]
@@ -53,27 +53,17 @@ class JsonlLogger(Callback):
             return
         record = run.record()
         if self.path is None:
-            self.path = self._start(run, first_epoch=record.epoch)
+            self.path = self._start(run, first_epoch=record.epoch + record.final)
         content: dict[str, Any] = final_scalars(record) if record.final else epoch_scalars(record)
         if not record.final:
             content = {**content, "epoch": record.epoch}
-        # One write of a whole line: a kill leaves it out or leaves it whole.
-        line = f"{to_json(content)}\n".encode()
-        with self.path.open("ab", buffering=0) as file:
-            start = file.tell()
-            if file.write(line) != len(line):  # a full disk takes a part of it without an error
-                file.truncate(start)
-                raise OSError(f"{self.path}: no room for epoch {record.epoch}")
+        append_line(self.path, to_json(content))
 
     def _start(self, run: TrainerAdaptor, *, first_epoch: int) -> Path:
         path = run.save_dir / "callbacks.jsonl"
-        kept = [line for line in _lines(path) if _epoch(line) < first_epoch] if run.completed_epochs else []
+        kept = [line for line in read_lines(path) if _epoch(line) < first_epoch] if run.completed_epochs else []
         replace_atomic(path, lambda temporary: temporary.write_text("".join(kept), encoding="utf-8"))
         return path
-
-
-def _lines(path: Path) -> list[str]:
-    return path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
 
 
 def _epoch(line: str) -> float:

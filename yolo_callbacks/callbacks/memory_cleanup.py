@@ -91,7 +91,7 @@ class MemoryCleanup(Callback):
     def teardown(self, trainer: Any) -> None:
         """Release at once where no suite tells when all callbacks are done."""
         run = self.enter(trainer)
-        if not run.in_suite:
+        if not run.in_suite(self):
             self.release(run)
 
     def release(self, run: TrainerAdaptor) -> None:

@@ -5,13 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
-from yolo_callbacks.adaptor import BatchInFlight, TrainerAdaptor
+from yolo_callbacks.adaptor import TrainerAdaptor
 from yolo_callbacks.callback import Callback
 from yolo_callbacks.checks import check_bool, check_int
 from yolo_callbacks.decisions import Growth, GrowthRule
 from yolo_callbacks.files import LOGGER
-from yolo_callbacks.memory import GIB, Accelerator, accelerator_of, host_available, host_in_use, workers
-from yolo_callbacks.out_of_memory import Moment, is_out_of_memory, write_diary
+from yolo_callbacks.loop import BatchInFlight
+from yolo_callbacks.memory import (
+    GIB,
+    Accelerator,
+    accelerator_of,
+    host_available,
+    host_in_use,
+    is_out_of_memory,
+    workers,
+)
+from yolo_callbacks.out_of_memory import Moment, write_diary
 
 __all__ = ["MemoryMonitor"]
 

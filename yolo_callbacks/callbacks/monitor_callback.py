@@ -98,7 +98,7 @@ class MonitorCallback(Callback):
         record = run.record()
         if record.final:
             self.finish(run)
-        elif record.epoch > self._checked_epoch and not run.ended:
+        elif record.epoch > self._checked_epoch:
             if not self.monitor.bound:
                 self.check(run)
             self._checked_epoch = record.epoch
@@ -113,6 +113,7 @@ class MonitorCallback(Callback):
     def state_dict(self) -> dict[str, Any]:
         """The last epoch decided on, how, and whether mosaic was closed."""
         return {
+            "task": self._task,
             "checked_epoch": self._checked_epoch,
             "monitor": self.monitor_name,
             "mode": self.monitor.mode,
@@ -121,20 +122,14 @@ class MonitorCallback(Callback):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over the last epoch decided on; ValueError if it was decided by another monitor or mode."""
+        self._task = str(state.get("task", self._task))
         modes = {self.monitor.mode, state["mode"]} - {"auto"}
         if state["monitor"] != self.monitor_name or len(modes) > 1:
             raise ValueError(f"it is that of monitor={state['monitor']!r}, mode={state['mode']!r}")
+        if self.monitor.mode == "auto":
+            self.monitor.mode = state["mode"]
         self._checked_epoch = int(state.get("checked_epoch", 0))
         self._mosaic_closed = bool(state.get("mosaic_closed", False))
-
-    def resume(self, run: TrainerAdaptor) -> None:
-        """Forget what came after the checkpoint that the run goes on from."""
-        if self._checked_epoch > run.completed_epochs:
-            self.rewind(run.completed_epochs)
-            self._checked_epoch = run.completed_epochs
-
-    def rewind(self, epoch: int) -> None:
-        """Forget what came after an epoch, as far as that is known."""
 
     def _counts(self, record: EpochRecord) -> bool:
         """Whether the epoch is one to decide on."""

@@ -42,13 +42,6 @@ class PatienceCallback(MonitorCallback):
         """Count from nothing again; the best value stays."""
         self._rule.wait = 0
 
-    def rewind(self, epoch: int) -> None:
-        """Forget a best value after an epoch, and the count."""
-        super().rewind(epoch)
-        self._rule.wait = 0
-        if self.best_epoch > epoch:
-            self._rule.best_score, self._rule.best_epoch = None, 0
-
     def state_dict(self) -> dict[str, Any]:
         """The best value and the counts."""
         return {**super().state_dict(), **{name: getattr(self._rule, name) for name in self._counts_kept}}

@@ -105,15 +105,8 @@ class ReduceLROnPlateau(PatienceCallback):
                 )
         self.publish(record, "lr/scale", self.scale)
 
-    def rewind(self, epoch: int) -> None:
-        """Forget cuts and a best value after an epoch, and the counts."""
-        super().rewind(epoch)
-        self.cuts = [cut for cut in self.cuts if cut <= epoch]
-        self._rule.resting = 0
-
     def resume(self, run: TrainerAdaptor) -> None:
         """Make the cuts of the run's first part again."""
-        super().resume(run)
         if self.cuts:
             self._cut(run, times=len(self.cuts))
 

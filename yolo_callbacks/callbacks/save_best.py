@@ -10,7 +10,7 @@ from typing import Any
 
 from yolo_callbacks.adaptor import TrainerAdaptor, versions
 from yolo_callbacks.callbacks.monitor_callback import MonitorCallback
-from yolo_callbacks.checkpoints import copy_checkpoint, remove_checkpoint, strip, write_sidecar
+from yolo_callbacks.checkpoints import copy_checkpoint, holds_epoch, remove_checkpoint, strip, write_sidecar
 from yolo_callbacks.checks import check_bool, check_float, check_int
 from yolo_callbacks.decisions import Guarded, Ranking, broken_guard
 from yolo_callbacks.files import LOGGER
@@ -183,23 +183,27 @@ class SaveBest(MonitorCallback):
         return {**super().state_dict(), "top_k": self.top_k, "kept": kept, "reference": self._reference}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over the epochs kept, as far as their files are there."""
+        """Take over the epochs kept."""
         super().load_state_dict(state)
         if (state["top_k"] == 1) != (self.top_k == 1):
             raise ValueError(f"its files are named as with top_k={state['top_k']}")
         self._reference = dict(state["reference"])
         self._kept = {int(epoch): float(value) for epoch, value in state["kept"]}
+        if "folder" in state:  # the run's, from `Suite.results`
+            self._folder = Path(state["folder"]) / "weights"
+
+    def resume(self, run: TrainerAdaptor) -> None:
+        """Bring files and epochs kept together: a file may be gone, of a later epoch, or one too many now."""
+        self._folder = run.weights_dir
         for epoch in list(self._kept)[self.top_k :]:
             remove_checkpoint(self._path(epoch))
             del self._kept[epoch]
         for epoch, path in [(epoch, self._path(epoch)) for epoch in self._kept]:
-            if not path.is_file():
-                LOGGER.warning(f"SaveBest: {path} of epoch {epoch} is gone, going on without it")
+            if not holds_epoch(path, epoch):
+                LOGGER.warning(f"SaveBest: {path} no longer holds epoch {epoch}, going on without it")
                 del self._kept[epoch]
-
-    def rewind(self, epoch: int) -> None:
-        """Forget the files of later epochs; they stay until others take their names."""
-        self._kept = {kept: value for kept, value in self._kept.items() if kept <= epoch}
+                if self.top_k > 1:
+                    remove_checkpoint(path)  # what is left of it: the kill may have come between two files
 
     def _stem(self, task: str) -> str:
         if self.filename:

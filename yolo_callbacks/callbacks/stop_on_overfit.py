@@ -90,11 +90,6 @@ class StopOnOverfit(StoppingCallback):
         if against:
             self.publish(record, "overfit/ratio", value / against)
 
-    def rewind(self, epoch: int) -> None:
-        """Forget a stop after an epoch, and the count."""
-        super().rewind(epoch)
-        self._rule.wait = 0
-
     def state_dict(self) -> dict[str, Any]:
         """Count and stop."""
         return {**super().state_dict(), "wait": self.wait}

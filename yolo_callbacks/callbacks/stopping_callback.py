@@ -38,19 +38,6 @@ class StoppingCallback(MonitorCallback):
         LOGGER.info(f"{type(self).__name__}: stopped at epoch {record.epoch}, {self.stopping_message}")
         run.stop(record)
 
-    def resume(self, run: TrainerAdaptor) -> None:
-        """Stop again, if the run was killed between the stop and its end."""
-        super().resume(run)
-        if self.stopped_epoch:
-            LOGGER.info(f"{type(self).__name__}: this run was stopped at epoch {self.stopped_epoch}, it ends at once")
-            run.stop_at_once()
-
-    def rewind(self, epoch: int) -> None:
-        """Forget a stop after an epoch."""
-        if self.stopped_epoch > epoch:
-            self.stopped_epoch, self.stopping_message = 0, ""
-            self.stopping_reason = StoppingReason.NOT_STOPPED
-
     def outcome(self) -> str:
         """When and why it stopped."""
         if not self.stopped_epoch:

@@ -63,7 +63,7 @@ class TensorBoardLogger(Callback):
         if self._writer is None:
             self.log_dir = str(run.save_dir / "tensorboard")
             # of a resumed run, or of an earlier one in the same folder
-            self._writer = _summary_writer()(self.log_dir, purge_step=record.epoch)
+            self._writer = _summary_writer()(self.log_dir, purge_step=record.epoch + record.final)
         for key, value in (final_scalars(record) if record.final else epoch_scalars(record)).items():
             self._writer.add_scalar(key, value, record.epoch)
         self._writer.flush()

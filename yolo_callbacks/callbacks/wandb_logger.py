@@ -13,7 +13,7 @@ from yolo_callbacks.callbacks.wandb_media import ValidationImages, last_uploads
 from yolo_callbacks.checks import check_bool, check_float, check_int, check_optional_str
 from yolo_callbacks.dashboard import Publication, check_installed
 from yolo_callbacks.files import LOGGER
-from yolo_callbacks.out_of_memory import is_out_of_memory
+from yolo_callbacks.memory import is_out_of_memory
 from yolo_callbacks.record import EpochRecord
 from yolo_callbacks.run_description import describe, drop_built_in_wandb, labelled_losses, training_losses
 from yolo_callbacks.scalars import epoch_scalars, final_scalars
@@ -160,6 +160,8 @@ class WandbLogger(Callback):
         session = WandbSession(self._options(run), init_timeout=self.init_timeout, finish_timeout=self.finish_timeout)
         session.open()
         self._session = session
+        if self.run_id:
+            self._log_what_a_kill_lost(session, run)
         self.run_id = session.run.id
         self._folders.append(str(session.folder))
         # what the user or a sweep has set stays
@@ -261,6 +263,15 @@ class WandbLogger(Callback):
         for prefix in {key.partition("/")[0] for key in row} - self._prefixes:
             self._define(session, prefix)
         session.log({**row, "epoch": record.epoch})
+
+    def _log_what_a_kill_lost(self, session: WandbSession, run: TrainerAdaptor) -> None:
+        """What was handed to wandb a moment before a kill may or may not have reached its file."""
+        logged = session.logged_epochs(self._folders)
+        if logged is not None:
+            for record in run.past:
+                if record.epoch not in logged:
+                    self._log_epoch(session, record, [])
+            self._logged_epoch = max([*logged, *(record.epoch for record in run.past)], default=0)
 
     def _define(self, session: WandbSession, prefix: str) -> None:
         """Give the keys of a prefix their axis, and the summary that tells how good the run is."""

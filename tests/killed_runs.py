@@ -1,0 +1,239 @@
+"""Train, kill and resume, many times over, in processes forked from one that has everything imported.
+
+    python tests/killed_runs.py FOLDER DATA [MOMENT …]
+
+Without moments a whole training runs in `FOLDER/whole`, and `FOLDER/whole/moments.txt` lists its moments: each event
+before and after the suite, and each step of each file that the library writes. With moments, one training each runs in
+`FOLDER/<moment>`, is killed there (SIGKILL), and is resumed.
+
+Validation is scripted by epoch number, so that every training is fed the same values.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("WANDB_MODE", "offline")
+
+import matplotlib.pyplot  # noqa: F401 (with the others of its kind: what a forked training would import, again and again)
+import numpy as np
+import polars  # noqa: F401
+import torch
+import torch._inductor
+import torchvision  # noqa: F401
+import wandb
+import wandb.sdk.launch
+from trainings import FAST, detection_metrics
+from ultralytics import YOLO
+from ultralytics.engine.trainer import BaseTrainer
+from ultralytics.engine.validator import BaseValidator
+
+from yolo_callbacks import EarlyStopping, JsonlLogger, ReduceLROnPlateau, SaveBest, WandbLogger, attach
+from yolo_callbacks.suite import EVENTS
+
+TINY = """
+nc: 3
+backbone:
+  - [-1, 1, Conv, [8, 3, 4]]
+  - [-1, 1, Conv, [8, 3, 2]]
+  - [-1, 1, Conv, [8, 3, 2]]
+  - [-1, 1, Conv, [8, 3, 2]]
+head:
+  - [[1, 2, 3], 1, Detect, [nc]]
+"""
+EPOCHS = 8
+STOP = 7
+# the best of all, one after the best, and a tail that stops
+MAIN = (0.1, 0.5, 0.4, 0.6, 0.3, 0.3, 0.2, 0.9)
+RECALL = (0.3, 0.2, 0.5, 0.4, 0.6, 0.1, 0.1, 0.9)
+# values of a class are in no checkpoint
+CLASS_ONE = (0.2, 0.1, 0.3, 0.4, 0.5, 0.2, 0.2, 0.9)
+BY_STEPS = int(os.environ.get("KILLED_RUNS_AT_ONCE", "2"))
+
+
+def validate(self: Any, trainer: Any = None, model: Any = None) -> dict[str, float]:
+    """What validation gives in an epoch, whoever runs it."""
+    self.training = trainer is not None
+    self.run_callbacks("on_val_start")
+    index = trainer.epoch if trainer else 3
+    metrics = detection_metrics(MAIN[index], **{"metrics/recall(B)": RECALL[index]})
+    self.metrics.names, box = {0: "zero", 1: "one", 2: "two"}, self.metrics.box
+    box.ap_class_index = [0, 1]
+    box.p = box.r = np.array([0.5, CLASS_ONE[index]])
+    box.all_ap = np.repeat([[0.5], [CLASS_ONE[index]]], 10, axis=1)
+    box.px, box.f1_curve = np.linspace(0, 1, 5), np.array([[0.1, 0.2, 0.9, 0.1, 0.1]] * 2)
+    self.run_callbacks("on_val_end")
+    losses = {key: value for key, value in metrics.items() if key.startswith("val/") and self.training}
+    measured = {key: value for key, value in metrics.items() if key.startswith("metrics/")}
+    return {"fitness": MAIN[index], **measured, **losses}
+
+
+class Moments:
+    """Counts moments; notes them, or kills the process at one."""
+
+    def __init__(self, log: Path, kill_at: int | None) -> None:
+        self.log, self.kill_at, self.count = log, kill_at, 0
+        self.where = "start"
+
+    def __call__(self, label: str) -> None:
+        if self.kill_at is None:
+            with self.log.open("a") as file:
+                file.write(f"{self.count} {self.where} {label}\n")
+        elif self.count == self.kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        self.count += 1
+
+    def around(self, function: Callable[..., Any], label: Callable[..., str | None]) -> Callable[..., Any]:
+        """A function with a moment before and after it, where `label` gives a name."""
+
+        def called(*arguments: Any, **keywords: Any) -> Any:
+            name = label(*arguments)
+            if name:
+                self(f"before {name}")
+            result = function(*arguments, **keywords)
+            if name:
+                self(f"after {name}")
+            return result
+
+        return called
+
+
+def ours(path: Any) -> bool:
+    """Whether the library wrote a file, under its own name or a temporary one."""
+    name = Path(path).name.removeprefix(".").removesuffix(".tmp")
+    return name.startswith(("callbacks", "best-")) and name != "callbacks.jsonl"
+
+
+def watch(moments: Moments) -> None:
+    """Make a moment of each step of each file."""
+
+    def half_written(self: Path, text: str, *arguments: Any, **keywords: Any) -> int:
+        if ours(self):
+            written(self, text[: len(text) // 2], *arguments, **keywords)
+            moments(f"half of {self.name}")
+        return written(self, text, *arguments, **keywords)
+
+    def half_copied(source: Any, target: Any, *arguments: Any, **keywords: Any) -> Any:
+        if ours(target):
+            Path(target).write_bytes(Path(source).read_bytes()[:5000])
+            moments(f"half of {Path(target).name}")
+        return copied(source, target, *arguments, **keywords)
+
+    def half_appended(path: Path, line: str) -> None:
+        if not ours(path):
+            return appended(path, line)
+        size = path.stat().st_size if path.exists() else 0
+        with path.open("a") as file:
+            file.write(line[: len(line) // 2])
+        moments(f"half of a line of {path.name}")
+        os.truncate(path, size)
+        appended(path, line)
+        moments(f"after a line of {path.name}")
+        return None
+
+    import yolo_callbacks.files as files
+    import yolo_callbacks.journal as journal
+
+    written, copied, appended = Path.write_text, shutil.copyfile, files.append_line
+    Path.write_text = half_written  # type: ignore[method-assign]
+    shutil.copyfile = half_copied  # type: ignore[assignment]
+    journal.append_line = half_appended
+    named = lambda path, *_: Path(path).name if ours(path) else None  # noqa: E731
+    Path.replace = moments.around(Path.replace, lambda path, to: f"rename to {to.name}" if ours(path) else None)
+    Path.unlink = moments.around(Path.unlink, lambda path, *_: f"removing {path.name}" if named(path) else None)
+    BaseTrainer.save_model = moments.around(BaseTrainer.save_model, lambda trainer: "save_model")
+    BaseTrainer.save_metrics = moments.around(BaseTrainer.save_metrics, lambda *_: "save_metrics")
+
+
+def train(folder: Path, data: Path, kill_at: int | None) -> None:
+    """Train, or go on with what is there."""
+    torch.set_num_threads(1)
+    BaseValidator.__call__ = validate
+    last = folder / "run" / "weights" / "last.pt"
+    moments = Moments(folder / "moments.txt", kill_at)
+    (folder / "tiny.yaml").write_text(TINY)
+    model = YOLO(last if last.exists() else folder / "tiny.yaml", task="detect")
+
+    def moment(event: str, when: str) -> Callable[[Any], None]:
+        def called(source: Any) -> None:
+            if event == "on_train_epoch_start":
+                moments.where = f"epoch {source.epoch + 1}"
+            moments(f"{when} {event}")
+
+        return called
+
+    watched = [event for event in EVENTS if not event.startswith(("on_predict", "on_export", "on_val_batch"))]
+    for event in watched:
+        model.add_callback(event, moment(event, "before"))
+    attach(
+        model,
+        SaveBest("mAP50"),
+        SaveBest("recall", top_k=2),
+        SaveBest("mAP50-95/one"),
+        EarlyStopping("mAP50-95", patience=3),
+        ReduceLROnPlateau("val/box_loss", factor=0.5, patience=0),
+        JsonlLogger(),
+        WandbLogger(images=0, log_model=False, batch_period=0),
+    )
+    for event in watched:
+        model.add_callback(event, moment(event, "after"))
+    watch(moments)
+    fresh = {**FAST, "batch": 8, "nbs": 8, "data": str(data), "epochs": EPOCHS, "project": str(folder), "name": "run"}
+    arguments = {"resume": True} if last.exists() else {**fresh, "patience": 0, "exist_ok": True}
+    model.train(**arguments)
+
+
+def forked(function: Callable[[], None], log: Path) -> int:
+    """Run a function in a process of its own; its exit status, the signal as a negative number."""
+    pid = os.fork()
+    if pid:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    try:
+        function()
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+    wandb.teardown()
+    os._exit(0)
+
+
+def killed_and_resumed(folder: Path, data: Path, moment: int) -> None:
+    """One moment; `FOLDER/<moment>/failed` appears where something else happened than a kill and an end."""
+    folder.mkdir()
+    killed = forked(lambda: train(folder, data, moment), folder / "killed.log")
+    resumed = forked(lambda: train(folder, data, -1), folder / "resumed.log")
+    if (killed, resumed) != (-signal.SIGKILL, 0):
+        (folder / "failed").write_text(f"killed: {killed}, resumed: {resumed}")
+
+
+def main() -> None:
+    """Run what the arguments say."""
+    folder, data, moments = Path(sys.argv[1]), Path(sys.argv[2]), [int(moment) for moment in sys.argv[3:]]
+    if not moments:
+        (folder / "whole").mkdir()
+        raise SystemExit(forked(lambda: train(folder / "whole", data, None), folder / "whole" / "run.log"))
+    running: set[int] = set()
+    for moment in moments:
+        if len(running) == BY_STEPS:
+            running.discard(os.wait()[0])
+        pid = os.fork()
+        if not pid:
+            killed_and_resumed(folder / str(moment), data, moment)
+            os._exit(0)
+        running.add(pid)
+    while running:
+        running.discard(os.wait()[0])
+
+
+if __name__ == "__main__":
+    main()

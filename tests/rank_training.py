@@ -1,0 +1,126 @@
+"""One rank of a training on several CPU processes, over gloo: the real trainer, told that there is no accelerator.
+
+    RANK=0 LOCAL_RANK=0 WORLD_SIZE=2 python tests/rank_training.py FOLDER DATA CASE …
+
+Validation is scripted. Each case is a training in `FOLDER/<case>`, where a rank leaves what it saw, `rank<N>.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch
+import ultralytics.engine.trainer as engine
+import ultralytics.engine.validator as validation
+from torch import distributed
+from trainings import FAST, detection_metrics
+from ultralytics import YOLO
+
+from yolo_callbacks import Callback, EarlyStopping, JsonlLogger, ReduceLROnPlateau, SaveBest, attach
+
+RANK, WORLD_SIZE = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+VALUES = (0.5, 0.6, 0.4, 0.3, 0.2, 0.1)
+
+
+def without_accelerator() -> None:
+    """Let the trainer run its multi-GPU path on the CPU."""
+    init = engine.BaseTrainer.__init__
+
+    def with_ranks(self: Any, *arguments: Any, **keywords: Any) -> None:
+        init(self, *arguments, **keywords)
+        self.world_size, self.ddp = WORLD_SIZE, False
+
+    def set_up(self: Any) -> None:
+        store = f"file://{Path(self.save_dir).parent}/store"
+        distributed.init_process_group(
+            "gloo", init_method=store, rank=RANK, world_size=WORLD_SIZE, timeout=timedelta(seconds=60)
+        )
+
+    parallel = torch.nn.parallel.DistributedDataParallel
+    backend = validation.AutoBackend
+    engine.BaseTrainer.__init__ = with_ranks
+    engine.BaseTrainer._setup_ddp = set_up
+    engine.nn.parallel.DistributedDataParallel = lambda model, device_ids=None, **rest: parallel(model, **rest)
+    validation.AutoBackend = lambda *arguments, **rest: backend(*arguments, **{**rest, "device": torch.device("cpu")})
+    if hasattr(validation, "get_torch_device_backend"):
+        validation.get_torch_device_backend = lambda kind: torch.cpu
+
+
+def validate(self: Any, trainer: Any = None, model: Any = None) -> dict[str, float] | None:
+    """What validation gives: metrics on rank 0."""
+    self.training = trainer is not None
+    self.run_callbacks("on_val_start")
+    if RANK:
+        return {} if model else None
+    self.run_callbacks("on_val_end")
+    value = VALUES[trainer.epoch] if trainer else max(VALUES)
+    return {"fitness": value, **detection_metrics(value)}
+
+
+class Witness(Callback):
+    """Notes the rates of each epoch, on every rank."""
+
+    every_rank = True
+
+    def __init__(self) -> None:
+        self.rates: list[list[float]] = []
+
+    def on_train_epoch_end(self, trainer: Any) -> None:
+        self.rates.append([group["lr"] for group in trainer.optimizer.param_groups])
+
+
+class Failing(Callback):
+    """Raises on one rank, in the second epoch."""
+
+    every_rank = True
+
+    def __init__(self, rank: int, event: str) -> None:
+        self.rank, self.event = rank, event
+
+    def _fail(self, event: str, trainer: Any) -> None:
+        if (event, RANK, trainer.epoch) == (self.event, self.rank, 1):
+            raise ValueError(f"broken on rank {RANK}")
+
+    def on_train_batch_end(self, trainer: Any) -> None:
+        self._fail("on_train_batch_end", trainer)
+
+    def on_fit_epoch_end(self, trainer: Any) -> None:
+        self._fail("on_fit_epoch_end", trainer)
+
+
+def train(folder: Path, data: str, case: str) -> None:
+    """Train this rank's part."""
+    model = YOLO(str(folder.parent / "tiny.yaml"))
+    witness = Witness()
+    monitor = "mAP5O" if case == "typo" else "mAP50"
+    callbacks = [SaveBest(monitor), EarlyStopping(patience=3), ReduceLROnPlateau(patience=0), JsonlLogger(), witness]
+    kind, _, failing = case.partition(" ")
+    if failing:
+        event, rank = failing.split()
+        callbacks.append(Failing(int(rank), event))
+    attach(model, *callbacks, strict=kind == "strict")
+    seen: dict[str, Any] = {"error": None}
+    try:
+        arguments = {**FAST, "batch": 8, "nbs": 8, "optimizer": "SGD", "lr0": 0.01, "warmup_epochs": 0, "patience": 0}
+        model.train(**arguments, data=data, epochs=6, project=str(folder), name="run", exist_ok=True)
+    except Exception as error:
+        seen["error"] = f"{type(error).__name__}: {error}"
+    distributed.destroy_process_group()
+    (folder / f"rank{RANK}.json").write_text(json.dumps({**seen, "rates": witness.rates}))
+
+
+def main() -> None:
+    """One training after the other."""
+    without_accelerator()
+    validation.BaseValidator.__call__ = validate
+    for case in sys.argv[3:]:
+        train(Path(sys.argv[1]) / case, sys.argv[2], case)
+
+
+if __name__ == "__main__":
+    main()

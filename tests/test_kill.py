@@ -1,0 +1,124 @@
+"""Runs that are killed at any moment and resumed: what they leave is what a run leaves that was never killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from killed_runs import MAIN, STOP
+from trainings import results_csv
+from wandb_runs import read_runs
+
+HERE = Path(__file__).parent
+pytestmark = pytest.mark.training
+
+
+def run(folder: Path, data: Path, *moments: int) -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline", "WANDB_SILENT": "true"}
+    environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    command = [sys.executable, str(HERE / "killed_runs.py"), str(folder), str(data), *map(str, moments)]
+    subprocess.run(command, env=environment, check=True, timeout=900, capture_output=True)
+
+
+def left_by(folder: Path) -> dict[str, Any]:
+    """What a run left, of which nothing depends on when and where it ran."""
+    state = json.loads((folder / "callbacks.json").read_text())
+    states = {key: value for key, value in state["callbacks"].items() if not key.startswith("Wandb")}
+    logged = [json.loads(line) for line in (folder / "callbacks.jsonl").read_text().splitlines()]
+    rates = {row["epoch"]: [row[key] for key in row if key.startswith("lr/")] for row in results_csv(folder)}
+    return {
+        "epoch": state["epoch"],
+        "status": state["summary"]["status"],
+        "states": states,
+        "outcomes": [row["outcome"].replace(str(folder), "") for row in state["summary"]["callbacks"][:5]],
+        "files": sorted(path.name for path in (folder / "weights").iterdir()),
+        "sidecars": {path.name: sidecar(path) for path in (folder / "weights").glob("*.json")},
+        "checkpoints": {path.name: fitness(path) for path in (folder / "weights").glob("*.pt")},
+        "rates": rates,
+        "logged": [{key: value for key, value in row.items() if not key.startswith("train/")} for row in logged],
+        "wandb": sorted(
+            [row["epoch"], row["best/recall"], row["lr/scale"], row["per_class/one/mAP50"]]
+            for run in read_runs(folder / "wandb")
+            for row in run.rows
+            if "epoch" in row
+        ),
+    }
+
+
+def sidecar(path: Path) -> dict[str, Any]:
+    """A sidecar without the training losses, which differ: a resumed training starts from half-precision weights."""
+    content = json.loads(path.read_text())
+    content["metrics"] = {key: value for key, value in content["metrics"].items() if not key.startswith("train/")}
+    return content
+
+
+def fitness(path: Path) -> float:
+    """Tells of which epoch a checkpoint is."""
+    return torch.load(path, map_location="cpu", weights_only=False)["train_metrics"]["metrics/recall(B)"]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, scenes):
+    """The run that nobody kills, and its moments."""
+    folder = tmp_path_factory.mktemp("killed")
+    run(folder, scenes)
+    moments = [line.split(" ", 1)[1] for line in (folder / "whole" / "moments.txt").read_text().splitlines()]
+    return folder, moments, left_by(folder / "whole" / "run")
+
+
+def test_the_whole_run(whole):
+    _, moments, left = whole
+    assert left["epoch"] == STOP
+    assert [row[0] for row in left["wandb"]] == list(range(1, STOP + 1))
+    assert [row.get("epoch") for row in left["logged"]] == [*range(1, STOP + 1), None]
+    assert left["states"]["ReduceLROnPlateau(val/box_loss)"]["cuts"] == [3, 5, 6, 7]
+    assert left["states"]["EarlyStopping(mAP50-95)"]["best_epoch"] == 1 + MAIN.index(0.6)
+    assert len(moments) > 250
+
+
+# All of one epoch, in which one callback takes a file out for another and a second one replaces its own; then the
+# first epoch, and the one that stops.
+FILES = tuple(f"{name}.{kind}" for name in ("best-recall-epoch005", "best-mAP50-95-one") for kind in ("pt", "json"))
+MOMENTS = (
+    "epoch 1 after save_model",
+    "epoch 1 after on_fit_epoch_end",
+    *(f"epoch 5 {when}" for when in (
+        "before on_train_epoch_start", "after on_train_batch_end", "after on_train_epoch_end", "before on_val_end",
+        "after save_metrics", "half of a line of callbacks.journal.jsonl", "after a line of callbacks.journal.jsonl",
+        "after save_model", "before on_model_save", "after on_model_save", "before on_fit_epoch_end",
+        *(f"half of .{name}.tmp" for name in FILES),
+        *(f"{when} rename to {name}" for when in ("before", "after") for name in FILES),
+        "before removing best-recall-epoch004.pt", "after removing best-recall-epoch004.pt",
+        "after removing best-recall-epoch004.json",
+        "half of .callbacks.json.tmp", "before rename to callbacks.json", "after rename to callbacks.json",
+        "after on_fit_epoch_end",
+    )),
+    "epoch 6 before save_model",
+    "epoch 7 after save_model",
+    "epoch 7 before rename to callbacks.json",
+    "epoch 7 after rename to callbacks.json",
+)  # fmt: skip
+
+
+def test_a_run_that_is_killed_and_resumed_leaves_the_same(whole, scenes):
+    folder, moments, expected = whole
+    chosen = [moments.index(moment) for moment in MOMENTS]
+    assert len(set(chosen)) >= 25
+    run(folder, scenes, *chosen)
+    differences = {}
+    for moment in chosen:
+        at = folder / str(moment)
+        if (at / "failed").exists():
+            differences[moments[moment]] = (at / "failed").read_text() + (at / "resumed.log").read_text()[-2000:]
+            continue
+        left = left_by(at / "run")
+        different = {name: (left[name], expected[name]) for name in expected if left[name] != expected[name]}
+        if different:
+            differences[moments[moment]] = different
+    assert not differences

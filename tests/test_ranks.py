@@ -1,0 +1,101 @@
+"""Two real processes over gloo, training the real trainer: what rank 0 decides holds on both, and none hangs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from killed_runs import TINY
+from ultralytics import YOLO
+
+from yolo_callbacks import EarlyStopping, JsonlLogger, ReduceLROnPlateau, SaveBest, attach
+
+pytestmark = pytest.mark.training
+
+HERE = Path(__file__).parent
+BOUND = 200  # seconds, with room for a slow machine: a rank that waits for another waits for hours
+
+
+CASES = ("plain", "lenient on_train_batch_end 0", "strict on_train_batch_end 1", "strict on_fit_epoch_end 0", "typo")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, scenes):
+    """All cases, one after the other, in two processes."""
+    folder = tmp_path_factory.mktemp("ranks")
+    (folder / "tiny.yaml").write_text(TINY)
+    for case in CASES:
+        (folder / case).mkdir()
+    paths = os.pathsep.join(path for path in sys.path if path)
+    command = [sys.executable, str(HERE / "rank_training.py"), str(folder), str(scenes), *CASES]
+    ranks = []
+    for rank in ("0", "1"):
+        environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "RANK": rank, "LOCAL_RANK": rank}
+        environment |= {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
+        with (folder / f"rank{rank}.log").open("w") as log:
+            ranks.append(subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT))
+    try:
+        returned = [process.wait(BOUND) for process in ranks]
+    finally:
+        for process in ranks:
+            process.kill()
+    assert returned == [0, 0], "".join((folder / f"rank{rank}.log").read_text()[-5000:] for rank in (0, 1))
+    return folder
+
+
+def seen(folder: Path, case: str) -> list[dict[str, Any]]:
+    """What each rank saw."""
+    return [json.loads((folder / case / f"rank{rank}.json").read_text()) for rank in (0, 1)]
+
+
+def test_one_decides_and_all_follow(trained):
+    ranks = seen(trained, "plain")
+    assert [rank["error"] for rank in ranks] == [None, None]
+    assert ranks[0]["rates"] == ranks[1]["rates"]
+    first = [rates[0] for rates in ranks[0]["rates"]]
+    assert len(first) == 5  # best in the second epoch, patience 3
+    assert first[3] < 0.2 * first[2]  # cut with the third, on both
+    assert first[4] < 0.2 * first[3]
+    folder = trained / "plain" / "run"
+    assert sorted(path.name for path in (folder / "weights").glob("best-*")) == ["best-mAP50.json", "best-mAP50.pt"]
+    lines = (folder / "callbacks.jsonl").read_text().splitlines()
+    assert [json.loads(line).get("epoch") for line in lines] == [1, 2, 3, 4, 5, None]
+    state = json.loads((folder / "callbacks.json").read_text())
+    assert (state["epoch"], state["summary"]["status"]) == (5, "finished")
+
+    # the parent of such workers sees none of their events
+    model = YOLO(trained / "tiny.yaml")
+    saved, stopping, plateau = SaveBest("mAP50"), EarlyStopping(patience=3), ReduceLROnPlateau(patience=0)
+    suite = attach(model, saved, stopping, plateau, JsonlLogger())
+    with pytest.raises(RuntimeError, match=r"call model\.train\(\) first"):
+        suite.results()
+    model.trainer = type("Trainer", (), {"save_dir": folder})()
+    assert suite.results()["summary"]["epochs"] == 5
+    assert (saved.best_score, saved.best_epoch, saved.best_model_path) == (0.6, 2, folder / "weights" / "best-mAP50.pt")
+    assert (stopping.stopped_epoch, stopping.wait, plateau.cuts) == (5, 3, [3, 4, 5])
+
+
+def test_an_error_on_one_rank_is_logged_and_ends_nothing(trained):
+    ranks = seen(trained, "lenient on_train_batch_end 0")
+    assert [(rank["error"], len(rank["rates"])) for rank in ranks] == [(None, 5)] * 2
+
+
+@pytest.mark.parametrize(("event", "failing"), [("on_train_batch_end", 1), ("on_fit_epoch_end", 0)])
+def test_with_strict_every_rank_raises_in_the_same_epoch(trained, event, failing):
+    ranks = seen(trained, f"strict {event} {failing}")
+    expected = [f"RuntimeError: a callback failed on rank {failing}: ValueError: broken on rank {failing}"] * 2
+    expected[failing] = f"ValueError: broken on rank {failing}"
+    assert [rank["error"] for rank in ranks] == expected
+    assert [len(rank["rates"]) for rank in ranks] == [2, 2]
+
+
+def test_a_mistake_of_the_user_ends_every_rank(trained):
+    ranks = seen(trained, "typo")
+    assert ranks[0]["error"].startswith("ValueError: monitor 'mAP5O' does not exist in this run")
+    assert ranks[1]["error"].startswith("RuntimeError: a callback failed on rank 0: ValueError: monitor 'mAP5O'")
+    assert [rank["rates"] for rank in ranks] == [[], []]

@@ -1,0 +1,85 @@
+"""The way in from Python: callbacks on a model, as one suite."""
+
+from __future__ import annotations
+
+import os
+import warnings
+import weakref
+from typing import Any
+
+from yolo_callbacks.adaptor import before_workers_without_callbacks, task_of, versions
+from yolo_callbacks.callback import Callback
+from yolo_callbacks.callbacks import EarlyStopping, MemoryCleanup, SaveBest, WandbLogger
+from yolo_callbacks.files import LOGGER
+from yolo_callbacks.suite import Suite
+
+__all__ = ["attach", "default_suite", "is_attached"]
+
+
+def attach(model: Any, *callbacks: Callback, strict: bool = False, report: bool = False) -> Suite:
+    """Attach callbacks to a model, so that its trainings run them.
+
+    Args:
+        model: A `YOLO` model, or an Ultralytics trainer.
+        *callbacks: In the order in which they run; loggers run last whatever their place. Without any, the default
+            suite: `SaveBest()`, `EarlyStopping()`, `MemoryCleanup()` and `WandbLogger(images=0, log_model=False)`,
+            which uploads no picture and no weights.
+        strict: Whether an exception inside a callback ends the training. Defaults to `False`: it is logged, and
+            training goes on.
+        report: Whether to write `report.html` in the run's folder at the end. What it needs is kept while training:
+            `callbacks.jsonl` and `callbacks.images.json`. Defaults to `False`.
+
+    Returns:
+        The suite. It can be used for several trainings; each starts from a clean state. Attaching to a model again
+        replaces the suite that it has, with a warning.
+
+    Raises:
+        TypeError: If `model` takes no callbacks, or one of `callbacks` is none.
+        ValueError: If a callback is given twice, or two would write the same file.
+
+    Example:
+        >>> from ultralytics import YOLO
+        >>> from yolo_callbacks import EarlyStopping, SaveBest, attach
+        >>> model = YOLO("yolo11n.yaml")
+        >>> suite = attach(model, SaveBest("mAP50", top_k=3), EarlyStopping("val/box_loss", patience=20))
+    """
+    task = task_of(model)
+    suite = Suite(callbacks or default_suite(), task=task, strict=strict, report=report)
+    suite.model = weakref.ref(model)
+    if is_attached(model):
+        warnings.warn("attach replaces the callbacks that this model has from an earlier attach", stacklevel=2)
+    for event, functions in model.callbacks.items():
+        model.callbacks[event] = [function for function in functions if not isinstance(function, _Handler)]
+    for event in suite.events:
+        model.add_callback(event, _Handler(suite, event))
+    before_workers_without_callbacks(_warn_of_workers)
+    return suite
+
+
+def is_attached(model: Any) -> bool:
+    """Whether `attach` has given callbacks to a model or trainer."""
+    return any(isinstance(function, _Handler) for functions in model.callbacks.values() for function in functions)
+
+
+def default_suite() -> tuple[Callback, ...]:
+    """The callbacks that `attach` takes where it is given none."""
+    return SaveBest(), EarlyStopping(), MemoryCleanup(), WandbLogger(images=0, log_model=False)
+
+
+def _warn_of_workers(trainer: Any) -> None:
+    if is_attached(trainer) and not os.environ.get("YOLO_CALLBACKS"):
+        LOGGER.warning(
+            f"Ultralytics {versions()['ultralytics']} does not carry callbacks given in Python to the workers of a "
+            "training on several GPUs (8.4.140 does): none of those that `attach` was given runs. "
+            "YOLO_CALLBACKS=callbacks.yaml in the environment reaches the workers"
+        )
+
+
+class _Handler:
+    """What Ultralytics calls: a suite's answer to one event."""
+
+    def __init__(self, suite: Suite, event: str) -> None:
+        self.suite, self.event = suite, event
+
+    def __call__(self, source: Any) -> None:
+        self.suite.handle(self.event, source)

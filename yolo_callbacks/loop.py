@@ -1,0 +1,267 @@
+"""Part of the adaptor: what is put around a trainer's own methods, on the instance, for one training."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from yolo_callbacks.files import LOGGER
+from yolo_callbacks.signals import deferred, raise_on_sigterm
+
+__all__ = [
+    "SAVED",
+    "BatchInFlight",
+    "Methods",
+    "TrainingOver",
+    "as_of_epoch",
+    "let_end",
+    "release",
+    "watch_batches",
+    "watch_checkpoints",
+    "watch_end",
+    "watch_training",
+]
+
+# What a trainer holds and nobody reads after the training.
+_TRAINING_ONLY = ("optimizer", "scheduler", "scaler", "ema", "loss", "loss_items", "train_loader", "test_loader")
+# What `trainer.save_model()` needs.
+SAVED = ("optimizer", "scaler", "ema")
+
+
+class TrainingOver(Exception):  # noqa: N818 (an end, no error)
+    """Leaves the loop of a resumed training that has no epoch left."""
+
+
+class Methods:
+    """A trainer's own methods, with ours around them on the instance.
+
+    Args:
+        trainer: The trainer.
+    """
+
+    def __init__(self, trainer: Any) -> None:
+        self.trainer = trainer
+        self._replaced: list[tuple[str, Any, Any]] = []
+
+    def put(self, name: str, function: Callable[..., Any]) -> None:
+        """Put a function in the place of a method."""
+        own = vars(self.trainer)
+        self._replaced.append((name, function, own.get(name)))
+        own[name] = function
+
+    def put_back(self) -> None:
+        """Take ours away: they refer to the trainer, and keep all of it in memory."""
+        own = vars(self.trainer)
+        for name, ours, before in reversed(self._replaced):
+            if own.get(name) is not ours:  # somebody has replaced it again
+                continue
+            if before is None:
+                del own[name]
+            else:
+                own[name] = before
+        self._replaced.clear()
+
+
+def watch_training(
+    methods: Methods,
+    finish: Callable[[], None],
+    on_failure: Callable[[BaseException], None],
+    on_exit: Callable[[], None],
+    *,
+    is_main: bool,
+) -> None:
+    """Take part in how a training ends.
+
+    Args:
+        methods: Of the trainer.
+        finish: Does what Ultralytics does after the last epoch; called where `TrainingOver` left the loop.
+        on_failure: Called with the error where the training fails, before `on_exit`.
+        on_exit: Called where the training fails, and after `finish`. Up to 8.4.138 or so Ultralytics calls `teardown`
+            neither time; later ones do, after this.
+        is_main: Whether SIGTERM may raise. Not on other ranks: one that waits for a rank that is gone never returns
+            to Python, where a handler would run, and has to die all the same.
+    """
+    train = methods.trainer._do_train
+
+    def watched(*arguments: Any, **keywords: Any) -> Any:
+        with raise_on_sigterm() if is_main else contextlib.nullcontext():
+            try:
+                try:
+                    return train(*arguments, **keywords)
+                except TrainingOver:
+                    finish()
+            except BaseException as error:
+                on_failure(error)
+                never_raising(on_exit)
+                raise
+        on_exit()
+        return None
+
+    methods.put("_do_train", watched)
+
+
+def watch_end(
+    methods: Methods,
+    on_start: Callable[[], None],
+    on_failure: Callable[[BaseException], None],
+    on_end: Callable[[], None],
+) -> None:
+    """Be told when a training is over, after every `teardown`.
+
+    Args:
+        methods: Of the trainer.
+        on_start: Called when the training starts: not where it has started already, so that nothing will be told.
+        on_failure: Called with the error where the training fails, before `on_end`.
+        on_end: Called at the end.
+    """
+    train = methods.trainer.train
+
+    def watched(*arguments: Any, **keywords: Any) -> Any:
+        on_start()
+        try:
+            return train(*arguments, **keywords)
+        except BaseException as error:
+            on_failure(error)
+            raise
+        finally:
+            never_raising(on_end)
+
+    methods.put("train", watched)
+
+
+def watch_checkpoints(methods: Methods, before: Callable[[], None]) -> None:
+    """Call `before` each time before the trainer writes its checkpoints, and let no signal cut one short."""
+    save = methods.trainer.save_model
+
+    def watched(*arguments: Any, **keywords: Any) -> Any:
+        before()
+        with deferred():
+            return save(*arguments, **keywords)
+
+    methods.put("save_model", watched)
+
+
+def watch_batches(methods: Methods) -> BatchInFlight:
+    """Keep what is known of the batch in flight, from now on; no reference to it, which would hold its memory."""
+    seen, prepare = BatchInFlight(), methods.trainer.preprocess_batch
+
+    def watched(batch: Any, *arguments: Any, **keywords: Any) -> Any:
+        seen.take(batch)
+        prepared = prepare(batch, *arguments, **keywords)
+        seen.look(prepared)  # multi_scale has resized it
+        return prepared
+
+    methods.put("preprocess_batch", watched)
+    return seen
+
+
+def let_end(methods: Methods) -> None:
+    """Let a run be resumed whose last epoch is in its checkpoint, but not what comes after it.
+
+    8.4.190 refuses ("nothing to resume"), 8.3.200 trains an epoch more. The end of the run is told by `TrainingOver`.
+    """
+    trainer, resume = methods.trainer, methods.trainer.resume_training
+
+    def watched(checkpoint: Any) -> None:
+        done = bool(checkpoint) and checkpoint.get("epoch", -1) + 1 == trainer.epochs
+        trainer.epochs += done
+        try:
+            resume(checkpoint)
+        finally:
+            trainer.epochs -= done
+
+    methods.put("resume_training", watched)
+
+
+@dataclass
+class BatchInFlight:
+    """The batch that goes through the model.
+
+    Attributes:
+        index: Its place in the epoch, counted from 0; -1 before the first.
+        shape: Of its images, (batch, channels, height, width) in pixels.
+        instances: How many boxes it has; None where the task has none.
+    """
+
+    index: int = -1
+    shape: tuple[int, ...] = ()
+    instances: int | None = None
+
+    def take(self, batch: Any) -> None:
+        """Go on to the next batch."""
+        self.index += 1
+        self.look(batch)
+
+    def look(self, batch: Any) -> None:
+        """Note the sizes of a batch; a trainer of the user's own may have batches of any form."""
+        try:
+            self.shape = tuple(batch["img"].shape)
+            self.instances = len(batch["bboxes"]) if "bboxes" in batch else None
+        except Exception:  # no guard stands between this and the training
+            self.shape, self.instances = (), None
+
+
+def release(trainer: Any, validator: Any, *, keep: Collection[str] = ()) -> None:
+    """Drop what only training needs: optimizer, EMA, gradients, loaders with their workers and data sets.
+
+    What users read afterwards stays: the paths, the metrics, the arguments, the model, the validator's results.
+
+    Args:
+        trainer: The trainer.
+        validator: Its validator, None where there is none.
+        keep: Names of what stays all the same.
+    """
+    for holder, names in ((trainer, _TRAINING_ONLY), (validator, ("dataloader",))):
+        for name in names:
+            held = getattr(holder, name, None)
+            if held is None or name in keep:
+                continue
+            if "loader" in name:
+                _close(held)
+            setattr(holder, name, None)
+    zero_grad = getattr(getattr(trainer, "model", None), "zero_grad", None)  # a path where set-up failed
+    if zero_grad:
+        zero_grad(set_to_none=True)
+
+
+def _close(loader: Any) -> None:
+    """End a loader's workers."""
+    close = getattr(loader, "close", None)  # from 8.4.103 at the latest
+    shut_down = getattr(getattr(loader, "iterator", None), "_shutdown_workers", None)
+    if close:
+        close()
+    elif shut_down:
+        shut_down()
+
+
+def never_raising(function: Callable[[], None]) -> None:
+    """Call a function where an error of ours would hide another one, or end a training that went through."""
+    try:
+        function()
+    except Exception as error:
+        LOGGER.error("the end of the training could not be handled", exc_info=error)
+
+
+@contextlib.contextmanager
+def as_of_epoch(trainer: Any, epoch: int, values: Mapping[str, float]) -> Iterator[None]:
+    """Let a trainer that has not begun look as at the end of an epoch, counted from 1, as far as callbacks read it."""
+    measured = {name: value for name, value in values.items() if name.startswith(("metrics/", "val/"))}
+    losses = tuple(name.removeprefix("train/") for name in values if name.startswith("train/"))
+    shown = {
+        "epoch": epoch - 1,
+        "metrics": {**(trainer.metrics or {}), **measured},
+        "fitness": values.get("fitness"),
+        "lr": {name: value for name, value in values.items() if name.startswith("lr/")},
+        "loss_names": trainer.loss_names or losses,  # from 8.4.104 on unknown before the first batch
+        "stop": False,
+    }
+    own = {name: vars(trainer)[name] for name in shown if name in vars(trainer)}
+    vars(trainer).update(shown)
+    try:
+        yield
+    finally:
+        for name in shown:
+            del vars(trainer)[name]
+        vars(trainer).update(own)

@@ -1,0 +1,69 @@
+"""Ctrl-C and SIGTERM in a training: both raise, and neither cuts a file that is being written."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any
+
+__all__ = ["Terminated", "deferred", "raise_on_sigterm"]
+
+
+class Terminated(SystemExit):
+    """A SIGTERM, as of a scheduler that wants the machine back."""
+
+
+@contextlib.contextmanager
+def raise_on_sigterm() -> Iterator[None]:
+    """Make SIGTERM raise `Terminated` with the usual exit code 143; by default it kills without any clean-up.
+
+    Only where nobody else handles it, and in the main thread, where Python runs handlers.
+    """
+    if not _in_main_thread() or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGTERM) is _terminate:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@contextlib.contextmanager
+def deferred() -> Iterator[None]:
+    """Let the first Ctrl-C or SIGTERM wait until the block is done; a second one goes through at once."""
+    if not _in_main_thread():
+        yield
+        return
+    handlers: dict[int, Any] = {}
+    waiting: list[tuple[int, FrameType | None]] = []
+
+    def wait(number: int, frame: FrameType | None) -> None:
+        if waiting:
+            handlers[number](number, frame)
+        waiting.append((number, frame))
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        handler = signal.getsignal(number)
+        if callable(handler):  # not one that ignores, kills, or was set outside Python
+            handlers[number] = handler
+            signal.signal(number, wait)
+    try:
+        yield
+    finally:
+        for caught, handler in handlers.items():
+            signal.signal(caught, handler)
+        for caught, frame in waiting:
+            handlers[caught](caught, frame)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise Terminated(128 + number)
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()

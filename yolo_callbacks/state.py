@@ -1,0 +1,107 @@
+"""The two files in a run's folder that a resumed run goes on from: callbacks.json and the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from yolo_callbacks.adaptor import versions
+from yolo_callbacks.files import LOGGER, read_json, write_json
+from yolo_callbacks.journal import Journal, Recovery, recover
+from yolo_callbacks.record import EpochRecord
+
+__all__ = ["STATE_FILE", "RunState", "read_state"]
+
+STATE_FILE = "callbacks.json"
+_SCHEMA = 1
+
+
+class RunState:
+    """What a run's callbacks have reached, on disk. A write that fails only warns, once.
+
+    Args:
+        folder: The run's folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / STATE_FILE
+        self.journal = Journal(folder)
+        self._epoch, self._ended = 0, False
+        self._states: dict[str, Any] = {}
+        self._published: dict[str, float] = {}
+        self._warned = False
+
+    def find(self, epoch: int) -> Recovery | None:
+        """Where a run that goes on after an epoch, counted from 1, starts; None where that is not known."""
+        state, entries = read_state(self.path), []
+        try:
+            entries = self.journal.entries()
+        except OSError as error:
+            LOGGER.warning(f"{self.journal.path} cannot be read: {error}")
+        found = recover(state, entries, epoch)
+        if found is None and state is not None:
+            LOGGER.warning(
+                f"{STATE_FILE} is of epoch {state.get('epoch')}, the checkpoint of epoch {epoch}, and the journal does "
+                "not hold it"
+            )
+        return found
+
+    def begin(self, epoch: int, states: Mapping[str, Any], published: Mapping[str, float], *, ended: bool) -> None:
+        """A run starts after an epoch, 0 for a new one, whatever another run has left in the folder."""
+        try:
+            self.journal.begin(epoch)
+        except OSError as error:
+            self._warn(self.journal.path, error)
+        self.close_epoch(epoch, states, published, ended=ended)
+
+    def open_epoch(self, record: EpochRecord, states: Mapping[str, Any], *, ended: bool) -> None:
+        """Journal what is about to be decided on, and what is known before it. To come before the checkpoint."""
+        try:
+            self.journal.append(record, states, self._published, ended=ended)
+        except OSError as error:
+            self._warn(self.journal.path, error)
+
+    def close_epoch(
+        self, epoch: int, states: Mapping[str, Any], published: Mapping[str, float], *, ended: bool
+    ) -> None:
+        """Write the states after an epoch, and what was published in it."""
+        self._epoch, self._states, self._ended = epoch, dict(states), ended
+        self._published = dict(published)
+        self._write(None)
+
+    def conclude(self, summary: Mapping[str, Any], states: Mapping[str, Any] | None) -> None:
+        """Write the summary at the end; without `states` those of the last epoch that was closed stay."""
+        self._states = self._states if states is None else dict(states)
+        self._write(summary)
+
+    def _write(self, summary: Mapping[str, Any] | None) -> None:
+        content = {
+            "schema": _SCHEMA,
+            "epoch": self._epoch,
+            "ended": self._ended,
+            "versions": versions(),
+            "callbacks": self._states,
+            "published": self._published,
+            "summary": summary,
+        }
+        try:
+            write_json(self.path, content)
+        except OSError as error:
+            self._warn(self.path, error)
+
+    def _warn(self, path: Path, error: OSError) -> None:
+        if not self._warned:
+            self._warned = True
+            LOGGER.warning(f"{path} could not be written, this run cannot be resumed exactly: {error}")
+
+
+def read_state(path: Path) -> dict[str, Any] | None:
+    """The content of a callbacks.json; None, with a warning where there is one, if it cannot be read."""
+    state = read_json(path)
+    if state is None:
+        return None
+    if state.get("schema") != _SCHEMA or not isinstance(state.get("callbacks"), dict):
+        LOGGER.warning(f"{path} is of another form, it cannot be read")
+        return None
+    return state
