@@ -8,8 +8,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 # Before the first import of ultralytics: neither the user's settings nor their integrations take part in a test.
 os.environ["YOLO_CONFIG_DIR"] = tempfile.mkdtemp(prefix="yolo-callbacks-tests-")
 os.environ["YOLO_OFFLINE"] = "True"
@@ -38,6 +36,7 @@ def results_csv(folder: Path) -> list[dict[str, float]]:
 
 def interrupted(train: Any, model: Any, after: int, **arguments: Any) -> Path:
     """Train until Ctrl-C after an epoch; the run's folder."""
+    import pytest  # not above: where it is imported, Ultralytics switches its integrations off
 
     def interrupt(trainer: Any) -> None:
         if trainer.epoch + 1 == after and trainer.validator.training:

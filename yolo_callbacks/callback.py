@@ -102,7 +102,7 @@ class Callback:
         return type(self).__name__
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run needs, in plain JSON types. Written at the end of each epoch."""
+        """What a resumed run needs, in plain JSON types. Written before and at the end of each epoch: keep it small."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -148,7 +148,11 @@ class Callback:
         """All batches are done; `trainer.lr` and the losses are those of this epoch, the metrics are not yet."""
 
     def on_fit_epoch_end(self, trainer: Any) -> None:
-        """Validated and saved: the record is complete. Once more after training, with `record.final`."""
+        """Validated and saved: the record is complete. Once more after training, with `record.final`.
+
+        A suite calls it before the first epoch of a resumed run too, where a kill came between the checkpoint and this:
+        the record is that of the checkpoint's epoch, and of the trainer only epoch, metrics, fitness and rates are.
+        """
 
     def on_model_save(self, trainer: Any) -> None:
         """last.pt, and best.pt if it is the best by fitness, have been written."""
