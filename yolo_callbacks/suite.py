@@ -391,7 +391,8 @@ def _check_callbacks(callbacks: Iterable[object], task: str) -> None:
         for claim in callback.claims(task):
             if claim in claimed:
                 names = f"{type(claimed[claim]).__name__} and {type(callback).__name__}"
-                remedy = "promote only one" if claim == "weights/best.pt" else "give one of them a filename of its own"
+                remedies = {"weights/best.pt": "promote only one", "memory/*": "attach one"}
+                remedy = remedies.get(claim, "give one of them a filename of its own")
                 raise ValueError(f"{names} would both write {claim}: {remedy}")
             claimed[claim] = callback
 

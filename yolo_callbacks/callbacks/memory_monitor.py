@@ -116,6 +116,7 @@ class MemoryMonitor(Callback):
         """Read the training phase."""
         self.enter(trainer)
         self.readings = {"train": self._read()}
+        self._phase = "val"
 
     def on_val_start(self, validator: Any) -> None:
         """Start the validation phase."""
