@@ -62,7 +62,7 @@ def parts(*, quick: bool) -> dict[str, Callable[[], Any]]:
             epochs=5 if quick else 50, variants=variants if quick else [*PEERS[:4], "peer"]
         ),
         "saving": lambda: saving.measure("n" if quick else "nmx", repeats=3 if quick else 7),
-        "memory": lambda: memory_series.series(3 if quick else 8),
+        "memory": lambda: memory_series.series(*((3, 3) if quick else (8, 8))),
         "startup": lambda: startup.measure(imports=2 if quick else 5, starts=20 if quick else 100),
         "scaling": lambda: scaling.measure(quick=quick),
     }

@@ -42,17 +42,17 @@ def measure(runs: int, *, cleanup: bool, images: int, size: int) -> list[float]:
     return found
 
 
-def series(runs: int, *, images: int = 16, size: int = 320) -> dict[str, list[float]]:
-    """`measure` with cleanup `"on"` and `"off"`, each in a process of its own, side by side."""
-    arguments = ["--runs", str(runs), "--images", str(images), "--size", str(size)]
+def series(on: int, off: int, *, images: int = 16, size: int = 320) -> dict[str, list[float]]:
+    """`measure` with cleanup `"on"` and `"off"`, as many runs of each, each in a process of its own, side by side."""
+    arguments = ["--images", str(images), "--size", str(size)]
     processes = {
         cleanup: subprocess.Popen(
-            [sys.executable, __file__, *arguments, "--cleanup", cleanup],
+            [sys.executable, __file__, *arguments, "--runs", str(runs), "--cleanup", cleanup],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
-        for cleanup in ("on", "off")
+        for cleanup, runs in (("on", on), ("off", off))
     }
     outputs = {cleanup: process.communicate()[0] for cleanup, process in processes.items()}
     for cleanup, process in processes.items():
@@ -73,7 +73,7 @@ def main() -> None:
         found = measure(arguments.runs, cleanup=arguments.cleanup == "on", images=arguments.images, size=arguments.size)
         print(json.dumps(found))
         return
-    found_by = series(arguments.runs, images=arguments.images, size=arguments.size)
+    found_by = series(arguments.runs, arguments.runs, images=arguments.images, size=arguments.size)
     for cleanup, values in found_by.items():
         print(f"cleanup {cleanup:>3}: " + " ".join(f"{value:6.0f}" for value in values) + " MiB")
     on, off = found_by["on"], found_by["off"]

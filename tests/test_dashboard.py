@@ -25,7 +25,7 @@ from yolo_callbacks.cli import main
 from yolo_callbacks.dashboard import dashboard
 
 # wandb-workspaces 0.4.13 is written for an older pydantic
-pytestmark = pytest.mark.filterwarnings("ignore:Pydantic V1 style:DeprecationWarning")
+pytestmark = [pytest.mark.server, pytest.mark.filterwarnings("ignore:Pydantic V1 style:DeprecationWarning")]
 
 TASKS = {"detect": "", "segment": "-seg", "pose": "-pose", "obb": "-obb", "classify": "-cls"}
 SECTIONS = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
+import runpy
 import sys
 from pathlib import Path
 
@@ -25,13 +25,6 @@ def crops(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return digits.classification(tmp_path_factory.mktemp("crops"), train=8, val=4)
 
 
-def run(script: str, *arguments: str) -> str:
-    command = [sys.executable, str(EXAMPLES / script), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 @pytest.mark.parametrize(
     ("script", "said"),
     [
@@ -44,10 +37,13 @@ def run(script: str, *arguments: str) -> str:
         ("stop_on_overfit.py", "Stopped at epoch 0, not by overfitting"),
     ],
 )
-def test_every_example_runs(script, said, tmp_path, scenes, crops):
+def test_every_example_runs(script, said, tmp_path, scenes, crops, monkeypatch, capsys):
     data = crops if "classification" in script else scenes
-    output = run(script, "--data", str(data), "--epochs", "2", "--imgsz", "32", "--project", str(tmp_path))
-    assert re.search(said, output)
+    arguments = ["--data", str(data), "--epochs", "2", "--imgsz", "32", "--project", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", [script, *arguments])
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    runpy.run_path(str(EXAMPLES / script), run_name="__main__")
+    assert re.search(said, capsys.readouterr().out)
 
 
 def test_no_example_is_forgotten():

@@ -19,6 +19,8 @@ import pytest
 from wandb_runs import read_runs
 from wandb_server import WandbServer
 
+pytestmark = pytest.mark.server
+
 HERE = Path(__file__).parent
 TRAINING = """
 import json, sys, time
