@@ -9,7 +9,7 @@ from importlib import resources
 import pytest
 
 import yolo_callbacks
-from yolo_callbacks.adaptor import check_version
+from yolo_callbacks.installation import check_version
 
 
 def imported_by(statement: str) -> set[str]:

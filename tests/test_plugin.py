@@ -18,7 +18,7 @@ from ultralytics.utils.callbacks.base import default_callbacks, get_default_call
 
 import _yolo_callbacks_boot as boot
 from yolo_callbacks import SaveBest, attach, plugin
-from yolo_callbacks.adaptor import _installed
+from yolo_callbacks.installation import installed_version
 
 
 @pytest.fixture
@@ -92,7 +92,9 @@ def test_a_mistake_is_one_line_and_leaves_no_folder(text, said, installed, scene
 
 
 @pytest.mark.training
-@pytest.mark.skipif(_installed() < (8, 4), reason="this version's own plot fails where no tuning has learnt anything")
+@pytest.mark.skipif(
+    installed_version() < (8, 4), reason="this version's own plot fails where no tuning has learnt anything"
+)
 def test_tune_reaches_both_trainings(installed, scenes, tmp_path, tally):
     installed.script(
         """
@@ -154,7 +156,7 @@ def test_attach_warns_where_the_workers_get_no_callbacks(scenes, tmp_path, monke
         trainer = model._smart_load("trainer")(overrides=overrides, _callbacks=model.callbacks)
         trainer.args.device, trainer.ddp, trainer.world_size = "0,1", True, 2
         trainer.train()
-        lost = warned and _installed() < (8, 4, 140)
+        lost = warned and installed_version() < (8, 4, 140)
         assert [bool(re.search("YOLO_CALLBACKS=callbacks.yaml .* reaches", text)) for text in messages] == [True] * lost
 
 

@@ -8,7 +8,7 @@ attach(model, SaveBest("mAP50", top_k=3), EarlyStopping("val/box_loss", patience
 model.train(data="coco8.yaml", epochs=100)
 """
 
-from yolo_callbacks.adaptor import check_version
+from yolo_callbacks.installation import check_version
 
 __version__ = "0.1.0"
 

@@ -1,25 +1,22 @@
 """The only code that reads Ultralytics' internals and knows its versions (8.3.200 to 8.4.x).
 
+Parts of it stand in modules of their own: `installation` (what is known without a training), `results` (numbers out of
+its results), `loop` (what is put around a trainer's methods), `run_description` (what loggers tell of a run).
 ultralytics and torch are imported inside the functions that need them: a decision or a test of one pays for neither.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
-import logging
-import re
 import shutil
 import sys
 import traceback
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from yolo_callbacks.decisions import RateCut
-from yolo_callbacks.files import replace_atomic
 from yolo_callbacks.journal import restored_record
 from yolo_callbacks.loop import (
     SAVED,
@@ -36,98 +33,9 @@ from yolo_callbacks.loop import (
 )
 from yolo_callbacks.memory import is_out_of_memory
 from yolo_callbacks.record import Catalog, EpochRecord
+from yolo_callbacks.results import best_confidence, numbers, per_class, transforms
 
-__all__ = [
-    "MINIMUM_VERSION",
-    "TrainerAdaptor",
-    "before_workers_without_callbacks",
-    "check_version",
-    "default_arguments",
-    "run_folder",
-    "strip_checkpoint",
-    "task_of",
-    "versions",
-]
-
-MINIMUM_VERSION = (8, 3, 200)
-
-# Attribute of DetMetrics and its subclasses that holds the values, and the suffix of their keys.
-_METRIC_GROUPS = {"box": "B", "seg": "M", "pose": "P"}
-
-
-def check_version() -> None:
-    """Refuse an Ultralytics that is older than the oldest supported.
-
-    Raises:
-        ImportError: If the installed version is older than `MINIMUM_VERSION`.
-    """
-    if _installed() < MINIMUM_VERSION:
-        oldest, found = (".".join(map(str, version)) for version in (MINIMUM_VERSION, _installed()))
-        raise ImportError(f"yolo_callbacks supports ultralytics {oldest} to 8.4.x, found {found}")
-
-
-def _installed() -> tuple[int, ...]:
-    module = sys.modules.get("ultralytics")
-    version = getattr(module, "__version__", None) or metadata.version("ultralytics")
-    return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
-
-
-def versions() -> dict[str, str]:
-    """The versions that decide what a file of ours means."""
-    import torch
-    import ultralytics
-
-    import yolo_callbacks
-
-    modules = (yolo_callbacks, ultralytics, torch)
-    return {"python": sys.version.split()[0], **{module.__name__: str(module.__version__) for module in modules}}
-
-
-def default_arguments() -> dict[str, Any]:
-    """Ultralytics' own value of every argument of a training."""
-    from ultralytics.utils import DEFAULT_CFG_DICT
-
-    return dict(DEFAULT_CFG_DICT)
-
-
-def strip_checkpoint(path: Path) -> None:
-    """Strip a checkpoint of this run as Ultralytics strips best.pt, through a temporary file."""
-    from ultralytics.utils.torch_utils import strip_optimizer
-
-    with _quiet():  # its line would name the temporary file
-        replace_atomic(path, lambda temporary: strip_optimizer(path, s=str(temporary)))
-
-
-def before_workers_without_callbacks(tell: Callable[[Any], None]) -> None:
-    """Have `tell` called with the trainer where a multi-GPU training starts workers that get none of its callbacks.
-
-    Up to 8.4.139 the workers make a trainer of their own from its arguments. Their parent calls no event at all, so
-    what hears of it is the function that writes their command.
-    """
-    if _installed() >= (8, 4, 140):
-        return
-    from ultralytics.engine import trainer as engine
-
-    original = engine.generate_ddp_command
-    if not hasattr(original, "__wrapped__"):
-
-        @functools.wraps(original)
-        def generate_ddp_command(trainer: Any) -> Any:
-            tell(trainer)
-            return original(trainer)
-
-        engine.generate_ddp_command = generate_ddp_command
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    logger = logging.getLogger("ultralytics")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
+__all__ = ["TrainerAdaptor"]
 
 
 class TrainerAdaptor:
@@ -390,7 +298,7 @@ class TrainerAdaptor:
             self._last_metrics = metrics
         values = {} if final else self._training_values()
         if validated:
-            values |= _numbers(metrics)
+            values |= numbers(metrics)
             if not final:
                 values["fitness"] = float(trainer.fitness)
         if not final:
@@ -400,8 +308,8 @@ class TrainerAdaptor:
             epoch=self.last_epoch,
             epochs=int(trainer.epochs),
             metrics=values,
-            per_class=_per_class(results),
-            best_confidence=_best_confidence(results),
+            per_class=per_class(results),
+            best_confidence=best_confidence(results),
             names=self.names,
             validated=validated,
             final=final,
@@ -416,8 +324,8 @@ class TrainerAdaptor:
         if trainer.tloss is not None:
             # a tensor up to 8.4.103, a dict from 8.4.104 on; Ultralytics labels either
             labelled = trainer.label_loss_items(trainer.tloss, prefix="train")
-            values |= _numbers(labelled)
-        return values | _numbers(getattr(trainer, "lr", {}))
+            values |= numbers(labelled)
+        return values | numbers(getattr(trainer, "lr", {}))
 
     def _written_checkpoint(self) -> Path | None:
         trainer = self.trainer
@@ -443,7 +351,7 @@ class TrainerAdaptor:
         trainer = self.trainer
         if not (trainer.args.close_mosaic and getattr(trainer.args, "mosaic", 0)):
             return False
-        mosaics = list(_transforms(getattr(trainer.train_loader.dataset, "transforms", None), "Mosaic"))
+        mosaics = list(transforms(getattr(trainer.train_loader.dataset, "transforms", None), "Mosaic"))
         return not any(mosaic.p for mosaic in mosaics) if mosaics else False
 
     @property
@@ -606,70 +514,9 @@ class TrainerAdaptor:
         return values
 
 
-def _numbers(values: Mapping[Any, Any]) -> dict[str, float]:
-    """The values that are numbers; a trainer of the user's may report others."""
-    found: dict[str, float] = {}
-    for name, value in values.items():
-        with contextlib.suppress(TypeError, ValueError):
-            found[str(name)] = float(value)
-    return found
-
-
-def _transforms(transform: Any, name: str) -> Iterator[Any]:
-    """Every transform of a class in a composition."""
-    if type(transform).__name__ == name:
-        yield transform
-    for inner in getattr(transform, "transforms", None) or ():
-        yield from _transforms(inner, name)
-
-
 def _stamp(path: Path) -> tuple[int, int]:
     """Changes with every write of a file."""
     if not path.is_file():
         return 0, 0
     found = path.stat()
     return found.st_mtime_ns, found.st_size
-
-
-def _per_class(results: Any) -> dict[str, dict[int, float]]:
-    """Values by class index. Not from `maps`, which fills classes without boxes with the mean of the others."""
-    values: dict[str, dict[int, float]] = {}
-    for attribute, suffix in _METRIC_GROUPS.items():
-        metric = getattr(results, attribute, None)
-        index = [int(position) for position in getattr(metric, "ap_class_index", ())]
-        if metric is None or not index:
-            continue
-        columns = {"precision": metric.p, "recall": metric.r, "mAP50": metric.ap50, "mAP50-95": metric.ap}
-        for name, column in columns.items():
-            values[f"{name}({suffix})"] = dict(zip(index, map(float, column), strict=True))
-    return values
-
-
-def _best_confidence(results: Any) -> dict[int, float]:
-    """The confidence at which F1 of the boxes is highest, by class; none for a class that was never predicted."""
-    box = getattr(results, "box", None)
-    if box is None or not hasattr(box, "f1_curve"):  # not a detection task, or nothing validated yet
-        return {}
-    return {
-        int(index): float(box.px[curve.argmax()])
-        for index, curve in zip(box.ap_class_index, box.f1_curve, strict=True)
-        if curve.max() > 0
-    }
-
-
-def run_folder(model: Any) -> Path | None:
-    """The folder of the last training of a model or trainer, also where workers did it; None before the first."""
-    folder = getattr(getattr(model, "trainer", None) or model, "save_dir", None)
-    return Path(folder) if folder else None
-
-
-def task_of(model: Any) -> str:
-    """The task of a model or trainer that callbacks are attached to.
-
-    Raises:
-        TypeError: If it has no list of callbacks to attach to.
-    """
-    if not (hasattr(model, "add_callback") and isinstance(getattr(model, "callbacks", None), dict)):
-        raise TypeError(f"attach needs a YOLO model or an Ultralytics trainer, received {model!r}")
-    task = getattr(model, "task", None) or getattr(getattr(model, "args", None), "task", None)
-    return str(task or "detect")

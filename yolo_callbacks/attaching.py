@@ -7,10 +7,10 @@ import warnings
 import weakref
 from typing import Any
 
-from yolo_callbacks.adaptor import before_workers_without_callbacks, task_of, versions
 from yolo_callbacks.callback import Callback
 from yolo_callbacks.callbacks import EarlyStopping, MemoryCleanup, SaveBest, WandbLogger
 from yolo_callbacks.files import LOGGER
+from yolo_callbacks.installation import before_workers_without_callbacks, task_of, versions
 from yolo_callbacks.suite import Suite
 
 __all__ = ["attach", "default_suite", "is_attached"]

@@ -8,8 +8,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from yolo_callbacks.adaptor import TrainerAdaptor, versions
+from yolo_callbacks.adaptor import TrainerAdaptor
 from yolo_callbacks.files import write_json
+from yolo_callbacks.installation import versions
 from yolo_callbacks.loop import BatchInFlight
 from yolo_callbacks.memory import Accelerator
 

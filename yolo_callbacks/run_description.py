@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from yolo_callbacks.adaptor import TrainerAdaptor, versions
+from yolo_callbacks.adaptor import TrainerAdaptor
+from yolo_callbacks.installation import versions
 
 __all__ = [
     "checkpoint_facts",

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from yolo_callbacks.adaptor import versions
 from yolo_callbacks.files import LOGGER, read_json, write_json
+from yolo_callbacks.installation import versions
 from yolo_callbacks.journal import Journal, Recovery, recover
 from yolo_callbacks.record import EpochRecord
 

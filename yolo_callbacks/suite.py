@@ -7,10 +7,11 @@ from functools import partial
 from time import perf_counter
 from typing import Any
 
-from yolo_callbacks.adaptor import TrainerAdaptor, run_folder
+from yolo_callbacks.adaptor import TrainerAdaptor
 from yolo_callbacks.callback import Callback
 from yolo_callbacks.checks import check_bool
 from yolo_callbacks.files import LOGGER
+from yolo_callbacks.installation import run_folder
 from yolo_callbacks.journal import Recovery
 from yolo_callbacks.report.at_end import draw_picture, recorders, write_report
 from yolo_callbacks.slot import Slot

@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from yolo_callbacks.adaptor import TrainerAdaptor, versions
+from yolo_callbacks.adaptor import TrainerAdaptor
 from yolo_callbacks.callbacks.monitor_callback import MonitorCallback
 from yolo_callbacks.checkpoints import copy_checkpoint, holds_epoch, remove_checkpoint, strip, write_sidecar
 from yolo_callbacks.checks import check_bool, check_float, check_int
 from yolo_callbacks.decisions import Guarded, Ranking, broken_guard
 from yolo_callbacks.files import LOGGER
+from yolo_callbacks.installation import versions
 from yolo_callbacks.monitor import Monitor, MonitorLike
 from yolo_callbacks.record import EpochRecord
 

@@ -1,0 +1,123 @@
+"""Part of the adaptor: what is known of Ultralytics and of a model without a training."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+import re
+import sys
+from collections.abc import Callable, Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from yolo_callbacks.files import replace_atomic
+
+__all__ = [
+    "MINIMUM_VERSION",
+    "before_workers_without_callbacks",
+    "check_version",
+    "default_arguments",
+    "installed_version",
+    "run_folder",
+    "strip_checkpoint",
+    "task_of",
+    "versions",
+]
+
+MINIMUM_VERSION = (8, 3, 200)
+
+
+def check_version() -> None:
+    """Refuse an Ultralytics that is older than the oldest supported.
+
+    Raises:
+        ImportError: If the installed version is older than `MINIMUM_VERSION`.
+    """
+    if installed_version() < MINIMUM_VERSION:
+        oldest, found = (".".join(map(str, version)) for version in (MINIMUM_VERSION, installed_version()))
+        raise ImportError(f"yolo_callbacks supports ultralytics {oldest} to 8.4.x, found {found}")
+
+
+def installed_version() -> tuple[int, ...]:
+    """The version of Ultralytics, as numbers."""
+    module = sys.modules.get("ultralytics")
+    version = getattr(module, "__version__", None) or metadata.version("ultralytics")
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
+
+
+def versions() -> dict[str, str]:
+    """The versions that decide what a file of ours means."""
+    import torch
+    import ultralytics
+
+    import yolo_callbacks
+
+    modules = (yolo_callbacks, ultralytics, torch)
+    return {"python": sys.version.split()[0], **{module.__name__: str(module.__version__) for module in modules}}
+
+
+def default_arguments() -> dict[str, Any]:
+    """Ultralytics' own value of every argument of a training."""
+    from ultralytics.utils import DEFAULT_CFG_DICT
+
+    return dict(DEFAULT_CFG_DICT)
+
+
+def strip_checkpoint(path: Path) -> None:
+    """Strip a checkpoint of this run as Ultralytics strips best.pt, through a temporary file."""
+    from ultralytics.utils.torch_utils import strip_optimizer
+
+    with _quiet():  # its line would name the temporary file
+        replace_atomic(path, lambda temporary: strip_optimizer(path, s=str(temporary)))
+
+
+def before_workers_without_callbacks(tell: Callable[[Any], None]) -> None:
+    """Have `tell` called with the trainer where a multi-GPU training starts workers that get none of its callbacks.
+
+    Up to 8.4.139 the workers make a trainer of their own from its arguments. Their parent calls no event at all, so
+    what hears of it is the function that writes their command.
+    """
+    if installed_version() >= (8, 4, 140):
+        return
+    from ultralytics.engine import trainer as engine
+
+    original = engine.generate_ddp_command
+    if not hasattr(original, "__wrapped__"):
+
+        @functools.wraps(original)
+        def generate_ddp_command(trainer: Any) -> Any:
+            tell(trainer)
+            return original(trainer)
+
+        engine.generate_ddp_command = generate_ddp_command
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    logger = logging.getLogger("ultralytics")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def run_folder(model: Any) -> Path | None:
+    """The folder of the last training of a model or trainer, also where workers did it; None before the first."""
+    folder = getattr(getattr(model, "trainer", None) or model, "save_dir", None)
+    return Path(folder) if folder else None
+
+
+def task_of(model: Any) -> str:
+    """The task of a model or trainer that callbacks are attached to.
+
+    Raises:
+        TypeError: If it has no list of callbacks to attach to.
+    """
+    if not (hasattr(model, "add_callback") and isinstance(getattr(model, "callbacks", None), dict)):
+        raise TypeError(f"attach needs a YOLO model or an Ultralytics trainer, received {model!r}")
+    task = getattr(model, "task", None) or getattr(getattr(model, "args", None), "task", None)
+    return str(task or "detect")
