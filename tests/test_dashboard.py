@@ -14,13 +14,12 @@ import digits
 import pytest
 import wandb
 from test_more_deciders import as_task
-from test_report import MemoryLike
 from test_wandb_online import train as train_online
 from ultralytics import YOLO
 from wandb_runs import Run, read_runs
 from wandb_server import WandbServer
 
-from yolo_callbacks import EarlyStopping, ReduceLROnPlateau, SaveBest, WandbLogger, attach
+from yolo_callbacks import EarlyStopping, MemoryMonitor, ReduceLROnPlateau, SaveBest, WandbLogger, attach
 from yolo_callbacks.cli import main
 from yolo_callbacks.dashboard import dashboard
 
@@ -77,9 +76,11 @@ def data_of(task: str, scenes: Path, folder: Path) -> Path:
 @pytest.mark.training
 @pytest.mark.usefixtures("needs_workspaces", "offline")
 @pytest.mark.parametrize("task", TASKS)
-def test_every_panel_names_keys_that_are_logged(task, train, scenes, tmp_path):
+def test_every_panel_names_keys_that_are_logged(task, train, scenes, tmp_path, fake_device):
     model = YOLO(f"yolo11n{TASKS[task]}.yaml")
-    attach(model, SaveBest(), EarlyStopping(), ReduceLROnPlateau(), MemoryLike(), WandbLogger(images=2, image_period=1))
+    attach(
+        model, SaveBest(), EarlyStopping(), ReduceLROnPlateau(), MemoryMonitor(), WandbLogger(images=2, image_period=1)
+    )
     train(model, data=str(data_of(task, scenes, tmp_path / "data")), epochs=2)
     wandb.teardown()
     (run,) = read_runs(tmp_path)

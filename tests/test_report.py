@@ -21,7 +21,7 @@ from test_more_deciders import as_task
 from trainings import FAST, results_csv
 from ultralytics import YOLO
 
-from yolo_callbacks import Callback, EarlyStopping, ReduceLROnPlateau, SaveBest, attach
+from yolo_callbacks import EarlyStopping, MemoryMonitor, ReduceLROnPlateau, SaveBest, attach
 from yolo_callbacks.cli import main
 from yolo_callbacks.report import report
 from yolo_callbacks.report.charts import number
@@ -35,16 +35,6 @@ SECTIONS = (
     *("events", "quality", "final", "classes", "losses", "rate", "memory"),
     *("images", "plots", "cost", "configuration"),
 )
-
-
-class MemoryLike(Callback):
-    """Publishes under the keys of the memory monitor."""
-
-    def on_fit_epoch_end(self, trainer: Any) -> None:
-        record = self.enter(trainer).record()
-        if not record.final:
-            for key in ("memory/train/allocated", "memory/val/allocated", "memory/host/process"):
-                record.publish(key, 100.0 + record.epoch)
 
 
 class Page(HTMLParser):
@@ -98,7 +88,7 @@ def ours(tmp_path_factory: pytest.TempPathFactory, hostile_scenes: Path) -> Path
         SaveBest(f"mAP50/{HOSTILE}"),
         EarlyStopping("val/loss", patience=3, min_delta=never),
         ReduceLROnPlateau("mAP50", patience=0, cooldown=1, min_delta=never),
-        MemoryLike(),
+        MemoryMonitor(),
         report=True,
     )
     folder = tmp_path_factory.mktemp("ours")

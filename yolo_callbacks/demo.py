@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from yolo_callbacks import EarlyStopping, SaveBest, attach
+from yolo_callbacks import EarlyStopping, MemoryCleanup, MemoryMonitor, SaveBest, attach
 from yolo_callbacks.cli import Parser
 from yolo_callbacks.data import trees
 
@@ -23,7 +23,13 @@ def run(folder: Path, *, epochs: int = 15) -> Path:
 
     model = _model()
     attach(
-        model, SaveBest("mAP50", top_k=3), SaveBest("val/box_loss"), EarlyStopping("val/loss", patience=5), report=True
+        model,
+        SaveBest("mAP50", top_k=3),
+        SaveBest("val/box_loss"),
+        EarlyStopping("val/loss", patience=5),
+        MemoryMonitor(),
+        MemoryCleanup(),
+        report=True,
     )
     model.train(
         data=str(trees()),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from yolo_callbacks.report.charts import COLORS, Chart, Line, Scale, draw
-from yolo_callbacks.report.run_data import RunData, Series, class_series
+from yolo_callbacks.report.run_data import RunData, class_series
 from yolo_callbacks.report.tables import class_table, metrics_of, plain, suffix_of
 
 __all__ = [
@@ -90,20 +90,25 @@ def rates(run: RunData, scale: Scale) -> list[Chart]:
 
 
 def memory(run: RunData, scale: Scale) -> list[Chart]:
-    """A chart for each of `memory/<where>/<what>`."""
-    groups: dict[str, dict[str, Series]] = {}
-    for key, series in run.starting_with("memory/").items():
-        where, _, what = key.removeprefix("memory/").rpartition("/")
-        groups.setdefault(where, {})[what] = series
-    titles = {"train": "accelerator, training", "val": "accelerator, validation", "": "memory"}
-    return [
-        draw(
-            titles.get(where, where),
-            [Line(what.replace("_", " "), s, i) for i, (what, s) in enumerate(parts.items())],
-            scale,
-        )
-        for where, parts in groups.items()
-    ]
+    """What `MemoryMonitor` has published, by phase: what accelerator and host have in use, and what is left."""
+    phases = {"train": "training", "val": "validation"}
+    charts = {
+        f"accelerator, {word}, GiB": {what: f"{phase}/{what}" for what in ("allocated", "reserved", "peak")}
+        for phase, word in phases.items()
+    }
+    charts["host, GiB"] = {
+        f"{what}, {word}": f"{phase}/host_{what}" for what in ("process", "workers") for phase, word in phases.items()
+    }
+    charts["left on the host, GiB"] = {word: f"{phase}/host_available" for phase, word in phases.items()}
+    found = []
+    for title, keys in charts.items():
+        series = {label: run.series.get(f"memory/{key}", {}) for label, key in keys.items()}
+        lines = [
+            Line(label, values, index) for index, (label, values) in enumerate(series.items()) if any(values.values())
+        ]
+        if lines:
+            found.append(draw(title, lines, scale))
+    return found
 
 
 def class_charts(run: RunData, scale: Scale) -> list[Chart]:
