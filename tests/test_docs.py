@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 from trainings import FAST
 from ultralytics import YOLO
 
+from yolo_callbacks import JsonlLogger, attach
 from yolo_callbacks.cli import COMMANDS
 from yolo_callbacks.config import load
 
@@ -79,6 +81,21 @@ def test_the_python_of_a_page_runs_from_top_to_bottom(page, fast):
     for block in code:
         exec(compile("\n" * block.line + block.code, name(page), "exec"), namespace)
     assert fast() >= sum(block.code.count("model.train(") for block in code)  # some train in a loop
+
+
+@pytest.mark.training
+def test_the_callback_of_the_page_on_writing_one_stops_a_training(train):
+    code = blocks(ROOT / "docs/own.md", "python")[0].code
+    assert code.count("\n") <= 30
+    namespace: dict[str, Any] = {}
+    exec(code, namespace)
+    model, logger = YOLO("yolo11n.yaml"), JsonlLogger()
+    callback = namespace["SlowEpochs"](factor=0.0, patience=2)  # every epoch is slow
+    attach(model, callback, logger)
+    train(model, epochs=4)
+    rows = [json.loads(line) for line in logger.path.read_text().splitlines()]
+    assert [row.get("epoch") for row in rows] == [1, 2, None]
+    assert callback.fastest == min(row["epoch/seconds"] for row in rows if "epoch" in row) > 0
 
 
 @pytest.mark.parametrize("page", pages_with("yaml"))
