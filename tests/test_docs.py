@@ -73,7 +73,6 @@ def fast(monkeypatch: pytest.MonkeyPatch, scenes_of_a_page: Path, tmp_path: Path
     return lambda: len(trained)
 
 
-@pytest.mark.training
 @pytest.mark.parametrize("page", pages_with("python"))
 def test_the_python_of_a_page_runs_from_top_to_bottom(page, fast):
     code = blocks(page, "python")
@@ -83,7 +82,6 @@ def test_the_python_of_a_page_runs_from_top_to_bottom(page, fast):
     assert fast() >= sum(block.code.count("model.train(") for block in code)  # some train in a loop
 
 
-@pytest.mark.training
 def test_the_callback_of_the_page_on_writing_one_stops_a_training(train):
     code = blocks(ROOT / "docs/own.md", "python")[0].code
     assert code.count("\n") <= 30
