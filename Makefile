@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-versions bench bench-quick lint clean
+.PHONY: demo test test-versions bench bench-quick docs lint clean
 
 demo: $(VENV)/installed  ## train YOLO11n on datasets/trees with the suite
 	$(BIN)/python -m yolo_callbacks.demo
@@ -20,6 +20,9 @@ bench: $(VENV)/installed-bench  ## measure the budgets, about 25 minutes on two 
 
 bench-quick: $(VENV)/installed-bench  ## the same with fewer repeats, at most 4 minutes
 	$(BIN)/python benchmarks/bench.py --quick
+
+docs: $(VENV)/installed-docs  ## build/docs/index.html; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
 
 lint: $(VENV)/installed-dev  ## style and types
 	$(BIN)/ruff check .
@@ -40,4 +43,8 @@ $(VENV)/installed-dev: pyproject.toml $(VENV)/installed
 
 $(VENV)/installed-bench: pyproject.toml $(VENV)/installed-dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	touch $@
+
+$(VENV)/installed-docs: pyproject.toml $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
 	touch $@

@@ -94,8 +94,7 @@ class Monitor:
     """One value an epoch, from a key, a short name, a class, the worst class, a weighted sum or a function.
 
     Args:
-        monitor: What to read; the forms stand in the README under "What can be monitored". None is the task's main
-            metric.
+        monitor: What to read; the forms stand in `docs/monitors.md`. None is the task's main metric.
         mode: `"min"` if lower is better, `"max"` if higher is better, `"auto"` to tell by the name.
 
     Attributes:
