@@ -215,7 +215,7 @@ SEQUENCES = st.binary(max_size=30).map(lambda drawn: [VALUES[byte % len(VALUES)]
 MODES = st.sampled_from(["min", "max"])
 
 
-@settings(max_examples=10_000, deadline=None)
+@settings(max_examples=3_000, deadline=None)
 @given(SEQUENCES, MODES, st.sampled_from([None, 1, 2, 3, 5, 8]), st.sampled_from([0.0, 0.25, 1.0]), st.booleans())
 def test_stop_rule_against_a_model(values, mode, patience, min_delta, check_finite):
     rule = StopRule(mode, patience, min_delta=min_delta, check_finite=check_finite)

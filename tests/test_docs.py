@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -54,7 +54,7 @@ def scenes_of_a_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def fast(monkeypatch: pytest.MonkeyPatch, scenes_of_a_page: Path, tmp_path: Path) -> Callable[[], int]:
+def fast(monkeypatch: pytest.MonkeyPatch, scenes_of_a_page: Path, tmp_path: Path) -> Iterator[Callable[[], int]]:
     """Let every training be a small one on the CPU, whatever its device, from no weights; tells how many there were."""
     trained: list[dict[str, Any]] = []
     make, train = YOLO.__init__, YOLO.train
@@ -70,7 +70,11 @@ def fast(monkeypatch: pytest.MonkeyPatch, scenes_of_a_page: Path, tmp_path: Path
     monkeypatch.setattr(YOLO, "__init__", small_make)
     monkeypatch.setattr(YOLO, "train", small_train)
     monkeypatch.chdir(tmp_path)
-    return lambda: len(trained)
+    yield lambda: len(trained)
+    import wandb
+
+    if wandb.run is not None:  # a page that opens a run leaves it open
+        wandb.finish()
 
 
 @pytest.mark.parametrize("page", pages_with("python"))

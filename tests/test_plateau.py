@@ -56,7 +56,7 @@ def test_what_is_left_of_a_rate(cut, rate, left):
 numbers = st.integers(0, 12).map(lambda number: number / 8)
 
 
-@settings(max_examples=10_000, deadline=None)
+@settings(max_examples=3_000, deadline=None)
 @given(
     values=st.lists(numbers, max_size=25),
     mode=st.sampled_from(["min", "max"]),
