@@ -1,25 +1,21 @@
 """Read a Weights & Biases run back from its own file: what a training logged, without a server.
 
-A run's `.wandb` file is a LevelDB log: 32 KiB blocks of chunks, each payload one `Record` of the protobuf module that
-wandb ships. A file that ends in the middle of a record, as a killed process leaves it, is read up to there.
+A run's `.wandb` file is a log of `Record`s of the protobuf module that wandb ships. A file that ends in the middle of a
+record, as a killed process leaves it, is read up to there.
 Call `wandb.teardown()` before reading: `run.finish()` may return before the last records are on disk.
 """
 
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from wandb.proto import wandb_internal_pb2
+from yolo_callbacks.wandb_file import records
 
-BLOCK = 32 * 1024
 FILE_HEADER = 7  # `:W&B`, two magic bytes, version
-CHUNK_HEADER = 7  # CRC-32 (4), length (2), kind (1)
-FULL, FIRST, MIDDLE, LAST = 1, 2, 3, 4
 
 
 @dataclass
@@ -156,30 +152,6 @@ def _artifact(content: Any) -> dict[str, Any]:
 
 
 def _records(data: bytes) -> Iterator[Any]:
-    """The records of a file; stops at the first that is cut off or damaged."""
-    for payload in _payloads(data):
-        record = wandb_internal_pb2.Record()
-        record.ParseFromString(payload)
-        yield record
-
-
-def _payloads(data: bytes) -> Iterator[bytes]:
     if len(data) >= FILE_HEADER and not data.startswith(b":W&B"):
         raise ValueError("not a .wandb file")
-    position, parts = FILE_HEADER, b""
-    while position + CHUNK_HEADER <= len(data):
-        left = BLOCK - position % BLOCK
-        if left < CHUNK_HEADER:  # padding up to the next block
-            position += left
-            continue
-        checksum = int.from_bytes(data[position : position + 4], "little")
-        size = int.from_bytes(data[position + 4 : position + 6], "little")
-        kind = data[position + 6]
-        end = position + CHUNK_HEADER + size
-        if end > len(data) or zlib.crc32(data[position + 6 : end]) != checksum:
-            return
-        chunk = data[position + CHUNK_HEADER : end]
-        parts = chunk if kind in (FULL, FIRST) else parts + chunk
-        if kind in (FULL, LAST):
-            yield parts
-        position = end
+    return records(data)

@@ -6,8 +6,9 @@ import json
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-__all__ = ["logged_epochs"]
+__all__ = ["logged_epochs", "records"]
 
 # A LevelDB log: a header, then blocks of chunks; each payload is one record of the protobuf module that wandb ships.
 _BLOCK = 32 * 1024
@@ -18,17 +19,23 @@ _FULL, _FIRST, _LAST = 1, 2, 4
 
 def logged_epochs(folder: Path) -> set[int]:
     """The epochs that have a row in the file of a run's folder."""
-    from wandb.proto import wandb_internal_pb2
-
     found: set[int] = set()
     for path in folder.glob("run-*.wandb"):
-        for payload in _payloads(path.read_bytes()):
-            record = wandb_internal_pb2.Record()
-            record.ParseFromString(payload)
+        for record in records(path.read_bytes()):
             for item in record.history.item:
                 if item.key == "epoch" or list(item.nested_key) == ["epoch"]:
                     found.add(int(json.loads(item.value_json)))
     return found
+
+
+def records(data: bytes) -> Iterator[Any]:
+    """The records of a file, as wandb's protobuf module has them, up to the first that is cut off or damaged."""
+    from wandb.proto import wandb_internal_pb2
+
+    for payload in _payloads(data):
+        record = wandb_internal_pb2.Record()
+        record.ParseFromString(payload)
+        yield record
 
 
 def _payloads(data: bytes) -> Iterator[bytes]:
