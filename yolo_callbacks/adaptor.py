@@ -94,9 +94,7 @@ class TrainerAdaptor:
     @property
     def is_main(self) -> bool:
         """Whether this process decides and writes: the only one, or rank 0 of several."""
-        from ultralytics.utils import RANK
-
-        return RANK in (-1, 0)
+        return self.rank == 0
 
     @property
     def rank(self) -> int:
@@ -160,6 +158,11 @@ class TrainerAdaptor:
     def planned_epochs(self) -> int:
         """How many epochs the run is to have; `time=` changes it."""
         return int(self.trainer.epochs)
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that the loop is in, counted from 1; 0 before the first."""
+        return int(getattr(self.trainer, "epoch", -1)) + 1
 
     @property
     def completed_epochs(self) -> int:
@@ -242,7 +245,7 @@ class TrainerAdaptor:
     def epoch_trained(self) -> None:
         """Tell of `on_train_epoch_end`, which NaN recovery repeats for the same epoch."""
         self._epoch_open, self._epoch_complete = True, False
-        self.last_epoch = int(self.trainer.epoch) + 1
+        self.last_epoch = self.epoch
 
     def validation_started(self) -> None:
         """Tell of `on_val_start`: after the last epoch it begins the final evaluation."""
@@ -250,7 +253,7 @@ class TrainerAdaptor:
 
     def model_saved(self) -> None:
         """Tell of `on_model_save`."""
-        self._saved_epoch = int(self.trainer.epoch) + 1
+        self._saved_epoch = self.epoch
         self.epoch_complete()
 
     def epoch_complete(self) -> None:
@@ -302,7 +305,7 @@ class TrainerAdaptor:
             if not final:
                 values["fitness"] = float(trainer.fitness)
         if not final:
-            self.last_epoch = int(trainer.epoch) + 1
+            self.last_epoch = self.epoch
         results = getattr(self.validator, "metrics", None) if validated else None
         return EpochRecord(
             epoch=self.last_epoch,
@@ -331,9 +334,9 @@ class TrainerAdaptor:
         trainer = self.trainer
         if self._in_suite:
             # 8.4.29 to 8.4.60 skip the save, and this event, for a NaN in the EMA
-            written = self._saved_epoch == trainer.epoch + 1
+            written = self._saved_epoch == self.epoch
         else:
-            written = bool(trainer.args.save) or trainer.epoch + 1 >= trainer.epochs
+            written = bool(trainer.args.save) or self.epoch >= trainer.epochs
         last = Path(trainer.last)
         return last if written and last.is_file() else None
 
@@ -343,7 +346,7 @@ class TrainerAdaptor:
             iterations = trainer._get_warmup_iterations(batches)
         else:  # up to 8.4.52 at least 100 iterations, however short the epochs
             iterations = max(round(trainer.args.warmup_epochs * batches), 100) if trainer.args.warmup_epochs > 0 else -1
-        return bool(batches * (trainer.epoch + 1) - 1 < iterations)
+        return bool(batches * self.epoch - 1 < iterations)
 
     def _mosaic_closed(self) -> bool:
         # What happened rather than when it should: up to 8.4.103 mosaic closes only in the very epoch
@@ -358,6 +361,11 @@ class TrainerAdaptor:
     def batch_size(self) -> int:
         """The batch size of this process and all others; halved where the first epoch ran out of memory."""
         return int(self.trainer.batch_size)
+
+    @property
+    def image_size(self) -> int:
+        """The run's `imgsz=`, in pixels."""
+        return int(self.trainer.args.imgsz)
 
     @property
     def memory_retries(self) -> int:

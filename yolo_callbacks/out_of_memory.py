@@ -53,11 +53,11 @@ def write_diary(
     rank, number = f"rank{run.rank}-" if run.rank else "", 1
     while (path := run.save_dir / f"oom-{rank}{number}.json").exists():
         number += 1
-    batch, image_size = moment.batch, int(run.trainer.args.imgsz)
+    batch = moment.batch
     suggestion = suggest(
         phase=moment.phase,
         batch_size=moment.batch_size,
-        image_size=image_size,
+        image_size=run.image_size,
         images=batch.shape[0] if batch.shape else 0,
         instances=batch.instances,
         device=run.device.type,
@@ -68,13 +68,13 @@ def write_diary(
         "fatal": error is not None,
         "error": None if error is None else f"{type(error).__name__}: {error}"[:2000],
         "suggestion": suggestion,
-        "epoch": int(getattr(run.trainer, "epoch", -1)) + 1,  # none yet in set-up
+        "epoch": run.epoch,
         "phase": moment.phase,
         "batch": batch.index + 1,
         "batch_size": moment.batch_size,
         "batch_shape": list(batch.shape),
         "instances": batch.instances,
-        "image_size": image_size,
+        "image_size": run.image_size,
         "retry": run.memory_retries,
         "device": str(run.device),
         "memory_gib": moment.readings,

@@ -16,6 +16,7 @@ from yolo_callbacks.memory import GIB, accelerator_of, host_available, host_in_u
 __all__ = ["MemoryCleanup"]
 
 _STEPS = ("accelerator", "host", "collection")
+_TOLD = {"accelerator": "accelerator memory", "host": "host memory"}
 
 
 class MemoryCleanup(Callback):
@@ -83,7 +84,7 @@ class MemoryCleanup(Callback):
         if run.final:
             return
         before = sum(self.freed.values())
-        self._free(run, epoch=int(trainer.epoch) + 1)
+        self._free(run)
         freed = sum(self.freed.values()) - before
         if run.is_main and freed > 0:
             run.record().publish("memory/freed", freed)
@@ -121,7 +122,8 @@ class MemoryCleanup(Callback):
         """Go on counting."""
         self.freed, self.seconds = dict(state["freed"]), dict(state["seconds"])
 
-    def _free(self, run: TrainerAdaptor, *, epoch: int) -> None:
+    def _free(self, run: TrainerAdaptor) -> None:
+        epoch = run.epoch
         accelerator = accelerator_of(run.device)
         if self.host and self._due("collection", run, epoch) and host_is_short(*host_available()):
             self._step("collection", gc.collect, host_in_use, epoch)
@@ -148,6 +150,3 @@ class MemoryCleanup(Callback):
         self.seconds[step] += seconds
         if epoch is not None:
             self._cadences[step].stepped(epoch, before=before, after=after, seconds=seconds)
-
-
-_TOLD = {"accelerator": "accelerator memory", "host": "host memory"}
