@@ -8,19 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from one_training import VARIANTS
-from workload import ROOT, Stopwatch, Worker, scenes
+from workload import ROOT, SMALL, Stopwatch, Worker, scenes
 
-JOB: dict[str, Any] = {
-    "imgsz": 192,
-    "batch": 8,
-    "nbs": 8,
-    "workers": 0,
-    "device": "cpu",
-    "plots": False,
-    "verbose": False,
-    "seed": 0,
-    "patience": 0,
-}
+JOB: dict[str, Any] = {**SMALL, "imgsz": 192, "batch": 8, "nbs": 8}
 LONG_RUN = 100  # epochs, Ultralytics' default
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from yolo_callbacks.files import LOGGER
+from yolo_callbacks.files import LOGGER, read_lines
 from yolo_callbacks.report.masking import masked
 
 __all__ = ["BOXES_FILE", "Event", "RunData", "Series", "class_series", "read_run"]
@@ -179,7 +179,7 @@ def _read_results(run: RunData, path: Path) -> None:
 
 
 def _read_lines(run: RunData, path: Path) -> None:
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in read_lines(path):
         try:
             row = json.loads(line)
         except ValueError:
