@@ -106,9 +106,20 @@ class Moments:
 
 
 def ours(path: Any) -> bool:
-    """Whether the library wrote a file, under its own name or a temporary one."""
+    """Whether the library wrote a file or had it written, under its own name or a temporary one."""
     name = Path(path).name.removeprefix(".").removesuffix(".tmp")
-    return name.startswith(("callbacks", "best-")) and name != "callbacks.jsonl"
+    return name.startswith(("callbacks", "best", "last")) and name != "callbacks.jsonl"
+
+
+class Inline:
+    """A thread that does its work at once, so that moments come in one order."""
+
+    def __init__(self, *_: Any, **__: Any) -> None: ...
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> None:
+        function(*arguments)
+
+    def shutdown(self) -> None: ...
 
 
 def watch(moments: Moments) -> None:
@@ -120,9 +131,15 @@ def watch(moments: Moments) -> None:
             moments(f"half of {self.name}")
         return written(self, text, *arguments, **keywords)
 
+    def half_of_a_checkpoint(self: Path, content: bytes) -> int:
+        if ours(self):
+            written_bytes(self, content[: len(content) // 2])
+            moments(f"half of {self.name}")
+        return written_bytes(self, content)
+
     def half_copied(source: Any, target: Any, *arguments: Any, **keywords: Any) -> Any:
         if ours(target):
-            Path(target).write_bytes(Path(source).read_bytes()[:5000])
+            written_bytes(Path(target), Path(source).read_bytes()[:5000])
             moments(f"half of {Path(target).name}")
         return copied(source, target, *arguments, **keywords)
 
@@ -140,9 +157,12 @@ def watch(moments: Moments) -> None:
 
     import yolo_callbacks.files as files
     import yolo_callbacks.journal as journal
+    import yolo_callbacks.snapshots as snapshots
 
-    written, copied, appended = Path.write_text, shutil.copyfile, files.append_line
+    snapshots.ThreadPoolExecutor = Inline  # type: ignore[misc,assignment]
+    written, written_bytes, copied, appended = Path.write_text, Path.write_bytes, shutil.copyfile, files.append_line
     Path.write_text = half_written  # type: ignore[method-assign]
+    Path.write_bytes = half_of_a_checkpoint  # type: ignore[method-assign,assignment]
     shutil.copyfile = half_copied  # type: ignore[assignment]
     journal.append_line = half_appended
     named = lambda path, *_: Path(path).name if ours(path) else None  # noqa: E731

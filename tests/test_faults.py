@@ -101,19 +101,28 @@ def test_a_disk_with_no_byte_left(train, scripted, small_disk, tiny, messages, t
     assert lines == [1, 2, 3, None][: len(lines)]
 
 
-def test_a_file_that_may_not_grow(train, scripted, tiny, messages):
-    """What a quota does, where no file system can be mounted: the copy fails in the middle."""
+@pytest.mark.parametrize("links", [True, False])
+def test_a_file_that_may_not_grow(train, scripted, tiny, messages, monkeypatch, links):
+    """What a quota does, where no file system can be mounted: the copy fails in the middle. A second name does not."""
+
+    def no_links(*_: Any) -> None:
+        raise OSError("no hard links here")
+
+    if not links:
+        monkeypatch.setattr(os, "link", no_links)
     scripted([0.1, 0.2, 0.3, 0.3])
     model, saved = YOLO(tiny), SaveBest("mAP50")
     attach(model, saved)
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    decided: list[int] = []
 
     def no_more(trainer: Any) -> None:
         if trainer.epoch == 1:
             resource.setrlimit(resource.RLIMIT_FSIZE, (trainer.last.stat().st_size // 2, limit[1]))
 
     def enough(trainer: Any) -> None:
+        decided.append(saved.best_epoch)
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
 
     model.add_callback("on_model_save", no_more)
@@ -123,9 +132,40 @@ def test_a_file_that_may_not_grow(train, scripted, tiny, messages):
     finally:
         enough(None)
         signal.signal(signal.SIGXFSZ, handler)
-    assert any("best-mAP50.pt could not be saved: [Errno 27] File too large" in message for message in messages)
-    assert saved.best_epoch == 3
+    failed = any("best-mAP50.pt could not be saved: [Errno 27] File too large" in message for message in messages)
+    assert failed is not links
+    assert decided[:3] == [1, 2 if links else 1, 3]
     assert not list((folder / "weights").glob(".*"))
+
+
+@pytest.mark.parametrize("separated", [True, False])
+def test_a_disk_with_no_room_for_two_checkpoints_at_a_time(
+    train, scripted, small_disk, tiny, messages, monkeypatch, separated
+):
+    """Ultralytics' own are written in place then, as without us; a best that never became a file of its own goes."""
+    if not separated:
+        monkeypatch.setattr("yolo_callbacks.snapshots.separate", lambda path: None)
+    scripted([0.1, 0.2, 0.1, 0.1, 0.1])
+    model, saved = YOLO(tiny), SaveBest("mAP50", keep_optimizer=True)
+    attach(model, saved)
+
+    def fill(trainer: Any) -> None:
+        if trainer.epoch == 2:
+            free = shutil.disk_usage(small_disk).free
+            (small_disk / "other").write_bytes(bytes(free - trainer.last.stat().st_size // 2))
+
+    model.add_callback("on_train_epoch_end", fill)
+    epochs: list[int] = []
+    model.add_callback(
+        "on_model_save", lambda trainer: epochs.append(torch.load(trainer.last, weights_only=False)["epoch"])
+    )
+    folder = train(model, epochs=4, project=str(small_disk))
+    assert epochs == [0, 1, 2, 3]
+    assert len(results_csv(folder)) == 4
+    assert not list((folder / "weights").glob(".*"))
+    assert any("best-mAP50.pt is given up" in message for message in messages) is not separated
+    if separated:
+        assert torch.load(saved.best_model_path, map_location="cpu", weights_only=False)["epoch"] == 1
 
 
 def attach_last(model: YOLO, function: Any) -> None:
@@ -303,7 +343,7 @@ def send(trainer):
 save = Path.write_bytes
 
 def in_the_middle(self, content):
-    if self.name == "last.pt" and where == "write" and model.trainer.epoch == 2:
+    if self.name == ".last.pt.tmp" and where == "write" and model.trainer.epoch == 2:
         save(self, content[:1000])
         os.kill(os.getpid(), number)
     return save(self, content)

@@ -82,12 +82,17 @@ def test_the_whole_run(whole):
     assert len(moments) > 250
 
 
-# All of one epoch, in which one callback takes a file out for another and a second one replaces its own; then the
-# first epoch, and the one that stops.
+# The first epoch; Ultralytics' own writes, of an epoch that is the best by fitness too; all of one epoch, in which one
+# callback takes a file out for another and a second one replaces its own; the one that stops.
 FILES = tuple(f"{name}.{kind}" for name in ("best-recall-epoch005", "best-mAP50-95-one") for kind in ("pt", "json"))
 MOMENTS = (
     "epoch 1 after save_model",
+    "epoch 1 half of .last.pt.tmp",
     "epoch 1 after on_fit_epoch_end",
+    *(f"epoch 4 {when}" for when in (
+        "half of .last.pt.tmp", "half of .best.pt.tmp", "before rename to best.pt", "after rename to best.pt",
+        "before rename to last.pt", "after rename to last.pt",
+    )),
     *(f"epoch 5 {when}" for when in (
         "before on_train_epoch_start", "after on_train_batch_end", "after on_train_epoch_end", "before on_val_end",
         "after save_metrics", "half of a line of callbacks.journal.jsonl", "after a line of callbacks.journal.jsonl",

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from yolo_callbacks.decisions import RateCut
+from yolo_callbacks.files import copy_atomic
 from yolo_callbacks.journal import restored_record
 from yolo_callbacks.loop import (
     SAVED,
@@ -34,6 +35,7 @@ from yolo_callbacks.loop import (
 from yolo_callbacks.memory import is_out_of_memory
 from yolo_callbacks.record import Catalog, EpochRecord
 from yolo_callbacks.results import best_confidence, numbers, per_class, transforms
+from yolo_callbacks.snapshots import Snapshots
 
 __all__ = ["TrainerAdaptor"]
 
@@ -71,6 +73,8 @@ class TrainerAdaptor:
         self._callers_error = id(sys.exc_info()[1])
         self._methods = Methods(trainer)
         self._members: Collection[object] = ()
+        self._snapshots = Snapshots()
+        self._writes_whole = False
         self._in_suite = False
         self._epoch_open = False
         self._epoch_complete = False
@@ -213,7 +217,8 @@ class TrainerAdaptor:
         self._in_suite, self._members = True, members
         watch_training(self._methods, self._finish, self._failed, on_exit, is_main=self.is_main)
         watch_end(self._methods, self._started, self._failed, on_end)
-        watch_checkpoints(self._methods, before_checkpoint)
+        if self.is_main:
+            self._writes_whole = watch_checkpoints(self._methods, before_checkpoint, self._snapshots)
         if self.alone:
             let_end(self._methods)
 
@@ -390,6 +395,18 @@ class TrainerAdaptor:
             self._saved_epoch = record.epoch
         return last if last.is_file() else None
 
+    def copy(self, source: Path, target: Path) -> None:
+        """Copy a checkpoint, in a suite without waiting for the disk.
+
+        Raises:
+            OSError: If the disk or the folder does not allow it. `target` is as it was then.
+        """
+        (self._snapshots.take if self._writes_whole else copy_atomic)(source, target)
+
+    def freed_later(self, path: Path) -> contextlib.AbstractContextManager[None]:
+        """In the block a checkpoint is removed; a suite does not wait for the disk there either."""
+        return self._snapshots.freed_later(path) if self._writes_whole else contextlib.nullcontext()
+
     def stop(self, record: EpochRecord) -> None:
         """End the training with this epoch; Ultralytics carries the stop from rank 0 to the others.
 
@@ -506,6 +523,7 @@ class TrainerAdaptor:
 
     def close(self) -> None:
         """Nothing more will be told of this training."""
+        self._snapshots.wait()
         self._methods.put_back()
         self._failure = None  # its traceback holds the last batch and its loss
 

@@ -13,12 +13,15 @@ from yolo_callbacks.installation import strip_checkpoint
 __all__ = ["copy_checkpoint", "holds_epoch", "remove_checkpoint", "strip", "write_sidecar"]
 
 
-def copy_checkpoint(find_source: Callable[[], Path | None], target: Path) -> bool:
+def copy_checkpoint(
+    find_source: Callable[[], Path | None], target: Path, copy: Callable[[Path, Path], None] = copy_atomic
+) -> bool:
     """Copy a checkpoint to `target`, if there is one and room for it.
 
     Args:
         find_source: Gives the checkpoint, or None; may have it written first, and fail as any write may.
         target: What to make or replace. As it was, where this fails.
+        copy: How to copy a file.
 
     Returns:
         Whether `target` is the new checkpoint now.
@@ -30,7 +33,7 @@ def copy_checkpoint(find_source: Callable[[], Path | None], target: Path) -> boo
         elif not has_room(target.parent, source.stat().st_size):
             LOGGER.warning(f"{target} not saved: the disk has no room for it and two checkpoints more")
         else:
-            copy_atomic(source, target)
+            copy(source, target)
             return True
     except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
         LOGGER.warning(f"{target} could not be saved: {error}")

@@ -51,7 +51,6 @@ def replace_atomic(path: Path, write: Callable[[Path], object]) -> None:
 
 def copy_atomic(source: Path, target: Path) -> None:
     """Copy a file byte by byte; see `replace_atomic`."""
-    # No hard link: Ultralytics writes last.pt in place, which would change the copy too.
     replace_atomic(target, lambda temporary: shutil.copyfile(source, temporary))
 
 

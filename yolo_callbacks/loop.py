@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from yolo_callbacks.files import LOGGER
 from yolo_callbacks.signals import deferred, raise_on_sigterm
+from yolo_callbacks.snapshots import Snapshots, separate
 
 __all__ = [
     "SAVED",
@@ -131,16 +133,68 @@ def watch_end(
     methods.put("train", watched)
 
 
-def watch_checkpoints(methods: Methods, before: Callable[[], None]) -> None:
-    """Call `before` each time before the trainer writes its checkpoints, and let no signal cut one short."""
-    save = methods.trainer.save_model
+def watch_checkpoints(methods: Methods, before: Callable[[], None], snapshots: Snapshots) -> bool:
+    """Let no kill cut a checkpoint short, and no write of one reach the copies that were taken of it.
 
-    def watched(*arguments: Any, **keywords: Any) -> Any:
+    Args:
+        methods: Of the trainer.
+        before: Called each time before the trainer writes its checkpoints.
+        snapshots: The copies.
+
+    Returns:
+        Whether that holds. It does not for a `save_model` of the user's own, who may write elsewhere, or later.
+    """
+    from ultralytics.engine.trainer import BaseTrainer
+
+    trainer, save, evaluate = methods.trainer, methods.trainer.save_model, methods.trainer.final_eval
+    known = getattr(save, "__func__", None) is BaseTrainer.save_model
+
+    def watched_save(*arguments: Any, **keywords: Any) -> Any:
         before()
+        snapshots.wait()
         with deferred():
+            if known:
+                with contextlib.suppress(OSError), _under_temporary_names(trainer, snapshots):
+                    return save(*arguments, **keywords)
+                snapshots.give_up()  # no room for two at a time: in place, as without us
             return save(*arguments, **keywords)
 
-    methods.put("save_model", watched)
+    def watched_evaluation(*arguments: Any, **keywords: Any) -> Any:
+        snapshots.wait()
+        for path in (trainer.last, trainer.best):
+            separate(Path(path))  # they are stripped in place
+        return evaluate(*arguments, **keywords)
+
+    methods.put("save_model", watched_save)
+    methods.put("final_eval", watched_evaluation)
+    return known
+
+
+@contextlib.contextmanager
+def _under_temporary_names(trainer: Any, snapshots: Snapshots) -> Iterator[None]:
+    """Let a trainer write last.pt and best.pt under other names, renamed where all went well.
+
+    Up to 8.4.190 at least Ultralytics writes both in place, and a kill leaves half a file (#25428).
+    """
+    # best.pt first: a kill between the two leaves a last.pt that will be followed by the same best.pt again
+    names = {name: Path(getattr(trainer, name)) for name in ("best", "last")}
+    temporary = {name: path.with_name(f".{path.name}.tmp") for name, path in names.items()}
+    _remove(temporary.values())  # a kill may have left one
+    vars(trainer).update(temporary)
+    try:
+        yield
+        for name, path in temporary.items():
+            if path.is_file():
+                with snapshots.freed_later(names[name]):
+                    path.replace(names[name])
+    finally:
+        vars(trainer).update(names)
+        _remove(temporary.values())
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)
 
 
 def watch_batches(methods: Methods) -> BatchInFlight:

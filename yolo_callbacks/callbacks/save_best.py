@@ -31,7 +31,8 @@ class SaveBest(MonitorCallback):
 
     Ultralytics keeps one best.pt, by fitness. Several of these can stand side by side. A file is the checkpoint that
     Ultralytics has just written, copied and never serialised again; it appears under its name complete or not at
-    all, and the new one is there before the old one goes. At the end of a training the survivors are stripped of
+    all, and the new one is there before the old one goes. In a suite the copying is done by a thread: the training
+    waits for no disk. At the end of a training the survivors are stripped of
     optimizer and training state, as Ultralytics does with best.pt.
 
     With `save=False` Ultralytics writes a checkpoint only where this improves.
@@ -160,7 +161,9 @@ class SaveBest(MonitorCallback):
             if self.best_epoch == record.epoch:
                 self._reference = self._guarded_values(record)
             if decision.evicted is not None and self.top_k > 1:
-                remove_checkpoint(self._path(decision.evicted))
+                evicted = self._path(decision.evicted)
+                with run.freed_later(evicted):
+                    remove_checkpoint(evicted)
         if self.best_score is not None:
             self.publish(record, f"best/{self.monitor_name}", self.best_score)
 
@@ -219,7 +222,7 @@ class SaveBest(MonitorCallback):
 
     def _save(self, run: TrainerAdaptor, record: EpochRecord, value: float) -> bool:
         target = self._path(record.epoch)
-        saved = copy_checkpoint(lambda: run.checkpoint(record), target)
+        saved = copy_checkpoint(lambda: run.checkpoint(record), target, run.copy)
         if saved:
             self._stripped.discard(target)
             write_sidecar(target, self._sidecar(record, value))
@@ -242,7 +245,9 @@ class SaveBest(MonitorCallback):
 
     def _promote(self, run: TrainerAdaptor, choice: Path) -> None:
         """Make best.pt a copy of the choice, unless it is one: who wrote it last shows by its time and size."""
-        if self._promoted != (self.best_epoch, run.best_stamp) and copy_checkpoint(lambda: choice, run.best):
+        if self._promoted == (self.best_epoch, run.best_stamp):
+            return
+        if copy_checkpoint(lambda: choice, run.best, run.copy):
             self._promoted = (self.best_epoch, run.best_stamp)
             run.choice = {"monitor": self.monitor_name, "score": self.best_score}
 

@@ -1,0 +1,106 @@
+"""Copies of a checkpoint that do not make the training wait for the disk."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from yolo_callbacks.files import LOGGER, copy_atomic, replace_atomic
+
+__all__ = ["Snapshots", "separate"]
+
+
+class Snapshots:
+    """Copies that are complete at once and files of their own soon after.
+
+    A copy begins as a second name (a hard link) of the file that is there, which takes no time whatever the size. Alone
+    it would not do: whatever writes that file in place later, as Ultralytics does with last.pt in a run without us,
+    would change both. So a thread makes a file of its own out of it while training goes on. The files that copies are
+    taken of must be left alone until `wait` returns.
+    """
+
+    def __init__(self) -> None:
+        self._thread: ThreadPoolExecutor | None = None
+        self._shared: list[Path] = []
+
+    def take(self, source: Path, target: Path) -> None:
+        """Copy a file; see `replace_atomic`.
+
+        Raises:
+            OSError: If the disk or the folder does not allow it. `target` is as it was then.
+        """
+        if target.is_file() and target.samefile(source):
+            return  # taken before a kill: renaming one name of a file to another of its names does nothing
+        try:
+            with self.freed_later(target):
+                replace_atomic(target, lambda temporary: _link(source, temporary))
+        except OSError:  # a file system without hard links, or one that allows no more of them
+            copy_atomic(source, target)
+            return
+        self._shared.append(target)
+        self._submit(separate, target)
+
+    @contextlib.contextmanager
+    def freed_later(self, path: Path) -> Iterator[None]:
+        """Let the thread free what a file takes that is removed or replaced in the block.
+
+        It is freed where the last one closes the file, and takes as long as writing half of it would.
+        """
+        if os.name != "posix" or not path.is_file():  # elsewhere an open file can be neither removed nor replaced
+            yield
+            return
+        file = path.open("rb")
+        try:
+            yield
+        finally:
+            self._submit(file.close)
+
+    def wait(self) -> None:
+        """Return when every copy is a file of its own, or could not become one."""
+        if self._thread is not None:
+            self._thread.shutdown()
+            self._thread = None
+        self._shared = [path for path in self._shared if _is_shared(path)]
+
+    def give_up(self) -> None:
+        """Remove the copies that could not become files of their own: what they share is about to be overwritten."""
+        for path in self._shared:
+            LOGGER.warning(f"{path} is given up: the disk has no room for it and Ultralytics' own checkpoints")
+            path.unlink(missing_ok=True)
+        self._shared.clear()
+
+    def _submit(self, function: Callable[..., object], *arguments: object) -> None:
+        self._thread = self._thread or ThreadPoolExecutor(1, thread_name_prefix="yolo-callbacks-copy")
+        self._thread.submit(function, *arguments)
+
+
+def separate(path: Path) -> None:
+    """Make a file of its own out of a name that shares its file with others. Never raises: complete it is anyway."""
+    try:
+        if _is_shared(path):
+            replace_atomic(path, lambda temporary: _copy_unchanged(path, temporary))
+    except OSError as error:
+        LOGGER.debug(f"{path} still shares its file with another one: {error}")
+
+
+def _is_shared(path: Path) -> bool:
+    return path.is_file() and path.stat().st_nlink > 1
+
+
+def _link(source: Path, temporary: Path) -> None:
+    temporary.unlink(missing_ok=True)  # a kill may have left one
+    # resolved: a second name of a symbolic link would follow wherever that leads later
+    os.link(source.resolve(), temporary)
+
+
+def _copy_unchanged(path: Path, temporary: Path) -> None:
+    before = path.stat()
+    shutil.copyfile(path, temporary)
+    os.utime(temporary, ns=(before.st_atime_ns, before.st_mtime_ns))
+    after = path.stat()
+    if (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size):
+        raise OSError(f"{path} was changed while it was copied")
