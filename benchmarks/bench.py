@@ -154,6 +154,21 @@ def _time(found: dict[str, Any]) -> list[str]:
             ]
         cells = [_quartiles(row["per_epoch_ms"], 0), _quartiles(row["once_s"], 2), _quartiles(share, 2), *clock]
         lines.append(f"| {row['what']} | {' | '.join(cells)} | {row['peak_mib']:.0f} |")
+    return [*lines, "", *_clocks(found)]
+
+
+def _clocks(found: dict[str, Any]) -> list[str]:
+    """What each callback took."""
+    lines = [
+        f"The same by the suite's own clock, callback by callback, ms in a run of {found['epochs']} epochs:",
+        "",
+        "| | `attach` | callbacks |",
+        "| --- | --- | --- |",
+    ]
+    for row in found["variants"].values():
+        if row.get("by_callback"):
+            each = ", ".join(f"{name} {1000 * seconds:.1f}" for name, seconds in row["by_callback"])
+            lines.append(f"| {row['what']} | {row['attach_ms']:.1f} | {each} |")
     return lines
 
 
@@ -162,10 +177,21 @@ def _quartiles(values: dict[str, float], digits: int) -> str:
 
 
 def _saving(found: dict[str, Any]) -> list[str]:
-    lines = ["| checkpoint | MiB | torch.save, ms | ours, ms | ratio |", "| --- | --- | --- | --- | --- |"]
+    columns = {
+        "mib": "MiB",
+        "torch_save_ms": "`torch.save`, ms",
+        "taken_ms": "ours, ms",
+        "separated_ms": "and in the thread, ms",
+        "copy_ms": "a copy instead, ms",
+        "copy_file_range_ms": "by `copy_file_range`, ms",
+    }
+    lines = [
+        f"| checkpoint | {' | '.join(columns.values())} | ours / `torch.save` |",
+        f"| --- |{' --- |' * len(columns)} --- |",
+    ]
     for size, row in found.items():
-        cells = f"{row['mib']:.0f} | {row['torch_save_ms']:.1f} | {row['copy_ms']:.1f} | {row['ratio']:.3f}"
-        lines.append(f"| YOLO11{size} | {cells} |")
+        cells = " | ".join(f"{row[name]:.1f}" for name in columns)
+        lines.append(f"| YOLO11{size} | {cells} | {row['ratio']:.3f} |")
     return lines
 
 
@@ -188,12 +214,20 @@ def _disk(found: dict[str, int]) -> list[str]:
 
 
 def _scaling(found: dict[str, list[dict[str, Any]]]) -> list[str]:
-    lines = ["What an epoch costs in all callbacks together:", "", "| | case | ms an epoch |", "| --- | --- | --- |"]
-    told = ("epoch_ms", "first_ms", "checkpoint_mib", "state_kib")
+    lines = [
+        "What an epoch costs in all callbacks together, late in a run and at its beginning, how large `callbacks.json` "
+        "is, and what an epoch of captured images holds:",
+        "",
+        "| | case | ms | at first, ms | state, KiB | images, KiB |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    told = ("epoch_ms", "first_ms", "checkpoint_mib", "state_kib", "held_kib")
     for name, rows in found.items():
         for row in rows:
             case = ", ".join(f"{key}={value}" for key, value in row.items() if key not in told)
-            lines.append(f"| {name} | {case} | {row['epoch_ms']:.1f} |")
+            held = f"{row['held_kib']:.0f}" if "held_kib" in row else ""
+            cells = f"{row['epoch_ms']:.1f} | {row['first_ms']:.1f} | {row['state_kib']:.1f} | {held}"
+            lines.append(f"| {name} | {case} | {cells} |")
     return lines
 
 

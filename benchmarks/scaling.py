@@ -7,10 +7,11 @@ import json
 import statistics
 import sys
 import tempfile
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
-from workload import SMALL, Stopwatch, Worker, answer, isolate, scenes
+from workload import ROOT, SMALL, Stopwatch, Worker, answer, isolate, scenes
 
 CASES: dict[str, list[dict[str, Any]]] = {
     "classes": [{"classes": number} for number in (10, 80, 1000)],
@@ -25,7 +26,7 @@ QUICK = {"classes": (10, 1000), "validation images": (100, 1000), "epochs": (10,
 
 
 def measure(*, quick: bool) -> dict[str, list[dict[str, Any]]]:
-    """Milliseconds an epoch in callbacks, for each case."""
+    """Milliseconds an epoch in callbacks, for each case; for images logged, also what an epoch of them holds."""
     found: dict[str, list[dict[str, Any]]] = {}
     with tempfile.TemporaryDirectory(prefix="bench-") as temporary:
         worker = Worker("scaling.py", temporary)
@@ -95,12 +96,36 @@ def run(
     # the last epoch ends the run: what it costs more is no growth
     late = watch.by_epoch[-6:-1]
     weights = Path(yolo.trainer.save_dir) / "weights"
+    held = {"held_kib": held_by_images(data, folder, images)} if images else {}
     return {
+        **held,
         "epoch_ms": 1000 * statistics.median(late),
         "first_ms": 1000 * statistics.median(watch.by_epoch[1:6]),
         "checkpoint_mib": max(path.stat().st_size for path in weights.glob("last.pt")) / 2**20,
         "state_kib": (Path(yolo.trainer.save_dir) / "callbacks.json").stat().st_size / 1024,
     }
+
+
+def held_by_images(data: Path, folder: Path, images: int) -> float:
+    """KiB that `WandbLogger` holds of an epoch's images when it is about to log them; in a run of its own."""
+    from ultralytics import YOLO
+
+    from yolo_callbacks import WandbLogger, attach
+
+    yolo, held = YOLO("yolo11n.yaml"), []
+    ours = [tracemalloc.Filter(True, str(ROOT / "yolo_callbacks" / "images.py"))]
+
+    def look(trainer: Any) -> None:
+        if trainer.epoch == 1 and trainer.validator.training:
+            traces = tracemalloc.take_snapshot().filter_traces(ours).traces
+            held.append(sum(trace.size for trace in traces) / 1024)
+
+    yolo.add_callback("on_fit_epoch_end", look)
+    attach(yolo, WandbLogger(images=images, image_period=1, log_model=False))
+    tracemalloc.start()
+    yolo.train(**{**SMALL, "data": str(data), "epochs": 2, "project": str(folder), "name": "held"})
+    tracemalloc.stop()
+    return held[0]
 
 
 def plot(found: dict[str, list[dict[str, Any]]], path: Path) -> None:

@@ -47,12 +47,11 @@ def _told(name: str, found: dict[str, list[dict[str, Any]]], epochs: int) -> dic
     clock = [_clock(mine["by_event"], epochs) for _, mine in pairs if mine["by_event"]]
     own: dict[str, Any] = {}
     if clock:
-        last = pairs[-1][1]["callbacks"]
         own = {
             "clock_per_epoch_ms": 1000 * statistics.median(each for each, _ in clock),
             "clock_once_s": statistics.median(start for _, start in clock),
             "clock_share": statistics.median(LONG_RUN * each + start for each, start in clock) / long_bare,
-            "by_callback_s": {row["name"]: round(row["seconds"], 4) for row in last},
+            "by_callback": _by_callback([mine["callbacks"] for _, mine in pairs]),
         }
     return {
         "what": VARIANTS[name],
@@ -65,6 +64,11 @@ def _told(name: str, found: dict[str, list[dict[str, Any]]], epochs: int) -> dic
         "attach_ms": 1000 * statistics.median(mine["attach"] for _, mine in pairs),
         **own,
     }
+
+
+def _by_callback(runs: list[list[dict[str, Any]]]) -> list[tuple[str, float]]:
+    """Median seconds of each callback; two may have one name."""
+    return [(rows[0]["name"], statistics.median(row["seconds"] for row in rows)) for rows in zip(*runs, strict=True)]
 
 
 def _epoch(run: dict[str, Any]) -> float:
