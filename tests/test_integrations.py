@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 # In a process of its own: where pytest is imported, Ultralytics switches its integrations off.
-BESIDE_TENSORBOARD = """
+TRAINING = """
 import sys
-sys.path[:0] = [{tests!r}, {datasets!r}]
+sys.path[:0] = {paths!r}
 from trainings import FAST, SETTINGS
-SETTINGS.update(tensorboard=True)
+SETTINGS.update(tensorboard={tensorboard!r})
 from ultralytics import YOLO
 from yolo_callbacks import EarlyStopping, MemoryCleanup, SaveBest, TensorBoardLogger, attach
 model = YOLO("yolo11n.yaml")
-attach(model, SaveBest("mAP50"), EarlyStopping(), MemoryCleanup(), TensorBoardLogger(), strict=True)
+attach(model, SaveBest("mAP50", promote=True), EarlyStopping(), MemoryCleanup(), TensorBoardLogger(), strict=True)
 model.train(**{{**FAST, "data": {data!r}, "epochs": 2, "project": {folder!r}, "name": "run"}})
 """
+
+
+def train(folder: Path, data: Path, *, tensorboard: bool = False, **environment: str) -> None:
+    here = Path(__file__).parent
+    paths = [str(here), str(here.parent / "datasets")]
+    script = TRAINING.format(paths=paths, data=str(data), folder=str(folder), tensorboard=tensorboard)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "GITHUB_"))}
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, env={**kept, **environment}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def logged(folder: Path) -> dict[str, list[int]]:
@@ -38,13 +54,7 @@ def logged(folder: Path) -> dict[str, list[int]]:
 
 def test_tensorboard_of_both_in_folders_of_their_own(tmp_path, scenes):
     pytest.importorskip("tensorboard")
-    here = Path(__file__).parent
-    script = BESIDE_TENSORBOARD.format(
-        tests=str(here), datasets=str(here.parent / "datasets"), data=str(scenes), folder=str(tmp_path)
-    )
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "GITHUB_"))}
-    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    train(tmp_path, scenes, tensorboard=True)
     theirs, ours = logged(tmp_path / "run"), logged(tmp_path / "run" / "tensorboard")
     assert theirs["metrics/mAP50(B)"] == [1, 2, 3]  # from 8.4.52 on the final evaluation is their third epoch
     assert ours["metrics/mAP50(B)"] == [1, 2]
@@ -52,3 +62,57 @@ def test_tensorboard_of_both_in_folders_of_their_own(tmp_path, scenes):
     published = {"best/mAP50", "early_stopping/wait"}
     assert published <= set(ours)
     assert not published & set(theirs)
+
+
+class Platform(ThreadingHTTPServer):
+    """A stand-in for Ultralytics' Platform on the loopback address: answers every request, and keeps them."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), PlatformHandler)
+        self.received: list[tuple[str, Any]] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        bodies = [body for path, body in self.received if path.endswith("/training/metrics")]
+        return [body["data"] for body in bodies if body["event"] == name]
+
+
+class PlatformHandler(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        server = self.server
+        content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        server.received.append((self.path, json.loads(content) if self.command == "POST" else content))
+        answer = {"modelId": "m", "runId": "r", "uploadUrl": f"{server.url}/upload", "gcsPath": "bucket/best.pt"}
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.end_headers()
+        self.wfile.write(json.dumps(answer).encode())
+
+    do_PUT = do_POST  # noqa: N815 (the name that http.server calls)
+
+    def log_message(self, *_: Any) -> None: ...
+
+
+@pytest.fixture
+def platform() -> Iterator[Platform]:
+    server = Platform()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.skipif(find_spec("ultralytics.utils.callbacks.platform") is None, reason="older than Platform")
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="Platform's own requirement")
+def test_platform_gets_what_it_gets_without_us(tmp_path, scenes, platform):
+    train(tmp_path, scenes, ULTRALYTICS_PLATFORM_URL=platform.url, ULTRALYTICS_API_KEY="k" * 40)
+    epochs = platform.events("epoch_end")
+    assert [row["epoch"] for row in epochs] == [0, 1, 2]
+    assert {key.partition("/")[0] for row in epochs for key in row["metrics"]} == {"train", "val", "metrics", "lr"}
+    assert len(platform.events("training_complete")) == 1
+    uploads = [body for path, body in platform.received if path == "/upload"]
+    best = (tmp_path / "run" / "weights" / "best.pt").read_bytes()
+    assert uploads == [best]  # the promoted one, stripped
