@@ -108,6 +108,27 @@ def test_a_file_system_without_hard_links_gets_a_copy_at_once(last, monkeypatch)
     assert target.read_bytes() == WEIGHTS
 
 
+def test_where_no_thread_can_be_started_a_copy_is_made_at_once(last, monkeypatch):
+    def no_thread(*_: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+    target, copies = last.with_name("best.pt"), Snapshots()
+    target.write_bytes(b"old")
+    copies.take(last, target)
+    assert not target.samefile(last)
+    assert target.read_bytes() == WEIGHTS
+    copies.wait()
+
+
+def test_what_is_removed_may_be_missing_or_unreadable(tmp_path):
+    copies = Snapshots()
+    for path in (tmp_path / "missing.pt", tmp_path):
+        with copies.freed_later(path):
+            pass
+    copies.wait()
+
+
 def test_a_symbolic_link_is_followed(last):
     named, target, copies = last.with_name("link.pt"), last.with_name("best.pt"), Snapshots()
     named.symlink_to(last)
@@ -170,6 +191,17 @@ def test_a_copy_that_finds_no_room_is_given_up_only_where_it_must_be(last, monke
     assert best.read_bytes() == WEIGHTS
     copies.give_up()
     assert listing(last.parent) == ["last.pt", "other.pt"]
+    (warning,) = caplog.messages
+    assert f"{best} is given up: the disk has no room for it and Ultralytics' own checkpoints" in warning
+    copies.give_up()
+
+
+def test_giving_up_never_raises(last, monkeypatch):
+    monkeypatch.setattr(shutil, "copyfile", refuse)
+    copies = Snapshots()
+    copies.take(last, last.with_name("best.pt"))
+    copies.wait()
+    monkeypatch.setattr(Path, "unlink", refuse)
     copies.give_up()
 
 

@@ -50,14 +50,15 @@ class Snapshots:
 
         It is freed where the last one closes the file, and takes as long as writing half of it would.
         """
-        if os.name != "posix" or not path.is_file():  # elsewhere an open file can be neither removed nor replaced
-            yield
-            return
-        file = path.open("rb")
+        file = None
+        with contextlib.suppress(OSError):
+            if os.name == "posix":  # elsewhere an open file can be neither removed nor replaced
+                file = path.open("rb")
         try:
             yield
         finally:
-            self._submit(file.close)
+            if file is not None:
+                self._submit(file.close)
 
     def wait(self) -> None:
         """Return when every copy is a file of its own, or could not become one."""
@@ -70,12 +71,16 @@ class Snapshots:
         """Remove the copies that could not become files of their own: what they share is about to be overwritten."""
         for path in self._shared:
             LOGGER.warning(f"{path} is given up: the disk has no room for it and Ultralytics' own checkpoints")
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
         self._shared.clear()
 
     def _submit(self, function: Callable[..., object], *arguments: object) -> None:
         self._thread = self._thread or ThreadPoolExecutor(1, thread_name_prefix="yolo-callbacks-copy")
-        self._thread.submit(function, *arguments)
+        try:
+            self._thread.submit(function, *arguments)
+        except RuntimeError:  # the system allows no thread more
+            function(*arguments)
 
 
 def separate(path: Path) -> None:
