@@ -301,7 +301,7 @@ def test_a_broken_state_starts_fresh(train, scripted, content, messages):
 
 @pytest.mark.training
 def test_a_folder_that_cannot_be_written_only_warns(train, scripted, monkeypatch, messages):
-    """The write fails at the narrowest seam: a real full disk needs a file system of its own."""
+    """The writes fail at the narrowest seams: a real full disk needs a file system of its own."""
     scripted([0.1, 0.2, 0.3])
     model, saved = YOLO(MODEL), SaveBest("mAP50")
     attach(model, saved)
@@ -310,6 +310,7 @@ def test_a_folder_that_cannot_be_written_only_warns(train, scripted, monkeypatch
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("yolo_callbacks.files.shutil.copyfile", full)
+    monkeypatch.setattr("yolo_callbacks.snapshots.os.link", full)
     train(model, epochs=3)
     assert saved.best_model_path is None
     assert sum("could not be saved: [Errno 28] No space left" in message for message in messages) == 3
