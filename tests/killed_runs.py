@@ -30,7 +30,7 @@ import torch._inductor
 import torchvision  # noqa: F401
 import wandb
 import wandb.sdk.launch
-from trainings import FAST, detection_metrics
+from trainings import FAST, TINY, detection_metrics
 from ultralytics import YOLO
 from ultralytics.engine.trainer import BaseTrainer
 from ultralytics.engine.validator import BaseValidator
@@ -38,16 +38,6 @@ from ultralytics.engine.validator import BaseValidator
 from yolo_callbacks import EarlyStopping, JsonlLogger, ReduceLROnPlateau, SaveBest, WandbLogger, attach
 from yolo_callbacks.suite import EVENTS
 
-TINY = """
-nc: 3
-backbone:
-  - [-1, 1, Conv, [8, 3, 4]]
-  - [-1, 1, Conv, [8, 3, 2]]
-  - [-1, 1, Conv, [8, 3, 2]]
-  - [-1, 1, Conv, [8, 3, 2]]
-head:
-  - [[1, 2, 3], 1, Detect, [nc]]
-"""
 EPOCHS = 8
 STOP = 7
 # the best of all, one after the best, and a tail that stops
@@ -178,8 +168,7 @@ def train(folder: Path, data: Path, kill_at: int | None) -> None:
     BaseValidator.__call__ = validate
     last = folder / "run" / "weights" / "last.pt"
     moments = Moments(folder / "moments.txt", kill_at)
-    (folder / "tiny.yaml").write_text(TINY)
-    model = YOLO(last if last.exists() else folder / "tiny.yaml", task="detect")
+    model = YOLO(last if last.exists() else TINY, task="detect")
 
     def moment(event: str, when: str) -> Callable[[Any], None]:
         def called(source: Any) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import cloudpickle
 import pytest
+from trainings import TINY
 from ultralytics import YOLO
 
 import yolo_callbacks
@@ -21,7 +22,6 @@ CALLBACKS = [
     for exported in (getattr(yolo_callbacks, name) for name in yolo_callbacks.__all__)
     if isinstance(exported, type) and issubclass(exported, Callback) and exported is not Callback
 ]
-MODEL = "yolo11n.yaml"
 COMMON = {"monitor": None, "mode": "auto"}
 
 every_callback = pytest.mark.parametrize("callback_class", CALLBACKS)
@@ -57,7 +57,7 @@ def test_defaults_are_the_same_everywhere(callback_class):
 @pytest.mark.training
 def test_pickled_in_the_middle_of_a_run(callback_class, train):
     """State and arguments survive; no handle of the run goes along."""
-    model, callback = YOLO(MODEL), callback_class()
+    model, callback = YOLO(TINY), callback_class()
     suite = attach(model, callback)
     copies: list[Any] = []
 
@@ -76,7 +76,7 @@ def test_pickled_in_the_middle_of_a_run(callback_class, train):
 @every_callback
 @pytest.mark.training
 def test_two_runs_start_alike_and_teardown_may_come_twice(callback_class, train, scripted):
-    model, callback = YOLO(MODEL), callback_class()
+    model, callback = YOLO(TINY), callback_class()
     attach(model, callback)
     model.add_callback("teardown", model.callbacks["teardown"][-1])
     states = []
@@ -93,7 +93,7 @@ def test_two_runs_start_alike_and_teardown_may_come_twice(callback_class, train,
 @pytest.mark.training
 def test_silent_on_other_ranks(callback_class, train, monkeypatch):
     """Rank 1 decides nothing, writes nothing and needs no metrics."""
-    model, callback = YOLO(MODEL), callback_class()
+    model, callback = YOLO(TINY), callback_class()
     fresh = callback.state_dict()
     attach(model, callback, strict=True)
     handlers = {event: functions[-1] for event, functions in model.callbacks.items() if functions}
@@ -122,7 +122,7 @@ def test_silent_on_other_ranks(callback_class, train, monkeypatch):
 @every_callback
 @pytest.mark.training
 def test_quiet_without_validation(callback_class, train, messages):
-    model, callback = YOLO(MODEL), callback_class()
+    model, callback = YOLO(TINY), callback_class()
     attach(model, callback, strict=True)
     folder = train(model, epochs=3, val=False)
     assert len((folder / "results.csv").read_text().splitlines()) == 4

@@ -15,8 +15,7 @@ from typing import Any
 
 import pytest
 import torch
-from killed_runs import TINY
-from trainings import interrupted, results_csv
+from trainings import TINY, interrupted, results_csv
 from ultralytics import YOLO
 from ultralytics.engine.trainer import BaseTrainer
 from wandb_runs import read_runs
@@ -29,12 +28,6 @@ pytestmark = pytest.mark.training
 HERE = Path(__file__).parent
 TRAINING_EVENTS = [event for event in EVENTS if not event.startswith(("on_predict", "on_export"))]
 RESERVED = ("optimizer_step", "on_before_zero_grad", "on_params_update")
-
-
-@pytest.fixture
-def tiny(tmp_path: Path) -> Path:
-    (tmp_path / "tiny.yaml").write_text(TINY)
-    return tmp_path / "tiny.yaml"
 
 
 # Files ----------------------------------------------------------------------------------------------------------------
@@ -53,10 +46,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def test_a_disk_that_fills_up(train, scripted, small_disk, tiny, messages):
+def test_a_disk_that_fills_up(train, scripted, small_disk, messages):
     """Room for Ultralytics' own two checkpoints comes first; the best that was there before stays whole."""
     scripted([0.1, 0.2, 0.3, 0.4, 0.4])
-    model, saved = YOLO(tiny), SaveBest("mAP50", keep_optimizer=True)
+    model, saved = YOLO(TINY), SaveBest("mAP50", keep_optimizer=True)
     attach(model, saved, JsonlLogger())
 
     def fill(trainer: Any) -> None:
@@ -73,10 +66,10 @@ def test_a_disk_that_fills_up(train, scripted, small_disk, tiny, messages):
     assert sum("no room for it and two checkpoints more" in message for message in messages) == 2
 
 
-def test_a_disk_with_no_byte_left(train, scripted, small_disk, tiny, messages, tmp_path):
+def test_a_disk_with_no_byte_left(train, scripted, small_disk, messages, tmp_path):
     """Our state cannot be written any more, said once; Ultralytics' own checkpoints go elsewhere here."""
     scripted([0.1, 0.2, 0.3, 0.3])
-    model, saved = YOLO(tiny), SaveBest("mAP50")
+    model, saved = YOLO(TINY), SaveBest("mAP50")
     attach(model, saved, JsonlLogger())
     (tmp_path / "weights").mkdir()
 
@@ -102,7 +95,7 @@ def test_a_disk_with_no_byte_left(train, scripted, small_disk, tiny, messages, t
 
 
 @pytest.mark.parametrize("links", [True, False])
-def test_a_file_that_may_not_grow(train, scripted, tiny, messages, monkeypatch, links):
+def test_a_file_that_may_not_grow(train, scripted, messages, monkeypatch, links):
     """What a quota does, where no file system can be mounted: the copy fails in the middle. A second name does not."""
 
     def no_links(*_: Any) -> None:
@@ -111,7 +104,7 @@ def test_a_file_that_may_not_grow(train, scripted, tiny, messages, monkeypatch, 
     if not links:
         monkeypatch.setattr(os, "link", no_links)
     scripted([0.1, 0.2, 0.3, 0.3])
-    model, saved = YOLO(tiny), SaveBest("mAP50")
+    model, saved = YOLO(TINY), SaveBest("mAP50")
     attach(model, saved)
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -140,13 +133,13 @@ def test_a_file_that_may_not_grow(train, scripted, tiny, messages, monkeypatch, 
 
 @pytest.mark.parametrize("separated", [True, False])
 def test_a_disk_with_no_room_for_two_checkpoints_at_a_time(
-    train, scripted, small_disk, tiny, messages, monkeypatch, separated
+    train, scripted, small_disk, messages, monkeypatch, separated
 ):
     """Ultralytics' own are written in place then, as without us; a best that never became a file of its own goes."""
     if not separated:
         monkeypatch.setattr("yolo_callbacks.snapshots.separate", lambda path: None)
     scripted([0.1, 0.2, 0.1, 0.1, 0.1])
-    model, saved = YOLO(tiny), SaveBest("mAP50", keep_optimizer=True)
+    model, saved = YOLO(TINY), SaveBest("mAP50", keep_optimizer=True)
     attach(model, saved)
 
     def fill(trainer: Any) -> None:
@@ -172,9 +165,9 @@ def attach_last(model: YOLO, function: Any) -> None:
     model.add_callback("on_fit_epoch_end", function)
 
 
-def test_a_folder_that_loses_its_write_permission(train, scripted, tiny, messages, tmp_path):
+def test_a_folder_that_loses_its_write_permission(train, scripted, messages, tmp_path):
     scripted([0.1, 0.2, 0.3, 0.3])
-    model, saved = YOLO(tiny), SaveBest("mAP50")
+    model, saved = YOLO(TINY), SaveBest("mAP50")
     attach(model, saved, JsonlLogger())
     folder = tmp_path / "run"
 
@@ -203,9 +196,9 @@ def test_a_folder_that_loses_its_write_permission(train, scripted, tiny, message
     assert saved.best_model_path.is_file()
 
 
-def test_a_truncated_state_is_made_again_from_the_journal(train, scripted, tiny, messages):
+def test_a_truncated_state_is_made_again_from_the_journal(train, scripted, messages):
     scripted([0.3, 0.2, 0.1, 0.1])
-    model = YOLO(tiny)
+    model = YOLO(TINY)
     attach(model, SaveBest("mAP50", top_k=2), EarlyStopping(patience=3))
     folder = interrupted(train, model, 2, epochs=6)
     text = (folder / "callbacks.json").read_text()
@@ -224,10 +217,10 @@ def test_a_truncated_state_is_made_again_from_the_journal(train, scripted, tiny,
     assert not [message for message in messages if "started fresh" in message]
 
 
-def test_a_checkpoint_replaced_under_us(train, scripted, tiny, messages):
+def test_a_checkpoint_replaced_under_us(train, scripted, messages):
     """Whoever wrote it: the next best takes its place, and what is no checkpoint only warns."""
     scripted([0.1, 0.2, 0.3, 0.1, 0.1])
-    model, one, two = YOLO(tiny), SaveBest("mAP50"), SaveBest("recall", top_k=9)
+    model, one, two = YOLO(TINY), SaveBest("mAP50"), SaveBest("recall", top_k=9)
     attach(model, one, two)
 
     def replace(trainer: Any) -> None:
@@ -254,11 +247,11 @@ def raising(event: str) -> Callback:
 
 
 @pytest.mark.parametrize("strict", [False, True])
-def test_a_callback_that_raises_on_any_event(train, scripted, tiny, strict, messages):
+def test_a_callback_that_raises_on_any_event(train, scripted, strict, messages):
     events = [event for event in TRAINING_EVENTS if event not in RESERVED]
     for event in events if strict else ["all"]:
         scripted([0.1, 0.3, 0.2, 0.2])
-        model, saved = YOLO(tiny), SaveBest("mAP50")
+        model, saved = YOLO(TINY), SaveBest("mAP50")
         attach(model, *([raising(event)] if strict else [raising(each) for each in events]), saved, strict=strict)
         if strict and not event.startswith("on_val_batch"):  # scripted: no batch
             with pytest.raises(RuntimeError, match=f"broken in {event}"):
@@ -274,14 +267,14 @@ def test_a_callback_that_raises_on_any_event(train, scripted, tiny, strict, mess
 
 @pytest.mark.filterwarnings("ignore:Mean of empty slice:RuntimeWarning")  # Ultralytics' own, up to 8.4.140 at least
 @pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
-def test_no_positive_in_validation(train, tiny, tmp_path, scenes, messages):
+def test_no_positive_in_validation(train, tmp_path, scenes, messages):
     """Real validation on images without a box: nothing has a value by class, and nobody fails."""
     data = tmp_path / "data"
     shutil.copytree(scenes.parent, data)
     for label in (data / "labels" / "val").glob("*.txt"):
         label.write_text("")
     shutil.rmtree(data / "labels" / "val.cache", ignore_errors=True)
-    model, saved, one = YOLO(tiny), SaveBest(), SaveBest("mAP50/one")
+    model, saved, one = YOLO(TINY), SaveBest(), SaveBest("mAP50/one")
     attach(model, saved, one, EarlyStopping("min(mAP50-95)", patience=1))
     folder = train(model, epochs=2, data=str(data / "data.yaml"))
     assert len(results_csv(folder)) == 2
@@ -290,10 +283,10 @@ def test_no_positive_in_validation(train, tiny, tmp_path, scenes, messages):
 
 
 @pytest.mark.skipif(not hasattr(BaseTrainer, "_build_train_pipeline"), reason="retries from 8.4.29 on")
-def test_an_out_of_memory_error_in_the_first_epoch(train, scripted, tiny):
+def test_an_out_of_memory_error_in_the_first_epoch(train, scripted):
     """Ultralytics starts the epoch again with half the batch: one epoch, one row."""
     scripted([0.1, 0.2, 0.2])
-    model, saved, passes = YOLO(tiny), SaveBest("mAP50", top_k=9), []
+    model, saved, passes = YOLO(TINY), SaveBest("mAP50", top_k=9), []
 
     def run_out(trainer: Any) -> None:
         passes.append(trainer.batch_size)
@@ -322,8 +315,8 @@ SIGNALLED = """
 import os, signal, sys
 sys.path[:0] = {paths!r}
 from pathlib import Path
-from killed_runs import TINY, validate
-from trainings import FAST
+from killed_runs import validate
+from trainings import FAST, TINY
 from ultralytics import YOLO
 from ultralytics.engine.trainer import BaseTrainer
 from ultralytics.engine.validator import BaseValidator
@@ -332,7 +325,7 @@ from yolo_callbacks import EarlyStopping, SaveBest, WandbLogger, attach
 BaseValidator.__call__ = validate
 folder, where, number = Path({folder!r}), sys.argv[1], int(sys.argv[2])
 last = folder / "run/weights/last.pt"
-model = YOLO(last if where == "resume" else folder / "tiny.yaml")
+model = YOLO(last if where == "resume" else TINY)
 stopping = EarlyStopping(patience=3)
 attach(model, SaveBest("mAP50", top_k=2), stopping, WandbLogger(images=0, log_model=False))
 
@@ -362,7 +355,7 @@ finally:
 @pytest.mark.parametrize(
     ("where", "number"), [("on_train_batch_end", 2), ("write", 2), ("write", 15), ("on_fit_epoch_end", 15)]
 )
-def test_ctrl_c_and_sigterm(tmp_path, scenes, tiny, where, number):
+def test_ctrl_c_and_sigterm(tmp_path, scenes, where, number):
     """The state is written, the W&B run is a failed one, no file is half, and the run can be resumed."""
     returned, name = {2: (-2, "KeyboardInterrupt"), 15: (143, "Terminated")}[number]
     paths = [path for path in sys.path if path]

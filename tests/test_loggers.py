@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from trainings import detection_metrics, results_csv
+from trainings import TINY, detection_metrics, results_csv
 from ultralytics import YOLO
 
 from yolo_callbacks import Callback, EarlyStopping, JsonlLogger, SaveBest, TensorBoardLogger, attach
 from yolo_callbacks.record import EpochRecord
 from yolo_callbacks.scalars import MAX_CLASSES, epoch_scalars, final_scalars
-
-MODEL = "yolo11n.yaml"
 
 
 def lines(folder: Path) -> list[dict[str, Any]]:
@@ -59,7 +57,7 @@ def test_too_many_classes_are_no_scalars():
 @pytest.mark.training
 def test_both_hold_every_epoch_once(train, scripted):
     scripted([0.1, 0.3, detection_metrics(float("nan"), fitness=0.1)])
-    model = YOLO(MODEL)
+    model = YOLO(TINY)
     attach(model, JsonlLogger(), TensorBoardLogger(), SaveBest(), EarlyStopping(patience=9, check_finite=False))
     folder = train(model, epochs=3)
     logged = lines(folder)
@@ -83,7 +81,7 @@ def test_both_hold_every_epoch_once(train, scripted):
 
 @pytest.mark.training
 def test_values_by_class_are_logged_by_name(train, two_of_three):
-    model = YOLO(MODEL)
+    model = YOLO(TINY)
     attach(model, JsonlLogger())
     folder = train(model, data=str(two_of_three), epochs=1)
     keys = {key for key in lines(folder)[0] if key.startswith("per_class/")}
@@ -95,7 +93,7 @@ def test_values_by_class_are_logged_by_name(train, two_of_three):
 def test_a_resumed_run_goes_on_in_the_same_files(train, scripted):
     """With half a line at the end, and one of an epoch that is trained again."""
     scripted([0.1, 0.2, 0.3, 0.4])
-    model = YOLO(MODEL)
+    model = YOLO(TINY)
 
     def interrupt(trainer: Any) -> None:
         if trainer.epoch == 1:
@@ -122,7 +120,7 @@ def test_a_resumed_run_goes_on_in_the_same_files(train, scripted):
 def test_a_new_run_in_an_old_folder_starts_a_new_file(train, scripted):
     for value in (0.1, 0.2):
         scripted([value])
-        model = YOLO(MODEL)
+        model = YOLO(TINY)
         attach(model, JsonlLogger())
         folder = train(model, epochs=1, exist_ok=True)
     assert [line.get("metrics/mAP50(B)") for line in lines(folder)] == [0.2, None]
@@ -131,7 +129,7 @@ def test_a_new_run_in_an_old_folder_starts_a_new_file(train, scripted):
 @pytest.mark.training
 def test_without_tensorboard_the_training_does_not_start(train, monkeypatch, tmp_path):
     monkeypatch.setitem(__import__("sys").modules, "torch.utils.tensorboard", None)
-    model = YOLO(MODEL)
+    model = YOLO(TINY)
     attach(model, TensorBoardLogger())
     with pytest.raises(ModuleNotFoundError, match=r'pip install "yolo-callbacks\[tensorboard\]"'):
         train(model, epochs=1)
@@ -149,7 +147,7 @@ def test_what_a_callback_of_the_user_publishes_is_logged(train, scripted):
                 record.publish("overfit/gap", record.metrics["val/box_loss"] - record.metrics["train/box_loss"])
 
     scripted([0.1, 0.2])
-    model = YOLO(MODEL)
+    model = YOLO(TINY)
     attach(model, JsonlLogger(), Gap())
     for line in lines(train(model, epochs=2))[:2]:
         assert line["overfit/gap"] == pytest.approx(line["val/box_loss"] - line["train/box_loss"])

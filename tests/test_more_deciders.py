@@ -13,14 +13,13 @@ from typing import Any
 import pytest
 import torch
 import ultralytics
-from trainings import detection_metrics, results_csv
+from trainings import TINY, detection_metrics, results_csv
 from ultralytics import YOLO
 
 from yolo_callbacks import Callback, EarlyStopping, ReduceLROnPlateau, SaveBest, StopOnOverfit, StoppingReason, attach
 from yolo_callbacks.decisions import Guarded, OverfitRule, broken_guard
 
 ULTRALYTICS = tuple(int(part) for part in ultralytics.__version__.split(".")[:3])
-MODEL = "yolo11n.yaml"
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -58,7 +57,7 @@ class StopAt(Callback):
 def test_promoted_is_what_the_model_ends_with(train, scripted, arguments, others, best, save):
     """mAP is best in the last epoch, recall in the second."""
     scripted(by_recall((0.3, 0.4), (0.2, 0.9), (0.4, 0.5), (0.5, 0.6)))
-    model, saved = YOLO(MODEL), SaveBest("recall", promote=True, **arguments)
+    model, saved = YOLO(TINY), SaveBest("recall", promote=True, **arguments)
     attach(model, saved, *others)
     folder = train(model, epochs=4, save=save)
     assert saved.best_epoch == best
@@ -73,7 +72,7 @@ def test_promoted_is_what_the_model_ends_with(train, scripted, arguments, others
 @pytest.mark.training
 def test_the_final_validation_is_of_the_promoted(train, scenes):
     """Nothing scripted here: what model.val() says afterwards is what was measured in the chosen epoch."""
-    model, saved = YOLO(MODEL), SaveBest("val/box_loss", "max", promote=True)
+    model, saved = YOLO(TINY), SaveBest("val/box_loss", "max", promote=True)
     attach(model, saved)
     folder = train(model, epochs=4)
     rows = results_csv(folder)
@@ -89,7 +88,7 @@ def test_the_final_validation_is_of_the_promoted(train, scenes):
 def test_promoted_again_after_a_resume(train, scripted):
     epochs = by_recall((0.3, 0.4), (0.2, 0.9), (0.4, 0.5), (0.5, 0.6))
     scripted(epochs)
-    model = YOLO(MODEL)
+    model = YOLO(TINY)
     attach(model, SaveBest("recall", promote=True))
 
     def kill(trainer):
@@ -111,7 +110,7 @@ def test_promoted_again_after_a_resume(train, scripted):
 WITH_WANDB = """
 import sys
 sys.path[:0] = [{tests!r}, {datasets!r}]
-from trainings import FAST, detection_metrics
+from trainings import FAST, TINY, detection_metrics
 from ultralytics import YOLO
 from ultralytics.engine.validator import BaseValidator
 from ultralytics.utils import SETTINGS
@@ -129,7 +128,7 @@ def validate(self, trainer=None, model=None):
     return {{"fitness": 0.1 * epoch + 0.1, **metrics}}
 
 BaseValidator.__call__ = validate
-model = YOLO("yolo11n.yaml")
+model = YOLO(TINY)
 attach(model, SaveBest("recall", promote=True))
 model.train(**{{**FAST, "data": {data!r}, "epochs": 3, "project": {folder!r}, "name": "run"}})
 """
@@ -157,7 +156,7 @@ def test_a_guarded_class_must_not_drop(train, scripted):
     """Precision may be 0.05 worse than at the last best; epoch 2 is better by recall but loses more than that."""
     rows = [(0.5, 0.60), (0.7, 0.50), (0.6, 0.56), (0.8, 0.55), (0.9, 0.40)]
     scripted([detection_metrics(r, **{"metrics/precision(B)": p, "fitness": r}) for r, p in rows])
-    model, saved = YOLO(MODEL), SaveBest("recall", guard={"precision": 0.05})
+    model, saved = YOLO(TINY), SaveBest("recall", guard={"precision": 0.05})
     attach(model, saved)
     folder = train(model, epochs=5)
     assert (saved.best_epoch, saved.best_score) == (4, 0.8)
@@ -202,7 +201,7 @@ def test_wrong_guards(guard, error, message):
 
 @pytest.mark.training
 def test_an_unknown_guard_raises_before_the_first_epoch(train):
-    model = YOLO(MODEL)
+    model = YOLO(TINY)
     attach(model, SaveBest(guard={"mAP50/on": 0.1}))
     with pytest.raises(ValueError, match=r"no class 'on'. Did you mean 'mAP50/one'"):
         train(model, epochs=1)
@@ -231,7 +230,7 @@ def test_stops_on_overfit_by_component_and_by_sum(train, scripted):
     low = {"val/box_loss": 0.0, "val/cls_loss": 0.0, "val/dfl_loss": 0.0}
     high = {**low, "val/box_loss": 999.0}
     scripted([detection_metrics(0.5, **(low if epoch < 2 else high)) for epoch in range(1, 7)])
-    model, published = YOLO(MODEL), []
+    model, published = YOLO(TINY), []
     total, cls = StopOnOverfit(ratio=2.0, patience=3), StopOnOverfit("val/cls_loss", "train/cls_loss", patience=3)
     attach(model, total, cls)
     model.add_callback("on_fit_epoch_end", lambda t: published.append(dict(total.enter(t).record().published)))
@@ -260,7 +259,7 @@ def test_wrong_overfit_arguments(arguments, error, message):
 
 @pytest.mark.training
 def test_an_unknown_second_monitor_raises_with_the_first_batch(train):
-    model = YOLO(MODEL)
+    model = YOLO(TINY)
     attach(model, StopOnOverfit(against="train/boxloss"))
     with pytest.raises(ValueError, match=r"'train/boxloss' does not exist in this run. Did you mean 'train/box_loss'"):
         train(model, epochs=1)
@@ -270,7 +269,7 @@ def test_an_unknown_second_monitor_raises_with_the_first_batch(train):
 def test_training_phases(train, scripted, messages):
     """Eight epochs of two batches, warm-up in the first three, mosaic closed in the last three."""
     scripted([0.9, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5])
-    model, checks = YOLO(MODEL), []
+    model, checks = YOLO(TINY), []
     aware = EarlyStopping("mAP50", patience=3, training_phases=True)
     plateau = ReduceLROnPlateau("mAP50", patience=1, training_phases=True)
     plain = EarlyStopping("recall", patience=99)
@@ -305,7 +304,7 @@ def test_values_by_class_of_masks_and_poses(tmp_path, train, two_of_three, task,
     """Three classes, one of them without validation; polygons and points made of the boxes."""
     data = as_task(two_of_three, tmp_path / "data", task)
     model, worst = (
-        YOLO(MODEL.replace("n.", f"n-{task[:3] if task == 'segment' else task}.")),
+        YOLO(f"yolo11n-{task[:3] if task == 'segment' else task}.yaml"),
         SaveBest(f"min(mAP50-95({suffix}))"),
     )
     one, main = SaveBest(f"mAP50({suffix})/one"), SaveBest()

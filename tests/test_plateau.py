@@ -12,14 +12,13 @@ import torch
 import ultralytics
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from trainings import interrupted, results_csv
+from trainings import TINY, interrupted, results_csv
 from ultralytics import YOLO
 
 from yolo_callbacks import Callback, ReduceLROnPlateau, attach
 from yolo_callbacks.decisions import PlateauRule, RateCut
 
 ULTRALYTICS = tuple(int(part) for part in ultralytics.__version__.split(".")[:3])
-MODEL = "yolo11n.yaml"
 
 
 @pytest.mark.parametrize(
@@ -120,7 +119,7 @@ def test_the_cut_holds_under_every_schedule(train, scripted, schedule, optimizer
     rates = []
     for name, callbacks in (("without", []), ("with", [ReduceLROnPlateau("mAP50", factor=0.1, patience=0)])):
         scripted([0.5, 0.5, 0.6, 0.7, 0.8])
-        model = YOLO(MODEL)
+        model = YOLO(TINY)
         attach(model, Rates(), *callbacks)
         folder = train(model, epochs=5, name=name, optimizer=optimizer, lr0=0.01, patience=0, **schedule)
         rates.append(np.array(rates_of(folder)))
@@ -133,7 +132,7 @@ def test_the_cut_holds_under_every_schedule(train, scripted, schedule, optimizer
 @pytest.mark.training
 def test_the_floor_and_several_cuts(train, scripted, messages):
     scripted([0.5] * 8)
-    model, plateau, rates = YOLO(MODEL), ReduceLROnPlateau("mAP50", factor=0.5, patience=0, min_lr=0.002), Rates()
+    model, plateau, rates = YOLO(TINY), ReduceLROnPlateau("mAP50", factor=0.5, patience=0, min_lr=0.002), Rates()
     attach(model, plateau, rates)
     train(model, epochs=8, optimizer="SGD", lr0=0.01, warmup_epochs=0, patience=0)
     base = [rate[0] / lf for rate, lf in zip(rates.rates, rates.lf, strict=True)]
@@ -148,7 +147,7 @@ def test_the_floor_and_several_cuts(train, scripted, messages):
 def test_the_cut_holds_where_the_schedule_is_rebuilt_each_epoch(train, scripted):
     """`time=` makes a new scheduler after every epoch."""
     scripted([0.5] * 200)
-    model, plateau, rates = YOLO(MODEL), ReduceLROnPlateau("mAP50", factor=0.1, patience=1), Rates()
+    model, plateau, rates = YOLO(TINY), ReduceLROnPlateau("mAP50", factor=0.1, patience=1), Rates()
 
     def enough(trainer):
         trainer.stop = trainer.stop or trainer.epoch >= 5
@@ -167,7 +166,7 @@ def test_the_cut_holds_where_the_schedule_is_rebuilt_each_epoch(train, scripted)
 def test_the_cut_survives_recovery_from_nan(train, scripted):
     """The checkpoint that is loaded then is the one of before the cut; the warm-up reads the rate out of it."""
     scripted([0.5, 0.5, float("nan"), 0.6, 0.7])
-    model, plateau, rates = YOLO(MODEL), ReduceLROnPlateau("mAP50", factor=0.1, patience=0), Rates()
+    model, plateau, rates = YOLO(TINY), ReduceLROnPlateau("mAP50", factor=0.1, patience=0), Rates()
     passes: list[int] = []
     groups: list[float] = []
 
@@ -191,13 +190,13 @@ def test_the_cut_survives_recovery_from_nan(train, scripted):
 @pytest.mark.smoke
 def test_the_cut_survives_a_kill_and_a_resume(train, scripted, messages):
     scripted([0.5] * 6)
-    whole = YOLO(MODEL)
+    whole = YOLO(TINY)
     arguments = {"epochs": 6, "optimizer": "SGD", "lr0": 0.01, "warmup_epochs": 0, "patience": 0}
     attach(whole, ReduceLROnPlateau("mAP50", factor=0.1, patience=1))
     expected = rates_of(train(whole, name="whole", **arguments))
 
     scripted([0.5] * 6)
-    model = YOLO(MODEL)
+    model = YOLO(TINY)
     attach(model, ReduceLROnPlateau("mAP50", factor=0.1, patience=1))
     folder = interrupted(train, model, 4, name="killed", **arguments)
     assert json.loads((folder / "callbacks.json").read_text())["callbacks"]["ReduceLROnPlateau(mAP50)"]["cuts"] == [3]
@@ -213,7 +212,7 @@ def test_the_cut_survives_a_kill_and_a_resume(train, scripted, messages):
 @pytest.mark.training
 def test_two_plateaus_add_up_and_publish_apart(train, scripted):
     scripted([0.5] * 4)
-    model, rates, published = YOLO(MODEL), Rates(), []
+    model, rates, published = YOLO(TINY), Rates(), []
     attach(
         model,
         rates,
@@ -229,7 +228,7 @@ def test_two_plateaus_add_up_and_publish_apart(train, scripted):
 @pytest.mark.training
 def test_alone_it_cuts_as_well(train, scripted):
     scripted([0.5] * 5)
-    model, plateau, rates = YOLO(MODEL), ReduceLROnPlateau("mAP50", factor=0.1, patience=1), Rates()
+    model, plateau, rates = YOLO(TINY), ReduceLROnPlateau("mAP50", factor=0.1, patience=1), Rates()
     model.add_callback("on_train_epoch_end", rates.on_train_epoch_end)
     model.add_callback("on_fit_epoch_end", plateau.on_fit_epoch_end)
     train(model, epochs=5, optimizer="SGD", lr0=0.01, warmup_epochs=0, patience=0)

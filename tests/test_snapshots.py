@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from killed_runs import TINY
+from trainings import TINY
 from ultralytics import YOLO
 from ultralytics.models.yolo.detect import DetectionTrainer
 
@@ -209,12 +209,6 @@ def test_giving_up_never_raises(last, monkeypatch):
 
 
 @pytest.fixture
-def tiny(tmp_path: Path) -> Path:
-    (tmp_path / "tiny.yaml").write_text(TINY)
-    return tmp_path / "tiny.yaml"
-
-
-@pytest.fixture
 def slow(monkeypatch: pytest.MonkeyPatch) -> None:
     """The thread is still at it when the next thing happens."""
 
@@ -244,9 +238,9 @@ def loaded(folder: Path) -> dict[str, dict[str, Any]]:
 
 @pytest.mark.training
 @pytest.mark.parametrize("promote", [False, True])
-def test_a_copy_that_is_still_shared_is_not_stripped_with_last_pt(train, scripted, tiny, slow, promote):
+def test_a_copy_that_is_still_shared_is_not_stripped_with_last_pt(train, scripted, slow, promote):
     scripted([0.1, 0.2, 0.3])
-    model, saved = YOLO(tiny), SaveBest("mAP50", keep_optimizer=True, promote=promote)
+    model, saved = YOLO(TINY), SaveBest("mAP50", keep_optimizer=True, promote=promote)
     attach(model, saved)
     names = names_of_the_best(model, saved)
     folder = train(model, epochs=3)
@@ -259,10 +253,10 @@ def test_a_copy_that_is_still_shared_is_not_stripped_with_last_pt(train, scripte
 
 
 @pytest.mark.training
-def test_the_next_checkpoint_does_not_reach_a_copy_that_is_still_shared(train, scripted, tiny, monkeypatch):
+def test_the_next_checkpoint_does_not_reach_a_copy_that_is_still_shared(train, scripted, monkeypatch):
     monkeypatch.setattr(snapshots, "separate", lambda path: None)
     scripted([0.1, 0.3, 0.2, 0.1])
-    model, saved = YOLO(tiny), SaveBest("mAP50", keep_optimizer=True)
+    model, saved = YOLO(TINY), SaveBest("mAP50", keep_optimizer=True)
     attach(model, saved)
     names = names_of_the_best(model, saved)
     found = loaded(train(model, epochs=4))
@@ -271,7 +265,7 @@ def test_the_next_checkpoint_does_not_reach_a_copy_that_is_still_shared(train, s
 
 
 @pytest.mark.training
-def test_a_trainer_that_writes_its_own_way_is_left_alone(train, scripted, tiny):
+def test_a_trainer_that_writes_its_own_way_is_left_alone(train, scripted):
     class OwnTrainer(DetectionTrainer):
         def save_model(self) -> Any:
             written.append(self.last.name)
@@ -279,7 +273,7 @@ def test_a_trainer_that_writes_its_own_way_is_left_alone(train, scripted, tiny):
 
     written: list[str] = []
     scripted([0.1, 0.2])
-    model, saved = YOLO(tiny), SaveBest("mAP50")
+    model, saved = YOLO(TINY), SaveBest("mAP50")
     attach(model, saved)
     names = names_of_the_best(model, saved)
     train(model, epochs=2, trainer=OwnTrainer)
@@ -287,9 +281,9 @@ def test_a_trainer_that_writes_its_own_way_is_left_alone(train, scripted, tiny):
 
 
 @pytest.mark.training
-def test_outside_a_suite_a_copy_is_a_copy(train, scripted, tiny):
+def test_outside_a_suite_a_copy_is_a_copy(train, scripted):
     scripted([0.1, 0.2])
-    model, saved = YOLO(tiny), SaveBest("mAP50")
+    model, saved = YOLO(TINY), SaveBest("mAP50")
     model.add_callback("on_fit_epoch_end", saved.on_fit_epoch_end)
     names = names_of_the_best(model, saved)
     train(model, epochs=2)

@@ -10,15 +10,13 @@ from typing import Any
 
 import pytest
 import torch
-from trainings import interrupted, results_csv
+from trainings import TINY, interrupted, results_csv
 from ultralytics import YOLO
 from ultralytics.models.yolo.detect import DetectionTrainer
 from ultralytics.utils.callbacks.base import default_callbacks
 
 from yolo_callbacks import Callback, EarlyStopping, MemoryCleanup, ReduceLROnPlateau, SaveBest, WandbLogger, attach
 from yolo_callbacks.suite import EVENTS
-
-MODEL = "yolo11n.yaml"
 
 
 class Failing(Callback):
@@ -93,33 +91,33 @@ def test_the_loop_is_documented_with_every_event():
 )
 def test_wrong_callbacks(callbacks, error, message):
     with pytest.raises(error, match=message):
-        attach(YOLO(MODEL), *callbacks)
+        attach(YOLO(TINY), *callbacks)
 
 
 def test_wrong_model_strict_and_repetition():
     with pytest.raises(TypeError, match=r"attach needs a YOLO model or .* trainer, received 'yolo11n.pt'"):
         attach("yolo11n.pt", SaveBest())
     with pytest.raises(TypeError, match="strict must be True or False, received 1"):
-        attach(YOLO(MODEL), SaveBest(), strict=1)
+        attach(YOLO(TINY), SaveBest(), strict=1)
     twice = EarlyStopping()
     with pytest.raises(ValueError, match="attach was given the same EarlyStopping twice"):
-        attach(YOLO(MODEL), twice, twice)
+        attach(YOLO(TINY), twice, twice)
 
 
 def test_files_may_differ_by_top_k_and_name():
-    suite = attach(YOLO(MODEL), SaveBest("mAP50"), SaveBest("mAP50", top_k=3), SaveBest("mAP50", filename="mine"))
+    suite = attach(YOLO(TINY), SaveBest("mAP50"), SaveBest("mAP50", top_k=3), SaveBest("mAP50", filename="mine"))
     assert len(suite.callbacks) == 3
 
 
 def test_without_callbacks_the_default_suite():
-    found = [type(callback) for callback in attach(YOLO(MODEL)).callbacks]
+    found = [type(callback) for callback in attach(YOLO(TINY)).callbacks]
     assert found == [SaveBest, EarlyStopping, MemoryCleanup, WandbLogger]
 
 
 @pytest.mark.training
 def test_order_is_as_given_with_loggers_last(train):
     calls: list[str] = []
-    model = YOLO(MODEL)
+    model = YOLO(TINY)
     attach(model, Logger(calls, "logger"), Order(calls, "a"), Order(calls, "b"))
     train(model, epochs=1)
     assert calls == ["a", "b", "logger"]
@@ -128,7 +126,7 @@ def test_order_is_as_given_with_loggers_last(train):
 @pytest.mark.training
 def test_loggers_see_what_others_publish_in_the_same_epoch(train, scripted):
     scripted([0.3, 0.2])
-    model, reader = YOLO(MODEL), Reader()
+    model, reader = YOLO(TINY), Reader()
     attach(model, reader, Publisher(), SaveBest(), EarlyStopping(), EarlyStopping("mAP50"))
     train(model, epochs=2)
     epoch = {"memory/host": 1.5, "best/mAP50-95": 0.3, "early_stopping/wait": 1, "early_stopping/wait(mAP50)": 1}
@@ -139,7 +137,7 @@ def test_loggers_see_what_others_publish_in_the_same_epoch(train, scripted):
 @pytest.mark.training
 def test_attaching_again_replaces(train, scripted):
     scripted([0.3, 0.2, 0.1])
-    model, first, second = YOLO(MODEL), EarlyStopping(patience=1), EarlyStopping(patience=9)
+    model, first, second = YOLO(TINY), EarlyStopping(patience=1), EarlyStopping(patience=9)
     attach(model, first)
     with pytest.warns(UserWarning, match="attach replaces the callbacks that this model has"):
         attach(model, second)
@@ -150,7 +148,7 @@ def test_attaching_again_replaces(train, scripted):
 @pytest.mark.training
 def test_an_error_is_logged_once_and_training_goes_on(train, scripted, messages):
     scripted([0.3, 0.4, 0.5, 0.6])
-    model, saved = YOLO(MODEL), SaveBest()
+    model, saved = YOLO(TINY), SaveBest()
     attach(model, Failing({1, 2, 4}), saved)
     folder = train(model, epochs=4)
     assert saved.best_epoch == 4
@@ -163,7 +161,7 @@ def test_an_error_is_logged_once_and_training_goes_on(train, scripted, messages)
 @pytest.mark.training
 def test_three_errors_in_a_row_switch_off_for_the_run(train, scripted, messages):
     scripted([0.3] * 5)
-    model, failing = YOLO(MODEL), Failing({1, 2, 3, 4, 5})
+    model, failing = YOLO(TINY), Failing({1, 2, 3, 4, 5})
     attach(model, failing, SaveBest())
     folder = train(model, epochs=5)
     summary = json.loads((folder / "callbacks.json").read_text())["summary"]
@@ -178,7 +176,7 @@ def test_three_errors_in_a_row_switch_off_for_the_run(train, scripted, messages)
 @pytest.mark.training
 @pytest.mark.smoke
 def test_strict_raises(train, messages):
-    model = YOLO(MODEL)
+    model = YOLO(TINY)
     attach(model, Failing({2}), strict=True)
     with pytest.raises(RuntimeError, match="broken in epoch 2"):
         train(model, epochs=3)
@@ -188,7 +186,7 @@ def test_strict_raises(train, messages):
 
 @pytest.mark.training
 def test_a_validation_or_prediction_of_the_user_is_no_event_of_a_run(train, scenes):
-    model, calls = YOLO(MODEL), []
+    model, calls = YOLO(TINY), []
 
     class Listener(Callback):
         def on_val_end(self, validator: Any) -> None:
@@ -209,7 +207,7 @@ def test_a_validation_or_prediction_of_the_user_is_no_event_of_a_run(train, scen
 @pytest.mark.training
 def test_the_table_says_what_happened(train, scripted, messages):
     scripted([0.3, 0.2, 0.1])
-    model = YOLO(MODEL)
+    model = YOLO(TINY)
     attach(model, SaveBest("mAP50"), EarlyStopping(patience=2), Publisher())
     folder = train(model, epochs=5)
     table = messages[-1].splitlines()
@@ -229,7 +227,7 @@ import os, sys, tempfile
 os.environ["YOLO_CONFIG_DIR"] = tempfile.mkdtemp()
 from pathlib import Path
 sys.path[:0] = [{tests!r}, {datasets!r}]
-from trainings import FAST, detection_metrics
+from trainings import FAST, TINY, detection_metrics
 from ultralytics import YOLO
 from ultralytics.engine.validator import BaseValidator
 from yolo_callbacks import EarlyStopping, ReduceLROnPlateau, SaveBest, attach
@@ -245,7 +243,7 @@ def validate(self, trainer=None, model=None):
 
 BaseValidator.__call__ = validate
 folder, kill_after = Path({folder!r}), int(sys.argv[1])
-model = YOLO(folder / "run/weights/last.pt" if "resume" in sys.argv else "yolo11n.yaml")
+model = YOLO(folder / "run/weights/last.pt" if "resume" in sys.argv else TINY)
 attach(model, SaveBest("mAP50", top_k=2), EarlyStopping(patience=3), ReduceLROnPlateau("recall", patience=0))
 
 def kill(trainer):
@@ -289,7 +287,7 @@ def test_a_resumed_run_decides_as_if_never_stopped(tmp_path, scenes):
 )
 def test_a_broken_state_starts_fresh(train, scripted, content, messages):
     scripted([0.1, 0.2, 0.3, 0.3, 0.3])
-    folder = interrupted(train, YOLO(MODEL), 2, epochs=3)
+    folder = interrupted(train, YOLO(TINY), 2, epochs=3)
     (folder / "callbacks.json").write_text(content)
     resumed, stopping = YOLO(folder / "weights" / "last.pt"), EarlyStopping("mAP50")
     attach(resumed, stopping)
@@ -303,7 +301,7 @@ def test_a_broken_state_starts_fresh(train, scripted, content, messages):
 def test_a_folder_that_cannot_be_written_only_warns(train, scripted, monkeypatch, messages):
     """The writes fail at the narrowest seams: a real full disk needs a file system of its own."""
     scripted([0.1, 0.2, 0.3])
-    model, saved = YOLO(MODEL), SaveBest("mAP50")
+    model, saved = YOLO(TINY), SaveBest("mAP50")
     attach(model, saved)
 
     def full(source: Path, target: Path) -> None:
@@ -322,9 +320,9 @@ def test_a_disk_almost_full_is_left_to_ultralytics(train, scripted, monkeypatch,
     from types import SimpleNamespace
 
     scripted([0.1, 0.2])
-    model, saved = YOLO(MODEL), SaveBest("mAP50")
+    model, saved = YOLO(TINY), SaveBest("mAP50")
     attach(model, saved)
-    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=20_000_000))
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=300_000))
     train(model, epochs=2)
     assert saved.best_model_path is None
     assert any("the disk has no room for it and two checkpoints more" in message for message in messages)
@@ -373,7 +371,7 @@ class Broken(Callback):
 )
 def test_no_method_of_a_callback_ends_the_training(train, scripted, method, answer):
     scripted([0.1, 0.3, 0.2])
-    model, saved = YOLO(MODEL), SaveBest()
+    model, saved = YOLO(TINY), SaveBest()
     attach(model, Broken(method, answer), saved)
     state = json.loads((train(model, epochs=3) / "callbacks.json").read_text())
     assert saved.best_epoch == 2
@@ -384,7 +382,7 @@ def test_no_method_of_a_callback_ends_the_training(train, scripted, method, answ
 @pytest.mark.training
 def test_a_state_that_cannot_be_loaded_starts_fresh(train, scripted, messages):
     scripted([0.1, 0.3, 0.2, 0.2])
-    model = YOLO(MODEL)
+    model = YOLO(TINY)
     attach(model, Broken("load_state_dict"), SaveBest())
     folder = interrupted(train, model, 2, epochs=4)
     scripted([0.2, 0.2])
@@ -399,7 +397,7 @@ def test_a_state_that_cannot_be_loaded_starts_fresh(train, scripted, messages):
 @pytest.mark.smoke
 def test_a_run_killed_after_its_stop_ends_at_once(train, scripted):
     scripted([0.3, 0.2, 0.1, 0.1, 0.9])
-    model = YOLO(MODEL)
+    model = YOLO(TINY)
     attach(model, SaveBest(), EarlyStopping(patience=2))
     folder = interrupted(train, model, 3, epochs=8)
     scripted([0.9, 0.9, 0.9, 0.9, 0.9])
@@ -413,7 +411,7 @@ def test_a_run_killed_after_its_stop_ends_at_once(train, scripted):
 @pytest.mark.training
 def test_resumed_from_an_older_checkpoint_what_came_after_is_forgotten(train, scripted, messages):
     scripted([0.1, 0.2, 0.8, 0.1, 0.1, 0.1])
-    model = YOLO(MODEL)
+    model = YOLO(TINY)
     attach(model, SaveBest(top_k=2), EarlyStopping(patience=4), ReduceLROnPlateau(patience=0, factor=0.5))
     folder = interrupted(train, model, 5, epochs=6, save_period=1)
     scripted([0.3, 0.3, 0.3, 0.3])
@@ -437,7 +435,7 @@ def test_resumed_from_an_older_checkpoint_what_came_after_is_forgotten(train, sc
 )
 def test_resumed_with_other_arguments(train, scripted, first, second, kept):
     scripted([0.1, 0.2, 0.3, 0.15])
-    model = YOLO(MODEL)
+    model = YOLO(TINY)
     attach(model, first)
     folder = interrupted(train, model, 3, epochs=4)
     scripted([0.15])
@@ -455,7 +453,7 @@ def test_a_record_read_early_harms_nobody(train, scripted):
             self.enter(trainer).record()
 
     scripted([0.1, 0.3, 0.2, 0.9])
-    model, saved = YOLO(MODEL), SaveBest(top_k=9)
+    model, saved = YOLO(TINY), SaveBest(top_k=9)
     attach(model, Early(), saved)
     train(model, epochs=4)
     epochs = [int(path.stem[-3:]) for path in saved.best_k_models]
@@ -471,10 +469,10 @@ def test_predicting_in_the_middle_of_a_run_harms_nobody(train, scripted, scenes)
             self.calls += 1
 
     scripted([0.1, 0.3, 0.2])
-    model, saved, predicted = YOLO(MODEL), SaveBest(), Predicted()
+    model, saved, predicted = YOLO(TINY), SaveBest(), Predicted()
     attach(model, saved, predicted)
     picture = next((scenes.parent / "images" / "val").iterdir())
-    other = YOLO(MODEL)
+    other = YOLO(TINY)
     other.callbacks = model.callbacks
     model.add_callback("on_train_epoch_start", lambda trainer: other.predict(picture, imgsz=32, verbose=False))
     folder = train(model, epochs=3)
@@ -485,7 +483,7 @@ def test_predicting_in_the_middle_of_a_run_harms_nobody(train, scripted, scenes)
 @pytest.mark.training
 def test_several_of_a_kind_on_one_monitor(train, scripted):
     scripted([0.5] * 4)
-    model, published = YOLO(MODEL), []
+    model, published = YOLO(TINY), []
     stoppings = [EarlyStopping("mAP50", patience=patience) for patience in (9, 8, 3)]
     attach(model, *stoppings)
     model.add_callback("on_fit_epoch_end", lambda t: published.append(set(stoppings[0].enter(t).record().published)))
@@ -498,7 +496,7 @@ def test_several_of_a_kind_on_one_monitor(train, scripted):
 @pytest.mark.training
 def test_a_run_trained_while_an_error_is_handled_is_no_failed_one(train, scripted):
     scripted([0.5])
-    model = YOLO(MODEL)
+    model = YOLO(TINY)
     attach(model, SaveBest())
     try:
         raise MemoryError
@@ -510,10 +508,10 @@ def test_a_run_trained_while_an_error_is_handled_is_no_failed_one(train, scripte
 @pytest.mark.training
 def test_a_stop_with_save_false_in_a_folder_of_an_earlier_run(train, scripted):
     scripted([0.9])
-    model = YOLO(MODEL)
+    model = YOLO(TINY)
     train(model, epochs=1)
     scripted([0.3, 0.2, 0.1])
-    model = YOLO(MODEL)
+    model = YOLO(TINY)
     attach(model, EarlyStopping(patience=1))
     train(model, epochs=9, save=False, exist_ok=True)
     assert torch.load(model.trainer.last, weights_only=False)["train_metrics"]["metrics/mAP50-95(B)"] == 0.2

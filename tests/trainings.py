@@ -18,6 +18,8 @@ from ultralytics.utils import SETTINGS
 INTEGRATIONS = ("wandb", "tensorboard", "mlflow", "comet", "clearml", "dvc")
 SETTINGS.update({name: False for name in INTEGRATIONS if name in SETTINGS})
 
+# A detection model of some thousand weights, for what happens around a training; `yolo11n.yaml` for what is in it.
+TINY = str(Path(__file__).with_name("tiny.yaml"))
 FAST = {"imgsz": 32, "batch": 4, "nbs": 4, "workers": 0, "device": "cpu", "plots": False, "verbose": False, "seed": 0}
 
 
