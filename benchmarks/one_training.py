@@ -19,7 +19,6 @@ VARIANTS = {
     "default": "the default suite, `attach(model)`",
     "all": "all our callbacks, 16 validation images each epoch",
     "images": "`WandbLogger(images=16, image_period=1)`",
-    "no-images": "`WandbLogger(images=0)`",
     "peer": "`add_wandb_callback(model)`, 16 validation images each epoch",
 }
 
@@ -88,9 +87,8 @@ def prepare(variant: str, model: Any, folder: Path) -> Any:
             ours.TensorBoardLogger(),
             ours.WandbLogger(images=16, image_period=1),
         )
-    if variant in ("images", "no-images"):
-        images = 16 if variant == "images" else 0
-        return ours.attach(model, ours.WandbLogger(images=images, image_period=1, log_model=False))
+    if variant == "images":
+        return ours.attach(model, ours.WandbLogger(images=16, image_period=1, log_model=False))
     if variant == "peer":
         import wandb
         from wandb.integration.ultralytics import add_wandb_callback
