@@ -18,7 +18,6 @@ VARIANTS = {
     "built-in": "Ultralytics with its own W&B integration",
     "default": "the default suite, `attach(model)`",
     "all": "all our callbacks, 16 validation images each epoch",
-    "images": "`WandbLogger(images=16, image_period=1)`",
     "peer": "`add_wandb_callback(model)`, 16 validation images each epoch",
 }
 
@@ -87,8 +86,6 @@ def prepare(variant: str, model: Any, folder: Path) -> Any:
             ours.TensorBoardLogger(),
             ours.WandbLogger(images=16, image_period=1),
         )
-    if variant == "images":
-        return ours.attach(model, ours.WandbLogger(images=16, image_period=1, log_model=False))
     if variant == "peer":
         import wandb
         from wandb.integration.ultralytics import add_wandb_callback

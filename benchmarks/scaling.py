@@ -17,7 +17,7 @@ from workload import ROOT, SMALL, Stopwatch, Worker, answer, isolate, scenes
 TINY = str(ROOT / "tests" / "tiny.yaml")
 CASES: dict[str, list[dict[str, Any]]] = {
     "classes": [{"classes": number} for number in (10, 80, 1000)],
-    "validation images": [{"val": number, "images": 16, "model": TINY} for number in (100, 5000)],
+    "validation images": [{"val": number, "images": 16, "model": TINY, "epochs": 4} for number in (100, 5000)],
     "images logged": [{"images": number} for number in (4, 16, 64)],
     "epochs": [{"epochs": number, "val": 4, "train": 16, "model": TINY} for number in (10, 1000)],
     "checkpoint": [

@@ -295,7 +295,7 @@ def test_an_out_of_memory_error_in_the_first_epoch(train, scripted):
 
             def once(*arguments: Any, **keywords: Any) -> Any:
                 trainer.model.forward = forward
-                raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB")
+                raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
 
             trainer.model.forward = once
 
