@@ -100,7 +100,8 @@ def budgets(found: dict[str, Any]) -> list[tuple[str, str, str, bool | None]]:
         return float(variants[name][key]["median"])
 
     default = variants.get("default")
-    add("default suite, W&B offline, added to 100 epochs", 1.0, " %", default and 100 * default["share"]["median"])
+    # By its own clock: ten pairs tell a hundred percent from nothing, not one. They stand in the table below.
+    add("default suite, W&B offline, added to 100 epochs", 1.0, " %", default and 100 * default["clock_share"])
     ratio = None
     if {"all", "peer"} <= set(variants):  # with all else that ours do
         ratio = median("all", "per_epoch_ms") / median("peer", "per_epoch_ms")

@@ -41,6 +41,7 @@ def run(variant: str, start: Path, folder: Path, number: int, job: dict[str, Any
 
     os.environ["WANDB_DIR"] = str(folder / f"wandb-{number}")
     Path(os.environ["WANDB_DIR"]).mkdir(parents=True)
+    os.environ["WANDB_DATA_DIR"] = os.environ["WANDB_DIR"]  # where it keeps artifacts, by default in the user's home
     model = YOLO(start)
     moments: list[float] = []
     model.add_callback("on_train_epoch_start", lambda trainer: moments.append(time.perf_counter()))
@@ -55,15 +56,17 @@ def run(variant: str, start: Path, folder: Path, number: int, job: dict[str, Any
         wandb.finish()
     seconds = time.perf_counter() - started
     save_dir = Path(model.trainer.save_dir)
-    summary = save_dir / "callbacks.json"
+    state = save_dir / "callbacks.json"
+    summary = json.loads(state.read_text())["summary"] if state.is_file() else None
     return {
         "seconds": seconds,
         "attach": attached,
         "epochs": [later - earlier for earlier, later in pairwise(moments)],
         "bytes": folder_bytes(save_dir) + folder_bytes(Path(os.environ["WANDB_DIR"])),
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        "by_event": watch.seconds,
-        "callbacks": json.loads(summary.read_text())["summary"]["callbacks"] if summary.is_file() else None,
+        "clock": summary["seconds_in_callbacks"] if summary else None,
+        "clock_by_epoch": watch.by_epoch,
+        "callbacks": summary["callbacks"] if summary else None,
     }
 
 

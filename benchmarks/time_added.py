@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from one_training import VARIANTS
-from workload import ROOT, SMALL, Stopwatch, Worker, scenes
+from workload import ROOT, SMALL, Worker, scenes
 
 JOB: dict[str, Any] = {**SMALL, "imgsz": 128, "batch": 8, "nbs": 8}
 LONG_RUN = 100  # epochs, Ultralytics' default
@@ -37,17 +37,17 @@ def measure(*, rounds: int, epochs: int, variants: list[str]) -> dict[str, Any]:
                     found[name].append(result)
         for worker in workers.values():
             worker.close()
-    return {"rounds": rounds, "epochs": epochs, "variants": {name: _told(name, found, epochs) for name in variants}}
+    return {"rounds": rounds, "epochs": epochs, "variants": {name: _told(name, found) for name in variants}}
 
 
-def _told(name: str, found: dict[str, list[dict[str, Any]]], epochs: int) -> dict[str, Any]:
+def _told(name: str, found: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
     pairs = list(zip(found["bare"], found[name], strict=True))
     epoch_bare = [_epoch(bare) for bare, _ in pairs]
     per_epoch = [_epoch(mine) - _epoch(bare) for bare, mine in pairs]
     once = [_once(mine) - _once(bare) for bare, mine in pairs]
     long_bare = statistics.median(LONG_RUN * _epoch(bare) + _once(bare) for bare, _ in pairs)
     shares = [(LONG_RUN * more + start) / long_bare for more, start in zip(per_epoch, once, strict=True)]
-    clock = [_clock(mine["by_event"], epochs) for _, mine in pairs if mine["by_event"]]
+    clock = [_clock(mine) for _, mine in pairs if mine["clock_by_epoch"]]
     own: dict[str, Any] = {}
     if clock:
         own = {
@@ -83,10 +83,10 @@ def _once(run: dict[str, Any]) -> float:
     return float(run["seconds"]) - (len(run["epochs"]) + 1) * _epoch(run)
 
 
-def _clock(by_event: dict[str, float], epochs: int) -> tuple[float, float]:
-    """Seconds that the suite took for each epoch, and once a run."""
-    once = sum(by_event.get(event, 0.0) for event in Stopwatch.ONCE)
-    return (sum(by_event.values()) - once) / epochs, once
+def _clock(run: dict[str, Any]) -> tuple[float, float]:
+    """Seconds that the suite took for each epoch, and once a run: that of the last epoch holds the end of the run."""
+    each = statistics.median(run["clock_by_epoch"][1:-1])
+    return each, run["clock"] - len(run["clock_by_epoch"]) * each
 
 
 def _spread(values: list[float]) -> dict[str, float]:

@@ -59,20 +59,18 @@ def scenes(folder: Path, *, train: int, val: int, classes: int, boxes: int = 12,
 
 
 class Stopwatch:
-    """Seconds that a suite takes, by event.
+    """Seconds that a suite takes.
 
     Args:
         suite: What `attach` returned, or None.
 
     Attributes:
-        seconds: By event, in all.
         by_epoch: The seconds of all events but those at start and end, epoch by epoch.
     """
 
     ONCE = ("on_pretrain_routine_start", "on_pretrain_routine_end", "on_train_start", "on_train_end", "teardown")
 
     def __init__(self, suite: Any) -> None:
-        self.seconds: dict[str, float] = {}
         self.by_epoch: list[float] = []
         if suite is not None:
             self._handle = suite.handle
@@ -84,7 +82,6 @@ class Stopwatch:
         started = time.perf_counter()
         self._handle(event, source)
         taken = time.perf_counter() - started
-        self.seconds[event] = self.seconds.get(event, 0.0) + taken
         if event not in self.ONCE and self.by_epoch:
             self.by_epoch[-1] += taken
 

@@ -150,7 +150,7 @@ class Suite:
             run = self._run = TrainerAdaptor.of(source)
             run.follow(
                 self.callbacks,
-                before_checkpoint=lambda: self._journal(run),
+                before_checkpoint=lambda: self._before_checkpoint(run),
                 on_exit=lambda: self.handle("teardown", source),
                 on_end=lambda: self._end(run),
             )
@@ -248,6 +248,11 @@ class Suite:
         if run.ended:
             run.leave()
         run.apply_cuts()
+
+    def _before_checkpoint(self, run: TrainerAdaptor) -> None:
+        started = perf_counter()
+        self._journal(run)
+        self._seconds += perf_counter() - started
 
     def _journal(self, run: TrainerAdaptor) -> None:
         """Journal the epoch, before its checkpoint is written; before anyone decides on it where there is none."""
