@@ -18,7 +18,7 @@ import torch
 import ultralytics.engine.trainer as engine
 import ultralytics.engine.validator as validation
 from torch import distributed
-from trainings import FAST, detection_metrics
+from trainings import FAST, TINY, detection_metrics
 from ultralytics import YOLO
 
 from yolo_callbacks import Callback, EarlyStopping, JsonlLogger, ReduceLROnPlateau, SaveBest, attach
@@ -95,7 +95,7 @@ class Failing(Callback):
 
 def train(folder: Path, data: str, case: str) -> None:
     """Train this rank's part."""
-    model = YOLO(str(folder.parent / "tiny.yaml"))
+    model = YOLO(TINY)
     witness = Witness()
     monitor = "mAP5O" if case == "typo" else "mAP50"
     callbacks = [SaveBest(monitor), EarlyStopping(patience=3), ReduceLROnPlateau(patience=0), JsonlLogger(), witness]

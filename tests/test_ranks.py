@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from killed_runs import TINY
+from trainings import TINY
 from ultralytics import YOLO
 
 from yolo_callbacks import EarlyStopping, JsonlLogger, ReduceLROnPlateau, SaveBest, attach
@@ -28,7 +28,6 @@ CASES = ("plain", "lenient on_train_batch_end 0", "strict on_train_batch_end 1",
 def trained(tmp_path_factory, scenes):
     """All cases, one after the other, in two processes."""
     folder = tmp_path_factory.mktemp("ranks")
-    (folder / "tiny.yaml").write_text(TINY)
     for case in CASES:
         (folder / case).mkdir()
     paths = os.pathsep.join(path for path in sys.path if path)
@@ -69,7 +68,7 @@ def test_one_decides_and_all_follow(trained):
     assert (state["epoch"], state["summary"]["status"]) == (5, "finished")
 
     # the parent of such workers sees none of their events
-    model = YOLO(trained / "tiny.yaml")
+    model = YOLO(TINY)
     saved, stopping, plateau = SaveBest("mAP50"), EarlyStopping(patience=3), ReduceLROnPlateau(patience=0)
     suite = attach(model, saved, stopping, plateau, JsonlLogger())
     with pytest.raises(RuntimeError, match=r"call model\.train\(\) first"):
