@@ -7,15 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from yolo_callbacks.files import LOGGER, copy_atomic, has_room, read_json, write_json
+from yolo_callbacks.files import LOGGER, has_room, read_json, write_json
 from yolo_callbacks.installation import strip_checkpoint
 
 __all__ = ["copy_checkpoint", "holds_epoch", "remove_checkpoint", "strip", "write_sidecar"]
 
 
-def copy_checkpoint(
-    find_source: Callable[[], Path | None], target: Path, copy: Callable[[Path, Path], None] = copy_atomic
-) -> bool:
+def copy_checkpoint(find_source: Callable[[], Path | None], target: Path, copy: Callable[[Path, Path], None]) -> bool:
     """Copy a checkpoint to `target`, if there is one and room for it.
 
     Args:

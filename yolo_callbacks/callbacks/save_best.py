@@ -32,8 +32,8 @@ class SaveBest(MonitorCallback):
     Ultralytics keeps one best.pt, by fitness. Several of these can stand side by side. A file is the checkpoint that
     Ultralytics has just written, copied and never serialised again; it appears under its name complete or not at
     all, and the new one is there before the old one goes. In a suite the copying is done by a thread: the training
-    waits for no disk. At the end of a training the survivors are stripped of
-    optimizer and training state, as Ultralytics does with best.pt.
+    waits for no disk. At the end of a training the survivors are stripped of optimizer and training state, as
+    Ultralytics does with best.pt.
 
     With `save=False` Ultralytics writes a checkpoint only where this improves.
 
