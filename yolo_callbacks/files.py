@@ -82,14 +82,15 @@ def read_lines(path: Path) -> list[str]:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a JSON file; NaN and infinity, which JSON does not have, become null."""
-    text = to_json(content, indent=1)
-    replace_atomic(path, lambda temporary: temporary.write_text(text + "\n", encoding="utf-8"))
+    """Write a JSON file, one line a key; NaN and infinity, which JSON does not have, become null."""
+    # not by indent=, which up to Python 3.12 takes ten times as long: its encoder is in Python then
+    lines = ",\n".join(f"{json.dumps(str(key))}: {to_json(value)}" for key, value in content.items())
+    replace_atomic(path, lambda temporary: temporary.write_text(f"{{\n{lines}\n}}\n", encoding="utf-8"))
 
 
-def to_json(content: dict[str, Any], *, indent: int | None = None) -> str:
-    """JSON text; NaN and infinity, which JSON does not have, become null."""
-    return json.dumps(plain(content), indent=indent, allow_nan=False)
+def to_json(value: Any) -> str:
+    """JSON text in one line; NaN and infinity, which JSON does not have, become null."""
+    return json.dumps(plain(value), allow_nan=False)
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

@@ -5,8 +5,10 @@ Plain Python: no ultralytics and no torch here, so that decisions can be fed and
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 __all__ = ["Catalog", "EpochRecord"]
@@ -74,7 +76,12 @@ class EpochRecord:
     def class_name(self, index: int) -> str:
         """The name of a class, with its index where several have that name."""
         name = self.names.get(index) or str(index)
-        return name if list(self.names.values()).count(name) < 2 else f"{name}#{index}"
+        return name if self._classes_named[name] < 2 else f"{name}#{index}"
+
+    @cached_property
+    def _classes_named(self) -> Counter[str]:
+        """How many classes have a name; counted once, since a thousand classes ask for it."""
+        return Counter(self.names.values())
 
     def publish(self, key: str, value: float) -> None:
         """Hand a scalar to the loggers, which run after all other callbacks.
