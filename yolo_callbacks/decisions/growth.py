@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from statistics import correlation, linear_regression
 
 __all__ = ["Growth", "GrowthRule"]
 
@@ -54,6 +53,8 @@ class GrowthRule:
         slope = _slope(values)
         if slope <= 0 or max(slope * self.window, last - self._level) < self.min_rise:
             return None
+        from statistics import correlation  # 5 ms of every import of this package otherwise
+
         if correlation(range(len(values)), values) < _MIN_CORRELATION:
             return None
         if _slope(values[self.window // 2 :]) < _MIN_LATE_SLOPE * slope:
@@ -62,4 +63,6 @@ class GrowthRule:
 
 
 def _slope(values: list[float]) -> float:
+    from statistics import linear_regression
+
     return float(linear_regression(range(len(values)), values).slope)
