@@ -43,13 +43,14 @@ def run(variant: str, start: Path, folder: Path, number: int, job: dict[str, Any
     Path(os.environ["WANDB_DIR"]).mkdir(parents=True)
     os.environ["WANDB_DATA_DIR"] = os.environ["WANDB_DIR"]  # where it keeps artifacts, by default in the user's home
     model = YOLO(start)
-    moments: list[float] = []
-    model.add_callback("on_train_epoch_start", lambda trainer: moments.append(time.perf_counter()))
     attached = time.perf_counter()
-    watch = Stopwatch(prepare(variant, model, folder))
+    suite = prepare(variant, model, folder)
     attached = time.perf_counter() - attached
+    ends: list[float] = []  # an epoch ends here, after what all others do in its last event
+    model.add_callback("on_fit_epoch_end", lambda _: ends.append(time.perf_counter()))
     started = time.perf_counter()
-    model.train(**{**job, "project": str(folder), "name": f"run{number}"})
+    with Stopwatch(suite) as watch:
+        model.train(**{**job, "project": str(folder), "name": f"run{number}"})
     if variant == "peer":
         import wandb
 
@@ -61,7 +62,8 @@ def run(variant: str, start: Path, folder: Path, number: int, job: dict[str, Any
     return {
         "seconds": seconds,
         "attach": attached,
-        "epochs": [later - earlier for earlier, later in pairwise(moments)],
+        # without the first, which starts things up, and the final evaluation, which ends as an epoch does
+        "epochs": [later - earlier for earlier, later in pairwise(ends[: job["epochs"]])],
         "bytes": folder_bytes(save_dir) + folder_bytes(Path(os.environ["WANDB_DIR"])),
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "clock": summary["seconds_in_callbacks"] if summary else None,

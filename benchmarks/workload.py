@@ -7,8 +7,10 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import cv2
 import numpy as np
@@ -59,31 +61,48 @@ def scenes(folder: Path, *, train: int, val: int, classes: int, boxes: int = 12,
 
 
 class Stopwatch:
-    """Seconds that a suite takes.
+    """Seconds that a suite takes, while it is entered.
 
     Args:
         suite: What `attach` returned, or None.
+        also: Methods, as class and name, that run outside its events and are counted too.
 
     Attributes:
-        by_epoch: The seconds of all events but those at start and end, epoch by epoch.
+        by_epoch: The seconds of each epoch, from its first event to its `on_fit_epoch_end`, which is the last one from
+            8.3.0 on; what comes before the first and after the last epoch is not among them.
     """
 
-    ONCE = ("on_pretrain_routine_start", "on_pretrain_routine_end", "on_train_start", "on_train_end", "teardown")
-
-    def __init__(self, suite: Any) -> None:
+    def __init__(self, suite: Any, *, also: Sequence[tuple[type, str]] = ()) -> None:
         self.by_epoch: list[float] = []
+        self._within = False
+        self._patches = [patch.object(owner, name, self._timed(getattr(owner, name))) for owner, name in also]
         if suite is not None:
-            self._handle = suite.handle
-            suite.handle = self._timed
+            self._patches.append(patch.object(suite, "handle", self._timed(suite.handle)))
 
-    def _timed(self, event: str, source: Any) -> None:
-        if event == "on_train_epoch_start":
-            self.by_epoch.append(0.0)
-        started = time.perf_counter()
-        self._handle(event, source)
-        taken = time.perf_counter() - started
-        if event not in self.ONCE and self.by_epoch:
-            self.by_epoch[-1] += taken
+    def __enter__(self) -> Stopwatch:
+        for each in self._patches:
+            each.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for each in self._patches:
+            each.stop()
+
+    def _timed(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(*arguments: Any) -> Any:
+            event = arguments[0]
+            if event == "on_train_epoch_start":
+                self.by_epoch.append(0.0)
+                self._within = True
+            started = time.perf_counter()
+            try:
+                return function(*arguments)
+            finally:
+                if self._within:
+                    self.by_epoch[-1] += time.perf_counter() - started
+                self._within &= event != "on_fit_epoch_end"
+
+        return timed
 
 
 class Worker:
