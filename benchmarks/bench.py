@@ -63,9 +63,9 @@ def parts(*, quick: bool) -> dict[str, Callable[[], Any]]:
     return {
         "time": lambda: time_added.measure(rounds=few, epochs=epochs, variants=variants),
         "disk": lambda: time_added.disk(epochs=5 if quick else 50, variants=variants),
-        "saving": lambda: saving.measure("n" if quick else "nmx", repeats=3 if quick else 7),
+        "saving": lambda: saving.measure("n" if quick else "nmx", repeats=3 if quick else 5),
         "memory": lambda: memory_series.series(*((3, 3) if quick else (8, 8))),
-        "startup": lambda: startup.measure(imports=3 if quick else 7, starts=20 if quick else 100),
+        "startup": lambda: startup.measure(imports=3 if quick else 5, starts=20 if quick else 100),
         "scaling": lambda: scaling.measure(quick=quick),
     }
 

@@ -54,6 +54,27 @@ def test_too_many_classes_are_no_scalars():
     assert epoch_scalars(record) == {"a": 1.0}
 
 
+def test_a_thousand_classes_do_not_read_their_names_a_thousand_times():
+    class Names(dict):
+        reads = 0
+
+        def values(self):
+            Names.reads += 1
+            return super().values()
+
+    names = Names({index: f"class{index % 999}" for index in range(1000)})
+    record = EpochRecord(epoch=1, epochs=1, metrics={}, names=names)
+    assert [record.class_name(index) for index in (0, 1, 998, 999, 1000)] == [
+        "class0#0",
+        "class1",
+        "class998",
+        "class0#999",
+        "1000",
+    ]
+    assert [record.class_name(index) for index in names][-1] == "class0#999"
+    assert Names.reads == 1
+
+
 @pytest.mark.training
 def test_both_hold_every_epoch_once(train, scripted):
     scripted([0.1, 0.3, detection_metrics(float("nan"), fitness=0.1)])
