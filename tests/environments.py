@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hatchling.build import build_editable, build_wheel
-from trainings import FAST
+from trainings import FAST, TINY
 
 ROOT = Path(__file__).parent.parent
 
@@ -22,7 +22,7 @@ _YOLO = "import sys\nfrom ultralytics.cfg import entrypoint\nif __name__ == '__m
 
 def arguments(**overrides: Any) -> list[str]:
     """Arguments of `yolo train` for a training of an epoch."""
-    return [f"{name}={value}" for name, value in {**FAST, "model": "yolo11n.yaml", "epochs": 1, **overrides}.items()]
+    return [f"{name}={value}" for name, value in {**FAST, "model": TINY, "epochs": 1, **overrides}.items()]
 
 
 def wheel(project: Path, folder: Path, *, editable: bool = False) -> Path:
@@ -83,10 +83,10 @@ class Environment:
         return subprocess.run([path, *command[1:]], cwd=cwd, env=variables, capture_output=True, text=True, check=False)
 
     def script(self, text: str, *, cwd: Path, callbacks: str, **overrides: Any) -> str:
-        """Run a script, which has arguments of a training in `arguments` and must succeed; returns what it printed."""
+        """Run a script, which has a model in `TINY`, arguments in `arguments`, and must succeed; what it printed."""
         file = cwd / "script.py"
         given = {**FAST, "epochs": 1, **{name: str(value) for name, value in overrides.items()}}
-        file.write_text(f"arguments = {given}\n{textwrap.dedent(text)}")
+        file.write_text(f"TINY = {TINY!r}\narguments = {given}\n{textwrap.dedent(text)}")
         done = self.run("python", str(file), cwd=cwd, callbacks=callbacks)
         assert done.returncode == 0, done.stderr
         return done.stdout

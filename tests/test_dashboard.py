@@ -15,6 +15,7 @@ import pytest
 import wandb
 from test_more_deciders import as_task
 from test_wandb_online import train as train_online
+from trainings import TINY
 from ultralytics import YOLO
 from wandb_runs import Run, read_runs
 from wandb_server import WandbServer
@@ -125,7 +126,7 @@ def test_without_the_library(monkeypatch, capsys):
 @pytest.mark.training
 def test_a_logger_without_the_library_fails_before_the_first_epoch(monkeypatch, train, tmp_path):
     monkeypatch.setattr("yolo_callbacks.dashboard.find_spec", lambda name: None)
-    model = YOLO("yolo11n.yaml")
+    model = YOLO(TINY)
     attach(model, WandbLogger(dashboard=True, mode="disabled"))
     with pytest.raises(ImportError, match="needs wandb-workspaces"):
         train(model, epochs=1)

@@ -19,11 +19,11 @@ import pytest
 TRAINING = """
 import sys
 sys.path[:0] = {paths!r}
-from trainings import FAST, SETTINGS
+from trainings import FAST, SETTINGS, TINY
 SETTINGS.update(tensorboard={tensorboard!r})
 from ultralytics import YOLO
 from yolo_callbacks import EarlyStopping, MemoryCleanup, SaveBest, TensorBoardLogger, attach
-model = YOLO("yolo11n.yaml")
+model = YOLO(TINY)
 attach(model, SaveBest("mAP50", promote=True), EarlyStopping(), MemoryCleanup(), TensorBoardLogger(), strict=True)
 model.train(**{{**FAST, "data": {data!r}, "epochs": 2, "project": {folder!r}, "name": "run"}})
 """

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 from environments import ROOT, Environment, arguments, wheel
-from trainings import FAST
+from trainings import FAST, TINY
 from ultralytics import YOLO
 from ultralytics.engine import trainer as engine
 from ultralytics.utils.callbacks.base import default_callbacks, get_default_callbacks
@@ -99,7 +99,7 @@ def test_tune_reaches_both_trainings(installed, scenes, tmp_path, tally):
     installed.script(
         """
         from ultralytics import YOLO
-        YOLO("yolo11n.yaml").tune(iterations=2, **arguments)
+        YOLO(TINY).tune(iterations=2, **arguments)
         """,
         cwd=tmp_path,
         callbacks="callbacks.yaml",
@@ -127,8 +127,8 @@ def test_the_worker_of_a_multi_gpu_training_runs_them_once(installed, scenes, tm
         from ultralytics import YOLO
         from ultralytics.models.yolo.detect import DetectionTrainer
         from ultralytics.utils.dist import generate_ddp_file
-        arguments["model"] = "yolo11n.yaml"
-        trainer = DetectionTrainer(overrides=arguments, _callbacks=YOLO("yolo11n.yaml").callbacks)
+        arguments["model"] = TINY
+        trainer = DetectionTrainer(overrides=arguments, _callbacks=YOLO(TINY).callbacks)
         print("worker", generate_ddp_file(trainer))
         """,
         cwd=tmp_path,
@@ -146,9 +146,9 @@ def test_the_worker_of_a_multi_gpu_training_runs_them_once(installed, scenes, tm
 @pytest.mark.training
 def test_attach_warns_where_the_workers_get_no_callbacks(scenes, tmp_path, monkeypatch, messages):
     """Before 8.4.140. No event is called in the parent: two devices make it one, and its command does nothing."""
-    model = YOLO("yolo11n.yaml")
+    model = YOLO(TINY)
     attach(model, SaveBest())
-    overrides = {**FAST, "model": "yolo11n.yaml", "data": str(scenes), "project": str(tmp_path)}
+    overrides = {**FAST, "model": TINY, "data": str(scenes), "project": str(tmp_path)}
     monkeypatch.setattr(engine, "subprocess", SimpleNamespace(run=lambda *arguments, **options: None))
     for callbacks, warned in (("default", False), ("", True)):
         monkeypatch.setenv("YOLO_CALLBACKS", callbacks)
@@ -178,7 +178,7 @@ def test_scripts(installed, scenes, tmp_path, tally):
                 model.overrides.setdefault("model", str(model.trainer.best))
             model.train(**arguments, name=name)
 
-        model = YOLO("yolo11n.yaml")
+        model = YOLO(TINY)
         train(model, "first")
         model.val(data=arguments["data"], imgsz=32, project=arguments["project"])
         train(model, "second")
@@ -199,7 +199,7 @@ def test_scripts(installed, scenes, tmp_path, tally):
 
         os.environ["YOLO_CALLBACKS"] = "SaveBst"
         try:
-            YOLO("yolo11n.yaml")
+            YOLO(TINY)
         except ValueError as error:
             assert "did you mean 'SaveBest'" in str(error)
         else:

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from test_more_deciders import as_task
-from trainings import FAST, results_csv
+from trainings import FAST, TINY, results_csv
 from ultralytics import YOLO
 
 from yolo_callbacks import EarlyStopping, MemoryMonitor, ReduceLROnPlateau, SaveBest, attach
@@ -156,7 +156,7 @@ def test_the_picture_beside_results_png(ours, theirs):
 
 @pytest.mark.training
 def test_without_plots_nothing_is_drawn_and_without_report_nothing_written(train):
-    model = YOLO(MODEL)
+    model = YOLO(TINY)
     attach(model, SaveBest())
     folder = train(model, epochs=1)
     assert not {"callbacks.png", "report.html", "callbacks.jsonl", "callbacks.images.json"} & {
@@ -166,7 +166,7 @@ def test_without_plots_nothing_is_drawn_and_without_report_nothing_written(train
 
 @pytest.mark.training
 def test_a_report_that_cannot_be_written_costs_one_warning(train, messages):
-    model = YOLO(MODEL)
+    model = YOLO(TINY)
     suite = attach(model, SaveBest(), strict=True, report=True)
     model.add_callback("on_train_start", lambda trainer: (Path(trainer.save_dir) / "report.html").mkdir())
     folder = train(model, epochs=1)

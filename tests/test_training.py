@@ -11,7 +11,7 @@ import cloudpickle
 import pytest
 import torch
 import ultralytics
-from trainings import FAST, detection_metrics, results_csv
+from trainings import FAST, TINY, detection_metrics, results_csv
 from ultralytics import YOLO
 
 from yolo_callbacks import Callback, EarlyStopping, SaveBest, StoppingReason, attach
@@ -104,7 +104,7 @@ def test_same_seed_same_metrics_with_and_without_the_suite(train):
 )
 def test_stops_at_the_right_epoch(train, scripted, values, patience, stopped, best):
     scripted(values)
-    model, stopping, recorder = YOLO(MODEL), EarlyStopping(patience=patience), Recorder()
+    model, stopping, recorder = YOLO(TINY), EarlyStopping(patience=patience), Recorder()
     attach(model, recorder, stopping)
     folder = train(model, epochs=len(values), patience=0)
     assert len(results_csv(folder)) == (stopped or len(values))
@@ -117,7 +117,7 @@ def test_stops_at_the_right_epoch(train, scripted, values, patience, stopped, be
 def test_patience_none_is_the_patience_of_the_run(train, scripted):
     scripted([0.5] * 8)
     # the run's own stopper counts epochs from the best; ours, one check earlier or later, must not be what is seen
-    model, ours = YOLO(MODEL), EarlyStopping("mAP50")
+    model, ours = YOLO(TINY), EarlyStopping("mAP50")
     attach(model, ours)
     folder = train(model, epochs=8, patience=3)
     assert ours.stopped_epoch == len(results_csv(folder)) == 4
@@ -125,7 +125,7 @@ def test_patience_none_is_the_patience_of_the_run(train, scripted):
 
 def test_run_without_patience_is_never_stopped_by_none(train, scripted):
     scripted([0.5] * 5)
-    model, ours = YOLO(MODEL), EarlyStopping()
+    model, ours = YOLO(TINY), EarlyStopping()
     attach(model, ours)
     assert len(results_csv(train(model, epochs=5, patience=0))) == 5
     assert (ours.wait, ours.stopped_epoch) == (4, 0)
@@ -133,7 +133,7 @@ def test_run_without_patience_is_never_stopped_by_none(train, scripted):
 
 def test_ties_keep_the_earlier_epoch_and_nan_never_improves(train, scripted):
     scripted([0.2, 0.4, 0.4, detection_metrics(float("nan"), fitness=0.1), 0.3])
-    model, saved = YOLO(MODEL), SaveBest("mAP50", keep_optimizer=True)
+    model, saved = YOLO(TINY), SaveBest("mAP50", keep_optimizer=True)
     stopping = EarlyStopping("mAP50", patience=9, check_finite=False)
     attach(model, saved, stopping)
     folder = train(model, epochs=5)
@@ -145,7 +145,7 @@ def test_ties_keep_the_earlier_epoch_and_nan_never_improves(train, scripted):
 
 def test_a_value_that_is_not_finite_stops(train, scripted):
     scripted([0.2, detection_metrics(float("nan"), fitness=0.1), 0.3])
-    model, stopping = YOLO(MODEL), EarlyStopping("mAP50", patience=9)
+    model, stopping = YOLO(TINY), EarlyStopping("mAP50", patience=9)
     attach(model, stopping)
     train(model, epochs=3)
     assert (stopping.stopped_epoch, stopping.stopping_reason) == (2, StoppingReason.NON_FINITE)
@@ -155,7 +155,7 @@ def test_a_value_that_is_not_finite_stops(train, scripted):
 def test_the_final_evaluation_is_no_epoch(train, scripted, old_convention):
     """Up to 8.4.51 the extra event carries the last epoch again, from 8.4.52 on one more."""
     scripted([0.1, 0.2, 0.9])
-    model, recorder, saved, stopping = YOLO(MODEL), Recorder(), SaveBest(top_k=9), EarlyStopping(patience=1)
+    model, recorder, saved, stopping = YOLO(TINY), Recorder(), SaveBest(top_k=9), EarlyStopping(patience=1)
 
     def last_epoch_again(trainer):
         if not trainer.validator.training:
@@ -207,7 +207,7 @@ def test_save_false_writes_on_improvement_only(train, scripted, monkeypatch):
 
     monkeypatch.setattr(BaseTrainer, "save_model", counting)
     scripted([0.1, 0.3, 0.2, 0.3, 0.4, 0.1, 0.1])
-    model, saved, other = YOLO(MODEL), SaveBest("mAP50"), SaveBest("recall")
+    model, saved, other = YOLO(TINY), SaveBest("mAP50"), SaveBest("recall")
     attach(model, saved, other, EarlyStopping(patience=1, start_epoch=5))
     folder = train(model, epochs=9, save=False)
     assert written == [1, 2, 5]
@@ -218,7 +218,7 @@ def test_save_false_writes_on_improvement_only(train, scripted, monkeypatch):
 
 def test_a_stop_with_save_false_leaves_a_checkpoint(train, scripted):
     scripted([0.3, 0.2, 0.1])
-    model = YOLO(MODEL)
+    model = YOLO(TINY)
     attach(model, EarlyStopping(patience=1))
     folder = train(model, epochs=9, save=False)
     assert len(results_csv(folder)) == 2
@@ -228,7 +228,7 @@ def test_a_stop_with_save_false_leaves_a_checkpoint(train, scripted):
 @pytest.mark.skipif(ULTRALYTICS < (8, 3, 213), reason="recovers from NaN from 8.3.213 on")
 def test_an_epoch_repeated_after_nan_is_one_epoch(train, scripted):
     scripted([0.3, 0.4, float("nan"), 0.2, 0.1, 0.1])
-    model, recorder = YOLO(MODEL), Recorder()
+    model, recorder = YOLO(TINY), Recorder()
     stopping, saved = EarlyStopping(patience=2), SaveBest(top_k=9)
     passes: list[int] = []
 
@@ -248,7 +248,7 @@ def test_an_epoch_repeated_after_nan_is_one_epoch(train, scripted):
 
 
 def test_one_suite_for_two_runs(train, scripted):
-    model, saved, stopping, recorder = YOLO(MODEL), SaveBest(), EarlyStopping(patience=1), Recorder()
+    model, saved, stopping, recorder = YOLO(TINY), SaveBest(), EarlyStopping(patience=1), Recorder()
     suite = attach(model, saved, stopping, recorder)
     scripted([0.9, 0.8, 0.7])
     first = train(model, epochs=3, name="first")
@@ -276,7 +276,7 @@ def test_a_list_of_data_sets(scenes, two_of_three, tmp_path):
 def test_copied_callbacks_work(train, scripted, duplicate):
     """Ultralytics deep-copies default callbacks, and pickles those of a model for the workers of several GPUs."""
     scripted([0.2, 0.1, 0.1])
-    model, original = YOLO(MODEL), EarlyStopping(patience=1)
+    model, original = YOLO(TINY), EarlyStopping(patience=1)
     attach(model, original, SaveBest(lambda metrics: metrics[MAP], "max"))
     model.callbacks = duplicate(model.callbacks)
     folder = train(model, epochs=3)
@@ -287,7 +287,7 @@ def test_copied_callbacks_work(train, scripted, duplicate):
 
 def test_plain_functions_work_alone(train, scripted):
     scripted([0.2, 0.3, 0.1, 0.1, 0.1])
-    model, stopping, saved = YOLO(MODEL), EarlyStopping(patience=2), SaveBest(top_k=2)
+    model, stopping, saved = YOLO(TINY), EarlyStopping(patience=2), SaveBest(top_k=2)
     model.add_callback("on_fit_epoch_end", saved.on_fit_epoch_end)
     model.add_callback("on_fit_epoch_end", stopping.on_fit_epoch_end)
     folder = train(model, epochs=5, name="first")

@@ -13,7 +13,7 @@ import pytest
 import ultralytics
 import wandb
 from test_more_deciders import as_task
-from trainings import detection_metrics, results_csv
+from trainings import TINY, detection_metrics, results_csv
 from ultralytics import YOLO
 from wandb_runs import Run, read_runs
 
@@ -94,7 +94,7 @@ def test_everything_worth_seeing(train, two_of_three):
 
 @pytest.mark.training
 def test_images_with_boxes_that_match_the_labels(train, scenes):
-    model = YOLO(MODEL)
+    model = YOLO(TINY)
     attach(model, WandbLogger(images=2, image_period=2, log_model=False))
     folder = train(model, epochs=3)
     (run,) = runs(folder)
@@ -123,7 +123,7 @@ def test_images_with_boxes_that_match_the_labels(train, scenes):
 
 @pytest.mark.training
 def test_the_default_suite_uploads_no_picture_and_no_weights(train):
-    model = YOLO(MODEL)
+    model = YOLO(TINY)
     attach(model)
     folder = train(model, epochs=2, plots=True)
     (run,) = runs(folder)
@@ -154,7 +154,7 @@ def test_other_tasks_have_no_boxes_and_no_error(train, tmp_path, scenes, task, m
 @pytest.mark.training
 def test_a_run_that_is_open_is_used_and_left_open(train, tmp_path):
     run = wandb.init(project="mine", dir=str(tmp_path), config={"epochs": 99})
-    model = YOLO(MODEL)
+    model = YOLO(TINY)
     attach(model, WandbLogger(images=0, log_model=False))
     folder = train(model, epochs=2)
     assert wandb.run is run
@@ -168,7 +168,7 @@ def test_a_run_that_is_open_is_used_and_left_open(train, tmp_path):
 
 @pytest.mark.training
 def test_a_failed_training_is_a_failed_run(train):
-    model = YOLO(MODEL)
+    model = YOLO(TINY)
     attach(model, WandbLogger(images=0, alerts=True))
 
     def fail(trainer: Any) -> None:
@@ -187,7 +187,7 @@ def test_a_failed_training_is_a_failed_run(train):
 @pytest.mark.training
 def test_alerts(train, scripted):
     scripted([0.3, detection_metrics(0.2, **{"val/box_loss": float("nan")}), 0.1, 0.1])
-    model = YOLO(MODEL)
+    model = YOLO(TINY)
     attach(model, WandbLogger(images=0, alerts=True, log_model=False), EarlyStopping(patience=2))
     folder = train(model, epochs=5)
     (run,) = runs(folder)
@@ -197,7 +197,7 @@ def test_alerts(train, scripted):
 @pytest.mark.training
 def test_a_resumed_training_is_one_run(train, scripted, messages):
     scripted([0.1, 0.2])
-    model = YOLO(MODEL)
+    model = YOLO(TINY)
 
     def interrupt(trainer: Any) -> None:
         if trainer.epoch == 1:
@@ -228,7 +228,7 @@ def test_pictures_that_fail_cost_no_scalars_and_no_run(train, monkeypatch, messa
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("yolo_callbacks.callbacks.wandb_media.encode_jpeg", full)
-    model = YOLO(MODEL)
+    model = YOLO(TINY)
     attach(model, WandbLogger(images=2, image_period=1, log_model=False))
     folders = [train(model, epochs=2, name=name) for name in ("first", "second")]
     for folder in folders:
@@ -242,7 +242,7 @@ def test_a_callback_that_was_switched_off_still_closes(train, monkeypatch):
     def broken(*arguments: Any) -> None:
         raise RuntimeError("broken")
 
-    model, logger = YOLO(MODEL), WandbLogger(images=0, log_model=False)
+    model, logger = YOLO(TINY), WandbLogger(images=0, log_model=False)
     monkeypatch.setattr(logger, "_log_epoch", broken)
     attach(model, logger)
     folder = train(model, epochs=4)
@@ -254,7 +254,7 @@ def test_a_callback_that_was_switched_off_still_closes(train, monkeypatch):
 @pytest.mark.training
 def test_the_metadata_tell_what_was_promoted(train, scripted):
     scripted([detection_metrics(value, **{"metrics/recall(B)": 1 - value}) for value in (0.1, 0.2, 0.3)])
-    model = YOLO(MODEL)
+    model = YOLO(TINY)
     attach(model, SaveBest("recall", promote=True), WandbLogger(images=0))
     (run,) = runs(train(model, epochs=3))
     (artifact,) = [found for found in run.artifacts if found["type"] == "model"]
@@ -266,7 +266,7 @@ def test_the_metadata_tell_what_was_promoted(train, scripted):
 def test_too_many_classes_are_a_table_at_the_end(train, monkeypatch):
     for module in ("scalars", "callbacks.wandb_media"):
         monkeypatch.setattr(f"yolo_callbacks.{module}.MAX_CLASSES", 2)
-    model = YOLO(MODEL)
+    model = YOLO(TINY)
     attach(model, WandbLogger(images=0, log_model=False))
     (run,) = runs(train(model, epochs=1))
     assert not [key for row in rows(run) for key in row if key.startswith("per_class/")]
@@ -281,7 +281,7 @@ def test_disabled_is_disabled(train, monkeypatch, how, messages):
     if how == "environment":
         monkeypatch.setenv("WANDB_MODE", "disabled")
     given = {"environment": {}, "argument": {"mode": "disabled"}, "settings": {"settings": {"mode": "disabled"}}}[how]
-    model = YOLO(MODEL)
+    model = YOLO(TINY)
     attach(model, WandbLogger(images=0, log_model=False, **given))
     folder = train(model, epochs=1)
     assert runs(folder) == []
@@ -293,7 +293,7 @@ def test_repeated_epochs_are_logged_once(train, scripted):
     import torch
 
     scripted([0.3, 0.4, float("nan"), 0.2])
-    model, passes = YOLO(MODEL), []
+    model, passes = YOLO(TINY), []
 
     def poison(trainer: Any) -> None:
         passes.append(trainer.epoch + 1)
@@ -313,7 +313,7 @@ def test_repeated_epochs_are_logged_once(train, scripted):
 @pytest.mark.skipif(ULTRALYTICS < (8, 4, 60), reason="tries again with smaller batches from 8.4.29 or so on")
 def test_the_first_epoch_again_after_an_out_of_memory_error(train, messages):
     """A real retry; only the error itself is made up, since there is no accelerator here."""
-    model = YOLO(MODEL)
+    model = YOLO(TINY)
 
     def run_out_once(trainer: Any) -> None:
         preprocess = trainer.preprocess_batch
@@ -336,7 +336,7 @@ def test_the_first_epoch_again_after_an_out_of_memory_error(train, messages):
 ALONE = """
 import os, signal, sys, time
 sys.path[:0] = [{tests!r}, {datasets!r}]
-from trainings import FAST
+from trainings import FAST, TINY
 from ultralytics import YOLO
 from ultralytics.utils import SETTINGS
 from yolo_callbacks import WandbLogger, attach
@@ -348,7 +348,7 @@ def kill(trainer):
         time.sleep(1.5)
         os.kill(os.getpid(), signal.SIGKILL)
 
-model = YOLO("yolo11n.yaml")
+model = YOLO(TINY)
 attach(model, WandbLogger(images=0, log_model=False))
 model.add_callback("on_fit_epoch_end", kill)
 model.train(**{{**FAST, "data": {data!r}, "epochs": 3, "project": {folder!r}, "name": "run"}})

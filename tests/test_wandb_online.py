@@ -25,11 +25,11 @@ HERE = Path(__file__).parent
 TRAINING = """
 import json, sys, time
 sys.path[:0] = [{tests!r}, {datasets!r}]
-from trainings import FAST
+from trainings import FAST, TINY
 from ultralytics import YOLO
 from yolo_callbacks import SaveBest, WandbLogger, attach
 
-model = YOLO("yolo11n.yaml")
+model = YOLO(TINY)
 logger = WandbLogger(init_timeout=4, finish_timeout=8, batch_period=1, {arguments})
 attach(model, *({callbacks}))
 waited = {{}}
@@ -162,7 +162,7 @@ INTERRUPTED = """
 import sys
 sys.path[:0] = [{tests!r}, {datasets!r}]
 from pathlib import Path
-from trainings import FAST
+from trainings import FAST, TINY
 from ultralytics import YOLO
 from yolo_callbacks import WandbLogger, attach
 
@@ -171,7 +171,7 @@ def interrupt(trainer):
         raise KeyboardInterrupt
 
 last = Path({folder!r}) / "run/weights/last.pt"
-model = YOLO(last if "resume" in sys.argv else "yolo11n.yaml")
+model = YOLO(last if "resume" in sys.argv else TINY)
 attach(model, WandbLogger(images=0, log_model=False))
 model.add_callback("on_fit_epoch_end", interrupt)
 arguments = {{"resume": True}} if "resume" in sys.argv else {{**FAST, "epochs": 4}}
