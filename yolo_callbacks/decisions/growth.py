@@ -53,13 +53,20 @@ class GrowthRule:
         slope = _slope(values)
         if slope <= 0 or max(slope * self.window, last - self._level) < self.min_rise:
             return None
-        from statistics import correlation  # 5 ms of every import of this package otherwise
-
-        if correlation(range(len(values)), values) < _MIN_CORRELATION:
+        if _correlation(values) < _MIN_CORRELATION:
             return None
         if _slope(values[self.window // 2 :]) < _MIN_LATE_SLOPE * slope:
             return None
         return Growth(slope, first, last)
+
+
+# statistics is imported where it is needed: it would be 5 ms of every import of this package, for one rule
+
+
+def _correlation(values: list[float]) -> float:
+    from statistics import correlation
+
+    return float(correlation(range(len(values)), values))
 
 
 def _slope(values: list[float]) -> float:
