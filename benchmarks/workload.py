@@ -77,7 +77,7 @@ class Stopwatch:
         self._within = False
         self._patches = [patch.object(owner, name, self._timed(getattr(owner, name))) for owner, name in also]
         if suite is not None:
-            self._patches.append(patch.object(suite, "handle", self._timed(suite.handle)))
+            self._patches.append(patch.object(suite, "handle", self._by_epoch(suite.handle)))
 
     def __enter__(self) -> Stopwatch:
         for each in self._patches:
@@ -88,19 +88,26 @@ class Stopwatch:
         for each in self._patches:
             each.stop()
 
-    def _timed(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        def timed(*arguments: Any) -> Any:
-            event = arguments[0]
+    def _by_epoch(self, handle: Callable[[str, Any], None]) -> Callable[[str, Any], None]:
+        timed = self._timed(handle)
+
+        def followed(event: str, source: Any) -> None:
             if event == "on_train_epoch_start":
                 self.by_epoch.append(0.0)
                 self._within = True
+            timed(event, source)
+            self._within &= event != "on_fit_epoch_end"
+
+        return followed
+
+    def _timed(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(*arguments: Any) -> Any:
             started = time.perf_counter()
             try:
                 return function(*arguments)
             finally:
                 if self._within:
                     self.by_epoch[-1] += time.perf_counter() - started
-                self._within &= event != "on_fit_epoch_end"
 
         return timed
 
