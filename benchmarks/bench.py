@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import sys
+import tempfile
 from collections.abc import Callable
 from datetime import datetime, timezone
 from importlib import metadata
@@ -37,12 +38,14 @@ def main() -> int:
     parser.add_argument("--only", nargs="*", choices=tuple(parts(quick=False)), help="some of the parts")
     arguments = parser.parse_args()
     found: dict[str, Any] = {"machine": machine(), "quick": arguments.quick}
-    for name, measure in parts(quick=arguments.quick).items():
-        if arguments.only and name not in arguments.only:
-            continue
-        started = perf_counter()
-        found[name] = measure()
-        print(f"{name}: {perf_counter() - started:.0f} s", flush=True)
+    with tempfile.TemporaryDirectory(prefix="bench-") as settings:
+        os.environ["YOLO_CONFIG_DIR"] = settings  # not the user's, which importing Ultralytics updates
+        for name, measure in parts(quick=arguments.quick).items():
+            if arguments.only and name not in arguments.only:
+                continue
+            started = perf_counter()
+            found[name] = measure()
+            print(f"{name}: {perf_counter() - started:.0f} s", flush=True)
     report = "\n".join(table(found))
     print("\n" + report)
     RESULTS.mkdir(exist_ok=True)
