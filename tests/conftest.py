@@ -13,6 +13,7 @@ import digits
 import environments
 import pytest
 import torch
+from interpreter import Interpreter
 from trainings import FAST, detection_metrics  # first: it isolates Ultralytics
 from ultralytics import YOLO
 from ultralytics.engine.validator import BaseValidator
@@ -45,6 +46,14 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> environments.Environm
     tally = tmp_path_factory.mktemp("tally")
     environment.install(environments.wheel(environments.ROOT, folder), environments.third_party(tally))
     return environment
+
+
+@pytest.fixture(scope="session")
+def interpreter() -> Iterator[Interpreter]:
+    """Runs scripts in processes of their own."""
+    interpreter = Interpreter()
+    yield interpreter
+    interpreter.close()
 
 
 @pytest.fixture

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -157,12 +155,11 @@ def without_ids(value: Any) -> Any:
 
 
 @pytest.mark.usefixtures("needs_workspaces")
-def test_published_and_renewed(tmp_path, monkeypatch):
+def test_published_and_renewed(interpreter, tmp_path):
     with WandbServer() as server:
-        for name, value in {**server.environment, "WANDB_CONFIG_DIR": str(tmp_path), "HOME": str(tmp_path)}.items():
-            monkeypatch.setenv(name, value)
-        done = subprocess.run([sys.executable, "-c", PUBLISH], capture_output=True, text=True, check=True)
-        *urls, specification = done.stdout.splitlines()
+        environment = {**server.environment, "WANDB_CONFIG_DIR": str(tmp_path), "HOME": str(tmp_path)}
+        ended = interpreter.run(PUBLISH, environment=environment)
+        *urls, specification = [line for line in ended.said.splitlines() if line.startswith(("http", "{"))]
         (name,) = server.views
         assert server.unknown == []
     view = server.views[name]
@@ -172,16 +169,16 @@ def test_published_and_renewed(tmp_path, monkeypatch):
     assert published == panels(without_ids(json.loads(specification)))
 
 
-LOGGING = "images=0, log_model=False, dashboard=True"
+LOGGING = {"images": 0, "log_model": False, "dashboard": True}
 
 
 @pytest.mark.usefixtures("needs_workspaces")
-def test_published_once_by_trainings(tmp_path, scenes):
+def test_published_once_by_trainings(interpreter, tmp_path, scenes):
     with WandbServer() as server:
         for name in ("first", "second"):
             folder = tmp_path / name / "project"
             folder.mkdir(parents=True)
-            train_online(folder, scenes, server.environment, arguments=LOGGING)
+            train_online(interpreter, folder, scenes, server.environment, arguments=LOGGING)
         assert server.unknown == []
         assert len(server.runs) == 2
         (view,) = server.views.values()
@@ -191,10 +188,10 @@ def test_published_once_by_trainings(tmp_path, scenes):
 
 
 @pytest.mark.usefixtures("needs_workspaces")
-def test_a_server_that_knows_no_workspaces_costs_one_warning(tmp_path, scenes, monkeypatch):
+def test_a_server_that_knows_no_workspaces_costs_one_warning(interpreter, tmp_path, scenes, monkeypatch):
     monkeypatch.delattr(WandbServer, "_answer_UpsertView2")
     with WandbServer() as server:
-        waited, said, _ = train_online(tmp_path, scenes, server.environment, arguments=LOGGING)
+        waited, said, _ = train_online(interpreter, tmp_path, scenes, server.environment, arguments=LOGGING)
         (run,) = server.runs.values()
     assert [row["epoch"] for row in run.history if "epoch" in row] == [1, 2, 3, 4]
     assert said.count("W&B: dashboard could not be logged") == 1

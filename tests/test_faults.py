@@ -8,8 +8,8 @@ import resource
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -313,7 +313,6 @@ def test_an_out_of_memory_error_in_the_first_epoch(train, scripted):
 
 SIGNALLED = """
 import os, signal, sys
-sys.path[:0] = {paths!r}
 from pathlib import Path
 from killed_runs import validate
 from trainings import FAST, TINY
@@ -323,7 +322,7 @@ from ultralytics.engine.validator import BaseValidator
 from yolo_callbacks import EarlyStopping, SaveBest, WandbLogger, attach
 
 BaseValidator.__call__ = validate
-folder, where, number = Path({folder!r}), sys.argv[1], int(sys.argv[2])
+folder, where, number = Path(folder), sys.argv[1], int(sys.argv[2])
 last = folder / "run/weights/last.pt"
 model = YOLO(last if where == "resume" else TINY)
 stopping = EarlyStopping(patience=3)
@@ -344,9 +343,9 @@ def in_the_middle(self, content):
 Path.write_bytes = in_the_middle
 if where in ("on_train_batch_end", "on_fit_epoch_end"):
     model.add_callback(where, send)
-arguments = {{"resume": True}} if where == "resume" else {{**FAST, "epochs": 8, "patience": 0}}
+arguments = {"resume": True} if where == "resume" else {**FAST, "epochs": 8, "patience": 0}
 try:
-    model.train(data={data!r}, project=str(folder), name="run", **arguments)
+    model.train(data=data, project=str(folder), name="run", **arguments)
 finally:
     print("HANDLER", signal.getsignal(signal.SIGTERM) == signal.SIG_DFL)
 """
@@ -355,26 +354,10 @@ finally:
 @pytest.mark.parametrize(
     ("where", "number"), [("on_train_batch_end", 2), ("write", 2), ("write", 15), ("on_fit_epoch_end", 15)]
 )
-def test_ctrl_c_and_sigterm(tmp_path, scenes, where, number):
+def test_ctrl_c_and_sigterm(interpreter, tmp_path, scenes, where, number):
     """The state is written, the W&B run is a failed one, no file is half, and the run can be resumed."""
     returned, name = {2: (-2, "KeyboardInterrupt"), 15: (143, "Terminated")}[number]
-    paths = [path for path in sys.path if path]
-    script = SIGNALLED.format(paths=paths, folder=str(tmp_path), data=str(scenes))
-    environment = {**os.environ, "WANDB_MODE": "offline", "OMP_NUM_THREADS": "1"}
-
-    def run(*arguments: str) -> tuple[int, str]:
-        command = [sys.executable, "-c", script, *arguments]
-        done = subprocess.run(
-            command,
-            check=False,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=200,
-        )
-        return done.returncode, done.stdout
-
+    run = partial(interpreter.run, SIGNALLED, data=str(scenes), folder=str(tmp_path))
     status, said = run(where, str(number))
     assert status == returned, said
     assert "HANDLER True" in said

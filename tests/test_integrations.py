@@ -3,40 +3,28 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
+from interpreter import Interpreter
 
 # In a process of its own: where pytest is imported, Ultralytics switches its integrations off.
 TRAINING = """
-import sys
-sys.path[:0] = {paths!r}
 from trainings import FAST, SETTINGS, TINY
-SETTINGS.update(tensorboard={tensorboard!r})
+SETTINGS.update(tensorboard=tensorboard)
 from ultralytics import YOLO
 from yolo_callbacks import EarlyStopping, MemoryCleanup, SaveBest, TensorBoardLogger, attach
 model = YOLO(TINY)
 attach(model, SaveBest("mAP50", promote=True), EarlyStopping(), MemoryCleanup(), TensorBoardLogger(), strict=True)
-model.train(**{{**FAST, "data": {data!r}, "epochs": 2, "project": {folder!r}, "name": "run"}})
+model.train(**{**FAST, "data": data, "epochs": 2, "project": folder, "name": "run"})
 """
-
-
-def train(folder: Path, data: Path, *, tensorboard: bool = False, **environment: str) -> None:
-    here = Path(__file__).parent
-    paths = [str(here), str(here.parent / "datasets")]
-    script = TRAINING.format(paths=paths, data=str(data), folder=str(folder), tensorboard=tensorboard)
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "GITHUB_"))}
-    command = [sys.executable, "-c", script]
-    done = subprocess.run(command, env={**kept, **environment}, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def logged(folder: Path) -> dict[str, list[int]]:
@@ -52,9 +40,10 @@ def logged(folder: Path) -> dict[str, list[int]]:
     return steps
 
 
-def test_tensorboard_of_both_in_folders_of_their_own(tmp_path, scenes):
+def test_tensorboard_of_both_in_folders_of_their_own(interpreter, tmp_path, scenes):
     pytest.importorskip("tensorboard")
-    train(tmp_path, scenes, tensorboard=True)
+    ended = interpreter.run(TRAINING, data=str(scenes), folder=str(tmp_path), tensorboard=True)
+    assert ended.status == 0, ended.said
     theirs, ours = logged(tmp_path / "run"), logged(tmp_path / "run" / "tensorboard")
     assert theirs["metrics/mAP50(B)"] == [1, 2, 3]  # from 8.4.52 on the final evaluation is their third epoch
     assert ours["metrics/mAP50(B)"] == [1, 2]
@@ -108,7 +97,10 @@ def platform() -> Iterator[Platform]:
 @pytest.mark.skipif(find_spec("ultralytics.utils.callbacks.platform") is None, reason="older than Platform")
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="Platform's own requirement")
 def test_platform_gets_what_it_gets_without_us(tmp_path, scenes, platform):
-    train(tmp_path, scenes, ULTRALYTICS_PLATFORM_URL=platform.url, ULTRALYTICS_API_KEY="k" * 40)
+    environment = {"ULTRALYTICS_PLATFORM_URL": platform.url, "ULTRALYTICS_API_KEY": "k" * 40}
+    with closing(Interpreter(environment)) as interpreter:
+        ended = interpreter.run(TRAINING, data=str(scenes), folder=str(tmp_path), tensorboard=False)
+    assert ended.status == 0, ended.said
     epochs = platform.events("epoch_end")
     assert [row["epoch"] for row in epochs] == [0, 1, 2]
     assert {key.partition("/")[0] for row in epochs for key in row["metrics"]} == {"train", "val", "metrics", "lr"}

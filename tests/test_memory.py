@@ -20,6 +20,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from trainings import TINY
 from ultralytics import YOLO
 
 from yolo_callbacks import Callback, JsonlLogger, MemoryCleanup, MemoryMonitor, attach, memory
@@ -29,7 +30,6 @@ from yolo_callbacks.out_of_memory import suggest
 
 sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
 
-MODEL = "yolo11n.yaml"
 MIB = 2**20
 
 # Decisions ------------------------------------------------------------------------------------------------------------
@@ -227,7 +227,7 @@ def test_an_accelerator_is_freed_between_epochs_only_and_its_memory_published(tr
         def on_train_epoch_end(self, trainer):
             fake_device.taken = 6 * GIB
 
-    model, cleanup = YOLO(MODEL), MemoryCleanup(host=False)
+    model, cleanup = YOLO(TINY), MemoryCleanup(host=False)
     attach(model, Filling(), MemoryMonitor(), cleanup, Noting(fake_device.calls), JsonlLogger(), strict=True)
     folder = train(model, epochs=5)
     calls = " ".join(fake_device.calls)
@@ -248,7 +248,7 @@ def test_an_accelerator_is_freed_between_epochs_only_and_its_memory_published(tr
 @pytest.mark.training
 def test_a_cache_that_is_in_use_is_left_alone(train, fake_device):
     fake_device.in_use = 4 * GIB
-    model = YOLO(MODEL)
+    model = YOLO(TINY)
     attach(model, MemoryCleanup(host=False), strict=True)
     train(model, epochs=2)
     assert fake_device.calls == ["empty_cache"]  # at the end of the run
@@ -257,7 +257,7 @@ def test_a_cache_that_is_in_use_is_left_alone(train, fake_device):
 @pytest.mark.training
 def test_another_rank_frees_in_the_epochs_that_rank_0_has_chosen(train, fake_device, monkeypatch):
     """Rank 1 reads what rank 0 has shared, whatever it measures itself."""
-    model, cleanup = YOLO(MODEL), MemoryCleanup(host=False)
+    model, cleanup = YOLO(TINY), MemoryCleanup(host=False)
 
     def as_rank_one(trainer: Any) -> None:
         cleanup.enter(trainer).shared["memory_cleanup"] = {"accelerator": 3}
@@ -321,7 +321,7 @@ def test_collection_only_where_the_host_is_short(train, monkeypatch):
     monkeypatch.setattr(f"{module}.gc", SimpleNamespace(collect=lambda: collected.append(1)))
     left = {"bytes": 50}
     monkeypatch.setattr(f"{module}.host_available", lambda: (left["bytes"], 100))
-    model = YOLO(MODEL)
+    model = YOLO(TINY)
     attach(model, MemoryCleanup(), strict=True)
     train(model, epochs=2)
     assert len(collected) == 1  # at the end
@@ -355,7 +355,7 @@ def test_the_trainer_lets_go_of_everything_heavy(train, error):
             if error:
                 raise error("out of memory")
 
-    model = YOLO(MODEL)
+    model = YOLO(TINY)
     attach(model, MemoryCleanup())
     model.add_callback("on_fit_epoch_end", Holding().on_fit_epoch_end)
     try:
@@ -381,11 +381,11 @@ def test_the_trainer_lets_go_of_everything_heavy(train, error):
 def test_what_comes_after_the_training_still_has_the_trainer(train):
     """A teardown of the user's, registered after ours; and weights rescued after an interruption."""
     seen: list[Any] = []
-    model = YOLO(MODEL)
+    model = YOLO(TINY)
     attach(model, MemoryCleanup())
     model.add_callback("teardown", lambda trainer: seen.append(trainer.ema.ema.state_dict()))
     train(model, epochs=1)
-    assert len(seen[0]) > 100
+    assert len(seen[0]) > 20
 
     def interrupt(trainer: Any) -> None:
         raise KeyboardInterrupt
@@ -400,7 +400,7 @@ def test_what_comes_after_the_training_still_has_the_trainer(train):
 
 @pytest.mark.training
 def test_beside_a_suite_without_it(train):
-    model, cleanup = YOLO(MODEL), MemoryCleanup()
+    model, cleanup = YOLO(TINY), MemoryCleanup()
     attach(model, MemoryMonitor())
     model.add_callback("teardown", cleanup.teardown)
     train(model, epochs=1)
@@ -410,7 +410,7 @@ def test_beside_a_suite_without_it(train):
 @pytest.mark.filterwarnings("ignore")  # export by tracing is full of warnings of torch's own
 @pytest.mark.training
 def test_everything_that_users_read_and_call_afterwards_works(train, scenes, tmp_path):
-    model = YOLO(MODEL)
+    model = YOLO(TINY)
     attach(model, MemoryMonitor(), MemoryCleanup(), strict=True)
     folder = train(model, epochs=2)
     trainer = model.trainer
@@ -435,7 +435,7 @@ def test_everything_that_users_read_and_call_afterwards_works(train, scenes, tmp
 
 @pytest.mark.training
 def test_a_run_that_failed_is_resumed(train):
-    model = YOLO(MODEL)
+    model = YOLO(TINY)
 
     def interrupt(trainer: Any) -> None:
         if trainer.epoch == 1:
@@ -454,7 +454,7 @@ def test_a_run_that_failed_is_resumed(train):
 
 @pytest.mark.training
 def test_alone_it_releases_at_the_end_too(train):
-    model, cleanup = YOLO(MODEL), MemoryCleanup()
+    model, cleanup = YOLO(TINY), MemoryCleanup()
     model.add_callback("teardown", cleanup.teardown)
     train(model, epochs=1)
     assert model.trainer.optimizer is model.trainer.ema is None
@@ -483,7 +483,7 @@ def test_a_leak_is_told_once(train, messages):
         def on_train_epoch_start(self, trainer):
             self.held.append(bytearray(64 * MIB))
 
-    model, monitor = YOLO(MODEL), MemoryMonitor(leak_window=5)
+    model, monitor = YOLO(TINY), MemoryMonitor(leak_window=5)
     attach(model, Leaking(), monitor, strict=True)
     train(model, epochs=9)
     told = [message for message in messages if "has grown" in message]
@@ -494,7 +494,7 @@ def test_a_leak_is_told_once(train, messages):
 
 @pytest.mark.training
 def test_no_leak_no_word(train, messages):
-    model, monitor = YOLO(MODEL), MemoryMonitor(leak_window=3)
+    model, monitor = YOLO(TINY), MemoryMonitor(leak_window=3)
     monitor_values = iter([1.0, 1.3, 1.1, 1.2, 1.0, 1.3, 1.1])
     attach(model, monitor, strict=True)
     monitor._read = lambda: {"host_process": next(monitor_values), "host_workers": 0.0}  # type: ignore[method-assign]
@@ -535,7 +535,7 @@ def needs(version: str) -> Any:
 @pytest.mark.training
 def test_the_first_epoch_that_is_tried_again_is_written_down(train, exhausted, fake_device):
     exhausted(1)
-    model, monitor = YOLO(MODEL), MemoryMonitor()
+    model, monitor = YOLO(TINY), MemoryMonitor()
     attach(model, monitor, strict=True)
     folder = train(model, epochs=1)
     assert monitor.diaries == [folder / "oom-1.json"]
@@ -557,7 +557,7 @@ def test_the_first_epoch_that_is_tried_again_is_written_down(train, exhausted, f
 @pytest.mark.training
 def test_what_ends_a_training_is_written_down_and_stays_what_the_user_sees(train, exhausted):
     exhausted(3)
-    model, monitor = YOLO(MODEL), MemoryMonitor()
+    model, monitor = YOLO(TINY), MemoryMonitor()
     attach(model, monitor, MemoryCleanup())
     with pytest.raises(torch.cuda.OutOfMemoryError, match="says the test"):
         train(model, epochs=3)
@@ -588,7 +588,7 @@ def test_memory_that_runs_out_elsewhere(train, monkeypatch, where, phase, epoch)
         raise torch.cuda.OutOfMemoryError("CUDA out of memory, says the test")
 
     monkeypatch.setattr(DetectionTrainer, where, exhaust)
-    model, monitor = YOLO(MODEL), MemoryMonitor()
+    model, monitor = YOLO(TINY), MemoryMonitor()
     attach(model, monitor, MemoryCleanup(), strict=True)
     with pytest.raises(torch.cuda.OutOfMemoryError, match="says the test"):
         train(model, epochs=2)
@@ -603,7 +603,7 @@ def test_a_strict_suite_does_not_hide_what_ended_the_training(train, exhausted):
             raise ValueError("mine")
 
     exhausted(3)
-    model = YOLO(MODEL)
+    model = YOLO(TINY)
     attach(model, Failing(), strict=True)
     with pytest.raises(torch.cuda.OutOfMemoryError, match="says the test"):
         train(model, epochs=3)
@@ -612,14 +612,14 @@ def test_a_strict_suite_does_not_hide_what_ended_the_training(train, exhausted):
 @pytest.mark.training
 def test_two_monitors_are_one_too_many():
     with pytest.raises(ValueError, match=re.escape("would both write memory/*: attach one")):
-        attach(YOLO(MODEL), MemoryMonitor(), MemoryMonitor())
+        attach(YOLO(TINY), MemoryMonitor(), MemoryMonitor())
 
 
 @pytest.mark.training
 def test_a_diary_that_cannot_be_written_only_warns(train, exhausted, messages, monkeypatch):
     exhausted(3)
     monkeypatch.setattr("yolo_callbacks.out_of_memory.write_json", lambda *_: (_ for _ in ()).throw(OSError("full")))
-    model = YOLO(MODEL)
+    model = YOLO(TINY)
     attach(model, MemoryMonitor(), strict=True)
     with pytest.raises(torch.cuda.OutOfMemoryError, match="says the test"):
         train(model, epochs=3)
@@ -661,7 +661,7 @@ needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GP
 @pytest.mark.training
 @needs_gpu
 def test_a_real_gpu_is_freed_and_watched(train):
-    model, cleanup = YOLO(MODEL), MemoryCleanup(gpu_threshold=0.0)
+    model, cleanup = YOLO("yolo11n.yaml"), MemoryCleanup(gpu_threshold=0.0)
     attach(model, MemoryMonitor(), cleanup, JsonlLogger(), strict=True)
     folder = train(model, epochs=2, device=0)
     row = json.loads((folder / "callbacks.jsonl").read_text().splitlines()[0])
@@ -678,7 +678,7 @@ def test_a_real_gpu_that_is_full_leaves_a_diary(train, tmp_path):
     capacity = torch.cuda.get_device_properties(0).total_memory
     torch.cuda.set_per_process_memory_fraction(min(600 * MIB / capacity, 1.0))
     try:
-        model = YOLO(MODEL)
+        model = YOLO("yolo11n.yaml")
         attach(model, MemoryMonitor(snapshot=True), MemoryCleanup())
         with pytest.raises(RuntimeError, match="out of memory"):
             train(model, epochs=1, device=0, imgsz=1280, batch=8, multi_scale=0.0)

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -108,8 +105,6 @@ def test_promoted_again_after_a_resume(train, scripted):
 
 
 WITH_WANDB = """
-import sys
-sys.path[:0] = [{tests!r}, {datasets!r}]
 from trainings import FAST, TINY, detection_metrics
 from ultralytics import YOLO
 from ultralytics.engine.validator import BaseValidator
@@ -124,27 +119,23 @@ def validate(self, trainer=None, model=None):
     self.run_callbacks("on_val_start")
     self.run_callbacks("on_val_end")
     epoch = trainer.epoch if trainer else 2
-    metrics = detection_metrics(0.1 * epoch + 0.1, **{{"metrics/recall(B)": recalls[epoch]}})
-    return {{"fitness": 0.1 * epoch + 0.1, **metrics}}
+    metrics = detection_metrics(0.1 * epoch + 0.1, **{"metrics/recall(B)": recalls[epoch]})
+    return {"fitness": 0.1 * epoch + 0.1, **metrics}
 
 BaseValidator.__call__ = validate
 model = YOLO(TINY)
 attach(model, SaveBest("recall", promote=True))
-model.train(**{{**FAST, "data": {data!r}, "epochs": 3, "project": {folder!r}, "name": "run"}})
+model.train(**{**FAST, "data": data, "epochs": 3, "project": folder, "name": "run"})
 """
 
 
 @pytest.mark.training
 @pytest.mark.skipif(ULTRALYTICS < (8, 4, 52), reason="older integrations take no absolute path as project=")
-def test_the_artifact_of_the_built_in_integration_is_the_promoted(tmp_path, scenes):
+def test_the_artifact_of_the_built_in_integration_is_the_promoted(interpreter, tmp_path, scenes):
     """By fitness it would be the third epoch. In a process of its own: under pytest the integration is off."""
-    here = Path(__file__).parent
-    folders = {"tests": str(here), "datasets": str(here.parent / "datasets"), "folder": str(tmp_path)}
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
-    environment |= {"WANDB_MODE": "offline", "WANDB_DATA_DIR": str(tmp_path / "wandb-data"), "WANDB_SILENT": "true"}
-    script = WITH_WANDB.format(data=str(scenes), **folders)
-    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    environment = {"WANDB_DATA_DIR": str(tmp_path / "wandb-data"), "WANDB_SILENT": "true"}
+    ended = interpreter.run(WITH_WANDB, environment=environment, data=str(scenes), folder=str(tmp_path))
+    assert ended.status == 0, ended.said
     best = tmp_path / "run" / "weights" / "best.pt"
     assert load(best)["train_metrics"]["metrics/recall(B)"] == 0.9
     staged = [path.read_bytes() for path in (tmp_path / "wandb-data").rglob("*") if path.is_file()]

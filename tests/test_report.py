@@ -29,7 +29,6 @@ from yolo_callbacks.report.masking import MASK, masked
 from yolo_callbacks.report.monitors import monitored
 from yolo_callbacks.report.run_data import read_run
 
-MODEL = "yolo11n.yaml"
 HOSTILE = "<script>alert('$x$')</script>"
 SECTIONS = (
     *("events", "quality", "final", "classes", "losses", "rate", "memory"),
@@ -80,7 +79,7 @@ def hostile_scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def ours(tmp_path_factory: pytest.TempPathFactory, hostile_scenes: Path) -> Path:
     """A run with everything to show: two cuts of the rate, and a stop at epoch 4 of 9."""
-    model = YOLO(MODEL)
+    model = YOLO(TINY)
     never = 1e9
     attach(
         model,
@@ -102,7 +101,7 @@ def ours(tmp_path_factory: pytest.TempPathFactory, hostile_scenes: Path) -> Path
 def theirs(tmp_path_factory: pytest.TempPathFactory, hostile_scenes: Path) -> Path:
     """A run without us."""
     folder = tmp_path_factory.mktemp("theirs")
-    model = YOLO(MODEL)
+    model = YOLO(TINY)
     model.train(**{**FAST, "data": str(hostile_scenes), "epochs": 2, "project": str(folder), "name": "b"})
     return folder / "b"
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -223,10 +221,8 @@ def test_the_table_says_what_happened(train, scripted, messages):
 
 
 RESUMED = """
-import os, sys, tempfile
-os.environ["YOLO_CONFIG_DIR"] = tempfile.mkdtemp()
+import os, sys
 from pathlib import Path
-sys.path[:0] = [{tests!r}, {datasets!r}]
 from trainings import FAST, TINY, detection_metrics
 from ultralytics import YOLO
 from ultralytics.engine.validator import BaseValidator
@@ -239,10 +235,10 @@ def validate(self, trainer=None, model=None):
     self.run_callbacks("on_val_start")
     self.run_callbacks("on_val_end")
     value = values[trainer.epoch] if trainer else 0.5
-    return {{"fitness": value, **detection_metrics(value)}}
+    return {"fitness": value, **detection_metrics(value)}
 
 BaseValidator.__call__ = validate
-folder, kill_after = Path({folder!r}), int(sys.argv[1])
+folder, kill_after = Path(folder), int(sys.argv[1])
 model = YOLO(folder / "run/weights/last.pt" if "resume" in sys.argv else TINY)
 attach(model, SaveBest("mAP50", top_k=2), EarlyStopping(patience=3), ReduceLROnPlateau("recall", patience=0))
 
@@ -251,31 +247,24 @@ def kill(trainer):
         os._exit(9)
 
 model.add_callback("on_fit_epoch_end", kill)
-arguments = {{"resume": True}} if "resume" in sys.argv else {{**FAST, "epochs": 7, "patience": 0}}
-model.train(data={data!r}, project=str(folder), name="run", **arguments)
+arguments = {"resume": True} if "resume" in sys.argv else {**FAST, "epochs": 7, "patience": 0}
+model.train(data=data, project=str(folder), name="run", **arguments)
 """
 
 
 @pytest.mark.training
 @pytest.mark.smoke
-def test_a_resumed_run_decides_as_if_never_stopped(tmp_path, scenes):
+def test_a_resumed_run_decides_as_if_never_stopped(interpreter, tmp_path, scenes):
     outcomes = []
-    here = Path(__file__).parent
     for folder, calls in ((tmp_path / "whole", [["0"]]), (tmp_path / "killed", [["3"], ["0", "resume"]])):
-        script = RESUMED.format(
-            tests=str(here), datasets=str(here.parent / "datasets"), folder=str(folder), data=str(scenes)
-        )
         for call in calls:
-            done = subprocess.run([sys.executable, "-c", script, *call], capture_output=True, text=True, check=False)
-            assert done.returncode in (0, 9), done.stderr
+            ended = interpreter.run(RESUMED, *call, data=str(scenes), folder=str(folder))
+            assert ended.status == (9 if call == ["3"] else 0), ended.said
         state = json.loads((folder / "run" / "callbacks.json").read_text())
         files = {path.name for path in (folder / "run" / "weights").glob("best-*")}
         rates = [[row[key] for key in row if key.startswith("lr/")] for row in results_csv(folder / "run")]
         outcomes.append((state["epoch"], state["callbacks"], files, rates))
-    assert (
-        "restored: SaveBest(best-mAP50), EarlyStopping(mAP50-95), ReduceLROnPlateau(recall)"
-        in done.stdout + done.stderr
-    )
+    assert "restored: SaveBest(best-mAP50), EarlyStopping(mAP50-95), ReduceLROnPlateau(recall)" in ended.said
     assert outcomes[0] == outcomes[1]
     assert outcomes[0][1]["EarlyStopping(mAP50-95)"]["stopped_epoch"] == 5
     assert outcomes[0][1]["ReduceLROnPlateau(recall)"]["cuts"] == [3, 4, 5]
@@ -520,7 +509,7 @@ def test_a_stop_with_save_false_in_a_folder_of_an_earlier_run(train, scripted):
 @pytest.mark.training
 def test_a_failure_in_set_up_is_told_as_it_is(train, monkeypatch, messages):
     """Before there is an optimizer; with no table, since there was no training."""
-    model = YOLO("yolo11n.yaml")
+    model = YOLO(TINY)
     attach(model, ReduceLROnPlateau())
     monkeypatch.setattr(DetectionTrainer, "setup_model", lambda trainer: 1 / 0)
     with pytest.raises(ZeroDivisionError):
@@ -530,7 +519,7 @@ def test_a_failure_in_set_up_is_told_as_it_is(train, monkeypatch, messages):
 
 @pytest.mark.training
 def test_a_wrong_monitor_is_told_once_and_without_a_table(train, messages):
-    model = YOLO("yolo11n.yaml")
+    model = YOLO(TINY)
     attach(model, SaveBest(), ReduceLROnPlateau("val/bxo_loss"))
     with pytest.raises(ValueError, match="Did you mean 'val/box_loss'"):
         train(model, epochs=1)

@@ -19,7 +19,6 @@ from yolo_callbacks import Callback, EarlyStopping, SaveBest, StoppingReason, at
 pytestmark = pytest.mark.training
 
 ULTRALYTICS = tuple(int(part) for part in ultralytics.__version__.split(".")[:3])
-MODEL = "yolo11n.yaml"
 MAP = "metrics/mAP50-95(B)"
 
 
@@ -42,7 +41,7 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def test_the_right_epochs_are_saved_and_load(train, scenes):
-    model = YOLO(MODEL)
+    model = YOLO(TINY)
     by_loss, three = SaveBest("val/box_loss"), SaveBest("val/loss", top_k=3)
     folder = train(model, epochs=5) if attach(model, by_loss, three) else None
     rows = results_csv(folder)
@@ -72,7 +71,7 @@ def test_the_right_epochs_are_saved_and_load(train, scenes):
 
 
 def test_a_class_a_best_of_its_own_and_no_value_where_it_is_absent(train, two_of_three, messages):
-    model = YOLO(MODEL)
+    model = YOLO(TINY)
     recorder, absent = Recorder(), EarlyStopping("mAP50/two", patience=1)
     present = EarlyStopping("mAP50/one", patience=9)
     attach(model, recorder, absent, present)
@@ -85,7 +84,7 @@ def test_a_class_a_best_of_its_own_and_no_value_where_it_is_absent(train, two_of
 
 @pytest.mark.smoke
 def test_same_seed_same_metrics_with_and_without_the_suite(train):
-    with_suite, without = YOLO(MODEL), YOLO(MODEL)
+    with_suite, without = YOLO("yolo11n.yaml"), YOLO("yolo11n.yaml")
     attach(with_suite, SaveBest(top_k=2), EarlyStopping(patience=50))
     rows = [results_csv(train(model, epochs=3, name=name)) for model, name in ((with_suite, "a"), (without, "b"))]
     for row in (*rows[0], *rows[1]):
@@ -180,7 +179,7 @@ def test_the_final_evaluation_is_no_epoch(train, scripted, old_convention):
 
 @pytest.mark.smoke
 def test_epochs_without_validation_are_no_checks(train):
-    model, recorder = YOLO(MODEL), Recorder()
+    model, recorder = YOLO(TINY), Recorder()
     needs_it, function = (
         EarlyStopping("mAP50", patience=1),
         EarlyStopping(lambda metrics: metrics[MAP], "max", patience=1),
@@ -264,7 +263,7 @@ def test_one_suite_for_two_runs(train, scripted):
 
 @pytest.mark.skipif(ULTRALYTICS < (8, 4, 140), reason="takes a list of data sets in a later version")
 def test_a_list_of_data_sets(scenes, two_of_three, tmp_path):
-    model, saved, recorder = YOLO(MODEL), SaveBest("val/loss"), Recorder()
+    model, saved, recorder = YOLO(TINY), SaveBest("val/loss"), Recorder()
     attach(model, saved, recorder)
     model.train(**FAST, data=[str(scenes), str(two_of_three)], epochs=2, project=str(tmp_path))
     assert recorder.epochs == [1, 2, 1, 2]
@@ -302,7 +301,7 @@ def test_plain_functions_work_alone(train, scripted):
 
 
 def test_an_unknown_monitor_raises_before_the_first_epoch(train, tmp_path):
-    model = YOLO(MODEL)
+    model = YOLO(TINY)
     attach(model, EarlyStopping("mAP5O"))
     with pytest.raises(ValueError, match=r"'mAP5O' does not exist .* mean 'mAP50'\? Available: metrics/precision\(B\)"):
         train(model, epochs=1)
@@ -311,7 +310,7 @@ def test_an_unknown_monitor_raises_before_the_first_epoch(train, tmp_path):
 
 @pytest.mark.smoke
 def test_an_unknown_loss_raises_with_the_first_batch(train, tmp_path):
-    model, batches = YOLO(MODEL), []
+    model, batches = YOLO(TINY), []
     model.add_callback("on_train_batch_end", lambda trainer: batches.append(trainer.epoch))
     attach(model, SaveBest("val/box_los"))
     with pytest.raises(ValueError, match=r"'val/box_los' does not exist in this run. Did you mean 'val/box_loss'\?"):
@@ -321,7 +320,7 @@ def test_an_unknown_loss_raises_with_the_first_batch(train, tmp_path):
 
 
 def test_an_unknown_class_raises_before_the_first_epoch(train):
-    model = YOLO(MODEL)
+    model = YOLO(TINY)
     attach(model, SaveBest("mAP50/thre", filename="three"))
     with pytest.raises(ValueError, match=r"no class 'thre'.* Classes: 0: zero, 1: one, 2: two"):
         train(model, epochs=1)

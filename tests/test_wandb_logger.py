@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -334,49 +332,40 @@ def test_the_first_epoch_again_after_an_out_of_memory_error(train, messages):
 
 
 ALONE = """
-import os, signal, sys, time
-sys.path[:0] = [{tests!r}, {datasets!r}]
+import os, signal, time
 from trainings import FAST, TINY
 from ultralytics import YOLO
 from ultralytics.utils import SETTINGS
 from yolo_callbacks import WandbLogger, attach
 
-SETTINGS.update(wandb={built_in})
+SETTINGS.update(wandb=built_in)
 
-def kill(trainer):
-    if {kill} and trainer.epoch == 1:
+def kill_in_the_second(trainer):
+    if kill and trainer.epoch == 1:
         time.sleep(1.5)
         os.kill(os.getpid(), signal.SIGKILL)
 
 model = YOLO(TINY)
 attach(model, WandbLogger(images=0, log_model=False))
-model.add_callback("on_fit_epoch_end", kill)
-model.train(**{{**FAST, "data": {data!r}, "epochs": 3, "project": {folder!r}, "name": "run"}})
+model.add_callback("on_fit_epoch_end", kill_in_the_second)
+model.train(**{**FAST, "data": data, "epochs": 3, "project": folder, "name": "run"})
 """
 
 
-def alone(folder: Path, data: Path, *, built_in: bool = False, kill: bool = False) -> str:
-    """Train in a process of its own, without pytest, which switches Ultralytics' integration off; what was said."""
-    here = Path(__file__).parent
-    paths = {"tests": str(here), "datasets": str(here.parent / "datasets"), "data": str(data), "folder": str(folder)}
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
-    command = [sys.executable, "-c", ALONE.format(**paths, built_in=built_in, kill=kill)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == (-9 if kill else 0), done.stderr
-    return done.stdout + done.stderr
-
-
 @pytest.mark.training
-def test_beside_the_built_in_integration_one_logs(tmp_path, scenes):
-    said = alone(tmp_path, scenes, built_in=True)
-    assert "Ultralytics' own W&B integration is off in this training, this one logs" in said
+def test_beside_the_built_in_integration_one_logs(interpreter, tmp_path, scenes):
+    """In a process of its own, as the next: where pytest is imported, Ultralytics switches its integration off."""
+    ended = interpreter.run(ALONE, data=str(scenes), folder=str(tmp_path), built_in=True, kill=False)
+    assert ended.status == 0, ended.said
+    assert "Ultralytics' own W&B integration is off in this training, this one logs" in ended.said
     (run,) = runs(tmp_path)
     assert [row["epoch"] for row in rows(run)] == [1, 2, 3]
 
 
 @pytest.mark.training
-def test_what_was_logged_survives_a_kill(tmp_path, scenes):
-    alone(tmp_path, scenes, kill=True)
+def test_what_was_logged_survives_a_kill(interpreter, tmp_path, scenes):
+    ended = interpreter.run(ALONE, data=str(scenes), folder=str(tmp_path), built_in=False, kill=True)
+    assert ended.status == -signal.SIGKILL, ended.said
     (run,) = runs(tmp_path)
     assert [row["epoch"] for row in rows(run)] == [1, 2]
     assert run.exit_code is None

@@ -8,31 +8,31 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
+from interpreter import Interpreter
 from wandb_runs import read_runs
 from wandb_server import WandbServer
 
 pytestmark = pytest.mark.server
 
-HERE = Path(__file__).parent
 TRAINING = """
-import json, sys, time
-sys.path[:0] = [{tests!r}, {datasets!r}]
+import json, time
 from trainings import FAST, TINY
 from ultralytics import YOLO
 from yolo_callbacks import SaveBest, WandbLogger, attach
 
 model = YOLO(TINY)
-logger = WandbLogger(init_timeout=4, finish_timeout=8, batch_period=1, {arguments})
-attach(model, *({callbacks}))
-waited = {{}}
+logger = WandbLogger(init_timeout=4, finish_timeout=8, batch_period=1, **arguments)
+attach(model, SaveBest(), logger)
+waited = {}
 
 def timed(method):
     call = getattr(logger, method)
@@ -43,56 +43,68 @@ def timed(method):
     setattr(logger, method, run)
 
 model.add_callback("on_train_epoch_start", lambda trainer: print("EPOCH", trainer.epoch + 1, flush=True))
-model.add_callback("on_train_epoch_start", lambda trainer: time.sleep({pause}))
+model.add_callback("on_train_epoch_start", lambda trainer: time.sleep(pause))
 for method in ("on_train_start", "on_fit_epoch_end", "on_train_end"):
     timed(method)
-model.train(**{{**FAST, "data": {data!r}, "epochs": 4, "project": {folder!r}, "name": "run", "plots": {plots}}})
+model.train(**{**FAST, "data": data, "epochs": 4, "project": folder, "name": "run", "plots": plots})
 print("WAITED", json.dumps(waited), flush=True)
 """
+PICTURES = {"images": 2, "image_period": 1}
+
+
+class Trained(NamedTuple):
+    """What a training in a process of its own was like."""
+
+    waited: dict[str, float]
+    """The seconds of each method of the logger."""
+    said: str
+    exit_seconds: float
+    """From the end of the training to that of the process."""
 
 
 def train(
-    folder: Path, data: Path, environment: dict[str, str], on_line: Callable[[str], object] = bool, **parts: Any
-) -> tuple[dict[str, float], str, float]:
-    """What each part waited, what was said, and how long the process took to exit."""
-    paths = {"tests": str(HERE), "datasets": str(HERE.parent / "datasets"), "folder": str(folder), "data": str(data)}
-    usual = {"arguments": "images=2, image_period=1", "callbacks": "SaveBest(), logger", "plots": False, "pause": 0}
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "WANDB"))}
+    interpreter: Interpreter, folder: Path, data: Path, environment: dict[str, str],
+    on_line: Callable[[str], object] = bool, *,
+    arguments: dict[str, Any] = PICTURES, plots: bool = False, pause: float = 0,
+) -> Trained:  # fmt: skip
+    """Train with a server; `arguments` are those of `WandbLogger`."""
+    found: dict[str, Any] = {}
+
+    def read(line: str) -> None:
+        on_line(line)
+        if line.startswith("WAITED"):
+            found.update(waited=json.loads(line.removeprefix("WAITED")), ended=monotonic())
+
     isolated = {"WANDB_DATA_DIR": str(folder / "data"), "WANDB_CONFIG_DIR": str(folder / "config"), "HOME": str(folder)}
-    said, waited, ended = [], {}, 0.0
-    with subprocess.Popen(
-        [sys.executable, "-c", TRAINING.format(**paths, **{**usual, **parts})],
-        env={**inherited, **isolated, **environment},
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    ) as process:  # fmt: skip
-        for line in process.stdout:
-            said.append(line)
-            on_line(line)
-            if line.startswith("WAITED"):
-                waited, ended = json.loads(line.removeprefix("WAITED")), monotonic()
-    exit_seconds, text = monotonic() - ended, "".join(said)
-    assert process.returncode == 0, text
-    return waited, text, exit_seconds
+    ended = interpreter.run(
+        TRAINING, environment={**isolated, **environment}, on_line=read,
+        arguments=arguments, data=str(data), folder=str(folder), plots=plots, pause=pause,
+    )  # fmt: skip
+    assert ended.status == 0, ended.said
+    return Trained(found["waited"], ended.said, monotonic() - found["ended"])
 
 
-def test_everything_arrives(tmp_path, scenes):
+def test_everything_arrives(interpreter, tmp_path, scenes):
     with WandbServer() as server:
-        train(tmp_path, scenes, server.environment, plots=True)
+        train(interpreter, tmp_path, scenes, server.environment, plots=True)
         (run,) = server.runs.values()
+        # on a busy machine W&B's own process may still be sending them
+        for kind in ("media/images/validation", "media/metadata/boxes2D"):
+            assert server.wait(lambda kind=kind: any(kind in name for name in run.files))
     assert [row["epoch"] for row in run.history if "epoch" in row] == [1, 2, 3, 4]
     assert run.exit_code == 0
     assert run.config["epochs"] == 4
-    assert any("media/images/validation" in name for name in run.files)
-    assert any("media/metadata/boxes2D" in name for name in run.files)
     secret = server.environment["WANDB_API_KEY"].encode()
     assert not [path for path in (tmp_path / "run").rglob("*") if path.is_file() and secret in path.read_bytes()]
     (artifact,) = [found for found in run.artifacts if found["type"] == "model"]
     assert artifact["files"] == {"best.pt": (tmp_path / "run" / "weights" / "best.pt").stat().st_size}
 
 
-def test_the_default_suite_sends_no_picture_and_no_weights(tmp_path, scenes):
+def test_the_default_suite_sends_no_picture_and_no_weights(interpreter, tmp_path, scenes):
     with WandbServer() as server:
-        train(tmp_path, scenes, server.environment, arguments="images=0, log_model=False", plots=True)
+        train(
+            interpreter, tmp_path, scenes, server.environment, arguments={"images": 0, "log_model": False}, plots=True
+        )
         (run,) = server.runs.values()
     assert [row["epoch"] for row in run.history if "epoch" in row] == [1, 2, 3, 4]
     pictures = [name for name in run.files if name.endswith((".jpg", ".jpeg")) and "labels" not in name]
@@ -102,7 +114,7 @@ def test_the_default_suite_sends_no_picture_and_no_weights(tmp_path, scenes):
 
 
 @pytest.mark.parametrize("fault", ["refuse", "hang", "500", "401", "no key", "bad key"])
-def test_a_server_that_is_away_from_the_start(tmp_path, scenes, fault):
+def test_a_server_that_is_away_from_the_start(interpreter, tmp_path, scenes, fault):
     """The run goes on offline, and one command uploads it later."""
     with WandbServer() as server:
         environment = dict(server.environment)
@@ -112,7 +124,7 @@ def test_a_server_that_is_away_from_the_start(tmp_path, scenes, fault):
             environment["WANDB_API_KEY"] = "short"
         else:
             server.fault = fault
-        waited, said, exit_seconds = train(tmp_path, scenes, environment)
+        waited, said, exit_seconds = train(interpreter, tmp_path, scenes, environment)
     # bounds with room for a slow machine; without any, the first two would be 100 s and more
     assert waited["on_train_start"] < 4 + 6
     assert waited["on_fit_epoch_end"] < 5
@@ -127,14 +139,16 @@ def test_a_server_that_is_away_from_the_start(tmp_path, scenes, fault):
 
 
 @pytest.mark.parametrize("fault", ["refuse", "hang"])
-def test_a_server_that_dies(tmp_path, scenes, fault):
+def test_a_server_that_dies(interpreter, tmp_path, scenes, fault):
     with WandbServer() as server:
 
         def die(line: str) -> None:
             if line.startswith("EPOCH 3"):
                 server.fault = fault
 
-        waited, said, exit_seconds = train(tmp_path, scenes, server.environment, die, arguments="images=2", pause=0.5)
+        waited, said, exit_seconds = train(
+            interpreter, tmp_path, scenes, server.environment, die, arguments={"images": 2}, pause=0.5
+        )
     assert waited["on_fit_epoch_end"] < 5
     assert waited["on_train_end"] < 8 + 5
     assert exit_seconds < 8 + 5
@@ -144,10 +158,10 @@ def test_a_server_that_dies(tmp_path, scenes, fault):
     assert f"upload with: wandb sync --include-online {run.path.parent}" in said
 
 
-def test_what_was_logged_offline_can_be_uploaded(tmp_path, scenes):
+def test_what_was_logged_offline_can_be_uploaded(interpreter, tmp_path, scenes):
     with WandbServer() as server:
         server.fault = "refuse"
-        _, said, _ = train(tmp_path, scenes, server.environment, arguments="images=0")
+        _, said, _ = train(interpreter, tmp_path, scenes, server.environment, arguments={"images": 0})
         server.fault = None
         command = said.split("upload with: ")[1].split("\n")[0].split()
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("WANDB")}
@@ -160,7 +174,6 @@ def test_what_was_logged_offline_can_be_uploaded(tmp_path, scenes):
 
 INTERRUPTED = """
 import sys
-sys.path[:0] = [{tests!r}, {datasets!r}]
 from pathlib import Path
 from trainings import FAST, TINY
 from ultralytics import YOLO
@@ -170,27 +183,22 @@ def interrupt(trainer):
     if trainer.epoch == 1 and "resume" not in sys.argv:
         raise KeyboardInterrupt
 
-last = Path({folder!r}) / "run/weights/last.pt"
+last = Path(folder) / "run/weights/last.pt"
 model = YOLO(last if "resume" in sys.argv else TINY)
 attach(model, WandbLogger(images=0, log_model=False))
 model.add_callback("on_fit_epoch_end", interrupt)
-arguments = {{"resume": True}} if "resume" in sys.argv else {{**FAST, "epochs": 4}}
-model.train(data={data!r}, project={folder!r}, name="run", **arguments)
+arguments = {"resume": True} if "resume" in sys.argv else {**FAST, "epochs": 4}
+model.train(data=data, project=folder, name="run", **arguments)
 """
 
 
-def test_a_training_that_is_resumed_goes_on_in_its_run(tmp_path, scenes):
-    paths = {
-        "tests": str(HERE),
-        "datasets": str(HERE.parent / "datasets"),
-        "folder": str(tmp_path),
-        "data": str(scenes),
-    }
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "WANDB"))}
+def test_a_training_that_is_resumed_goes_on_in_its_run(interpreter, tmp_path, scenes):
     with WandbServer() as server:
-        for arguments in ([], ["resume"]):
-            command = [sys.executable, "-c", INTERRUPTED.format(**paths), *arguments]
-            subprocess.run(command, env={**inherited, **server.environment}, capture_output=True, check=False)
+        for arguments, status in (([], -signal.SIGINT), (["resume"], 0)):
+            ended = interpreter.run(
+                INTERRUPTED, *arguments, environment=server.environment, data=str(scenes), folder=str(tmp_path)
+            )
+            assert ended.status == status, ended.said
         (run,) = server.runs.values()
     assert [row["epoch"] for row in run.history if "epoch" in row] == [1, 2, 3, 4]
     assert run.exit_code == 0
