@@ -15,7 +15,7 @@ test: lint  ## all tests, and a few of them on older versions of Ultralytics
 test-versions: $(VENV)/installed-dev  ## the real trainings, on one Ultralytics after the other
 	$(BIN)/python tests/versions.py $(VERSIONS)
 
-bench: $(VENV)/installed-bench  ## measure the budgets, about 25 minutes on two cores
+bench: $(VENV)/installed-bench  ## measure the budgets, about 20 minutes on two cores
 	$(BIN)/python benchmarks/bench.py
 
 bench-quick: $(VENV)/installed-bench  ## the same with fewer repeats, at most 4 minutes
