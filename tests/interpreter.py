@@ -1,7 +1,8 @@
 """Scripts in processes of their own, forked from one that has imported what a training needs.
 
-Importing torch, Ultralytics and wandb takes seconds, a fork milliseconds. pytest is in none of these processes: where
-it is imported, Ultralytics switches its integrations off. Nor is anything of ours imported before the script does it.
+Importing torch and Ultralytics takes seconds, a fork milliseconds. pytest is in none of these processes: where it is
+imported, Ultralytics switches its integrations off. Nor is anything of ours imported before the script does it, nor
+wandb, which makes a folder where it is imported and removes it where the process ends: all forks would share it.
 """
 
 from __future__ import annotations
@@ -119,7 +120,6 @@ if __name__ == "__main__":
     import trainings  # noqa: F401 (before ultralytics: it isolates it)
     import ultralytics.engine.trainer
     import ultralytics.models.yolo  # noqa: F401
-    import wandb  # noqa: F401
 
     job = forked(sys.argv[1], answers)
     globals().update(job["names"])
