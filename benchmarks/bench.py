@@ -61,7 +61,7 @@ def main() -> int:
 
 def parts(*, quick: bool) -> dict[str, Callable[[], Any]]:
     """What is measured, by name."""
-    few, references = (2, 1) if quick else (10, 2)
+    few, references = (4, 1) if quick else (10, 2)
     variants = ["bare", "default"] if quick else PEERS
     return {
         "time": lambda: time_added.measure(rounds=few, epochs=8, variants=variants, references=references),
