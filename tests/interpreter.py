@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 # What ends a process that hangs, in seconds.
-TIMEOUT = 300
+TIMEOUT = 200
 READY = "ready\n"
 
 
@@ -68,7 +68,7 @@ class Interpreter:
         Args:
             script: Its text.
             *arguments: The rest of `sys.argv`.
-            environment: More variables. Without any, W&B is offline.
+            environment: More variables. Without any, W&B is offline, and keeps what is its own in a temporary folder.
             on_line: Is called with each line as the script writes it.
             **names: Variables of the script; strings, numbers, and what JSON has of both.
         """
@@ -104,7 +104,7 @@ def forked(output: str, answers: TextIO) -> dict[str, Any]:
         job: dict[str, Any] = json.loads(line)
         for name in [name for name in os.environ if name.startswith("WANDB")]:
             del os.environ[name]
-        os.environ.update({"WANDB_MODE": "offline", **job["environment"]})
+        os.environ.update({"WANDB_MODE": "offline", "WANDB_DATA_DIR": f"{output}-wandb", **job["environment"]})
         sys.argv[1:] = job["arguments"]
         return job
     raise SystemExit
@@ -114,12 +114,7 @@ if __name__ == "__main__":
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what is printed as modules are imported is no answer
 
-    import matplotlib.pyplot  # noqa: F401 (with the others of its kind: what Ultralytics imports as it goes)
-    import polars  # noqa: F401
-    import torchvision  # noqa: F401
-    import trainings  # noqa: F401 (before ultralytics: it isolates it)
-    import ultralytics.engine.trainer
-    import ultralytics.models.yolo  # noqa: F401
+    import training_imports  # noqa: F401
 
     job = forked(sys.argv[1], answers)
     globals().update(job["names"])

@@ -22,12 +22,9 @@ from typing import Any
 
 os.environ.setdefault("WANDB_MODE", "offline")
 
-import matplotlib.pyplot  # noqa: F401 (with the others of its kind: what a forked training would import, again and again)
 import numpy as np
-import polars  # noqa: F401
 import torch
-import torch._inductor
-import torchvision  # noqa: F401
+import training_imports  # noqa: F401
 import wandb
 import wandb.sdk.launch
 from trainings import FAST, TINY, detection_metrics

@@ -159,6 +159,7 @@ def test_published_and_renewed(interpreter, tmp_path):
     with WandbServer() as server:
         environment = {**server.environment, "WANDB_CONFIG_DIR": str(tmp_path), "HOME": str(tmp_path)}
         ended = interpreter.run(PUBLISH, environment=environment)
+        assert ended.status == 0, ended.said
         *urls, specification = [line for line in ended.said.splitlines() if line.startswith(("http", "{"))]
         (name,) = server.views
         assert server.unknown == []

@@ -381,11 +381,11 @@ def test_the_trainer_lets_go_of_everything_heavy(train, error):
 def test_what_comes_after_the_training_still_has_the_trainer(train):
     """A teardown of the user's, registered after ours; and weights rescued after an interruption."""
     seen: list[Any] = []
-    model = YOLO(TINY)
+    model = YOLO("yolo11n.yaml")
     attach(model, MemoryCleanup())
     model.add_callback("teardown", lambda trainer: seen.append(trainer.ema.ema.state_dict()))
     train(model, epochs=1)
-    assert len(seen[0]) > 20
+    assert len(seen[0]) > 100
 
     def interrupt(trainer: Any) -> None:
         raise KeyboardInterrupt
