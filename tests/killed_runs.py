@@ -142,11 +142,11 @@ def watch(moments: Moments) -> None:
         moments(f"after a line of {path.name}")
         return None
 
+    import yolo_callbacks.background as background
     import yolo_callbacks.files as files
     import yolo_callbacks.journal as journal
-    import yolo_callbacks.snapshots as snapshots
 
-    snapshots.ThreadPoolExecutor = Inline  # type: ignore[misc,assignment]
+    background.ThreadPoolExecutor = Inline  # type: ignore[misc,assignment]
     written, written_bytes, copied, appended = Path.write_text, Path.write_bytes, shutil.copyfile, files.append_line
     Path.write_text = half_written  # type: ignore[method-assign]
     Path.write_bytes = half_of_a_checkpoint  # type: ignore[method-assign,assignment]

@@ -46,6 +46,13 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+@pytest.fixture
+def nothing_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The room of replaced checkpoints is free at once, as where there is little from the start."""
+    monkeypatch.setattr("yolo_callbacks.snapshots._PLENTY", 10**9)
+
+
+@pytest.mark.usefixtures("nothing_kept")
 def test_a_disk_that_fills_up(train, scripted, small_disk, messages):
     """Room for Ultralytics' own two checkpoints comes first; the best that was there before stays whole."""
     scripted([0.1, 0.2, 0.3, 0.4, 0.4])
@@ -63,6 +70,26 @@ def test_a_disk_that_fills_up(train, scripted, small_disk, messages):
     assert (saved.best_epoch, saved.best_score) == (2, 0.2)
     kept = torch.load(saved.best_model_path, map_location="cpu", weights_only=False)
     assert kept["epoch"] == 1
+    assert sum("no room for it and two checkpoints more" in message for message in messages) == 2
+
+
+def test_a_disk_that_others_fill_leaves_the_room_of_the_replaced_checkpoints(train, scripted, small_disk, messages):
+    """It is kept from one write of them to the next: as much as Ultralytics, writing in place, never gives away."""
+    scripted([0.1, 0.2, 0.3, 0.4, 0.4])
+    model, saved = YOLO(TINY), SaveBest("mAP50", keep_optimizer=True)
+    attach(model, saved)
+    inodes: list[int] = []
+
+    def fill(trainer: Any) -> None:
+        inodes.append(trainer.last.stat().st_ino if trainer.epoch else 0)
+        if trainer.epoch == 2:
+            (small_disk / "other").write_bytes(bytes(shutil.disk_usage(small_disk).free))
+
+    model.add_callback("on_train_epoch_end", fill)
+    folder = train(model, epochs=4, project=str(small_disk))
+    assert len(results_csv(folder)) == 4
+    assert inodes[2] != inodes[3]  # a new file, not one written in place
+    assert saved.best_epoch == 2
     assert sum("no room for it and two checkpoints more" in message for message in messages) == 2
 
 
@@ -131,6 +158,7 @@ def test_a_file_that_may_not_grow(train, scripted, messages, monkeypatch, links)
     assert not list((folder / "weights").glob(".*"))
 
 
+@pytest.mark.usefixtures("nothing_kept")
 @pytest.mark.parametrize("separated", [True, False])
 def test_a_disk_with_no_room_for_two_checkpoints_at_a_time(
     train, scripted, small_disk, messages, monkeypatch, separated

@@ -64,7 +64,7 @@ def record(epoch: int, value: float) -> EpochRecord:
 
 def train(folder: Path, values: list[float], start: int, kill: tuple[int, str] | None) -> Deciders:
     """Epochs from `start` + 1 on, as a suite takes them; the checkpoint is a file that holds the epoch."""
-    deciders, state = Deciders(), RunState(folder)
+    deciders, state = Deciders(), RunState(folder, lambda function, *arguments: function(*arguments))
     ended = False
     if start:
         recovery = state.find(start)

@@ -7,6 +7,7 @@ import shutil
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from ultralytics import YOLO
 from ultralytics.models.yolo.detect import DetectionTrainer
 
 from yolo_callbacks import SaveBest, attach, snapshots
+from yolo_callbacks.background import Background
 from yolo_callbacks.snapshots import Snapshots, separate
 
 WEIGHTS = b"\x00\xffweights" * 1000
@@ -54,7 +56,7 @@ def refuse(*_: Any, **__: Any) -> None:
 
 @pytest.mark.parametrize("old", [None, b"old"])
 def test_a_copy_is_complete_at_once_and_a_file_of_its_own_soon_after(last, held, old):
-    target, copies = last.with_name("best.pt"), Snapshots()
+    target, copies = last.with_name("best.pt"), Snapshots(Background())
     if old:
         target.write_bytes(old)
     copies.take(last, target)
@@ -68,13 +70,18 @@ def test_a_copy_is_complete_at_once_and_a_file_of_its_own_soon_after(last, held,
     assert listing(last.parent) == ["best.pt", "last.pt"]
 
 
-@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="tells which files are open")
-def test_what_is_replaced_or_removed_is_freed_by_the_thread(last, held):
-    def waiting_to_be_freed() -> int:
-        return sum(str(name.readlink()).endswith("best.pt (deleted)") for name in Path("/proc/self/fd").iterdir()
-                   if name.is_symlink())  # fmt: skip
+tells_open_files = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="tells which files are open")
 
-    target, copies = last.with_name("best.pt"), Snapshots()
+
+def waiting_to_be_freed() -> int:
+    """How many files named best.pt are open and have no name any more."""
+    names = [name for name in Path("/proc/self/fd").iterdir() if name.is_symlink()]
+    return sum(str(name.readlink()).endswith("best.pt (deleted)") for name in names)
+
+
+@tells_open_files
+def test_what_is_replaced_or_removed_is_freed_by_the_thread(last, held):
+    target, copies = last.with_name("best.pt"), Snapshots(Background())
     target.write_bytes(b"old")
     copies.take(last, last.with_name("other.pt"))  # at which the thread is held
     copies.take(last, target)
@@ -88,8 +95,23 @@ def test_what_is_replaced_or_removed_is_freed_by_the_thread(last, held):
     assert waiting_to_be_freed() == 0
 
 
+@tells_open_files
+@pytest.mark.parametrize(("room", "kept"), [(10, 1), (9, 0)])
+def test_what_is_written_again_before_long_is_freed_just_before_it(last, monkeypatch, room, kept):
+    best, copies = last.with_name("best.pt"), Snapshots(Background())
+    best.write_bytes(WEIGHTS)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=room * len(WEIGHTS)))
+    with copies.freed_later(best, written_again=True):
+        last.replace(best)
+    copies.wait()
+    assert waiting_to_be_freed() == kept
+    for _ in range(2):
+        copies.free_replaced()
+        assert waiting_to_be_freed() == 0
+
+
 def test_several_copies_of_one_file(last, held):
-    targets, copies = [last.with_name(f"best-{name}.pt") for name in "abc"], Snapshots()
+    targets, copies = [last.with_name(f"best-{name}.pt") for name in "abc"], Snapshots(Background())
     for target in targets:
         copies.take(last, target)
     copies.take(targets[0], targets[2])  # which it is already
@@ -103,7 +125,7 @@ def test_several_copies_of_one_file(last, held):
 def test_a_file_system_without_hard_links_gets_a_copy_at_once(last, monkeypatch):
     monkeypatch.setattr(os, "link", refuse)
     target = last.with_name("best.pt")
-    Snapshots().take(last, target)
+    Snapshots(Background()).take(last, target)
     assert not target.samefile(last)
     assert target.read_bytes() == WEIGHTS
 
@@ -113,7 +135,7 @@ def test_where_no_thread_can_be_started_a_copy_is_made_at_once(last, monkeypatch
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", no_thread)
-    target, copies = last.with_name("best.pt"), Snapshots()
+    target, copies = last.with_name("best.pt"), Snapshots(Background())
     target.write_bytes(b"old")
     copies.take(last, target)
     assert not target.samefile(last)
@@ -122,7 +144,7 @@ def test_where_no_thread_can_be_started_a_copy_is_made_at_once(last, monkeypatch
 
 
 def test_what_is_removed_may_be_missing_or_unreadable(tmp_path):
-    copies = Snapshots()
+    copies = Snapshots(Background())
     for path in (tmp_path / "missing.pt", tmp_path):
         with copies.freed_later(path):
             pass
@@ -130,7 +152,7 @@ def test_what_is_removed_may_be_missing_or_unreadable(tmp_path):
 
 
 def test_a_symbolic_link_is_followed(last):
-    named, target, copies = last.with_name("link.pt"), last.with_name("best.pt"), Snapshots()
+    named, target, copies = last.with_name("link.pt"), last.with_name("best.pt"), Snapshots(Background())
     named.symlink_to(last)
     copies.take(named, target)
     copies.wait()
@@ -141,7 +163,7 @@ def test_a_symbolic_link_is_followed(last):
 
 def test_what_a_kill_left_is_taken_over(last):
     """A temporary name, and a copy that had not become a file of its own."""
-    target, copies = last.with_name("best.pt"), Snapshots()
+    target, copies = last.with_name("best.pt"), Snapshots(Background())
     target.with_name(".best.pt.tmp").write_bytes(b"half")
     os.link(last, target)
     copies.take(last, target)
@@ -159,7 +181,7 @@ def test_without_a_source_the_target_stays(tmp_path):
     target = tmp_path / "best.pt"
     target.write_bytes(b"old")
     with pytest.raises(FileNotFoundError, match=r"last\.pt"):
-        Snapshots().take(tmp_path / "last.pt", target)
+        Snapshots(Background()).take(tmp_path / "last.pt", target)
     assert target.read_bytes() == b"old"
     assert listing(tmp_path) == ["best.pt"]
 
@@ -172,7 +194,7 @@ def test_a_file_changed_while_it_is_copied_is_never_half_of_each(last, monkeypat
         last.write_bytes(b"changed")
 
     monkeypatch.setattr(shutil, "copyfile", changed)
-    target, copies = last.with_name("best.pt"), Snapshots()
+    target, copies = last.with_name("best.pt"), Snapshots(Background())
     copies.take(last, target)
     copies.wait()
     assert target.read_bytes() == b"changed"
@@ -182,7 +204,7 @@ def test_a_file_changed_while_it_is_copied_is_never_half_of_each(last, monkeypat
 def test_a_copy_that_finds_no_room_is_given_up_only_where_it_must_be(last, monkeypatch, caplog):
     monkeypatch.setattr(shutil, "copyfile", refuse)
     monkeypatch.setattr(snapshots.LOGGER, "propagate", True)
-    best, other, copies = last.with_name("best.pt"), last.with_name("other.pt"), Snapshots()
+    best, other, copies = last.with_name("best.pt"), last.with_name("other.pt"), Snapshots(Background())
     copies.take(last, best)
     copies.wait()
     monkeypatch.undo()
@@ -198,7 +220,7 @@ def test_a_copy_that_finds_no_room_is_given_up_only_where_it_must_be(last, monke
 
 def test_giving_up_never_raises(last, monkeypatch):
     monkeypatch.setattr(shutil, "copyfile", refuse)
-    copies = Snapshots()
+    copies = Snapshots(Background())
     copies.take(last, last.with_name("best.pt"))
     copies.wait()
     monkeypatch.setattr(Path, "unlink", refuse)

@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from yolo_callbacks.background import Background
 from yolo_callbacks.decisions import RateCut
 from yolo_callbacks.files import copy_atomic
 from yolo_callbacks.journal import restored_record
@@ -55,6 +56,7 @@ class TrainerAdaptor:
         first_rates: The base rate of each parameter group at the beginning of the run.
         shared: What rank 0 decided and every rank carries out; a suite hands it round once an epoch.
         plugged: What the plug-in gave to this training; None without it.
+        background: A thread for what the training need not wait for; all of it is done when the run is closed.
         tells_end: Whether the end of the training, after every `teardown`, will be told.
     """
 
@@ -73,7 +75,8 @@ class TrainerAdaptor:
         self._callers_error = id(sys.exc_info()[1])
         self._methods = Methods(trainer)
         self._members: Collection[object] = ()
-        self._snapshots = Snapshots()
+        self.background = Background()
+        self._snapshots = Snapshots(self.background)
         self._writes_whole = False
         self._in_suite = False
         self._epoch_open = False
@@ -523,7 +526,8 @@ class TrainerAdaptor:
 
     def close(self) -> None:
         """Nothing more will be told of this training."""
-        self._snapshots.wait()
+        self.background.wait()
+        self._snapshots.free_replaced()
         self._methods.put_back()
         self._failure = None  # its traceback holds the last batch and its loss
 

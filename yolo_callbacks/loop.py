@@ -152,6 +152,7 @@ def watch_checkpoints(methods: Methods, before: Callable[[], None], snapshots: S
     def watched_save(*arguments: Any, **keywords: Any) -> Any:
         before()
         snapshots.wait()
+        snapshots.free_replaced()
         with deferred():
             if known:
                 with contextlib.suppress(OSError), _under_temporary_names(trainer, snapshots):
@@ -185,7 +186,7 @@ def _under_temporary_names(trainer: Any, snapshots: Snapshots) -> Iterator[None]
         yield
         for name, path in temporary.items():
             if path.is_file():
-                with snapshots.freed_later(names[name]):
+                with snapshots.freed_later(names[name], written_again=True):
                     path.replace(names[name])
     finally:
         vars(trainer).update(names)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
+from yolo_callbacks.background import Background
 from yolo_callbacks.files import LOGGER, copy_atomic, replace_atomic
 
 __all__ = ["Snapshots", "separate"]
+
+_PLENTY = 10  # times what a file takes
 
 
 class Snapshots:
@@ -21,11 +24,15 @@ class Snapshots:
     it would not do: whatever writes that file in place later, as Ultralytics does with last.pt in a run without us,
     would change both. So a thread makes a file of its own out of it while training goes on. The files that copies are
     taken of must be left alone until `wait` returns.
+
+    Args:
+        background: The thread.
     """
 
-    def __init__(self) -> None:
-        self._thread: ThreadPoolExecutor | None = None
+    def __init__(self, background: Background) -> None:
+        self._background = background
         self._shared: list[Path] = []
+        self._replaced: list[BinaryIO] = []
 
     def take(self, source: Path, target: Path) -> None:
         """Copy a file; see `replace_atomic`.
@@ -42,29 +49,38 @@ class Snapshots:
             copy_atomic(source, target)
             return
         self._shared.append(target)
-        self._submit(separate, target)
+        self._background.submit(separate, target)
 
     @contextlib.contextmanager
-    def freed_later(self, path: Path) -> Iterator[None]:
-        """Let the thread free what a file takes that is removed or replaced in the block.
+    def freed_later(self, path: Path, *, written_again: bool = False) -> Iterator[None]:
+        """Let what a file takes that is removed or replaced in the block be freed, without waiting for it.
 
-        It is freed where the last one closes the file, and takes as long as writing half of it would.
+        It is freed where the last one closes the file, which takes as long as writing half of it would.
+
+        Args:
+            path: The file.
+            written_again: Whether as much is written before long, which takes a third of the time where it finds that
+                memory in use: idle, it goes back to the host of a virtual machine. The file is closed by
+                `free_replaced` then, and by the thread otherwise, or where the disk has little room.
         """
-        file = None
-        with contextlib.suppress(OSError):
-            if os.name == "posix":  # elsewhere an open file can be neither removed nor replaced
-                file = path.open("rb")
+        file = _opened(path)
         try:
             yield
         finally:
-            if file is not None:
-                self._submit(file.close)
+            if file is not None and written_again and _has_plenty(file):
+                self._replaced.append(file)
+            elif file is not None:
+                self._background.submit(file.close)
+
+    def free_replaced(self) -> None:
+        """Free what was kept for what is written now."""
+        for file in self._replaced:
+            file.close()
+        self._replaced.clear()
 
     def wait(self) -> None:
         """Return when every copy is a file of its own, or could not become one."""
-        if self._thread is not None:
-            self._thread.shutdown()
-            self._thread = None
+        self._background.wait()
         self._shared = [path for path in self._shared if _is_shared(path)]
 
     def give_up(self) -> None:
@@ -75,13 +91,6 @@ class Snapshots:
                 path.unlink(missing_ok=True)
         self._shared.clear()
 
-    def _submit(self, function: Callable[..., object], *arguments: object) -> None:
-        self._thread = self._thread or ThreadPoolExecutor(1, thread_name_prefix="yolo-callbacks-copy")
-        try:
-            self._thread.submit(function, *arguments)
-        except RuntimeError:  # the system allows no thread more
-            function(*arguments)
-
 
 def separate(path: Path) -> None:
     """Make a file of its own out of a name that shares its file with others. Never raises: complete it is anyway."""
@@ -90,6 +99,17 @@ def separate(path: Path) -> None:
             replace_atomic(path, lambda temporary: _copy_unchanged(path, temporary))
     except OSError as error:
         LOGGER.debug(f"{path} still shares its file with another one: {error}")
+
+
+def _opened(path: Path) -> BinaryIO | None:
+    with contextlib.suppress(OSError):
+        if os.name == "posix":  # elsewhere an open file can be neither removed nor replaced
+            return path.open("rb")
+    return None
+
+
+def _has_plenty(file: BinaryIO) -> bool:
+    return shutil.disk_usage(file.fileno()).free >= _PLENTY * os.fstat(file.fileno()).st_size
 
 
 def _is_shared(path: Path) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,13 @@ class RunState:
 
     Args:
         folder: The run's folder.
+        submit: Calls a function with its arguments, later: callbacks.json is renamed over an older one, for which some
+            file systems (ext4) wait for a disk that is busy with the checkpoint, and the journal does without it.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, submit: Callable[..., None]) -> None:
         self.path = folder / STATE_FILE
+        self._submit = submit
         self.journal = Journal(folder)
         self._epoch, self._ended = 0, False
         self._states: dict[str, Any] = {}
@@ -85,6 +88,9 @@ class RunState:
             "published": self._published,
             "summary": summary,
         }
+        self._submit(self._write_now, content)
+
+    def _write_now(self, content: dict[str, Any]) -> None:
         try:
             write_json(self.path, content)
         except OSError as error:

@@ -208,7 +208,7 @@ class Suite:
         run.last_epoch = run.completed_epochs
         self._names_checked = self._check(run)
         if run.is_main:
-            self._state = RunState(run.save_dir)
+            self._state = RunState(run.save_dir, run.background.submit)
             if run.completed_epochs and not self._fatal:
                 self._restore(run, self._state)
 

@@ -31,7 +31,7 @@ class MemoryCleanup(Callback):
       memory, or of the container's, is left.
 
     Each step is measured. One that frees less than 16 MiB, less than 256 MiB a second, or what training takes again at
-    once, is made half as often, down to every 64th time; another rank never more often than rank 0.
+    once, is made an eighth as often, down to every 64th time; another rank never more often than rank 0.
 
     At the end of a run: optimizer, EMA, gradients, and the loaders with their workers and data sets. What is read
     afterwards stays: `model.trainer.best`, `.metrics`, `.args`, `model.metrics`, `model.val()`, `model.predict()`,

@@ -9,6 +9,7 @@ __all__ = ["Cadence", "cache_is_idle", "host_is_short"]
 _MIB = 2**20
 _MIN_FREED = 16 * _MIB  # bytes
 _MIN_RATE = 256 * _MIB  # bytes a second
+_LONGER = 8  # times the last interval
 _LONGEST = 64  # times the interval that was asked for
 _SHORT = 0.1
 
@@ -34,9 +35,9 @@ def host_is_short(available: int, total: int) -> bool:
 class Cadence:
     """How often to repeat a step that may not be worth its time.
 
-    Each time that it was not, the pause doubles, up to 64 times the shortest one; once it was, it is the shortest
-    again. It was worth it if it freed at least 16 MiB, at 256 MiB a second or faster, and if less than half of that
-    was taken again by the next time.
+    Each time that it was not, the pause becomes eight times as long, up to 64 times the shortest one; once it was, it
+    is the shortest again. It was worth it if it freed at least 16 MiB, at 256 MiB a second or faster, and if less than
+    half of that was taken again by the next time.
 
     Args:
         every: The shortest pause, in epochs.
@@ -67,6 +68,6 @@ class Cadence:
         freed = before - after
         came_back = self._freed > 0 and before - self._after > self._freed / 2
         worth_it = freed >= _MIN_FREED and freed >= _MIN_RATE * seconds and not came_back
-        self._pause = self.every if worth_it else min(2 * self._pause, _LONGEST * self.every)
+        self._pause = self.every if worth_it else min(_LONGER * self._pause, _LONGEST * self.every)
         self._freed, self._after = freed, after
         self.next_epoch = epoch + self._pause
