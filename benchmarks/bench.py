@@ -61,10 +61,10 @@ def main() -> int:
 
 def parts(*, quick: bool) -> dict[str, Callable[[], Any]]:
     """What is measured, by name."""
-    few, references = (4, 1) if quick else (10, 2)
+    few, reference = (3, 2) if quick else (10, 4)
     variants = ["bare", "default"] if quick else PEERS
     return {
-        "time": lambda: time_added.measure(rounds=few, epochs=8, variants=variants, references=references),
+        "time": lambda: time_added.measure(rounds=few, epochs=8, variants=variants, reference_epochs=reference),
         "disk": lambda: time_added.disk(epochs=5 if quick else 50, variants=variants),
         "saving": lambda: saving.measure("n" if quick else "nmx", repeats=3 if quick else 5),
         "memory": lambda: memory_series.series(*((3, 3) if quick else (8, 8))),
