@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import threading
@@ -18,6 +19,7 @@ from ultralytics.models.yolo.detect import DetectionTrainer
 
 from yolo_callbacks import SaveBest, attach, snapshots
 from yolo_callbacks.background import Background
+from yolo_callbacks.files import write_json
 from yolo_callbacks.snapshots import Snapshots, separate
 
 WEIGHTS = b"\x00\xffweights" * 1000
@@ -310,3 +312,27 @@ def test_outside_a_suite_a_copy_is_a_copy(train, scripted):
     names = names_of_the_best(model, saved)
     train(model, epochs=2)
     assert names == [1, 1]
+
+
+@pytest.mark.training
+@pytest.mark.parametrize("suite", [True, False])
+def test_small_files_that_replace_others_are_written_by_the_thread_of_a_suite(train, scripted, monkeypatch, suite):
+    by: dict[str, set[str]] = {}
+
+    def noting(path: Path, content: dict[str, Any]) -> None:
+        by.setdefault(path.name, set()).add(threading.current_thread().name)
+        write_json(path, content)
+
+    for module in ("checkpoints", "state"):
+        monkeypatch.setattr(f"yolo_callbacks.{module}.write_json", noting)
+    scripted([0.1, 0.2, 0.1])
+    model, saved = YOLO(TINY), SaveBest("mAP50")
+    if suite:
+        attach(model, saved)
+    else:
+        model.add_callback("on_fit_epoch_end", saved.on_fit_epoch_end)
+    folder = train(model, epochs=3)
+    threads = {name: {thread.rstrip("_0123456789") for thread in names} for name, names in by.items()}
+    ours = {"best-mAP50.json": {"yolo-callbacks"}, "callbacks.json": {"yolo-callbacks"}}
+    assert threads == (ours if suite else {"best-mAP50.json": {"MainThread"}})
+    assert json.loads((folder / "weights" / "best-mAP50.json").read_text())["epoch"] == 2

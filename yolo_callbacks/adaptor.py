@@ -56,7 +56,6 @@ class TrainerAdaptor:
         first_rates: The base rate of each parameter group at the beginning of the run.
         shared: What rank 0 decided and every rank carries out; a suite hands it round once an epoch.
         plugged: What the plug-in gave to this training; None without it.
-        background: A thread for what the training need not wait for; all of it is done when the run is closed.
         tells_end: Whether the end of the training, after every `teardown`, will be told.
     """
 
@@ -75,8 +74,8 @@ class TrainerAdaptor:
         self._callers_error = id(sys.exc_info()[1])
         self._methods = Methods(trainer)
         self._members: Collection[object] = ()
-        self.background = Background()
-        self._snapshots = Snapshots(self.background)
+        self._background = Background()
+        self._snapshots = Snapshots(self._background)
         self._writes_whole = False
         self._in_suite = False
         self._epoch_open = False
@@ -406,6 +405,20 @@ class TrainerAdaptor:
         """
         (self._snapshots.take if self._writes_whole else copy_atomic)(source, target)
 
+    def later(self, function: Callable[..., object], *arguments: object) -> None:
+        """Call a function that must not raise: in a suite by the thread, done before the next checkpoint is written.
+
+        For small files that replace others: their renaming waits for a disk that is busy with the checkpoint (ext4).
+        """
+        if self._writes_whole:
+            self._background.submit(function, *arguments)
+        else:
+            function(*arguments)
+
+    def wait(self) -> None:
+        """Return when all that was to be done later is done."""
+        self._background.wait()
+
     def freed_later(self, path: Path) -> contextlib.AbstractContextManager[None]:
         """In the block a checkpoint is removed; a suite does not wait for the disk there either."""
         return self._snapshots.freed_later(path) if self._writes_whole else contextlib.nullcontext()
@@ -526,7 +539,7 @@ class TrainerAdaptor:
 
     def close(self) -> None:
         """Nothing more will be told of this training."""
-        self.background.wait()
+        self.wait()
         self._snapshots.free_replaced()
         self._methods.put_back()
         self._failure = None  # its traceback holds the last batch and its loss

@@ -109,7 +109,10 @@ def _opened(path: Path) -> BinaryIO | None:
 
 
 def _has_plenty(file: BinaryIO) -> bool:
-    return shutil.disk_usage(file.fileno()).free >= _PLENTY * os.fstat(file.fileno()).st_size
+    try:
+        return shutil.disk_usage(file.fileno()).free >= _PLENTY * os.fstat(file.fileno()).st_size
+    except OSError:  # a file system that does not tell
+        return False
 
 
 def _is_shared(path: Path) -> bool:

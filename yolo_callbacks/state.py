@@ -22,13 +22,13 @@ class RunState:
 
     Args:
         folder: The run's folder.
-        submit: Calls a function with its arguments, later: callbacks.json is renamed over an older one, for which some
-            file systems (ext4) wait for a disk that is busy with the checkpoint, and the journal does without it.
+        later: Calls a function with its arguments, when it likes: the journal makes up for a callbacks.json that is an
+            epoch behind.
     """
 
-    def __init__(self, folder: Path, submit: Callable[..., None]) -> None:
+    def __init__(self, folder: Path, later: Callable[..., None]) -> None:
         self.path = folder / STATE_FILE
-        self._submit = submit
+        self._later = later
         self.journal = Journal(folder)
         self._epoch, self._ended = 0, False
         self._states: dict[str, Any] = {}
@@ -88,7 +88,7 @@ class RunState:
             "published": self._published,
             "summary": summary,
         }
-        self._submit(self._write_now, content)
+        self._later(self._write_now, content)
 
     def _write_now(self, content: dict[str, Any]) -> None:
         try:

@@ -208,7 +208,7 @@ class Suite:
         run.last_epoch = run.completed_epochs
         self._names_checked = self._check(run)
         if run.is_main:
-            self._state = RunState(run.save_dir, run.background.submit)
+            self._state = RunState(run.save_dir, run.later)
             if run.completed_epochs and not self._fatal:
                 self._restore(run, self._state)
 
@@ -314,10 +314,12 @@ class Suite:
 
     def _tell(self, run: TrainerAdaptor) -> None:
         """Picture, table and report of a training that went through."""
+        run.wait()  # picture and report read what is written
         if run.is_main and run.draws_plots:
             draw_picture(run.save_dir, self.callbacks)
         self._conclude(run, "finished")
         if run.is_main and self.report:
+            run.wait()
             write_report(run.save_dir)
 
     def _conclude(self, run: TrainerAdaptor, status: str) -> None:

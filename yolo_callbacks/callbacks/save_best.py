@@ -225,7 +225,7 @@ class SaveBest(MonitorCallback):
         saved = copy_checkpoint(lambda: run.checkpoint(record), target, run.copy)
         if saved:
             self._stripped.discard(target)
-            write_sidecar(target, self._sidecar(record, value))
+            run.later(write_sidecar, target, self._sidecar(record, value))
         return saved
 
     def _sidecar(self, record: EpochRecord, value: float) -> dict[str, Any]:
