@@ -51,9 +51,10 @@ def measure(*, rounds: int, epochs: int, variants: list[str], reference_epochs: 
 
 def _told(name: str, found: dict[str, list[dict[str, Any]]], long: float) -> dict[str, Any]:
     pairs = list(zip(found["bare"], found[name], strict=True))
-    per_epoch = [_epoch(mine) - _epoch(bare) for bare, mine in pairs]
-    once = [_once(mine) - _once(bare) for bare, mine in pairs]
-    shares = [(LONG_RUN * more + start) / long for more, start in zip(per_epoch, once, strict=True)]
+    once = _spread([_once(mine) - _once(bare) for bare, mine in pairs])
+    per_epoch = _spread([1000 * (_epoch(mine) - _epoch(bare)) for bare, mine in pairs])
+    per_epoch["fastest"] = 1000 * (min(map(_epoch, found[name])) - min(map(_epoch, found["bare"])))
+    share = (LONG_RUN * per_epoch["fastest"] / 1000 + once["median"]) / long
     clock = [_clock(mine) for _, mine in pairs if mine["clock_by_epoch"]]
     own: dict[str, Any] = {}
     if clock:
@@ -65,10 +66,10 @@ def _told(name: str, found: dict[str, list[dict[str, Any]]], long: float) -> dic
     return {
         "what": VARIANTS[name],
         "epochs_s": [[round(seconds, 4) for seconds in mine["epochs"]] for _, mine in pairs],
-        "epoch_s": statistics.median(_epoch(mine) for _, mine in pairs),
-        "per_epoch_ms": _spread([1000 * value for value in per_epoch]),
-        "once_s": _spread(once),
-        "share": _spread(shares),
+        "epoch_s": min(map(_epoch, found[name])),
+        "per_epoch_ms": per_epoch,
+        "once_s": once,
+        "share": share,
         "peak_mib": statistics.median(mine["peak_mib"] for _, mine in pairs),
         "attach_ms": 1000 * statistics.median(mine["attach"] for _, mine in pairs),
         **own,
