@@ -26,7 +26,7 @@ CASES: dict[str, list[dict[str, Any]]] = {
         for size in sizes
     ],
 }
-QUICK = {"classes": (10, 1000), "validation images": (100, 400), "images logged": (4, 64), "epochs": (10, 50)}
+QUICK = {"classes": (10, 1000), "images logged": (4, 64), "epochs": (10, 50)}
 # The argument of `run` that grows.
 KEYS = {"classes": "classes", "validation images": "val", "images logged": "images", "epochs": "epochs"}
 
@@ -36,16 +36,15 @@ def measure(*, quick: bool) -> dict[str, list[dict[str, Any]]]:
     found: dict[str, list[dict[str, Any]]] = {}
     with tempfile.TemporaryDirectory(prefix="bench-") as temporary:
         worker = Worker("scaling.py", temporary)
-        for name, cases in CASES.items():
-            found[name] = [{**case, **worker.ask(case)} for case in (_quick(name, cases) if quick else cases)]
+        for name, cases in (_quick() if quick else CASES).items():
+            found[name] = [{**case, **worker.ask(case)} for case in cases]
         worker.close()
     return found
 
 
-def _quick(name: str, cases: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    if name in QUICK:
-        return [{**cases[0], KEYS[name]: number} for number in QUICK[name]]
-    return [case for case in cases if case["model"] == "yolo11n.yaml"]
+def _quick() -> dict[str, list[dict[str, Any]]]:
+    cases = {name: [{**CASES[name][0], KEYS[name]: number} for number in numbers] for name, numbers in QUICK.items()}
+    return {**cases, "checkpoint": [case for case in CASES["checkpoint"] if case["model"] == "yolo11n.yaml"]}
 
 
 def main() -> None:

@@ -61,4 +61,4 @@ def _run(command: list[str]) -> str:
 
 def _spread(values: list[float]) -> dict[str, float]:
     low, middle, high = statistics.quantiles(values, n=4)
-    return {"median": middle, "low": low, "high": high}
+    return {"fastest": min(values), "median": middle, "low": low, "high": high}

@@ -54,7 +54,7 @@ def _told(name: str, found: dict[str, list[dict[str, Any]]], long: float) -> dic
     once = _spread([_once(mine) - _once(bare) for bare, mine in pairs])
     per_epoch = _spread([1000 * (_epoch(mine) - _epoch(bare)) for bare, mine in pairs])
     per_epoch["fastest"] = 1000 * (min(map(_epoch, found[name])) - min(map(_epoch, found["bare"])))
-    share = (LONG_RUN * per_epoch["fastest"] / 1000 + once["median"]) / long
+    share, low = ((LONG_RUN * per_epoch[key] / 1000 + once["median"]) / long for key in ("fastest", "low"))
     clock = [_clock(mine) for _, mine in pairs if mine["clock_by_epoch"]]
     own: dict[str, Any] = {}
     if clock:
@@ -70,6 +70,7 @@ def _told(name: str, found: dict[str, list[dict[str, Any]]], long: float) -> dic
         "per_epoch_ms": per_epoch,
         "once_s": once,
         "share": share,
+        "share_low": low,
         "peak_mib": statistics.median(mine["peak_mib"] for _, mine in pairs),
         "attach_ms": 1000 * statistics.median(mine["attach"] for _, mine in pairs),
         **own,
