@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -11,7 +10,7 @@ import time
 import venv
 from pathlib import Path
 
-from workload import ROOT
+from workload import ROOT, spread
 
 IMPORT = """
 import time
@@ -27,7 +26,7 @@ print(time.perf_counter() - started)
 def measure(*, imports: int, starts: int) -> dict[str, dict[str, float]]:
     """Milliseconds: of the import beyond ultralytics and torch, and added to the start of an interpreter."""
     taken = [1000 * float(_run([sys.executable, "-c", IMPORT])) for _ in range(imports + 1)][1:]
-    return {"import_ms": _spread(taken), "idle_plugin_ms": _spread(_starts(starts))}
+    return {"import_ms": {**spread(taken), "fastest": min(taken)}, "idle_plugin_ms": spread(_starts(starts))}
 
 
 def _starts(number: int) -> list[float]:
@@ -57,8 +56,3 @@ def _run(command: list[str]) -> str:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
     return done.stdout.splitlines()[-1]
-
-
-def _spread(values: list[float]) -> dict[str, float]:
-    low, middle, high = statistics.quantiles(values, n=4)
-    return {"fastest": min(values), "median": middle, "low": low, "high": high}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from one_training import VARIANTS
-from workload import ROOT, SMALL, Worker, scenes
+from workload import ROOT, SMALL, Worker, scenes, spread
 
 TREES = str(ROOT / "datasets" / "trees" / "data.yaml")
 # What is added to an epoch does not depend on how long it takes, but is seen best in a short one. A batch of 8, since
@@ -51,8 +51,8 @@ def measure(*, rounds: int, epochs: int, variants: list[str], reference_epochs: 
 
 def _told(name: str, found: dict[str, list[dict[str, Any]]], long: float) -> dict[str, Any]:
     pairs = list(zip(found["bare"], found[name], strict=True))
-    once = _spread([_once(mine) - _once(bare) for bare, mine in pairs])
-    per_epoch = _spread([1000 * (_epoch(mine) - _epoch(bare)) for bare, mine in pairs])
+    once = spread([_once(mine) - _once(bare) for bare, mine in pairs])
+    per_epoch = spread([1000 * (_epoch(mine) - _epoch(bare)) for bare, mine in pairs])
     per_epoch["fastest"] = 1000 * (min(map(_epoch, found[name])) - min(map(_epoch, found["bare"])))
     share, low = ((LONG_RUN * per_epoch[key] / 1000 + once["median"]) / long for key in ("fastest", "low"))
     clock = [_clock(mine) for _, mine in pairs if mine["clock_by_epoch"]]
@@ -96,12 +96,6 @@ def _clock(run: dict[str, Any]) -> tuple[float, float]:
     """Seconds that the suite took for each epoch, and once a run."""
     each = statistics.median(run["clock_by_epoch"][1:])
     return each, run["clock"] - len(run["clock_by_epoch"]) * each
-
-
-def _spread(values: list[float]) -> dict[str, float]:
-    """Median and quartiles."""
-    low, middle, high = statistics.quantiles(values, n=4) if len(values) > 1 else (values[0],) * 3
-    return {"median": middle, "low": low, "high": high}
 
 
 def disk(*, epochs: int, variants: list[str]) -> dict[str, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import statistics
 import subprocess
 import sys
 import time
@@ -151,6 +152,12 @@ class Worker:
 def answer(result: dict[str, Any]) -> None:
     """Tell the parent the result of a job."""
     print("RESULT " + json.dumps(result), flush=True)
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Median and quartiles."""
+    low, middle, high = statistics.quantiles(values, n=4) if len(values) > 1 else (values[0],) * 3
+    return {"median": middle, "low": low, "high": high}
 
 
 def folder_bytes(folder: Path) -> int:

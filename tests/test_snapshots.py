@@ -100,15 +100,16 @@ def test_what_is_replaced_or_removed_is_freed_by_the_thread(last, held):
 @tells_open_files
 @pytest.mark.parametrize(("room", "kept"), [(10, 1), (9, 0)])
 def test_what_is_written_again_before_long_is_freed_just_before_it(last, monkeypatch, room, kept):
-    best, copies = last.with_name("best.pt"), Snapshots(Background())
+    best, thread = last.with_name("best.pt"), Background()
+    copies = Snapshots(thread)
     best.write_bytes(WEIGHTS)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=room * len(WEIGHTS)))
     with copies.freed_later(best, written_again=True):
         last.replace(best)
-    copies.wait()
+    thread.wait()
     assert waiting_to_be_freed() == kept
     for _ in range(2):
-        copies.free_replaced()
+        copies.wait()
         assert waiting_to_be_freed() == 0
 
 

@@ -539,8 +539,7 @@ class TrainerAdaptor:
 
     def close(self) -> None:
         """Nothing more will be told of this training."""
-        self.wait()
-        self._snapshots.free_replaced()
+        self._snapshots.wait()
         self._methods.put_back()
         self._failure = None  # its traceback holds the last batch and its loss
 

@@ -152,7 +152,6 @@ def watch_checkpoints(methods: Methods, before: Callable[[], None], snapshots: S
     def watched_save(*arguments: Any, **keywords: Any) -> Any:
         before()
         snapshots.wait()
-        snapshots.free_replaced()
         with deferred():
             if known:
                 with contextlib.suppress(OSError), _under_temporary_names(trainer, snapshots):

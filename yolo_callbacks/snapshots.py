@@ -61,7 +61,7 @@ class Snapshots:
             path: The file.
             written_again: Whether as much is written before long, which takes a third of the time where it finds that
                 memory in use: idle, it goes back to the host of a virtual machine. The file is closed by
-                `free_replaced` then, and by the thread otherwise, or where the disk has little room.
+                `wait` then, and by the thread otherwise, or where the disk has little room.
         """
         file = _opened(path)
         try:
@@ -72,16 +72,13 @@ class Snapshots:
             elif file is not None:
                 self._background.submit(file.close)
 
-    def free_replaced(self) -> None:
-        """Free what was kept for what is written now."""
+    def wait(self) -> None:
+        """Return when every copy is a file of its own, or could not become one, and all that was kept is free."""
+        self._background.wait()
+        self._shared = [path for path in self._shared if _is_shared(path)]
         for file in self._replaced:
             file.close()
         self._replaced.clear()
-
-    def wait(self) -> None:
-        """Return when every copy is a file of its own, or could not become one."""
-        self._background.wait()
-        self._shared = [path for path in self._shared if _is_shared(path)]
 
     def give_up(self) -> None:
         """Remove the copies that could not become files of their own: what they share is about to be overwritten."""
