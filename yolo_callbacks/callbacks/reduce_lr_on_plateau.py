@@ -36,6 +36,8 @@ class ReduceLROnPlateau(PatienceCallback):
         min_lr: No cut takes the base rate of a parameter group below this. Defaults to `0.0`.
         training_phases: Whether epochs before the warm-up ends are no checks, and patience starts again when mosaic
             closes. Defaults to `False`.
+        skip_untrained: Whether epochs before the first one that detects something are no checks, and later ones that
+            detect nothing never improve. Defaults to `True`.
 
     Attributes:
         cuts: The epochs that ended with a cut, counted from 1.
@@ -71,8 +73,11 @@ class ReduceLROnPlateau(PatienceCallback):
         cooldown: int = 0,
         min_lr: float = 0.0,
         training_phases: bool = False,
+        skip_untrained: bool = True,
     ) -> None:
-        super().__init__(monitor, mode, min_delta=min_delta, training_phases=training_phases)
+        super().__init__(
+            monitor, mode, min_delta=min_delta, training_phases=training_phases, skip_untrained=skip_untrained
+        )
         self.factor = check_float("factor", factor)
         if not 0.0 < self.factor < 1.0:
             raise ValueError(f"factor must be between 0 and 1, received {factor!r}")
@@ -113,6 +118,8 @@ class ReduceLROnPlateau(PatienceCallback):
     def outcome(self) -> str:
         """When it cut, and how far."""
         if not self.cuts:
+            if no_check := self.no_check():
+                return f"{self.monitor_name}: {no_check}"
             return f"{self.monitor_name}: no cut, {counted(self.wait, 'check')} without improvement"
         epochs = "epoch" if len(self.cuts) == 1 else "epochs"
         return f"{self.monitor_name}: rate cut to {self.scale:g} of its start, at {epochs} {_listed(self.cuts)}"
