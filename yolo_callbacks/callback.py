@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, ClassVar
 
 from yolo_callbacks.adaptor import TrainerAdaptor
@@ -100,6 +101,14 @@ class Callback:
     def key(self, task: str) -> str:
         """The name under which a suite keeps the state: the class and what tells two of a kind apart."""
         return type(self).__name__
+
+    def old_keys(self, task: str) -> tuple[str, ...]:
+        """Return keys under which older versions stored the state."""
+        return ()
+
+    def written_files(self) -> list[Path]:
+        """Return the files of this run that a later run with `exist_ok=True` in the same folder may remove."""
+        return []
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs, in plain JSON types. Written before and at the end of each epoch: keep it small."""
