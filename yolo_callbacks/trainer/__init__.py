@@ -1,0 +1,1 @@
+"""Everything that knows the internals and the versions of Ultralytics."""
