@@ -64,7 +64,8 @@ class Reader(Callback):
 
 
 def test_methods_and_events_are_one_to_one():
-    own = {"enter", "reset", "check", "claims", "key", "state_dict", "load_state_dict", "resume", "release", "outcome"}
+    own = {"enter", "reset", "check", "claims", "key", "old_keys", "written_files"}
+    own |= {"state_dict", "load_state_dict", "resume", "release", "outcome"}
     methods = {name for name in dir(Callback) if callable(getattr(Callback, name)) and not name.startswith("__")}
     assert methods - own == set(default_callbacks) == set(EVENTS)
 
@@ -211,12 +212,12 @@ def test_the_table_says_what_happened(train, scripted, messages):
     table = messages[-1].splitlines()
     assert table[0].startswith("Callbacks: finished after 3 epochs in ")
     assert table[1].endswith(f"mAP50 0.3 at epoch 1: {folder / 'weights' / 'best-mAP50.pt'}")
-    assert table[2].endswith("stopped at epoch 3, mAP50-95: no improvement in 2 checks (best 0.3 at epoch 1)")
+    assert table[2].endswith("stopped at epoch 3, fitness: no improvement in 2 checks (best 0.3 at epoch 1)")
     assert "% of training" in table[3]
     assert table[4].endswith(str(folder))
     state = json.loads((folder / "callbacks.json").read_text())
     assert (state["schema"], state["epoch"], state["summary"]["status"]) == (1, 3, "finished")
-    assert state["callbacks"]["EarlyStopping(mAP50-95)"]["stopped_epoch"] == 3
+    assert state["callbacks"]["EarlyStopping(fitness)"]["stopped_epoch"] == 3
     assert set(state["versions"]) == {"python", "torch", "ultralytics", "yolo_callbacks"}
 
 
@@ -264,9 +265,9 @@ def test_a_resumed_run_decides_as_if_never_stopped(interpreter, tmp_path, scenes
         files = {path.name for path in (folder / "run" / "weights").glob("best-*")}
         rates = [[row[key] for key in row if key.startswith("lr/")] for row in results_csv(folder / "run")]
         outcomes.append((state["epoch"], state["callbacks"], files, rates))
-    assert "restored: SaveBest(best-mAP50), EarlyStopping(mAP50-95), ReduceLROnPlateau(recall)" in ended.said
+    assert "restored: SaveBest(best-mAP50), EarlyStopping(fitness), ReduceLROnPlateau(recall)" in ended.said
     assert outcomes[0] == outcomes[1]
-    assert outcomes[0][1]["EarlyStopping(mAP50-95)"]["stopped_epoch"] == 5
+    assert outcomes[0][1]["EarlyStopping(fitness)"]["stopped_epoch"] == 5
     assert outcomes[0][1]["ReduceLROnPlateau(recall)"]["cuts"] == [3, 4, 5]
 
 

@@ -16,7 +16,7 @@ def numbers(values: Mapping[Any, Any]) -> dict[str, float]:
     """The values that are numbers; a trainer of the user's may report others."""
     found: dict[str, float] = {}
     for name, value in values.items():
-        with contextlib.suppress(TypeError, ValueError):
+        with contextlib.suppress(Exception):  # objects of any kind
             found[str(name)] = float(value)
     return found
 

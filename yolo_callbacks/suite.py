@@ -13,6 +13,7 @@ from yolo_callbacks.checks import check_bool
 from yolo_callbacks.files import LOGGER
 from yolo_callbacks.installation import run_folder
 from yolo_callbacks.journal import Recovery
+from yolo_callbacks.loop import TrainingOver
 from yolo_callbacks.report.at_end import draw_picture, recorders, write_report
 from yolo_callbacks.slot import Slot
 from yolo_callbacks.state import STATE_FILE, RunState, read_state
@@ -125,15 +126,28 @@ class Suite:
             return
         before, after = self._before.get(event), self._after.get(event)
         if before:
-            before(run)
+            self._attempt(event, before, run)
         self._dispatch(event, source)
-        if after:
-            after(run)
+        if after and event in _MEETINGS:
+            after(run)  # ranks wait for each other inside it: no rank may leave it early
+        elif after:
+            self._attempt(event, after, run)
         self._seconds += perf_counter() - self._event_started
         # On several ranks all raise together, at the next place where they meet: one alone would leave the others
         # waiting for it. After the last epoch only rank 0 is left.
         if (run.alone or event in _MEETINGS or event in _CLOSING or run.final) and not run.failure:
             self._raise_errors()
+
+    def _attempt(self, what: str, function: Callable[..., object], *arguments: object) -> None:
+        """Do what the suite itself does around callbacks: an error of it is logged, and the training goes on."""
+        try:
+            function(*arguments)
+        except TrainingOver:
+            raise
+        except Exception as error:
+            if self.strict:
+                self._fatal = self._fatal or error
+            LOGGER.error(f"Callbacks: the suite failed in {what}, training goes on", exc_info=error)
 
     def blame(self, error: Exception) -> Callback | None:
         """The callback that `error`, raised by `handle`, says does not fit the run; None for any other error."""
@@ -148,13 +162,15 @@ class Suite:
             return None  # told before, when the training failed
         if run is None or run.trainer is not source:
             run = self._run = TrainerAdaptor.of(source)
-            run.follow(
+            follow = partial(
+                run.follow,
                 self.callbacks,
                 before_checkpoint=lambda: self._before_checkpoint(run),
                 on_exit=lambda: self.handle("teardown", source),
                 on_end=lambda: self._end(run),
             )
             self._restart()
+            self._attempt("following the trainer", follow)
             for slot in self._slots:
                 slot.call("enter", source)
         if self._training_started is None and event not in (*_SET_UP, *_CLOSING):
@@ -204,13 +220,15 @@ class Suite:
     def _set_up(self, run: TrainerAdaptor) -> None:
         """Check what the run alone can tell, and take up the state of a resumed run."""
         self._set_up_done = True
-        run.remember_rates()
+        self._attempt("reading the learning rates", run.remember_rates)
         run.last_epoch = run.completed_epochs
         self._names_checked = self._check(run)
         if run.is_main:
             self._state = RunState(run.save_dir, run.later)
             if run.completed_epochs and not self._fatal:
-                self._restore(run, self._state)
+                self._attempt("restoring the state", self._restore, run, self._state)
+            elif not run.completed_epochs:
+                self._attempt("looking for files of an earlier run", self._state.find_leftovers)
 
     def _start(self, run: TrainerAdaptor) -> None:
         if not self._set_up_done:  # attached after it
@@ -237,12 +255,13 @@ class Suite:
     def _begin(self, run: TrainerAdaptor) -> None:
         """Decide what a kill cut off, and let every rank know what a resumed run takes up: only rank 0 has read it."""
         if self._recovery is not None:
-            run.shared["ended"] = self._catch_up(run, self._recovery)
+            self._attempt("deciding on the last epoch", self._catch_up, run, self._recovery)
         self._share(run)
         run.ended = bool(run.shared.pop("ended", False))
         if self._state:
             run.past = []
-            self._state.begin(run.completed_epochs, self._states(), self._published, ended=run.ended)
+            begin = partial(self._state.begin, run.completed_epochs, self._states(), self._published, ended=run.ended)
+            self._attempt("starting the state", begin)
 
     def _open_epoch(self, run: TrainerAdaptor) -> None:
         if run.ended:
@@ -260,7 +279,7 @@ class Suite:
             return
         try:
             record = run.read()
-            self._state.open_epoch(record, self._states(), ended=run.stopping)
+            self._state.open_epoch(record, self._states(), ended=run.concluded)
             self._journalled_epoch = record.epoch
         except Exception as error:  # in the middle of Ultralytics' loop: never worth a training
             LOGGER.error("the journal could not be written", exc_info=error)
@@ -276,9 +295,16 @@ class Suite:
         if run.final:
             return
         self._share(run)
-        if self._state and not run.ended:
-            self._state.close_epoch(run.last_epoch, self._states(), run.record().published, ended=run.stopping)
+        self._attempt("storing the state", self._store, run)
         run.epoch_fitted()
+
+    def _store(self, run: TrainerAdaptor) -> None:
+        if not self._state or run.ended:
+            return
+        self._state.files = [path for slot in self._slots for path in slot.call("written_files") or ()]
+        if run.has_checkpoint:
+            self._state.remove_leftovers()
+        self._state.close_epoch(run.last_epoch, self._states(), run.record().published, ended=run.concluded)
 
     def _share(self, run: TrainerAdaptor) -> None:
         # Outside any guard and on every rank: the only place where ranks wait for each other because of us.
@@ -287,7 +313,7 @@ class Suite:
         run.shared = told[0][0]
         failed = [f"a callback failed on rank {rank}: {message}" for rank, (_, message) in enumerate(told) if message]
         self._error_elsewhere = failed[0] if failed else ""
-        run.apply_cuts()
+        self._attempt("applying the learning rates", run.apply_cuts)
 
     def _finish(self, run: TrainerAdaptor) -> None:
         self._finished = True
@@ -304,9 +330,10 @@ class Suite:
             if run.is_main or slot.callback.every_rank:
                 slot.call("release", run)
         if self._finished:
-            self._tell(run)
+            self._attempt("the end of the run", self._tell, run)
         else:
-            self._conclude(run, f"ended by {type(run.failure).__name__}" if run.failure else "ended")
+            status = f"ended by {type(run.failure).__name__}" if run.failure else "ended"
+            self._attempt("the end of the run", self._conclude, run, status)
         for slot in [] if self.strict else self._slots:
             slot.take_error()  # its traceback holds on to the trainer
         run.close()
@@ -329,6 +356,7 @@ class Suite:
         summary = {
             "status": status,
             "epochs": run.last_epoch,
+            "stopped_by": run.stopped_by if status == "finished" else "",
             "seconds": perf_counter() - self._training_started,
             "seconds_in_callbacks": self._seconds + perf_counter() - self._event_started,
             "folder": str(run.save_dir),
@@ -349,18 +377,19 @@ class Suite:
         kept = self._recovery.states if self._recovery else {}
         run.remember(self._recovery.past if self._recovery else ())
         self._published = run.past[-1].published if run.past else {}
-        self._restored = [slot for slot in self._slots if slot.key in kept and _load(slot, kept[slot.key], run)]
+        keys = {slot.key: _stored_key(slot, kept, run.task) for slot in self._slots}
+        self._restored = [slot for slot in self._slots if (key := keys[slot.key]) and _load(slot, kept[key], run)]
         restored = [slot.key for slot in self._restored]
         fresh = [slot.key for slot in self._slots if slot.key not in restored]
-        gone = [key for key in kept if key not in restored + fresh]
+        gone = [key for key in kept if key not in (*restored, *fresh, *keys.values())]
         LOGGER.info(
             f"Callbacks: resumed after epoch {run.completed_epochs}, restored: {', '.join(restored) or 'none'}"
             + (f"; started fresh: {', '.join(fresh)}" if fresh else "")
             + (f"; no longer attached: {', '.join(gone)}" if gone else "")
         )
 
-    def _catch_up(self, run: TrainerAdaptor, recovery: Recovery) -> bool:
-        """Let the callbacks decide on the last epoch if a kill came before them; whether the run has ended with it."""
+    def _catch_up(self, run: TrainerAdaptor, recovery: Recovery) -> None:
+        """Let the callbacks decide on the last epoch if a kill came before them, and see whether the run is over."""
         stopped = recovery.ended or run.completed_epochs >= run.planned_epochs
         if recovery.undecided is not None:
             with run.recall(recovery.undecided):
@@ -370,7 +399,13 @@ class Suite:
                 self._published = run.record().published
         if stopped:
             LOGGER.info(f"Callbacks: this run had come to its end with epoch {run.completed_epochs}, it ends at once")
-        return stopped
+        run.shared["ended"] = stopped
+
+
+def _stored_key(slot: Slot, kept: Mapping[str, Any], task: str) -> str | None:
+    """Return the key under which the state of a callback is stored, perhaps by an older version."""
+    keys = (slot.key, *(slot.call("old_keys", task) or ()))
+    return next((key for key in keys if key in kept), None)
 
 
 def _load(slot: Slot, state: Any, run: TrainerAdaptor) -> bool:
