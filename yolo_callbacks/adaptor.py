@@ -480,12 +480,14 @@ class TrainerAdaptor:
             if hasattr(loader, "close"):
                 loader.close()
 
-    def prepare_reductions(self, who: str, reduction: RateCut) -> bool:
+    def prepare_reductions(self, who: str, reduction: RateCut, base_rates: list[float] | None = None) -> bool:
         """Take part in the learning rate of the run, before the first reduction or with those of a resumed run.
 
         Args:
             who: Tells the reductions of one callback from those of another: their factors multiply.
             reduction: All reductions of this callback so far; none in a new run.
+            base_rates: The base rates at the beginning of a resumed run, for every rank. A scheduler of the user's own
+                may not know them any more.
 
         Returns:
             Whether the learning rate of this run can be reduced; a warning says once why not.
@@ -493,6 +495,8 @@ class TrainerAdaptor:
         possible = self._learning_rate.follow()
         if possible:
             self.shared.setdefault("rate_cuts", {})[who] = reduction
+            if base_rates:
+                self.shared["base_rates"] = base_rates
             self.apply_reductions()
         return possible
 
@@ -519,11 +523,16 @@ class TrainerAdaptor:
         """Let the next step of the scheduler apply all reductions; to be repeated before each epoch, on every rank."""
         if "rate_cuts" in self.shared:
             self._learning_rate.follow()
-            self._learning_rate.reduce(self.shared["rate_cuts"].values())
+            self._learning_rate.reduce(self.shared["rate_cuts"].values(), self.shared.get("base_rates", ()))
 
     def stop_reducing(self) -> None:
         """Give the scheduler its own `step` again: training is over. A suite needs no call of this."""
         self._learning_rate.close()
+
+    @property
+    def base_rates(self) -> list[float]:
+        """The rate that the schedule of each parameter group starts from, without reductions."""
+        return self._learning_rate.base_rates
 
     @property
     def rate_obstacle(self) -> str:

@@ -95,6 +95,7 @@ class ReduceLROnPlateau(PatienceCallback):
         self._name = uuid.uuid4().hex  # several may reduce, each its own way
         self._logged_epoch = 0
         self._obstacle = ""
+        self._base_rates: list[float] = []
         self.cuts: list[int] = []
         self.scale = 1.0
 
@@ -102,7 +103,8 @@ class ReduceLROnPlateau(PatienceCallback):
         """Check the monitor, and whether the learning rate of this run can be reduced."""
         found = super().check(run)
         if run.alone or run.in_suite(self):
-            run.prepare_reductions(self._name, self._reduction(len(self.cuts)))
+            if run.prepare_reductions(self._name, self._reduction(len(self.cuts))):
+                self._base_rates = run.base_rates
             self._obstacle = run.rate_obstacle
         elif not self._obstacle:
             self._obstacle = "on several GPUs a reduction reaches every rank only in a suite, attach(model, …)"
@@ -146,7 +148,7 @@ class ReduceLROnPlateau(PatienceCallback):
 
     def resume(self, run: TrainerAdaptor) -> None:
         """Make the reductions of the run's first part again."""
-        run.prepare_reductions(self._name, self._reduction(len(self.cuts)))
+        run.prepare_reductions(self._name, self._reduction(len(self.cuts)), self._base_rates)
         self.scale = run.reduction_of(self._name)
 
     def outcome(self) -> str:
@@ -160,12 +162,13 @@ class ReduceLROnPlateau(PatienceCallback):
 
     def state_dict(self) -> dict[str, Any]:
         """Reductions and counts."""
-        return {**super().state_dict(), "cuts": list(self.cuts), "scale": self.scale}
+        return {**super().state_dict(), "cuts": list(self.cuts), "scale": self.scale, "base_rates": self._base_rates}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over reductions and counts."""
         super().load_state_dict(state)
         self.cuts, self.scale = [int(epoch) for epoch in state["cuts"]], float(state.get("scale", 1.0))
+        self._base_rates = [float(rate) for rate in state.get("base_rates", self._base_rates)]
 
     def _reduction(self, times: int) -> RateCut:
         return RateCut(self.factor, times, self.min_lr)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -85,9 +85,16 @@ class LearningRate:
 
     # What the trainer does with them ------------------------------------------------------------------------------
 
-    def reduce(self, reductions: Iterable[RateCut]) -> None:
-        """Set all reductions of the run. They are in force from the next `scheduler.step()` on."""
+    def reduce(self, reductions: Iterable[RateCut], base_rates: Sequence[float] = ()) -> None:
+        """Set all reductions of the run. They are in force from the next `scheduler.step()` on.
+
+        Args:
+            reductions: All of them, in their order.
+            base_rates: What the run began with, where that is known: after a resume the trainer may not know it.
+        """
         self._reductions = tuple(reductions)
+        if len(base_rates) == len(self._groups):
+            self._base_rates = list(base_rates)
 
     def follow(self) -> bool:
         """Follow the scheduler that the trainer has now, and return whether its rates can be reduced.
