@@ -41,6 +41,7 @@ from yolo_callbacks.memory import is_out_of_memory
 from yolo_callbacks.record import Catalog, EpochRecord
 from yolo_callbacks.results import best_confidence, numbers, per_class, transforms
 from yolo_callbacks.snapshots import Snapshots
+from yolo_callbacks.trainer.learning_rate import LearningRate, warmup_iterations
 
 __all__ = ["OUTSIDE", "TrainerAdaptor"]
 
@@ -59,7 +60,6 @@ class TrainerAdaptor:
         ended: Whether a resumed training has reached its end before; nothing is decided any more.
         past: The records of the epochs that a resumed run has behind it, as far as they are known.
         choice: Monitor and score of what best.pt was replaced with, None where it is Ultralytics' own.
-        first_rates: The base rate of each parameter group at the beginning of the run.
         shared: What rank 0 decided and every rank carries out; a suite hands it round once an epoch.
         plugged: What the plug-in gave to this training; None without it.
         tells_end: Whether the end of the training, after every `teardown`, will be told.
@@ -73,12 +73,12 @@ class TrainerAdaptor:
         self.past: list[EpochRecord] = []
         self.choice: dict[str, Any] | None = None
         self.shared: dict[str, Any] = {}
-        self.first_rates: list[float] = []
         self.plugged: Any = None
         self.tells_end = False
         self._failure: BaseException | None = None
         self._callers_error = id(sys.exc_info()[1])
         self._methods = Methods(trainer)
+        self._learning_rate = LearningRate(trainer, self._methods)
         self._members: Collection[object] = ()
         self._background = Background()
         self._snapshots = Snapshots(self._background)
@@ -399,12 +399,8 @@ class TrainerAdaptor:
         return last if written and last.is_file() else None
 
     def _warming_up(self) -> bool:
-        trainer, batches = self.trainer, len(self.trainer.train_loader)
-        if hasattr(trainer, "_get_warmup_iterations"):
-            iterations = trainer._get_warmup_iterations(batches)
-        else:  # up to 8.4.52 at least 100 iterations, however short the epochs
-            iterations = max(round(trainer.args.warmup_epochs * batches), 100) if trainer.args.warmup_epochs > 0 else -1
-        return bool(batches * self.epoch - 1 < iterations)
+        batches = len(self.trainer.train_loader)
+        return bool(batches * self.epoch - 1 < warmup_iterations(self.trainer, batches))
 
     def _mosaic_closed(self) -> bool:
         # What happened rather than when it should: up to 8.4.103 mosaic closes only in the very epoch
@@ -544,46 +540,86 @@ class TrainerAdaptor:
             if hasattr(loader, "close"):
                 loader.close()
 
-    def cut_rates(self, who: str, cut: RateCut) -> tuple[list[float], list[float]]:
-        """Cut the base rates of all parameter groups, from now on and on every rank.
+    def prepare_reductions(self, who: str, reduction: RateCut, base_rates: list[float] | None = None) -> bool:
+        """Take part in the learning rate of the run, before the first reduction or with those of a resumed run.
 
         Args:
-            who: Tells the cuts of one callback from those of another: they add up.
-            cut: All cuts of this callback so far, not only the last one.
+            who: Tells the reductions of one callback from those of another: their factors multiply.
+            reduction: All reductions of this callback so far; none in a new run.
+            base_rates: The base rates at the beginning of a resumed run, for every rank. A scheduler of the user's own
+                may not know them any more.
 
         Returns:
-            The base rates before and after.
+            Whether the learning rate of this run can be reduced; a warning says once why not.
         """
-        before = self._base_rates()
-        self.shared.setdefault("rate_cuts", {})[who] = cut
-        self.apply_cuts()
-        return before, self._base_rates()
+        possible = self._learning_rate.follow()
+        if possible:
+            self.shared.setdefault("rate_cuts", {})[who] = reduction
+            if base_rates:
+                self.shared["base_rates"] = base_rates
+            self.apply_reductions()
+        return possible
 
-    def apply_cuts(self) -> None:
-        """Bring scheduler and optimizer to the cuts. May be repeated: it starts from the rates of the beginning.
+    def reduce_rates(self, who: str, reduction: RateCut) -> tuple[list[float], list[float]]:
+        """Reduce the learning rate of all parameter groups, from the next epoch on and on every rank.
 
-        To be repeated before each epoch: NaN recovery and resume bring back the `initial_lr` of the checkpoint, an
-        out-of-memory retry makes a new optimizer up to 8.4.120, and `time=` a new scheduler each epoch.
+        Args:
+            who: Tells the reductions of one callback from those of another: their factors multiply.
+            reduction: All reductions of this callback so far, not only the last one.
+
+        Returns:
+            The base rates before and after; both are the same where the learning rate cannot be reduced.
         """
-        trainer, cuts = self.trainer, self.shared.get("rate_cuts")
-        if not cuts:
-            return
-        rates = self._base_rates()
-        for index, group in enumerate(trainer.optimizer.param_groups):
-            # The scheduler multiplies base_lrs, the warm-up initial_lr; what stands in group["lr"] is overwritten.
-            trainer.scheduler.base_lrs[index] = group["initial_lr"] = rates[index]
+        rates = self._learning_rate
+        before = rates.reduced_rates
+        rates.observe()
+        if rates.overwritten:
+            rates.give_up(rates.overwriting)
+        if not rates.obstacle:
+            self.prepare_reductions(who, reduction)
+        return before, rates.reduced_rates
 
-    def remember_rates(self) -> None:
-        """Take the rates of the beginning: a resumed run too has them in its scheduler, built from its arguments."""
-        self.first_rates = [float(rate) for rate in self.trainer.scheduler.base_lrs]
+    def apply_reductions(self) -> None:
+        """Let the next step of the scheduler apply all reductions; to be repeated before each epoch, on every rank."""
+        if "rate_cuts" in self.shared:
+            self._learning_rate.follow()
+            self._learning_rate.reduce(self.shared["rate_cuts"].values(), self.shared.get("base_rates", ()))
 
-    def _base_rates(self) -> list[float]:
-        if not self.first_rates:
-            self.remember_rates()
-        rates = list(self.first_rates)
-        for cut in self.shared.get("rate_cuts", {}).values():
-            rates = [cut.apply(rate) for rate in rates]
-        return rates
+    def stop_reducing(self) -> None:
+        """Give the scheduler its own `step` again: training is over. A suite needs no call of this."""
+        self._learning_rate.close()
+
+    @property
+    def base_rates(self) -> list[float]:
+        """The rate that the schedule of each parameter group starts from, without reductions."""
+        return self._learning_rate.base_rates
+
+    @property
+    def rate_obstacle(self) -> str:
+        """Why no further reduction of the learning rate is made in this run; empty where reductions work."""
+        return self._learning_rate.obstacle
+
+    @property
+    def rate_factors(self) -> list[float]:
+        """What all reductions multiply the rate of each parameter group with, from the next epoch on."""
+        return self._learning_rate.factors
+
+    def reduction_of(self, who: str) -> float:
+        """What the reductions of one callback multiply the highest base rate with, from the next epoch on.
+
+        1.0 where other code overwrites the rates. The factors of several callbacks multiply, in their order: a floor
+        is one for the rate that the callbacks before have left.
+        """
+        self._learning_rate.observe()
+        reductions = self.shared.get("rate_cuts", {})
+        if who not in reductions or not self._learning_rate.in_force:
+            return 1.0
+        rate = max(self._learning_rate.base_rates)
+        for name, reduction in reductions.items():
+            before, rate = rate, reduction.apply(rate)
+            if name == who:
+                break
+        return rate / before if before else 1.0
 
     def release(self) -> None:
         """Drop what only training needs.
@@ -600,6 +636,7 @@ class TrainerAdaptor:
     def close(self) -> None:
         """Nothing more will be told of this training."""
         self._snapshots.wait()
+        self._learning_rate.close()
         self._methods.put_back()
         self._failure = None  # its traceback holds the last batch and its loss
 

@@ -12,6 +12,7 @@ from typing import Any
 from yolo_callbacks.files import LOGGER
 from yolo_callbacks.signals import deferred, raise_on_sigterm
 from yolo_callbacks.snapshots import Snapshots, separate
+from yolo_callbacks.trainer.method_patches import Methods
 
 __all__ = [
     "SAVED",
@@ -38,36 +39,6 @@ SAVED = ("optimizer", "scaler", "ema")
 
 class TrainingOver(Exception):  # noqa: N818 (an end, no error)
     """Leaves the loop of a resumed training that has no epoch left."""
-
-
-class Methods:
-    """A trainer's own methods, with ours around them on the instance.
-
-    Args:
-        trainer: The trainer.
-    """
-
-    def __init__(self, trainer: Any) -> None:
-        self.trainer = trainer
-        self._replaced: list[tuple[str, Any, Any]] = []
-
-    def put(self, name: str, function: Callable[..., Any]) -> None:
-        """Put a function in the place of a method."""
-        own = vars(self.trainer)
-        self._replaced.append((name, function, own.get(name)))
-        own[name] = function
-
-    def put_back(self) -> None:
-        """Take ours away: they refer to the trainer, and keep all of it in memory."""
-        own = vars(self.trainer)
-        for name, ours, before in reversed(self._replaced):
-            if own.get(name) is not ours:  # somebody has replaced it again
-                continue
-            if before is None:
-                del own[name]
-            else:
-                own[name] = before
-        self._replaced.clear()
 
 
 def watch_training(

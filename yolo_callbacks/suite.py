@@ -220,7 +220,6 @@ class Suite:
     def _set_up(self, run: TrainerAdaptor) -> None:
         """Check what the run alone can tell, and take up the state of a resumed run."""
         self._set_up_done = True
-        self._attempt("reading the learning rates", run.remember_rates)
         run.last_epoch = run.completed_epochs
         self._names_checked = self._check(run)
         if run.is_main:
@@ -266,7 +265,7 @@ class Suite:
     def _open_epoch(self, run: TrainerAdaptor) -> None:
         if run.ended:
             run.leave()
-        run.apply_cuts()
+        run.apply_reductions()
 
     def _before_checkpoint(self, run: TrainerAdaptor) -> None:
         started = perf_counter()
@@ -313,7 +312,7 @@ class Suite:
         run.shared = told[0][0]
         failed = [f"a callback failed on rank {rank}: {message}" for rank, (_, message) in enumerate(told) if message]
         self._error_elsewhere = failed[0] if failed else ""
-        self._attempt("applying the learning rates", run.apply_cuts)
+        self._attempt("applying the learning rates", run.apply_reductions)
 
     def _finish(self, run: TrainerAdaptor) -> None:
         self._finished = True
