@@ -37,11 +37,12 @@ def attach(model: Any, *callbacks: Callback, strict: bool = False, report: bool 
 
     Returns:
         The suite. It can be used for several trainings; each starts from a clean state. Attaching to a model again
-        replaces the suite that it has, with a warning.
+        replaces the suite that it has, with a warning. It does not reach the iterations of `model.tune()`, nor a
+        training that has already begun; a warning says so.
 
     Raises:
         TypeError: If `model` takes no callbacks, or one of `callbacks` is none.
-        ValueError: If a callback is given twice, or two would write the same file.
+        ValueError: If a callback is given twice, or two would write the same file or log to the same W&B run.
 
     Example:
         >>> from ultralytics import YOLO
