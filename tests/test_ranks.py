@@ -79,9 +79,9 @@ def test_one_decides_and_all_follow(trained):
     saved, stopping, plateau = SaveBest("mAP50"), EarlyStopping(patience=3), ReduceLROnPlateau(patience=0)
     suite = attach(model, saved, stopping, plateau, JsonlLogger())
     with pytest.raises(RuntimeError, match=r"call model\.train\(\) first"):
-        suite.results()
+        suite.load_results()
     model.trainer = type("Trainer", (), {"save_dir": folder})()
-    assert suite.results()["summary"]["epochs"] == 5
+    assert suite.load_results()["summary"]["epochs"] == 5
     assert (saved.best_score, saved.best_epoch, saved.best_model_path) == (0.6, 2, folder / "weights" / "best-mAP50.pt")
     assert (stopping.stopped_epoch, stopping.wait, plateau.cuts) == (5, 3, [3, 4, 5])
 

@@ -15,7 +15,9 @@ class Callback:
 
     Each method named after an event is a function of one argument, the object that Ultralytics hands to its
     callbacks. It can be registered alone, `model.add_callback("on_fit_epoch_end", callback.on_fit_epoch_end)`, or
-    together with others by `attach`, which isolates errors, restores the state on resume and keeps ranks apart.
+    together with others by `attach`, which isolates errors, restores the state on resume and keeps ranks apart. A suite
+    that is attached during a training leaves out, for that run, a callback that overrides `on_pretrain_routine_end` or
+    `on_train_start` and missed it.
 
     The training loop with its events, as Ultralytics 8.3.200 to 8.4.x run it:
 

@@ -6,7 +6,30 @@ import math
 from collections.abc import Sequence
 from numbers import Integral, Real
 
-__all__ = ["check_bool", "check_choice", "check_float", "check_int", "check_optional_float", "check_optional_str"]
+__all__ = [
+    "UnknownArgumentError",
+    "check_bool",
+    "check_choice",
+    "check_float",
+    "check_int",
+    "check_optional_float",
+    "check_optional_str",
+]
+
+
+class UnknownArgumentError(TypeError):
+    """An argument that a callback does not have.
+
+    Attributes:
+        argument: Its name.
+    """
+
+    def __init__(self, message: str, argument: str) -> None:
+        super().__init__(message)
+        self.argument = argument
+
+    def __reduce__(self) -> tuple[type[UnknownArgumentError], tuple[str, str]]:
+        return type(self), (str(self), self.argument)
 
 
 def check_bool(name: str, value: object) -> bool:

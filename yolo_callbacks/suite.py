@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from time import perf_counter
@@ -11,7 +12,7 @@ from yolo_callbacks.adaptor import TrainerAdaptor
 from yolo_callbacks.callback import Callback
 from yolo_callbacks.checks import check_bool
 from yolo_callbacks.files import LOGGER
-from yolo_callbacks.installation import run_folder
+from yolo_callbacks.installation import run_folder, run_folders
 from yolo_callbacks.journal import Recovery
 from yolo_callbacks.loop import TrainingOver
 from yolo_callbacks.report.at_end import draw_picture, recorders, write_report
@@ -84,31 +85,51 @@ class Suite:
         # Ultralytics pickles the callbacks for the workers of a multi-GPU training; a run belongs to its process.
         return {**self.__dict__, "_run": None, "_state": None, "model": _no_model}
 
-    def results(self) -> dict[str, Any]:
-        """What the last training of the model reached, read from its callbacks.json.
+    def load_results(self) -> dict[str, Any]:
+        """Load what the last training of the model reached from its callbacks.json.
 
-        The workers of a multi-GPU training are processes of their own, whose callbacks are copies: this brings the
-        attributes of the callbacks here to what theirs were at the end. After a training in this process it changes
-        nothing.
+        The workers of a multi-GPU training are processes of their own, whose callbacks are copies. Bring the attributes
+        of the callbacks here to what theirs were at the end. After a training in this process this changes nothing.
+
+        After `model.train(data=[a, b])`, which trains on one data set after the other, return the results of each of
+        these runs, by the names under which `train` returns their metrics: None for a data set whose training failed.
+        The attributes of the callbacks are those of the last run that did not fail.
 
         Returns:
             `epoch`, the last one; `callbacks`, the state of each by key; `summary`, the content of the table at the
-            end, None while the training runs or where it was killed; `ended`, `versions`.
+            end, None while the training runs or where it was killed; `ended`, `versions`. For a list of data sets a
+            dict of these, by run.
 
         Raises:
-            RuntimeError: If the model has not been trained, or its folder holds no results: workers of Ultralytics
-                before 8.4.140 get no callbacks from their parent.
+            RuntimeError: If the model has not been trained, or no folder holds results: workers of Ultralytics before
+                8.4.140 get no callbacks from their parent.
+
+        Example:
+            >>> from ultralytics import YOLO
+            >>> from yolo_callbacks import SaveBest, attach
+            >>> suite = attach(YOLO("yolo11n.yaml"), SaveBest("mAP50"))
+            >>> # after model.train(data="coco8.yaml"): suite.load_results()["epoch"]
+            >>> # after model.train(data=["coco8.yaml", "dota8.yaml"]): suite.load_results()["coco8"]["epoch"]
         """
-        folder = run_folder(self.model())
+        model = self.model()
+        folder, several = run_folder(model), run_folders(model)
         if folder is None:
-            raise RuntimeError("results are there after a training: call model.train() first")
-        state = read_state(folder / STATE_FILE)
-        if state is None:
+            raise RuntimeError("No results yet: call model.train() first")
+        folders = {"": folder} if several is None else several
+        states = {name: read_state(path / STATE_FILE) if path else None for name, path in folders.items()}
+        found = [(folders[name], state) for name, state in states.items() if state is not None]
+        if not found:
             raise RuntimeError(f"{folder} has no {STATE_FILE} that can be read: no callback ran in this training")
+        last, reached = found[-1]
         for slot in self._slots:
-            if slot.key in state["callbacks"]:
-                slot.call("load_state_dict", {**state["callbacks"][slot.key], "folder": str(folder)})
-        return state
+            if slot.key in reached["callbacks"]:
+                slot.call("load_state_dict", {**reached["callbacks"][slot.key], "folder": str(last)})
+        return reached if several is None else states
+
+    def results(self) -> dict[str, Any]:
+        """Do as `load_results`, under the name that it had before."""
+        warnings.warn("suite.results() is called suite.load_results() now", DeprecationWarning, stacklevel=2)
+        return self.load_results()
 
     def handle(self, event: str, source: Any) -> None:
         """Run the callbacks that listen to an event.
@@ -174,7 +195,7 @@ class Suite:
             for slot in self._slots:
                 slot.call("enter", source)
         if self._training_started is None and event not in (*_SET_UP, *_CLOSING):
-            self._start(run)
+            self._start(run, event)
         return run
 
     def _dispatch(self, event: str, source: Any) -> None:
@@ -183,7 +204,9 @@ class Suite:
             return
         for slot in self._listeners[event]:
             # what a callback has opened it must be able to close, also when it was switched off
-            if (not slot.off or event in _CLOSING) and (run is None or run.is_main or slot.callback.every_rank):
+            if slot.missed or (slot.off and event not in _CLOSING):
+                continue
+            if run is None or run.is_main or slot.callback.every_rank:
                 slot.call(event, source)
 
     def _raise_errors(self) -> None:
@@ -229,10 +252,28 @@ class Suite:
             elif not run.completed_epochs:
                 self._attempt("looking for files of an earlier run", self._state.find_leftovers)
 
-    def _start(self, run: TrainerAdaptor) -> None:
+    def _start(self, run: TrainerAdaptor, event: str) -> None:
+        missed = [] if event == "on_train_start" else ["on_train_start"]
         if not self._set_up_done:  # attached after it
+            missed.insert(0, "on_pretrain_routine_end")
             self._set_up(run)
+        self._leave_out(run, missed)
         self._training_started = perf_counter()
+
+    def _leave_out(self, run: TrainerAdaptor, missed: Iterable[str]) -> None:
+        """Keep the callbacks that were attached too late for an event that they need out of the run."""
+        late: dict[str, list[str]] = {}
+        for event in missed:
+            for slot in self._listeners[event]:
+                if not slot.missed and (run.is_main or slot.callback.every_rank):
+                    slot.missed = event
+                    late.setdefault(event, []).append(slot.name)
+        if late:
+            which = "; ".join(f"{' and '.join(names)} missed {event}" for event, names in late.items())
+            LOGGER.warning(
+                f"Callbacks were attached after the training had begun: {which}, and will do nothing in this run. "
+                "Attach before model.train()"
+            )
 
     def _check_names(self, run: TrainerAdaptor) -> None:
         if not self._names_checked:
@@ -433,10 +474,17 @@ def _check_callbacks(callbacks: Iterable[object], task: str) -> None:
         for claim in callback.claims(task):
             if claim in claimed:
                 names = f"{type(claimed[claim]).__name__} and {type(callback).__name__}"
-                remedies = {"weights/best.pt": "promote only one", "memory/*": "attach one"}
-                remedy = remedies.get(claim, "give one of them a filename of its own")
-                raise ValueError(f"{names} would both write {claim}: {remedy}")
+                raise ValueError(f"{names} would both write {claim}: {_remedy(claim)}")
             claimed[claim] = callback
+
+
+def _remedy(claim: str) -> str:
+    """What lets two callbacks that claim the same thing run side by side."""
+    if claim.startswith("the W&B run"):
+        return "give one of them a name, project or id of its own"
+    if claim in ("memory/*", "callbacks.jsonl", "tensorboard/"):
+        return "attach one"
+    return "promote only one" if claim == "weights/best.pt" else "give one of them a filename of its own"
 
 
 def _keys(callbacks: Iterable[Callback], task: str) -> list[str]:
