@@ -9,7 +9,6 @@ import logging
 import os
 import pickle
 import random
-import re
 import shutil
 import signal
 import threading
@@ -26,7 +25,7 @@ from ultralytics import RTDETR, YOLO
 from ultralytics.utils import LOGGER
 from ultralytics.utils.callbacks.base import default_callbacks
 
-from do_no_harm.comparison import Outcome
+from do_no_harm.comparison import Outcome, clean, is_of_the_machine, lines_of_errors
 from do_no_harm.data import data_set
 
 if TYPE_CHECKING:
@@ -36,10 +35,6 @@ SUITES = ("none", "default", "all")
 MODELS = Path(__file__).parent / "models"
 # What must still be there after a training, as it is without a suite.
 KEPT = ("ema", "optimizer", "scheduler", "scaler", "train_loader", "test_loader", "validator", "stopper", "model")
-# A busy machine, not a fault.
-_SLOW = re.compile("NMS time limit|time limit exceeded|slow image access", re.IGNORECASE)
-_WRONG = re.compile(r"^(wandb: *)?(WARNING|ERROR|Exception ignored|Traceback \(most recent call last\))")
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class Arm:
@@ -134,7 +129,6 @@ def run_arm(configuration: Configuration, suite: str, folder: Path, data_folder:
     folder.mkdir(parents=True)
     arm, outcome = Arm(configuration, suite, folder, data_folder), Outcome(folder)
     arm.source()  # what it has to train first
-    before = process_state()
     with _offline(data_folder), noted(outcome.errors):
         started = time.perf_counter()
         try:
@@ -144,9 +138,6 @@ def run_arm(configuration: Configuration, suite: str, folder: Path, data_folder:
         outcome.seconds = time.perf_counter() - started
     outcome.events, outcome.aftermath = arm.events, arm.aftermath
     outcome.aftermath["process"] = process_state()
-    for name, value in before.items():
-        if name != "random":
-            outcome.aftermath["process"][f"{name} kept"] = outcome.aftermath["process"].pop(name) == value
     return outcome
 
 
@@ -221,7 +212,7 @@ def trained(folder: Path) -> Path:
 
 def process_state() -> dict[str, Any]:
     """What a training must leave in its process as it was, and the state of the generators of random numbers."""
-    states = (random.getstate(), np.random.get_state(), torch.get_rng_state())
+    states = (repr(random.getstate()), repr(np.random.get_state()[1].tolist()), repr(torch.get_rng_state().tolist()))
     return {
         "directory": str(Path.cwd()),
         "signals": [str(signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)],
@@ -229,7 +220,7 @@ def process_state() -> dict[str, Any]:
         "gradients": torch.is_grad_enabled(),
         "threads of torch": torch.get_num_threads(),
         "environment": {key: value for key, value in os.environ.items() if not key.startswith(("WANDB", "PYTEST"))},
-        "random": [hashlib.sha256(pickle.dumps(state)).hexdigest() for state in states],
+        "random numbers": [hashlib.sha256(state.encode()).hexdigest() for state in states],
     }
 
 
@@ -239,9 +230,9 @@ def noted(errors: list[str]) -> Iterator[None]:
 
     class Notes(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            if (record.levelno >= logging.WARNING or record.exc_info) and not _SLOW.search(record.getMessage()):
+            if (record.levelno >= logging.WARNING or record.exc_info) and not is_of_the_machine(record.getMessage()):
                 trace = f"\n{logging.Formatter().formatException(record.exc_info)}" if record.exc_info else ""
-                errors.append(f"{record.levelname} of {record.name}: {_COLOUR.sub('', record.getMessage())}{trace}")
+                errors.append(f"{record.levelname} of {record.name}: {clean(record.getMessage())}{trace}")
 
     handler, hook = Notes(), threading.excepthook
     threading.excepthook = lambda failed: errors.append(f"ERROR in a thread: {failed.exc_value!r}")
@@ -259,12 +250,6 @@ def noted(errors: list[str]) -> Iterator[None]:
         for logger in loggers:
             logger.removeHandler(handler)
     errors += [f"WARNING as {warning.category.__name__}: {warning.message}" for warning in caught]
-
-
-def lines_of_errors(text: str) -> list[str]:
-    """The lines of a console that say that something went wrong."""
-    lines = [_COLOUR.sub("", line).strip() for line in text.replace("\r", "\n").splitlines()]
-    return [line for line in lines if _WRONG.match(line) and not _SLOW.search(line)]
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ import csv
 import fnmatch
 import json
 import math
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,7 +32,11 @@ OURS = (
 # What is never the same in two trainings: the seconds in results.csv, the date of a checkpoint.
 TIMES = ("time", "date")
 # Lines of differences that are kept of one kind; more say nothing more.
-MOST = 4
+MOST = 8
+# What is said where the machine is busy.
+_BUSY = re.compile("time limit .*exceeded|slow image access", re.IGNORECASE)
+_WRONG = re.compile(r"^(wandb: *)?(WARNING|ERROR|Exception ignored|Traceback \(most recent call last\))")
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @dataclass
@@ -137,6 +142,22 @@ def without_folder(value: Any, folder: Path) -> Any:
     if type(value) in (list, tuple):
         return type(value)(without_folder(item, folder) for item in value)
     return value
+
+
+def clean(text: str) -> str:
+    """A text without the colours of the console."""
+    return _COLOUR.sub("", text).strip()
+
+
+def is_of_the_machine(text: str) -> bool:
+    """Whether a message tells of a busy machine rather than of a fault."""
+    return bool(_BUSY.search(text))
+
+
+def lines_of_errors(text: str) -> list[str]:
+    """The lines of a console that say that something went wrong."""
+    lines = [clean(line) for line in text.replace("\r", "\n").splitlines()]
+    return [line for line in lines if _WRONG.match(line) and not is_of_the_machine(line)]
 
 
 def _compare_exit(one: Outcome, two: Outcome) -> Iterator[str]:
