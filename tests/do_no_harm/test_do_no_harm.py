@@ -13,8 +13,6 @@ from do_no_harm.arms import run_arm, run_forked
 from do_no_harm.comparison import Outcome, compare, lines_of_errors, runs
 from do_no_harm.configurations import BY_NAME, CONFIGURATIONS, Configuration
 
-pytestmark = pytest.mark.training
-
 Train = Callable[[Configuration, str, str], Outcome]
 
 

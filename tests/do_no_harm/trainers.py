@@ -11,7 +11,6 @@ from ultralytics.models.yolo.classify import ClassificationTrainer
 from ultralytics.models.yolo.detect import DetectionTrainer
 from ultralytics.nn.tasks import DetectionModel
 from ultralytics.utils.loss import v8DetectionLoss
-from ultralytics.utils.torch_utils import unwrap_model
 
 
 def overriding(base: type = DetectionTrainer, /, **methods: Any) -> type:
@@ -111,7 +110,7 @@ class FreezingTrainer(DetectionTrainer):
     def _unfreeze(trainer: Any) -> None:
         if trainer.epoch == 2:
             trainer.freeze_layer_names = [".dfl"]
-            for name, parameter in unwrap_model(trainer.model).named_parameters():
+            for name, parameter in trainer.model.named_parameters():
                 parameter.requires_grad = ".dfl" not in name
 
 
@@ -119,7 +118,7 @@ class PerLayerTrainer(DetectionTrainer):
     """Trains the backbone at a lower rate than the head."""
 
     def build_optimizer(self, model: Any, *args: Any, **kwargs: Any) -> Any:
-        parameters = list(unwrap_model(model).named_parameters())
+        parameters = list(model.named_parameters())
         backbone = [value for name, value in parameters if not name.startswith("model.2.")]
         head = [value for name, value in parameters if name.startswith("model.2.")]
         return torch.optim.AdamW([{"params": backbone, "lr": 1e-4}, {"params": head, "lr": 1e-2}], weight_decay=1e-4)
@@ -142,7 +141,7 @@ def save_own_best(self: Any) -> bool:
 
 def save_without_super(self: Any) -> bool:
     """Writes a checkpoint of its own form, no optimizer in it."""
-    model = unwrap_model(self.ema.ema)
+    model = self.ema.ema
     content = {"epoch": self.epoch, "model": None, "ema": model, "optimizer": None, "train_args": vars(self.args)}
     torch.save(content, self.last)
     torch.save(content, self.best)
