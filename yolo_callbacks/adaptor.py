@@ -277,9 +277,9 @@ class TrainerAdaptor:
 
     @property
     def stopped_by(self) -> str:
-        """Who stops the training with this epoch; `""` if it goes on, or ends with its last epoch."""
+        """Who stops the training with this epoch; `""` if it goes on, ends with its last epoch, or had ended before."""
         trainer = self.trainer
-        if not self.stopping or self._stopped_by:
+        if self.ended or not self.stopping or self._stopped_by:
             return self._stopped_by
         if self.epoch >= self.planned_epochs:
             return ""

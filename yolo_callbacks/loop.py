@@ -120,7 +120,7 @@ def watch_validation(methods: Methods, on_validated: Callable[[], None], on_fina
 
     def watched_validate(*arguments: Any, **keywords: Any) -> Any:
         result = validate(*arguments, **keywords)
-        on_validated()
+        never_raising(on_validated, "the suite failed after a validation, training goes on")
         return result
 
     def watched_evaluation(*arguments: Any, **keywords: Any) -> Any:
@@ -160,7 +160,7 @@ def watch_checkpoints(
         with deferred():
             result = written(*arguments, **keywords)
         if stamp(Path(trainer.last)) != earlier:
-            on_saved()
+            never_raising(on_saved, "the suite failed after a checkpoint, training goes on")
         return result
 
     def written(*arguments: Any, **keywords: Any) -> Any:
@@ -343,12 +343,14 @@ def _close(loader: Any) -> None:
         shut_down()
 
 
-def never_raising(function: Callable[[], None]) -> None:
-    """Call a function where an error of ours would hide another one, or end a training that went through."""
+def never_raising(
+    function: Callable[[], None], message: str = "the end of the training could not be handled"
+) -> None:
+    """Call a function where its error would hide another one, or end a training that went through."""
     try:
         function()
     except Exception as error:
-        LOGGER.error("the end of the training could not be handled", exc_info=error)
+        LOGGER.error(message, exc_info=error)
 
 
 @contextlib.contextmanager

@@ -212,8 +212,8 @@ CONFIGURATIONS = (
     c("a fitness of None at first", trainer=scripted(fitness=(None, None, 0.5)), epochs=4),
     c("a metric of a user's callback", prepare=on("on_train_epoch_end", _add_metric)),
     # arguments
-    c("val=False", val=False, epochs=4, sample="default"),
-    c("val=False, fine-tuned, patience 2", **TUNED, val=False, epochs=4, patience=2),
+    c("val=False", val=False, epochs=4, warns=True, sample="default"),
+    c("val=False, fine-tuned, patience 2", **TUNED, val=False, epochs=4, patience=2, warns=True),
     c("validation every second epoch", prepare=on("on_train_epoch_start", _validate_every_second), epochs=5),
     c("save=False", save=False, sample="default"),
     c("save=False, stopped early", save=False, trainer=scripted(fitness=(0.5, 0.4)), patience=1, epochs=5,

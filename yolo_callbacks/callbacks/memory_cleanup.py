@@ -77,6 +77,7 @@ class MemoryCleanup(Callback):
     """
 
     every_rank: ClassVar[bool] = True
+    needs_start: ClassVar[bool] = False
 
     def __init__(
         self,

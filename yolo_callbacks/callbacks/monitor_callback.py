@@ -202,7 +202,7 @@ class MonitorCallback(Callback):
     def _finish(self, run: TrainerAdaptor) -> None:
         reason = self.no_check()
         if reason and "finished" not in self._reported and not self._reported.intersection(self._missed):
-            LOGGER.warning(f"{type(self).__name__}: {self.monitor_name!r} had {reason}")
+            LOGGER.info(f"{type(self).__name__}: {self.monitor_name!r} had {reason}")
         self._reported.add("finished")
         self.finish(run)
 
