@@ -90,19 +90,33 @@ class _Loader:
 
 def _hook(base: Any) -> None:
     """Register our functions before the default callbacks are copied for a model, or for a worker's trainer."""
-    original = base.get_default_callbacks
+    get_default, add_integrations = base.get_default_callbacks, base.add_integration_callbacks
 
     def get_default_callbacks() -> Any:
-        if os.environ.get(VARIABLE):
-            try:
-                from yolo_callbacks import plugin
+        _register(base)
+        return get_default()
 
-                plugin.register(base.default_callbacks)
-            except (ImportError, ValueError) as error:
-                refuse(error)
-        return original()
+    def add_integration_callbacks(instance: Any) -> Any:
+        # A model that was unpickled, as in a trial of Ray, has never asked for the default callbacks.
+        if hasattr(instance, "optimizer_step") and os.environ.get(VARIABLE):
+            _register(base)
+            from yolo_callbacks import plugin
+
+            plugin.reach(instance.callbacks)
+        return add_integrations(instance)
 
     base.get_default_callbacks = get_default_callbacks
+    base.add_integration_callbacks = add_integration_callbacks
+
+
+def _register(base: Any) -> None:
+    if os.environ.get(VARIABLE):
+        try:
+            from yolo_callbacks import plugin
+
+            plugin.register(base.default_callbacks)
+        except (ImportError, ValueError) as error:
+            refuse(error)
 
 
 install()

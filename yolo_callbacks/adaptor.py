@@ -20,6 +20,7 @@ from typing import Any
 from yolo_callbacks.background import Background
 from yolo_callbacks.decisions import RateCut
 from yolo_callbacks.files import copy_atomic
+from yolo_callbacks.installation import late_metric_keys
 from yolo_callbacks.journal import restored_record
 from yolo_callbacks.loop import (
     SAVED,
@@ -206,7 +207,8 @@ class TrainerAdaptor:
         losses: tuple[str, ...] | None = tuple(map(str, getattr(trainer, "loss_names", None) or ()))
         if not losses and getattr(trainer, "tloss", None) is None:
             losses = None
-        metrics = [key for key in map(str, trainer.metrics or {}) if not key.startswith("val/")]
+        known = late_metric_keys(self.task) or trainer.metrics or {}
+        metrics = [key for key in map(str, known) if not key.startswith("val/")]
         rates = [f"lr/pg{index}" for index in range(len(getattr(trainer.optimizer, "param_groups", ())))]
         return Catalog(self.task, (*metrics, *rates), losses, self.names)
 

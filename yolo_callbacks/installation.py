@@ -22,6 +22,7 @@ __all__ = [
     "check_version",
     "default_arguments",
     "installed_version",
+    "late_metric_keys",
     "run_folder",
     "run_folders",
     "running_trainer",
@@ -61,6 +62,18 @@ def versions() -> dict[str, str]:
 
     modules = (yolo_callbacks, ultralytics, torch)
     return {"python": sys.version.split()[0], **{module.__name__: str(module.__version__) for module in modules}}
+
+
+def late_metric_keys(task: str) -> list[str]:
+    """Return the metrics of a task whose trainer has those of detection until it validates; none for other tasks.
+
+    8.4.190: `DepthValidator` makes its `DepthMetrics` in `init_metrics`, after the set-up of the trainer.
+    """
+    if task != "depth":
+        return []
+    from ultralytics.utils import metrics
+
+    return [str(key) for key in metrics.DepthMetrics().keys]
 
 
 def default_arguments() -> dict[str, Any]:

@@ -343,9 +343,7 @@ def _close(loader: Any) -> None:
         shut_down()
 
 
-def never_raising(
-    function: Callable[[], None], message: str = "the end of the training could not be handled"
-) -> None:
+def never_raising(function: Callable[[], None], message: str = "the end of the training could not be handled") -> None:
     """Call a function where its error would hide another one, or end a training that went through."""
     try:
         function()

@@ -41,6 +41,14 @@ def register(default_callbacks: dict[str, list[Callable[[Any], None]]]) -> None:
             functions.insert(0, function)  # `Model.reset_callbacks` keeps the first
 
 
+def reach(callbacks: dict[str, list[Callable[[Any], None]]]) -> None:
+    """Put the functions into the lists of a trainer that has none of them."""
+    if any(function in callbacks.get(event, ()) for event, function in FUNCTIONS.items()):
+        return
+    for event, function in FUNCTIONS.items():
+        callbacks.setdefault(event, []).insert(0, function)
+
+
 def _handle(event: str, source: Any) -> None:
     if event.startswith("on_val"):  # a validator does not know its trainer, a suite knows its validator
         for trainer in list(_trainers):
