@@ -33,8 +33,8 @@ OURS = (
 TIMES = ("time", "date")
 # Lines of differences that are kept of one kind; more say nothing more.
 MOST = 8
-# What is said where the machine is busy.
-_BUSY = re.compile("time limit .*exceeded|slow image access", re.IGNORECASE)
+# What is said where the machine is busy, or two trainings at once have Ultralytics count their operations.
+_BUSY = re.compile("time limit .*exceeded|slow image access|already has a .total_ops", re.IGNORECASE)
 _WRONG = re.compile(r"^(wandb: *)?(WARNING|ERROR|Exception ignored|Traceback \(most recent call last\))")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
