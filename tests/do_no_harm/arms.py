@@ -24,9 +24,10 @@ from trainings import FAST, TINY  # first: it isolates Ultralytics
 from ultralytics import RTDETR, YOLO
 from ultralytics.utils import LOGGER
 from ultralytics.utils.callbacks.base import default_callbacks
+from ultralytics.utils.torch_utils import init_seeds
 
 from do_no_harm.comparison import Outcome, clean, is_of_the_machine, lines_of_errors
-from do_no_harm.data import data_set
+from do_no_harm.data import data_set, forget_caches
 
 if TYPE_CHECKING:
     from do_no_harm.configurations import Configuration
@@ -129,6 +130,8 @@ def run_arm(configuration: Configuration, suite: str, folder: Path, data_folder:
     folder.mkdir(parents=True)
     arm, outcome = Arm(configuration, suite, folder, data_folder), Outcome(folder)
     arm.source()  # what it has to train first
+    forget_caches(data_folder)
+    init_seeds(0)  # a model is made before its trainer sets the seed
     with _offline(data_folder), noted(outcome.errors):
         started = time.perf_counter()
         try:

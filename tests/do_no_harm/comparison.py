@@ -33,8 +33,8 @@ OURS = (
 TIMES = ("time", "date")
 # Lines of differences that are kept of one kind; more say nothing more.
 MOST = 8
-# What is said where the machine is busy.
-_BUSY = re.compile("time limit .*exceeded|slow image access", re.IGNORECASE)
+# What is said where the machine is busy, or two trainings at once have Ultralytics count their operations.
+_BUSY = re.compile("time limit .*exceeded|slow image access|already has a .total_ops", re.IGNORECASE)
 _WRONG = re.compile(r"^(wandb: *)?(WARNING|ERROR|Exception ignored|Traceback \(most recent call last\))")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -110,9 +110,10 @@ def is_ours(name: str) -> bool:
 def table(folder: Path) -> tuple[list[str], list[list[str]]]:
     """The names of the columns of a run's results.csv, and its rows, without the seconds."""
     path = folder / "results.csv"
-    if not path.exists():
+    lines = list(csv.reader(path.read_text(encoding="utf-8").splitlines())) if path.exists() else []
+    if not lines:
         return [], []
-    header, *rows = csv.reader(path.read_text(encoding="utf-8").splitlines())
+    header, *rows = lines
     keep = [number for number, name in enumerate(header) if name.strip() not in TIMES]
     # a row may be longer than the header: a metric that came later
     cut = [[row[i] for i in keep if i < len(row)] + row[len(header) :] for row in rows]

@@ -97,16 +97,16 @@ MAKERS: dict[str, Make] = {
 
 
 def data_set(folder: Path, name: str) -> Path:
-    """Return what Ultralytics takes as `data`; make it below `folder` where it is not there yet.
-
-    Labels that Ultralytics has cached, and images that it has cached on disk, are removed: each training finds the
-    same files.
-    """
+    """Return what Ultralytics takes as `data`; make it below `folder` where it is not there yet."""
     target, answer = folder / name.replace(" ", "-"), folder / f"{name}.txt"
     if not answer.exists():
         shutil.rmtree(target, ignore_errors=True)
         answer.write_text(str(MAKERS[name](target)), encoding="utf-8")
-    for pattern in ("*.cache", "*.npy"):
-        for path in target.rglob(pattern):
-            path.unlink()
     return Path(answer.read_text(encoding="utf-8"))
+
+
+def forget_caches(folder: Path) -> None:
+    """Remove labels and images that Ultralytics has cached below a folder: each training finds the same files."""
+    for pattern in ("*.cache", "*.npy"):
+        for path in folder.rglob(pattern):
+            path.unlink()

@@ -92,6 +92,7 @@ def change_model_arguments(content: Any) -> None:
     [
         ({"exit": "RuntimeError: a"}, "exit", "'finished' and 'RuntimeError: a'"),
         ({"table": TABLE.rsplit("2,", 1)[0]}, "epochs", "2 and 1 items"),
+        ({"table": ""}, "columns", "3 and 0 items"),
         ({"table": TABLE.replace("train/loss", "train/box_loss")}, "columns", "'train/loss' and 'train/box_loss'"),
         ({"table": TABLE.replace("0.005", "0.0050001")}, "rates", "run epoch 2.lr/pg0"),
         ({"table": TABLE.replace("nan", "0.4")}, "numbers", "run epoch 2.train/loss: 'nan' and '0.4'"),

@@ -27,11 +27,11 @@ def scripted(*results: dict[str, Any] | None, fitness: Any = ()) -> type:
     """
 
     def validate(self: Any) -> Any:
+        best = self.best_fitness
         metrics, value = DetectionTrainer.validate(self)
         if fitness:
             value = fitness[min(self.epoch, len(fitness) - 1)]
-            if value is not None and (self.epoch == 0 or self.best_fitness is None or value > self.best_fitness):
-                self.best_fitness = value
+            self.best_fitness = max((each for each in (best, value) if each is not None), default=None)
         extra = results[min(self.epoch, len(results) - 1)] if results else {}
         return ({} if extra is None else {**metrics, **extra}), value
 
