@@ -21,7 +21,7 @@ EXTRA_PACKAGES = ("onnx", "onnxslim", "onnxruntime", "ml_dtypes", "flatbuffers")
 PACKAGES = PEER / "packages"
 
 
-class Unavailable(Exception):
+class UnavailableError(Exception):
     """Something cannot be downloaded here."""
 
 
@@ -76,4 +76,4 @@ def _pip(*command: str) -> None:
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", *command]
     done = subprocess.run(pip, check=False, capture_output=True, text=True)
     if done.returncode:
-        raise Unavailable(f"pip {command[0]} failed: {done.stderr.strip().splitlines()[-1]}")
+        raise UnavailableError(f"pip {command[0]} failed: {done.stderr.strip().splitlines()[-1]}")

@@ -91,8 +91,11 @@ def regressions(plain: Outcomes, other: Outcomes) -> dict[str, list[str]]:
     """Return, for each test that passes plain, what is worse or different in another way."""
     found: dict[str, list[str]] = {}
     for test, before in plain.items():
+        if before.outcome != PASSED:
+            continue
         after = other.get(test)
-        if before.outcome != PASSED or after is None:
+        if after is None:
+            found[test] = ["did not run"]
             continue
         if after.outcome != PASSED:
             found[test] = [f"{after.outcome}: {after.reason}"]

@@ -51,7 +51,7 @@ def prepare() -> Place:
     """Download the tests, and make the data sets and weights that they use, unless all that is there.
 
     Raises:
-        Unavailable: If PyPI does not answer.
+        UnavailableError: If PyPI does not answer.
     """
     made = checkout.folder() / "made"
     place = Place(checkout.checkout(), made / "datasets", made / "weights", checkout.extra_packages())
@@ -189,7 +189,7 @@ def main(given: Sequence[str] | None = None) -> int:
     chosen = arguments(given)
     try:
         place = prepare()
-    except checkout.Unavailable as error:
+    except checkout.UnavailableError as error:
         print(error, file=sys.stderr)
         return 2
     found = {way: run(way, place, chosen) for way in chosen.ways}
