@@ -91,7 +91,8 @@ def run(way: str, place: Place, chosen: argparse.Namespace) -> dict[str, report.
     shutil.copytree(place.weights, folder / "weights", copy_function=os.link)
     record = folder / "record.jsonl"
     record.touch()
-    environment = _environment(way, place, folder, chosen.timeout)
+    environment = {**_environment(way, place, folder), "PEER_TIMEOUT": str(chosen.timeout)}
+    environment["PEER_PLOTS"] = "1" if chosen.plots else ""
     _settings(folder, environment)
     # pytest's own settings file is theirs; basetemp keeps the places of their files alike in all ways
     options = ["-c", str(place.checkout / "pyproject.toml"), "--rootdir", str(place.checkout), "-o", "addopts="]
@@ -110,14 +111,17 @@ def run(way: str, place: Place, chosen: argparse.Namespace) -> dict[str, report.
     return report.outcomes(record.read_text())
 
 
-def _environment(way: str, place: Place, folder: Path, timeout: int) -> dict[str, str]:
+def _last_plain() -> dict[str, report.Outcome]:
+    return report.outcomes((checkout.folder() / "ways" / ways.PLAIN / "record.jsonl").read_text())
+
+
+def _environment(way: str, place: Place, folder: Path) -> dict[str, str]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     named = {
         "PATH": path,
         "PYTHONPATH": place.path(),
         "YOLO_CONFIG_DIR": str(folder / "config"),
         "PEER_RECORD": str(folder / "record.jsonl"),
-        "PEER_TIMEOUT": str(timeout),
         "PEER_CHECKOUT": str(place.checkout),
     }
     environment = {"OMP_NUM_THREADS": "1", **os.environ, **_OFFLINE, **named}
@@ -173,9 +177,11 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Run Ultralytics' own training tests with our callbacks.")
     parser.add_argument("-k", default="", help="the tests, as pytest takes them")
     parser.add_argument("--ways", nargs="+", choices=ways.WAYS, default=list(ways.WAYS), help="plain always runs")
+    parser.add_argument("--reuse-plain", action="store_true", help="compare with the last run of plain")
     parser.add_argument("--sample", action="store_true", help="a few fast tests, plain and with the default suite")
     parser.add_argument("--no-slow", dest="slow", action="store_false", help="without those that they mark as slow")
-    parser.add_argument("--timeout", type=int, default=300, help="seconds for one test")
+    parser.add_argument("--plots", action="store_true", help="draw the plots, which takes half of the time")
+    parser.add_argument("--timeout", type=int, default=600, help="seconds for one test")
     parser.add_argument("--restarts", type=int, default=5, help="how many tests may end the process of a way")
     chosen = parser.parse_args(given)
     if chosen.sample:
@@ -192,7 +198,13 @@ def main(given: Sequence[str] | None = None) -> int:
     except checkout.UnavailableError as error:
         print(error, file=sys.stderr)
         return 2
-    found = {way: run(way, place, chosen) for way in chosen.ways}
+    found = {
+        way: _last_plain() if way == ways.PLAIN and chosen.reuse_plain else run(way, place, chosen)
+        for way in chosen.ways
+    }
+    if chosen.reuse_plain:
+        again = {test for way, outcomes in found.items() if way != ways.PLAIN for test in outcomes}
+        found[ways.PLAIN] = {test: outcome for test, outcome in found[ways.PLAIN].items() if test in again}
     text = report.markdown(found, version=checkout.version(), plain=ways.PLAIN)
     (checkout.folder() / "report.md").write_text(text)
     print(f"\n{text}")
@@ -203,4 +215,5 @@ def main(given: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that no pytest is left behind
     raise SystemExit(main())
