@@ -15,7 +15,7 @@ import random
 import re
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +103,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[Any]:
     finally:
         signal.alarm(0)
         _write(_current)
+        _clear(_folders(item.config))
 
 
 def _time_out(*_: Any) -> None:
@@ -117,7 +118,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     if report.outcome != "passed" and _current["outcome"] == "passed":
         _current.update(outcome=report.outcome, reason=_reason(report))
     if call.when == "call":
-        _gather(item.config)
+        _gather(_folders(item.config))
     return report
 
 
@@ -134,12 +135,10 @@ def _reason(report: pytest.TestReport) -> str:
     return message[:400]
 
 
-def _gather(config: pytest.Config) -> None:
-    """Record every results.csv and the weights of every checkpoint of Ultralytics, and remove the runs."""
-    runs = Path(os.environ["PEER_CHECKOUT"]) / "tests" / "tmp" / "runs"
-    base = config.getoption("basetemp")
+def _gather(folders: Mapping[str, Path]) -> None:
+    """Record every results.csv and the weights of every checkpoint of Ultralytics."""
     results, weights, ours = {}, {}, 0
-    for label, root in (("runs", runs), ("tmp", Path(base)), ("cwd", Path.cwd())):
+    for label, root in folders.items():
         for file in sorted(root.rglob("*")) if root.is_dir() else ():
             name = f"{label}/{file.relative_to(root)}"
             if file.name == "results.csv":
@@ -148,7 +147,19 @@ def _gather(config: pytest.Config) -> None:
                 weights[name] = _digest(file)
             ours += file.name == "callbacks.json"
     _current.update(results=results, weights=weights, ours=ours)
-    shutil.rmtree(runs, ignore_errors=True)
+
+
+def _folders(config: pytest.Config) -> dict[str, Path]:
+    """Return the folders in which trainings of a test leave their runs."""
+    runs = Path(os.environ["PEER_CHECKOUT"]) / "tests" / "tmp" / "runs"  # fixed in Ultralytics, in its own tests
+    return {"runs": runs, "tmp": Path(config.getoption("basetemp"))}
+
+
+def _clear(folders: Mapping[str, Path]) -> None:
+    """Remove the runs of a test, so that those of the next have the same names in every way."""
+    for folder in folders.values():
+        for path in folder.iterdir() if folder.is_dir() else ():
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _digest(file: Path) -> str:
