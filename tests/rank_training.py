@@ -20,6 +20,7 @@ import ultralytics.engine.validator as validation
 from torch import distributed
 from trainings import FAST, TINY, detection_metrics
 from ultralytics import YOLO
+from ultralytics.models.yolo.detect import DetectionTrainer
 
 from yolo_callbacks import Callback, EarlyStopping, JsonlLogger, ReduceLROnPlateau, SaveBest, attach
 
@@ -60,6 +61,14 @@ def validate(self: Any, trainer: Any = None, model: Any = None) -> dict[str, flo
     self.run_callbacks("on_val_end")
     value = VALUES[trainer.epoch] if trainer else max(VALUES)
     return {"fitness": value, **detection_metrics(value)}
+
+
+class RecursiveTrainer(DetectionTrainer):
+    """Has a scheduler that starts from the rate that is there."""
+
+    def _setup_scheduler(self) -> None:
+        super()._setup_scheduler()
+        self.scheduler = torch.optim.lr_scheduler.ExponentialLR(self.optimizer, 0.9)
 
 
 class Witness(Callback):
@@ -107,7 +116,8 @@ def train(folder: Path, data: str, case: str) -> None:
     seen: dict[str, Any] = {"error": None}
     try:
         arguments = {**FAST, "batch": 8, "nbs": 8, "optimizer": "SGD", "lr0": 0.01, "warmup_epochs": 0, "patience": 0}
-        model.train(**arguments, data=data, epochs=6, project=str(folder), name="run", exist_ok=True)
+        trainer = RecursiveTrainer if case == "recursive" else None
+        model.train(trainer=trainer, **arguments, data=data, epochs=6, project=str(folder), name="run", exist_ok=True)
     except Exception as error:
         seen["error"] = f"{type(error).__name__}: {error}"
     distributed.destroy_process_group()

@@ -138,7 +138,7 @@ def test_all_but_monitor_and_mode_go_by_name(callback):
     ("callback", "arguments", "attribute", "expected"),
     [
         # the defaults
-        (EarlyStopping, {}, "monitor_name", "mAP50-95"),
+        (EarlyStopping, {}, "monitor_name", "fitness"),
         (EarlyStopping, {}, "patience", None),
         (EarlyStopping, {}, "min_delta", 0.0),
         (EarlyStopping, {}, "start_epoch", 0),
@@ -194,13 +194,15 @@ def score(metrics):
     ("arguments", "task", "file"),
     [
         ({}, "detect", "best-mAP50-95"),
-        ({}, "segment", "best-mAP50-95(M)"),
+        ({}, "segment", "best-mAP50-95-M"),
         ({}, "classify", "best-top1"),
         ({"monitor": "val/box_loss"}, "detect", "best-val-box_loss"),
-        ({"monitor": "metrics/mAP50(B)"}, "detect", "best-metrics-mAP50(B)"),
+        ({"monitor": "metrics/mAP50(B)"}, "detect", "best-metrics-mAP50-B"),
         ({"monitor": "recall/traffic light"}, "detect", "best-recall-traffic-light"),
-        ({"monitor": "recall/größe"}, "detect", "best-recall-gr--e"),
+        ({"monitor": "recall/größe"}, "detect", "best-recall-größe"),
         ({"monitor": "recall/..\\up"}, "detect", "best-recall-..-up"),
+        ({"monitor": "recall/交通 / 灯"}, "detect", "best-recall-交通-灯"),
+        ({"monitor": "min(mAP50-95(M))"}, "segment", "best-min-mAP50-95-M"),
         ({"monitor": {"mAP50": 0.1, "mAP50-95": 0.9}}, "detect", "best-0.1-mAP50-0.9-mAP50-95"),
         ({"monitor": score, "mode": "max"}, "detect", "best-score"),
         ({"monitor": lambda metrics: 0.0, "mode": "max"}, "detect", "best-custom"),

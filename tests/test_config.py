@@ -113,6 +113,19 @@ MISTAKES = {
     "callbacks:\n  - SaveBest: {top_k: 2}\n    JsonlLogger:": ":3: 'JsonlLogger' stands beside 'SaveBest': write a `-`",
     "callbacks:\n  - SaveBest:\n      topk: 2": ":3: SaveBest has no argument 'topk', did you mean 'top_k'? (it t",
     "callbacks:\n  - JsonlLogger:\n      file: x": ":3: JsonlLogger has no argument 'file' (it takes none)",
+    "callbacks:\n  - WandbLogger:\n      projekt: a": (
+        ":3: WandbLogger has no argument 'projekt', did you mean 'project'?"
+    ),
+    "callbacks:\n  - WandbLogger:\n      tags: [a]\n      name: b\n      grup: c\n      project: d": (
+        ":5: WandbLogger has no argument 'grup', did you mean 'group'?"
+    ),
+    "callbacks:\n  - SaveBest\n  - WandbLogger: {xyz: 1, images: -1}": (
+        ":3: WandbLogger has no argument 'xyz', and wandb.init has none"
+    ),
+    "callbacks: [JsonlLogger, JsonlLogger]": ":1: JsonlLogger and JsonlLogger would both write callbacks.jsonl: attach",
+    "callbacks:\n  - WandbLogger: {id: a}\n  - WandbLogger: {id: a, images: 0}": (
+        ":1: WandbLogger and WandbLogger would both write the W&B run of id 'a': give one of them a name, project or id"
+    ),
     "callbacks:\n  - SaveBest:\n      monitor: mAP50\n      top_k: 0": ":4: SaveBest: top_k must be at least 1",
     "callbacks:\n  - SaveBest:\n      top_k: 2\n      top_k: 3": ":4: 'top_k' is given twice",
     "strict: 1\ncallbacks: [SaveBest]": ":1: strict must be True or False, received 1",

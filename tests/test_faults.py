@@ -402,6 +402,6 @@ def test_ctrl_c_and_sigterm(interpreter, tmp_path, scenes, where, number):
         status, said = run("resume", "0")
         assert status == 0, said
         state = json.loads((folder / "callbacks.json").read_text())
-        assert state["callbacks"]["EarlyStopping(mAP50-95)"]["stopped_epoch"] == 7
+        assert state["callbacks"]["EarlyStopping(fitness)"]["stopped_epoch"] == 7
         rows = sorted(epoch for each in read_runs(folder / "wandb") for epoch in each.column("epoch"))
         assert rows == [1, 2, 3, 4, 5, 6, 7]

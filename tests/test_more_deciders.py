@@ -69,7 +69,7 @@ def test_promoted_is_what_the_model_ends_with(train, scripted, arguments, others
 @pytest.mark.training
 def test_the_final_validation_is_of_the_promoted(train, scenes):
     """Nothing scripted here: what model.val() says afterwards is what was measured in the chosen epoch."""
-    model, saved = YOLO(TINY), SaveBest("val/box_loss", "max", promote=True)
+    model, saved = YOLO(TINY), SaveBest("val/box_loss", "max", promote=True, skip_untrained=False)
     attach(model, saved)
     folder = train(model, epochs=4)
     rows = results_csv(folder)
@@ -296,14 +296,14 @@ def test_values_by_class_of_masks_and_poses(tmp_path, train, two_of_three, task,
     data = as_task(two_of_three, tmp_path / "data", task)
     model, worst = (
         YOLO(f"yolo11n-{task[:3] if task == 'segment' else task}.yaml"),
-        SaveBest(f"min(mAP50-95({suffix}))"),
+        SaveBest(f"min(mAP50-95({suffix}))", skip_untrained=False),
     )
-    one, main = SaveBest(f"mAP50({suffix})/one"), SaveBest()
+    one, main = SaveBest(f"mAP50({suffix})/one", skip_untrained=False), SaveBest()
     attach(model, worst, one, main, EarlyStopping(f"mAP50-95({suffix})/two", patience=1))
     folder = train(model, data=str(data), epochs=2)
     assert len(results_csv(folder)) == 2
-    assert main.best_model_path.name == f"best-mAP50-95({suffix}).pt"
-    assert worst.best_model_path.name == f"best-min(mAP50-95({suffix})).pt"
+    assert main.best_model_path.name == f"best-mAP50-95-{suffix}.pt"
+    assert worst.best_model_path.name == f"best-min-mAP50-95-{suffix}.pt"
     per_class = json.loads(one.best_model_path.with_suffix(".json").read_text())["per_class"]
     assert set(per_class[f"mAP50({suffix})"]) == set(per_class["mAP50(B)"]) == {"zero", "one"}
     assert one.best_score == per_class[f"mAP50({suffix})"]["one"]

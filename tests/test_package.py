@@ -23,6 +23,12 @@ def test_imports_are_lazy(module):
     assert not {"ultralytics", "torch", "wandb", "cv2", "numpy"} & imported_by(f"import {module}")
 
 
+def test_wandb_is_imported_where_its_arguments_are_to_be_known():
+    make = "from yolo_callbacks import WandbLogger; WandbLogger({})".format
+    assert "wandb" not in imported_by(make("'a', 'b', mode='offline', images=3"))
+    assert "wandb" in imported_by(make("'a', tags=['b']"))
+
+
 def test_beside_ultralytics_nothing_heavy_is_added():
     added = imported_by("import ultralytics, yolo_callbacks") - imported_by("import ultralytics")
     assert not [name for name in added if name.partition(".")[0] in ("torch", "wandb", "cv2", "polars", "matplotlib")]

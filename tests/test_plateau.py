@@ -139,7 +139,10 @@ def test_the_floor_and_several_cuts(train, scripted, messages):
     assert base == pytest.approx([0.01, 0.01, 0.005, 0.0025, 0.002, 0.002, 0.002, 0.002])
     assert (plateau.cuts, plateau.scale) == ([2, 3, 4], pytest.approx(0.2))
     lines = [message for message in messages if "ReduceLROnPlateau: epoch" in message]
-    assert lines[0].endswith("epoch 2, rate 0.01 to 0.005, mAP50: no improvement in 1 check (best 0.5 at epoch 1)")
+    assert lines[0].endswith(
+        "epoch 2, learning rate reduced to 0.5 of its schedule (base rate 0.01 to 0.005), "
+        "mAP50: no improvement in 1 check (best 0.5 at epoch 1)"
+    )
     assert len(lines) == 3
 
 
@@ -164,11 +167,10 @@ def test_the_cut_holds_where_the_schedule_is_rebuilt_each_epoch(train, scripted)
 @pytest.mark.training
 @pytest.mark.skipif(ULTRALYTICS < (8, 3, 213), reason="recovers from NaN from 8.3.213 on")
 def test_the_cut_survives_recovery_from_nan(train, scripted):
-    """The checkpoint that is loaded then is the one of before the cut; the warm-up reads the rate out of it."""
+    """The checkpoint that is loaded then is the one of before the reduction."""
     scripted([0.5, 0.5, float("nan"), 0.6, 0.7])
     model, plateau, rates = YOLO(TINY), ReduceLROnPlateau("mAP50", factor=0.1, patience=0), Rates()
     passes: list[int] = []
-    groups: list[float] = []
 
     def poison(trainer):
         passes.append(trainer.epoch + 1)
@@ -177,13 +179,11 @@ def test_the_cut_survives_recovery_from_nan(train, scripted):
 
     model.add_callback("on_train_epoch_end", poison)
     attach(model, plateau, rates)
-    model.add_callback("on_train_batch_start", lambda t: groups.append(t.optimizer.param_groups[0]["initial_lr"]))
     train(model, epochs=4, optimizer="SGD", lr0=0.01, warmup_epochs=0, patience=0)
     assert passes == [1, 2, 3, 3, 4]
     assert plateau.cuts == [2]
     base = [rate[0] / lf for rate, lf in zip(rates.rates, rates.lf, strict=True)]
     assert base == pytest.approx([0.01, 0.01, 0.001, 0.001])
-    assert set(np.round(groups[-6:], 9)) == {0.001}
 
 
 @pytest.mark.training

@@ -160,6 +160,44 @@ def test_attach_warns_where_the_workers_get_no_callbacks(scenes, tmp_path, monke
         assert [bool(re.search("YOLO_CALLBACKS=callbacks.yaml .* reaches", text)) for text in messages] == [True] * lost
 
 
+def warnings_of_tuning(messages: list[str]) -> list[str]:
+    return [text for text in messages if re.search(r"model\.tune\(\) .* Set YOLO_CALLBACKS=callbacks\.yaml", text)]
+
+
+@pytest.mark.training
+@pytest.mark.skipif(
+    installed_version() < (8, 4), reason="this version's own plot fails where no tuning has learnt anything"
+)
+def test_attach_warns_before_a_search_that_gets_no_callbacks(scenes, tmp_path, monkeypatch, messages):
+    """Nothing of the suite is in the folder of the iteration."""
+    monkeypatch.chdir(tmp_path)  # the tuner changes it
+    monkeypatch.delenv("YOLO_CALLBACKS", raising=False)
+    model = YOLO(TINY)
+    attach(YOLO(TINY), SaveBest())
+    attach(model, SaveBest())
+    model.tune(iterations=1, **{**FAST, "data": str(scenes), "epochs": 1, "project": str(tmp_path / "runs")})
+    assert len(warnings_of_tuning(messages)) == len(messages) == 1
+    assert list(tmp_path.rglob("results.csv"))
+    assert not list(tmp_path.rglob("callbacks.json"))
+
+
+@pytest.mark.parametrize("use_ray", [False, True])
+def test_attach_warns_of_each_search_where_it_is_needed(use_ray, monkeypatch, messages):
+    """Both tuners do nothing here."""
+    searches: list[dict[str, object]] = []
+    monkeypatch.setattr("ultralytics.engine.tuner.Tuner.__call__", lambda self, **options: searches.append(options))
+    monkeypatch.setattr("ultralytics.utils.tuner.run_ray_tune", lambda model, **options: searches.append(options))
+    monkeypatch.setattr("ultralytics.engine.tuner.Tuner.__init__", lambda self, **options: None)
+    model, without = YOLO(TINY), YOLO(TINY)
+    attach(model, SaveBest())
+    for callbacks, tuned, warned in (("", model, 1), ("", model, 2), ("", without, 2), ("default", model, 2)):
+        monkeypatch.setenv("YOLO_CALLBACKS", callbacks)
+        tuned.tune(use_ray=use_ray, iterations=3)
+        assert len(warnings_of_tuning(messages)) == warned
+    assert [options["iterations"] for options in searches] == [3] * 4
+    assert YOLO.tune.__doc__.startswith("Conduct hyperparameter tuning")
+
+
 # Once a training ----------------------------------------------------------------------------------------------------
 
 

@@ -21,7 +21,14 @@ HERE = Path(__file__).parent
 BOUND = 200  # seconds, with room for a slow machine: a rank that waits for another waits for hours
 
 
-CASES = ("plain", "lenient on_train_batch_end 0", "strict on_train_batch_end 1", "strict on_fit_epoch_end 0", "typo")
+CASES = (
+    "plain",
+    "recursive",
+    "lenient on_train_batch_end 0",
+    "strict on_train_batch_end 1",
+    "strict on_fit_epoch_end 0",
+    "typo",
+)
 
 
 @pytest.fixture(scope="module")
@@ -72,11 +79,19 @@ def test_one_decides_and_all_follow(trained):
     saved, stopping, plateau = SaveBest("mAP50"), EarlyStopping(patience=3), ReduceLROnPlateau(patience=0)
     suite = attach(model, saved, stopping, plateau, JsonlLogger())
     with pytest.raises(RuntimeError, match=r"call model\.train\(\) first"):
-        suite.results()
+        suite.load_results()
     model.trainer = type("Trainer", (), {"save_dir": folder})()
-    assert suite.results()["summary"]["epochs"] == 5
+    assert suite.load_results()["summary"]["epochs"] == 5
     assert (saved.best_score, saved.best_epoch, saved.best_model_path) == (0.6, 2, folder / "weights" / "best-mAP50.pt")
     assert (stopping.stopped_epoch, stopping.wait, plateau.cuts) == (5, 3, [3, 4, 5])
+
+
+def test_a_reduction_under_a_recursive_scheduler_reaches_every_rank(trained):
+    ranks = seen(trained, "recursive")
+    assert ranks[0]["rates"] == ranks[1]["rates"]
+    scales = (1.0, 1.0, 1.0, 0.1, 0.01)
+    expected = [0.01 * 0.9 ** (epoch + 1) * scale for epoch, scale in enumerate(scales)]
+    assert [rates[0] for rates in ranks[0]["rates"]] == pytest.approx(expected)
 
 
 def test_an_error_on_one_rank_is_logged_and_ends_nothing(trained):

@@ -293,6 +293,31 @@ def test_one_epoch_and_values_that_are_not_finite(tmp_path):
     assert "best 0.500 · epoch 1" in page.text
 
 
+def test_rows_that_do_not_fit_the_header(tmp_path):
+    """A metric came in epoch 2, one of the first is missing in epoch 4, a kill cut off the last line."""
+    (tmp_path / "results.csv").write_text(
+        "epoch,time,train/box_loss,metrics/mAP50(B),metrics/mAP50-95(B),val/box_loss,lr/pg0\n"
+        "1,1.5,3,0.1,0.2,4,0.01\n"
+        "2,2.5,2.5,0.2,0.3,3.5,0.77,0.02\n"
+        "3,3.5,no number,0.3,0.4,3,0.03\n"
+        "4,4.5,1.5,0.4,2.5,0.04\n"
+        "\n"
+        "nan,1,1,1,1,1,1\n"
+        "5,5.5,1.2"
+    )
+    run = read_run(tmp_path)
+    assert run.epochs == [1, 2, 3, 4, 5]
+    assert run.series == {
+        "time": {1: 1.5, 2: 2.5, 3: 3.5, 4: 4.5, 5: 5.5},
+        "train/box_loss": {1: 3, 2: 2.5, 4: 1.5},
+        "metrics/mAP50(B)": {1: 0.1, 2: 0.2, 3: 0.3},
+        "metrics/mAP50-95(B)": {1: 0.2, 2: 0.3, 3: 0.4},
+        "val/box_loss": {1: 4, 2: 3.5, 3: 3},
+        "lr/pg0": {1: 0.01, 2: 0.02, 3: 0.03},
+    }
+    assert Page(report(tmp_path)).charts["box loss"]["epochs"] == [1, 2, 3, 4]
+
+
 @pytest.mark.parametrize(
     ("content", "error", "message"),
     [

@@ -8,12 +8,25 @@ from typing import Any
 
 import pytest
 import torch
-from trainings import TINY, interrupted, results_csv
+from trainings import FAST, TINY, interrupted, results_csv
 from ultralytics import YOLO
+from ultralytics.engine import trainer as engine
 from ultralytics.models.yolo.detect import DetectionTrainer
 from ultralytics.utils.callbacks.base import default_callbacks
 
-from yolo_callbacks import Callback, EarlyStopping, MemoryCleanup, ReduceLROnPlateau, SaveBest, WandbLogger, attach
+from yolo_callbacks import (
+    Callback,
+    EarlyStopping,
+    JsonlLogger,
+    MemoryCleanup,
+    MemoryMonitor,
+    ReduceLROnPlateau,
+    SaveBest,
+    TensorBoardLogger,
+    WandbLogger,
+    attach,
+)
+from yolo_callbacks.installation import installed_version
 from yolo_callbacks.suite import EVENTS
 
 
@@ -64,7 +77,8 @@ class Reader(Callback):
 
 
 def test_methods_and_events_are_one_to_one():
-    own = {"enter", "reset", "check", "claims", "key", "state_dict", "load_state_dict", "resume", "release", "outcome"}
+    own = {"enter", "reset", "check", "claims", "key", "old_keys", "written_files"}
+    own |= {"state_dict", "load_state_dict", "resume", "release", "outcome"}
     methods = {name for name in dir(Callback) if callable(getattr(Callback, name)) and not name.startswith("__")}
     assert methods - own == set(default_callbacks) == set(EVENTS)
 
@@ -78,6 +92,22 @@ def test_the_loop_is_documented_with_every_event():
 @pytest.mark.parametrize(
     ("callbacks", "error", "message"),
     [
+        (
+            [JsonlLogger(), JsonlLogger()],
+            ValueError,
+            "JsonlLogger and JsonlLogger would both write callbacks.jsonl: att",
+        ),
+        ([TensorBoardLogger(), TensorBoardLogger()], ValueError, "would both write tensorboard/: attach one"),
+        (
+            [WandbLogger(), WandbLogger(images=0)],
+            ValueError,
+            "both write the W&B run: give one of them a name, project ",
+        ),
+        (
+            [WandbLogger("a", "b", entity="c", id="d"), WandbLogger("a", "b", entity="c", id="d", mode="offline")],
+            ValueError,
+            "both write the W&B run of entity 'c', project 'a', name 'b', id 'd': give one of them a name, ",
+        ),
         ([SaveBest], TypeError, r"attach takes callbacks, received <class .*SaveBest'>: write SaveBest\(\)"),
         (["EarlyStopping"], TypeError, "attach takes callbacks, received 'EarlyStopping'"),
         ([SaveBest(), SaveBest()], ValueError, "SaveBest and SaveBest would both write weights/best-map50-95.pt"),
@@ -105,6 +135,13 @@ def test_wrong_model_strict_and_repetition():
 def test_files_may_differ_by_top_k_and_name():
     suite = attach(YOLO(TINY), SaveBest("mAP50"), SaveBest("mAP50", top_k=3), SaveBest("mAP50", filename="mine"))
     assert len(suite.callbacks) == 3
+
+
+def test_loggers_may_differ_by_target():
+    loggers = [WandbLogger(**target) for target in ({}, {"project": "a"}, {"name": "a"}, {"entity": "a"}, {"id": "a"})]
+    suite = attach(YOLO(TINY), *loggers, JsonlLogger(), TensorBoardLogger(), report=True)
+    assert [type(callback).__name__ for callback in suite.callbacks].count("JsonlLogger") == 1
+    assert len(suite.callbacks) == 8  # with what the report needs
 
 
 def test_without_callbacks_the_default_suite():
@@ -211,12 +248,12 @@ def test_the_table_says_what_happened(train, scripted, messages):
     table = messages[-1].splitlines()
     assert table[0].startswith("Callbacks: finished after 3 epochs in ")
     assert table[1].endswith(f"mAP50 0.3 at epoch 1: {folder / 'weights' / 'best-mAP50.pt'}")
-    assert table[2].endswith("stopped at epoch 3, mAP50-95: no improvement in 2 checks (best 0.3 at epoch 1)")
+    assert table[2].endswith("stopped at epoch 3, fitness: no improvement in 2 checks (best 0.3 at epoch 1)")
     assert "% of training" in table[3]
     assert table[4].endswith(str(folder))
     state = json.loads((folder / "callbacks.json").read_text())
     assert (state["schema"], state["epoch"], state["summary"]["status"]) == (1, 3, "finished")
-    assert state["callbacks"]["EarlyStopping(mAP50-95)"]["stopped_epoch"] == 3
+    assert state["callbacks"]["EarlyStopping(fitness)"]["stopped_epoch"] == 3
     assert set(state["versions"]) == {"python", "torch", "ultralytics", "yolo_callbacks"}
 
 
@@ -264,9 +301,9 @@ def test_a_resumed_run_decides_as_if_never_stopped(interpreter, tmp_path, scenes
         files = {path.name for path in (folder / "run" / "weights").glob("best-*")}
         rates = [[row[key] for key in row if key.startswith("lr/")] for row in results_csv(folder / "run")]
         outcomes.append((state["epoch"], state["callbacks"], files, rates))
-    assert "restored: SaveBest(best-mAP50), EarlyStopping(mAP50-95), ReduceLROnPlateau(recall)" in ended.said
+    assert "restored: SaveBest(best-mAP50), EarlyStopping(fitness), ReduceLROnPlateau(recall)" in ended.said
     assert outcomes[0] == outcomes[1]
-    assert outcomes[0][1]["EarlyStopping(mAP50-95)"]["stopped_epoch"] == 5
+    assert outcomes[0][1]["EarlyStopping(fitness)"]["stopped_epoch"] == 5
     assert outcomes[0][1]["ReduceLROnPlateau(recall)"]["cuts"] == [3, 4, 5]
 
 
@@ -524,3 +561,153 @@ def test_a_wrong_monitor_is_told_once_and_without_a_table(train, messages):
     with pytest.raises(ValueError, match="Did you mean 'val/box_loss'"):
         train(model, epochs=1)
     assert messages == []
+
+
+# A suite that comes late ----------------------------------------------------------------------------------------------
+
+
+class Early(Callback):
+    """Needs the event in which everything is there for the first time."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def on_pretrain_routine_end(self, trainer: Any) -> None:
+        self.calls.append("set up")
+
+    def on_fit_epoch_end(self, trainer: Any) -> None:
+        self.calls.append("epoch")
+
+    def on_train_end(self, trainer: Any) -> None:
+        self.calls.append("end")
+
+    def outcome(self) -> str:
+        return "did much"
+
+
+def late_outcomes(folder: Path) -> dict[str, str | None]:
+    summary = json.loads((folder / "callbacks.json").read_text())["summary"]
+    return {row["name"]: row["outcome"] for row in summary["callbacks"]}
+
+
+@pytest.mark.training
+@pytest.mark.parametrize("event", ["on_train_start", "on_train_epoch_start", "on_train_batch_end"])
+def test_what_is_attached_too_late_says_so(train, event, messages):
+    """In an event it is too late for that event too. What needs no start works from then on."""
+    model, early, saved, wandb = YOLO(TINY), Early(), SaveBest(), WandbLogger()
+
+    def late(trainer: Any) -> None:
+        if not suites:
+            suites.append(attach(trainer, early, MemoryMonitor(), saved, wandb, JsonlLogger()))
+
+    suites: list[Any] = []
+    model.add_callback(event, late)
+    folder = train(model, epochs=2)
+    (warning,) = [text for text in messages if "attached after the training had begun" in text]
+    assert "Early missed on_pretrain_routine_end; MemoryMonitor and WandbLogger missed on_train_start, and" in warning
+    outcomes = late_outcomes(folder)
+    assert outcomes["Early"] == "nothing: attached too late, it missed on_pretrain_routine_end"
+    missed_start = "nothing: attached too late, it missed on_train_start"
+    assert outcomes["WandbLogger"] == outcomes["MemoryMonitor"] == missed_start
+    assert next(text for text in messages if "Callbacks: finished" in text).count("nothing: attached too late") == 3
+    assert (early.calls, wandb.run_id) == ([], None)
+    assert "best" in outcomes["SaveBest"]
+    assert saved.best_model_path.is_file()
+    assert len((folder / "callbacks.jsonl").read_text().splitlines()) == 3
+
+    model.callbacks[event].remove(late)
+    attach(model, early, JsonlLogger())
+    messages.clear()
+    train(model, epochs=1)  # in the next run all is as ever
+    assert early.calls == ["set up", "epoch", "epoch", "end"]
+    assert not [text for text in messages if "too late" in text or "begun" in text]
+
+
+@pytest.mark.training
+def test_attached_in_the_set_up_only_what_needs_it_is_late(train, messages):
+    model, early, order = YOLO(TINY), Early(), []
+    model.add_callback("on_pretrain_routine_end", lambda trainer: attach(trainer, early, Order(order, "started")))
+    folder = train(model, epochs=1)
+    assert (early.calls, order) == ([], ["started"])
+    assert late_outcomes(folder) == {
+        "Early": "nothing: attached too late, it missed on_pretrain_routine_end",
+        "Order": None,
+    }
+    assert len([text for text in messages if "Early missed on_pretrain_routine_end, and will do nothing" in text]) == 1
+
+
+@pytest.mark.training
+@pytest.mark.parametrize("event", ["on_pretrain_routine_start", "on_train_epoch_start"])
+def test_a_model_in_training_says_that_its_training_has_its_callbacks(train, event, messages):
+    """From 8.4.140 on a trainer copies the callbacks of its model; before that it shares them."""
+    copied = installed_version() >= (8, 4, 140)
+    model, other, saved = YOLO(TINY), YOLO(TINY), SaveBest()
+
+    def late(trainer: Any) -> None:
+        if not suites:
+            suites.append(attach(model, saved))
+            attach(other, SaveBest())
+
+    suites: list[Any] = []
+    model.add_callback(event, late)
+    train(model, epochs=1)
+    assert saved.best_epoch == (0 if copied else 1)
+    warned = [text for text in messages if "SaveBest will do nothing in this run. Attach before" in text]
+    assert len(warned) == copied
+    messages.clear()
+    train(model, epochs=1)
+    assert saved.best_epoch == 1
+    attach(YOLO(TINY), SaveBest())
+    assert not [text for text in messages if "do nothing" in text]
+
+
+# What a training reached ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.training
+def test_results_of_one_training(train, scripted):
+    scripted([0.1, 0.3, 0.2])
+    model, saved = YOLO(TINY), SaveBest()
+    suite = attach(model, saved)
+    with pytest.raises(RuntimeError, match=r"No results yet: call model\.train\(\) first"):
+        suite.load_results()
+    train(model, epochs=3)
+    results = suite.load_results()
+    assert (results["epoch"], results["summary"]["status"], saved.best_epoch) == (3, "finished", 2)
+    with pytest.warns(DeprecationWarning, match=r"suite\.results\(\) is called suite\.load_results\(\) now"):
+        assert suite.results() == results
+
+
+@pytest.mark.training
+@pytest.mark.skipif(not hasattr(engine, "MultiTrainer"), reason="this version takes no list of data sets")
+def test_results_of_a_list_of_data_sets(scenes, two_of_three, tmp_path, scripted):
+    """One of them, and then the last of them, does not exist."""
+    scripted([0.3, 0.2, 0.1, 0.4])
+    model, saved = YOLO(TINY), SaveBest()
+    suite = attach(model, saved)
+    missing = str(tmp_path / "missing.yaml")
+    arguments = {**FAST, "epochs": 2, "project": str(tmp_path)}
+    metrics = model.train(data=[str(scenes), missing, str(two_of_three)], **arguments)
+    reached = (saved.best_epoch, saved.best_score, saved.best_model_path)
+    assert reached[:2] == (2, 0.4)
+    saved.reset()  # as where workers of several GPUs have trained
+    results = suite.load_results()
+    first, failed, last = results
+    assert list(results) == list(metrics)
+    assert results[failed] is metrics[failed] is None
+    assert (saved.best_epoch, saved.best_score, saved.best_model_path) == reached
+    assert saved.best_model_path.is_relative_to(tmp_path / "multitrain" / last)
+    assert [results[name]["summary"]["status"] for name in (first, last)] == ["finished", "finished"]
+    assert [next(iter(results[name]["callbacks"].values()))["kept"][0] for name in (first, last)] == [
+        [1, 0.3],
+        [2, 0.4],
+    ]
+
+    scripted([0.2])
+    model.train(data=[str(scenes), missing], **{**arguments, "epochs": 1})
+    assert suite.load_results()[failed] is None
+    assert saved.best_model_path.is_relative_to(tmp_path / "multitrain-2" / first)
+
+    model.train(data=[missing], **arguments)
+    with pytest.raises(RuntimeError, match=r"multitrain-3 has no callbacks\.json that can be read"):
+        suite.load_results()

@@ -35,7 +35,7 @@ def test_two_epochs(tmp_path, task, messages):
     suite = attach(model)
     model.train(**arguments, name="default")
     folder = tmp_path / "default"
-    results = suite.results()
+    results = suite.load_results()
     assert (results["epoch"], results["summary"]["status"]) == (2, "finished")
     assert [row["failures"] for row in results["summary"]["callbacks"]] == [0] * len(suite.callbacks)
     rows = results_csv(folder)

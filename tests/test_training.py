@@ -42,7 +42,8 @@ def load(path: Path) -> dict[str, Any]:
 
 def test_the_right_epochs_are_saved_and_load(train, scenes):
     model = YOLO(TINY)
-    by_loss, three = SaveBest("val/box_loss"), SaveBest("val/loss", top_k=3)
+    by_loss = SaveBest("val/box_loss", skip_untrained=False)
+    three = SaveBest("val/loss", top_k=3, skip_untrained=False)
     folder = train(model, epochs=5) if attach(model, by_loss, three) else None
     rows = results_csv(folder)
     best = min(rows, key=lambda row: row["val/box_loss"])
@@ -72,14 +73,17 @@ def test_the_right_epochs_are_saved_and_load(train, scenes):
 
 def test_a_class_a_best_of_its_own_and_no_value_where_it_is_absent(train, two_of_three, messages):
     model = YOLO(TINY)
-    recorder, absent = Recorder(), EarlyStopping("mAP50/two", patience=1)
-    present = EarlyStopping("mAP50/one", patience=9)
+    recorder, absent = Recorder(), EarlyStopping("mAP50/two", patience=1, skip_untrained=False)
+    present = EarlyStopping("mAP50/one", patience=9, skip_untrained=False)
     attach(model, recorder, absent, present)
     train(model, data=str(two_of_three), epochs=3)
     assert [set(record.per_class["mAP50(B)"]) for record in recorder.records] == [{0, 1}] * 4
     assert (absent.best_epoch, absent.wait, absent.stopped_epoch) == (0, 0, 0)
     assert present.best_epoch > 0
-    assert any("not stopped, mAP50/two: no value" in message for message in messages)
+    reason = "the validation set has no object of class 'two'"
+    assert any(f"not stopped, mAP50/two: no check in 3 epochs: {reason}" in message for message in messages)
+    said = f"EarlyStopping: epoch 1 is no check for 'mAP50/two': {reason}"
+    assert [message for message in messages if "is no check" in message] == [said]
 
 
 @pytest.mark.smoke
@@ -181,11 +185,11 @@ def test_the_final_evaluation_is_no_epoch(train, scripted, old_convention):
 def test_epochs_without_validation_are_no_checks(train):
     model, recorder = YOLO(TINY), Recorder()
     needs_it, function = (
-        EarlyStopping("mAP50", patience=1),
+        EarlyStopping("mAP50", patience=1, skip_untrained=False),
         EarlyStopping(lambda metrics: metrics[MAP], "max", patience=1),
     )
     training_loss = EarlyStopping("train/box_loss", patience=9)
-    attach(model, recorder, needs_it, function, training_loss, saved := SaveBest("mAP50"))
+    attach(model, recorder, needs_it, function, training_loss, saved := SaveBest("mAP50", skip_untrained=False))
     folder = train(model, epochs=4, val=False)
     assert [record.validated for record in recorder.records] == [False, False, False, True, True]
     assert all(MAP not in record.metrics and "fitness" not in record.metrics for record in recorder.records[:3])
@@ -194,7 +198,7 @@ def test_epochs_without_validation_are_no_checks(train):
     assert saved.best_k_models == {folder / "weights" / "best-mAP50.pt": results_csv(folder)[-1]["metrics/mAP50(B)"]}
 
 
-def test_save_false_writes_on_improvement_only(train, scripted, monkeypatch):
+def test_save_false_serialises_on_improvement_only_and_leaves_ultralytics_files_alone(train, scripted, monkeypatch):
     from ultralytics.engine.trainer import BaseTrainer
 
     written: list[int] = []
@@ -207,9 +211,17 @@ def test_save_false_writes_on_improvement_only(train, scripted, monkeypatch):
     monkeypatch.setattr(BaseTrainer, "save_model", counting)
     scripted([0.1, 0.3, 0.2, 0.3, 0.4, 0.1, 0.1])
     model, saved, other = YOLO(TINY), SaveBest("mAP50"), SaveBest("recall")
+    own: list[set[str]] = []
+    model.add_callback(
+        "on_train_epoch_start", lambda trainer: own.append({path.name for path in trainer.wdir.glob("*.pt")})
+    )
     attach(model, saved, other, EarlyStopping(patience=1, start_epoch=5))
-    folder = train(model, epochs=9, save=False)
-    assert written == [1, 2, 5]
+    folder = train(model, epochs=9, save=False, save_period=1)
+    # the last one is that of the stop: without any checkpoint Model.train raises after the training
+    assert written == [1, 2, 5, 7]
+    ours = {"best-mAP50.pt", "best-recall.pt"}
+    assert own[0] == set()
+    assert all(names == ours for names in own[1:])
     assert saved.best_epoch == other.best_epoch == 5
     assert {path.name for path in (folder / "weights").glob("best-*.pt")} == {"best-mAP50.pt", "best-recall.pt"}
     assert load(folder / "weights" / "best-mAP50.pt")["train_metrics"][MAP] == 0.4

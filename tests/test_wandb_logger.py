@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import re
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ import wandb
 from test_more_deciders import as_task
 from trainings import TINY, detection_metrics, results_csv
 from ultralytics import YOLO
+from ultralytics.models.yolo.detect import DetectionTrainer
 from wandb_runs import Run, read_runs
 
 from yolo_callbacks import EarlyStopping, SaveBest, WandbLogger, attach
@@ -88,6 +92,85 @@ def test_everything_worth_seeing(train, two_of_three):
     # 8.4.51 does not report the confusion matrix among its plots
     assert {f"plots/{name}/path" for name in ("results", "val_batch0_pred")} <= shown
     assert any(key.startswith("curves/") for key in shown)
+
+
+class Ragged(DetectionTrainer):
+    """Has a metric from its second epoch on, and one that is no number."""
+
+    def validate(self) -> tuple[dict[str, Any], float]:
+        metrics, fitness = super().validate()
+        return (metrics | {"metrics/f1": 0.5} if self.epoch else metrics), fitness
+
+    def save_model(self) -> Any:
+        metrics, self.metrics = self.metrics, {**self.metrics, "note": "of mine"}
+        try:
+            return super().save_model()
+        finally:
+            self.metrics = metrics
+
+
+@pytest.mark.training
+@pytest.mark.parametrize("best", [1, 2])
+def test_a_metric_that_comes_later_costs_no_artifact(train, scripted, messages, best):
+    """Its rows are longer than the header of results.csv."""
+    scripted([0.5 if epoch == best else 0.1 for epoch in (1, 2, 3)])
+    model = YOLO(TINY)
+    attach(model, WandbLogger(images=0))
+    folder = train(model, epochs=3, trainer=Ragged)
+    lengths = [len(line.split(",")) for line in (folder / "results.csv").read_text().splitlines()]
+    assert lengths[0] == lengths[1] < lengths[2]
+    (artifact,) = [found for found in runs(folder)[0].artifacts if found["type"] == "model"]
+    assert artifact["files"] == {"best.pt": (folder / "weights" / "best.pt").stat().st_size}
+    assert (artifact["metadata"]["epoch"], artifact["metadata"]["score"]) == (best, 0.5)
+    assert artifact["metadata"].get("metrics/f1") == (0.5 if best > 1 else None)
+    assert not [text for text in messages if "could not be logged" in text]
+
+
+@pytest.mark.training
+def test_without_results_csv_the_artifact_has_no_epoch(train, messages):
+    class Silent(DetectionTrainer):
+        def save_metrics(self, metrics: dict[str, float]) -> None:
+            pass
+
+    model = YOLO(TINY)
+    attach(model, WandbLogger(images=0))
+    folder = train(model, epochs=1, trainer=Silent)
+    assert not (folder / "results.csv").exists()
+    (artifact,) = [found for found in runs(folder)[0].artifacts if found["type"] == "model"]
+    assert artifact["metadata"]["epoch"] is None
+    assert not [text for text in messages if "could not be logged" in text]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"projekt": "a"}, "WandbLogger has no argument 'projekt', did you mean 'project'?"),
+        ({"tags": ["a"], "Grup": "b", "images": 0}, "WandbLogger has no argument 'Grup', did you mean 'group'?"),
+        ({"image": 3}, "WandbLogger has no argument 'image', did you mean 'images'?"),
+        ({"zzz": 3}, "WandbLogger has no argument 'zzz', and wandb.init has none"),
+        ({"init": {}}, "WandbLogger has no argument 'init', did you mean"),
+    ],
+)
+def test_an_unknown_argument(given, message):
+    with pytest.raises(TypeError, match=rf"^{re.escape(message)}"):
+        WandbLogger(**given)
+
+
+def test_every_argument_of_wandb_is_taken_as_it_is(monkeypatch):
+    given = {
+        "settings": wandb.Settings(),
+        "config": {"a": 1},
+        "tags": ["a"],
+        "group": "b",
+        "id": "c",
+        "resume": "allow",
+    }
+    assert WandbLogger(**given, dir="d").init == {**given, "dir": "d"}
+    own = {"self", "entity", "project", "name", "mode"}
+    others = {name: None for name in inspect.signature(wandb.init).parameters if name not in own}
+    assert WandbLogger(**others).init == others
+    monkeypatch.setitem(sys.modules, "wandb", None)  # not installed: nobody knows
+    assert WandbLogger(projekt="a").init == {"projekt": "a"}
 
 
 @pytest.mark.training

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import sys
+import time
 import traceback
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -28,17 +29,23 @@ from yolo_callbacks.loop import (
     as_of_epoch,
     let_end,
     release,
+    stamp,
     watch_batches,
     watch_checkpoints,
     watch_end,
     watch_training,
+    watch_validation,
+    write_checkpoint,
 )
 from yolo_callbacks.memory import is_out_of_memory
 from yolo_callbacks.record import Catalog, EpochRecord
 from yolo_callbacks.results import best_confidence, numbers, per_class, transforms
 from yolo_callbacks.snapshots import Snapshots
+from yolo_callbacks.trainer.learning_rate import LearningRate, warmup_iterations
 
-__all__ = ["TrainerAdaptor"]
+__all__ = ["OUTSIDE", "TrainerAdaptor"]
+
+OUTSIDE = "code outside the callbacks, which set trainer.stop"
 
 
 class TrainerAdaptor:
@@ -53,7 +60,6 @@ class TrainerAdaptor:
         ended: Whether a resumed training has reached its end before; nothing is decided any more.
         past: The records of the epochs that a resumed run has behind it, as far as they are known.
         choice: Monitor and score of what best.pt was replaced with, None where it is Ultralytics' own.
-        first_rates: The base rate of each parameter group at the beginning of the run.
         shared: What rank 0 decided and every rank carries out; a suite hands it round once an epoch.
         plugged: What the plug-in gave to this training; None without it.
         tells_end: Whether the end of the training, after every `teardown`, will be told.
@@ -67,12 +73,12 @@ class TrainerAdaptor:
         self.past: list[EpochRecord] = []
         self.choice: dict[str, Any] | None = None
         self.shared: dict[str, Any] = {}
-        self.first_rates: list[float] = []
         self.plugged: Any = None
         self.tells_end = False
         self._failure: BaseException | None = None
         self._callers_error = id(sys.exc_info()[1])
         self._methods = Methods(trainer)
+        self._learning_rate = LearningRate(trainer, self._methods)
         self._members: Collection[object] = ()
         self._background = Background()
         self._snapshots = Snapshots(self._background)
@@ -80,8 +86,11 @@ class TrainerAdaptor:
         self._in_suite = False
         self._epoch_open = False
         self._epoch_complete = False
+        self._validated = False
         self._final_eval = False
+        self._stopped_by = ""
         self._saved_epoch = 0
+        self._serialised: tuple[int, Path] = (0, Path())
         self._last_metrics: object = None
         self._record: EpochRecord | None = None
         self._record_key: tuple[int, bool] | None = None
@@ -148,7 +157,7 @@ class TrainerAdaptor:
     @property
     def best_stamp(self) -> tuple[int, int]:
         """Changes with every write of `best`, whoever writes it."""
-        return _stamp(self.best)
+        return stamp(self.best)
 
     @property
     def patience(self) -> int | None:
@@ -183,7 +192,10 @@ class TrainerAdaptor:
     @property
     def names(self) -> dict[int, str]:
         """Class names by index."""
-        names = self.trainer.data["names"]
+        # A `get_dataset` of the user's own may give data without names; the model has them too.
+        names = (getattr(self.trainer, "data", None) or {}).get("names")
+        if names is None:
+            names = getattr(getattr(self.trainer, "model", None), "names", None) or {}
         named = names.items() if isinstance(names, Mapping) else enumerate(names)
         return {int(index): str(name) for index, name in named}
 
@@ -191,11 +203,11 @@ class TrainerAdaptor:
         """The names that the run knows by now; complete from `on_pretrain_routine_end` on, but for the losses."""
         trainer = self.trainer
         # () until the first batch from 8.4.104 on, known from the start before that
-        losses: tuple[str, ...] | None = tuple(map(str, trainer.loss_names))
-        if not losses and trainer.tloss is None:
+        losses: tuple[str, ...] | None = tuple(map(str, getattr(trainer, "loss_names", None) or ()))
+        if not losses and getattr(trainer, "tloss", None) is None:
             losses = None
-        metrics = [key for key in (trainer.metrics or {}) if not key.startswith("val/")]
-        rates = [f"lr/pg{index}" for index in range(len(trainer.optimizer.param_groups))]
+        metrics = [key for key in map(str, trainer.metrics or {}) if not key.startswith("val/")]
+        rates = [f"lr/pg{index}" for index in range(len(getattr(trainer.optimizer, "param_groups", ())))]
         return Catalog(self.task, (*metrics, *rates), losses, self.names)
 
     # Where the loop stands: told by the suite, so that nothing has to be inferred ---------------------------------
@@ -219,8 +231,9 @@ class TrainerAdaptor:
         self._in_suite, self._members = True, members
         watch_training(self._methods, self._finish, self._failed, on_exit, is_main=self.is_main)
         watch_end(self._methods, self._started, self._failed, on_end)
+        watch_validation(self._methods, self._validation_done, self._final_evaluation)
         if self.is_main:
-            self._writes_whole = watch_checkpoints(self._methods, before_checkpoint, self._snapshots)
+            self._writes_whole = watch_checkpoints(self._methods, before_checkpoint, self.model_saved, self._snapshots)
         if self.alone:
             let_end(self._methods)
 
@@ -240,6 +253,11 @@ class TrainerAdaptor:
         return self._failure or (handled if id(handled) != self._callers_error else None)
 
     @property
+    def has_checkpoint(self) -> bool:
+        """Whether a checkpoint was written in this part of the run."""
+        return bool(self._saved_epoch or self._serialised[0])
+
+    @property
     def in_epoch(self) -> bool:
         """Whether an epoch's batches are done and its `on_fit_epoch_end` is not."""
         return self._epoch_open
@@ -249,9 +267,32 @@ class TrainerAdaptor:
         """Whether the training ends with this epoch, whoever decided it."""
         return bool(self.trainer.stop)
 
+    @property
+    def concluded(self) -> bool:
+        """Whether the run ends with this epoch by a decision that a resume has to respect.
+
+        Not where code outside the callbacks has set `trainer.stop`: to a resume such a run is an interrupted one.
+        """
+        return self.stopping and self.stopped_by != OUTSIDE
+
+    @property
+    def stopped_by(self) -> str:
+        """Who stops the training with this epoch; `""` if it goes on, or ends with its last epoch."""
+        trainer = self.trainer
+        if not self.stopping or self._stopped_by:
+            return self._stopped_by
+        if self.epoch >= self.planned_epochs:
+            return ""
+        if _out_of_patience(getattr(trainer, "stopper", None), self.epoch, trainer.fitness):
+            return f"Ultralytics' own stopper, patience={trainer.stopper.patience}"
+        limit = trainer.args.time
+        if limit and time.time() - trainer.train_time_start > 3600 * limit:
+            return f"time={limit:g}"
+        return OUTSIDE
+
     def epoch_trained(self) -> None:
-        """Tell of `on_train_epoch_end`, which NaN recovery repeats for the same epoch."""
-        self._epoch_open, self._epoch_complete = True, False
+        """Take note of `on_train_epoch_end`, which NaN recovery repeats for the same epoch."""
+        self._epoch_open, self._epoch_complete, self._validated = True, False, False
         self.last_epoch = self.epoch
 
     def validation_started(self) -> None:
@@ -259,9 +300,18 @@ class TrainerAdaptor:
         self._final_eval = not self._epoch_open and bool(self.trainer.stop)
 
     def model_saved(self) -> None:
-        """Tell of `on_model_save`."""
+        """Take note that last.pt was written in this epoch.
+
+        Seen by the file: 8.4.190 calls `on_model_save` only if `save_model()` returns something true.
+        """
         self._saved_epoch = self.epoch
         self.epoch_complete()
+
+    def _validation_done(self) -> None:
+        self._validated = True
+
+    def _final_evaluation(self, running: bool) -> None:
+        self._final_eval = running
 
     def epoch_complete(self) -> None:
         """Tell that metrics and checkpoint of the epoch are there: from now on its record is kept."""
@@ -303,14 +353,15 @@ class TrainerAdaptor:
         trainer = self.trainer
         metrics = trainer.metrics or {}
         # Each validation makes a new dict. With val=False the old one stays, zeros at first; fitness is None till then.
-        validated = final or (trainer.fitness is not None and metrics is not self._last_metrics)
-        if not self._in_suite:  # a suite tells when an epoch is over
+        new = metrics is not self._last_metrics and (trainer.fitness is not None or any(numbers(metrics).values()))
+        validated = final or (self._validated if self._in_suite and self._epoch_open else new)
+        if not self._in_suite:  # a suite knows when an epoch is over
             self._last_metrics = metrics
         values = {} if final else self._training_values()
         if validated:
             values |= numbers(metrics)
             if not final:
-                values["fitness"] = float(trainer.fitness)
+                values |= numbers({"fitness": trainer.fitness})
         if not final:
             self.last_epoch = self.epoch
         results = getattr(self.validator, "metrics", None) if validated else None
@@ -348,12 +399,8 @@ class TrainerAdaptor:
         return last if written and last.is_file() else None
 
     def _warming_up(self) -> bool:
-        trainer, batches = self.trainer, len(self.trainer.train_loader)
-        if hasattr(trainer, "_get_warmup_iterations"):
-            iterations = trainer._get_warmup_iterations(batches)
-        else:  # up to 8.4.52 at least 100 iterations, however short the epochs
-            iterations = max(round(trainer.args.warmup_epochs * batches), 100) if trainer.args.warmup_epochs > 0 else -1
-        return bool(batches * self.epoch - 1 < iterations)
+        batches = len(self.trainer.train_loader)
+        return bool(batches * self.epoch - 1 < warmup_iterations(self.trainer, batches))
 
     def _mosaic_closed(self) -> bool:
         # What happened rather than when it should: up to 8.4.103 mosaic closes only in the very epoch
@@ -361,7 +408,8 @@ class TrainerAdaptor:
         trainer = self.trainer
         if not (trainer.args.close_mosaic and getattr(trainer.args, "mosaic", 0)):
             return False
-        mosaics = list(transforms(getattr(trainer.train_loader.dataset, "transforms", None), "Mosaic"))
+        dataset = getattr(trainer.train_loader, "dataset", None)
+        mosaics = list(transforms(getattr(dataset, "transforms", None), "Mosaic"))
         return not any(mosaic.p for mosaic in mosaics) if mosaics else False
 
     @property
@@ -385,17 +433,23 @@ class TrainerAdaptor:
 
     # Effects on the trainer ---------------------------------------------------------------------------------------
 
-    def checkpoint(self, record: EpochRecord) -> Path | None:
-        """The checkpoint of an epoch; with `save=False` Ultralytics is made to write it now."""
-        last = record.checkpoint or Path(self.trainer.last)
-        if record.checkpoint is None and self._saved_epoch != record.epoch:
-            before = _stamp(last)
-            if not self.trainer.args.save:
-                self.trainer.save_model()
-            if _stamp(last) == before:  # 8.4.29 to 8.4.60 write nothing while the EMA holds a NaN
+    def checkpoint(self, record: EpochRecord, target: Path) -> Path | None:
+        """Return a file with the checkpoint of an epoch.
+
+        Where Ultralytics wrote none, as with `save=False`, the training is serialised to `target`, once an epoch;
+        Ultralytics' own files stay as they are.
+
+        Raises:
+            OSError, RuntimeError: If the checkpoint cannot be written. `target` is as it was then.
+        """
+        if record.checkpoint is not None:
+            return record.checkpoint if record.checkpoint.is_file() else None
+        epoch, path = self._serialised
+        if epoch != record.epoch or not path.is_file():
+            if not write_checkpoint(self.trainer, target):  # 8.4.29 to 8.4.60 write nothing while the EMA holds a NaN
                 return None
-            self._saved_epoch = record.epoch
-        return last if last.is_file() else None
+            self._serialised = (record.epoch, target)
+        return self._serialised[1]
 
     def copy(self, source: Path, target: Path) -> None:
         """Copy a checkpoint, in a suite without waiting for the disk.
@@ -426,12 +480,14 @@ class TrainerAdaptor:
     def stop(self, record: EpochRecord) -> None:
         """End the training with this epoch; Ultralytics carries the stop from rank 0 to the others.
 
+        A resume respects it, as it does a stop by Ultralytics' own stopper.
+
         With `save=False` a checkpoint is left all the same: without any, `Model.train` raises after the training.
         """
-        self.trainer.stop = True
+        self.trainer.stop, self._stopped_by = True, "a callback"
         # a file may be there all the same, of an earlier run with exist_ok=True
         if not (self.trainer.args.save or self._saved_epoch or self.completed_epochs):
-            self.checkpoint(record)
+            self.trainer.save_model()
 
     def remove_fresh_folder(self) -> None:
         """Remove the run's folder if it holds nothing but what Ultralytics puts there before the first batch."""
@@ -484,46 +540,86 @@ class TrainerAdaptor:
             if hasattr(loader, "close"):
                 loader.close()
 
-    def cut_rates(self, who: str, cut: RateCut) -> tuple[list[float], list[float]]:
-        """Cut the base rates of all parameter groups, from now on and on every rank.
+    def prepare_reductions(self, who: str, reduction: RateCut, base_rates: list[float] | None = None) -> bool:
+        """Take part in the learning rate of the run, before the first reduction or with those of a resumed run.
 
         Args:
-            who: Tells the cuts of one callback from those of another: they add up.
-            cut: All cuts of this callback so far, not only the last one.
+            who: Tells the reductions of one callback from those of another: their factors multiply.
+            reduction: All reductions of this callback so far; none in a new run.
+            base_rates: The base rates at the beginning of a resumed run, for every rank. A scheduler of the user's own
+                may not know them any more.
 
         Returns:
-            The base rates before and after.
+            Whether the learning rate of this run can be reduced; a warning says once why not.
         """
-        before = self._base_rates()
-        self.shared.setdefault("rate_cuts", {})[who] = cut
-        self.apply_cuts()
-        return before, self._base_rates()
+        possible = self._learning_rate.follow()
+        if possible:
+            self.shared.setdefault("rate_cuts", {})[who] = reduction
+            if base_rates:
+                self.shared["base_rates"] = base_rates
+            self.apply_reductions()
+        return possible
 
-    def apply_cuts(self) -> None:
-        """Bring scheduler and optimizer to the cuts. May be repeated: it starts from the rates of the beginning.
+    def reduce_rates(self, who: str, reduction: RateCut) -> tuple[list[float], list[float]]:
+        """Reduce the learning rate of all parameter groups, from the next epoch on and on every rank.
 
-        To be repeated before each epoch: NaN recovery and resume bring back the `initial_lr` of the checkpoint, an
-        out-of-memory retry makes a new optimizer up to 8.4.120, and `time=` a new scheduler each epoch.
+        Args:
+            who: Tells the reductions of one callback from those of another: their factors multiply.
+            reduction: All reductions of this callback so far, not only the last one.
+
+        Returns:
+            The base rates before and after; both are the same where the learning rate cannot be reduced.
         """
-        trainer, cuts = self.trainer, self.shared.get("rate_cuts")
-        if not cuts:
-            return
-        rates = self._base_rates()
-        for index, group in enumerate(trainer.optimizer.param_groups):
-            # The scheduler multiplies base_lrs, the warm-up initial_lr; what stands in group["lr"] is overwritten.
-            trainer.scheduler.base_lrs[index] = group["initial_lr"] = rates[index]
+        rates = self._learning_rate
+        before = rates.reduced_rates
+        rates.observe()
+        if rates.overwritten:
+            rates.give_up(rates.overwriting)
+        if not rates.obstacle:
+            self.prepare_reductions(who, reduction)
+        return before, rates.reduced_rates
 
-    def remember_rates(self) -> None:
-        """Take the rates of the beginning: a resumed run too has them in its scheduler, built from its arguments."""
-        self.first_rates = [float(rate) for rate in self.trainer.scheduler.base_lrs]
+    def apply_reductions(self) -> None:
+        """Let the next step of the scheduler apply all reductions; to be repeated before each epoch, on every rank."""
+        if "rate_cuts" in self.shared:
+            self._learning_rate.follow()
+            self._learning_rate.reduce(self.shared["rate_cuts"].values(), self.shared.get("base_rates", ()))
 
-    def _base_rates(self) -> list[float]:
-        if not self.first_rates:
-            self.remember_rates()
-        rates = list(self.first_rates)
-        for cut in self.shared.get("rate_cuts", {}).values():
-            rates = [cut.apply(rate) for rate in rates]
-        return rates
+    def stop_reducing(self) -> None:
+        """Give the scheduler its own `step` again: training is over. A suite needs no call of this."""
+        self._learning_rate.close()
+
+    @property
+    def base_rates(self) -> list[float]:
+        """The rate that the schedule of each parameter group starts from, without reductions."""
+        return self._learning_rate.base_rates
+
+    @property
+    def rate_obstacle(self) -> str:
+        """Why no further reduction of the learning rate is made in this run; empty where reductions work."""
+        return self._learning_rate.obstacle
+
+    @property
+    def rate_factors(self) -> list[float]:
+        """What all reductions multiply the rate of each parameter group with, from the next epoch on."""
+        return self._learning_rate.factors
+
+    def reduction_of(self, who: str) -> float:
+        """What the reductions of one callback multiply the highest base rate with, from the next epoch on.
+
+        1.0 where other code overwrites the rates. The factors of several callbacks multiply, in their order: a floor
+        is one for the rate that the callbacks before have left.
+        """
+        self._learning_rate.observe()
+        reductions = self.shared.get("rate_cuts", {})
+        if who not in reductions or not self._learning_rate.in_force:
+            return 1.0
+        rate = max(self._learning_rate.base_rates)
+        for name, reduction in reductions.items():
+            before, rate = rate, reduction.apply(rate)
+            if name == who:
+                break
+        return rate / before if before else 1.0
 
     def release(self) -> None:
         """Drop what only training needs.
@@ -540,6 +636,7 @@ class TrainerAdaptor:
     def close(self) -> None:
         """Nothing more will be told of this training."""
         self._snapshots.wait()
+        self._learning_rate.close()
         self._methods.put_back()
         self._failure = None  # its traceback holds the last batch and its loss
 
@@ -556,9 +653,9 @@ class TrainerAdaptor:
         return values
 
 
-def _stamp(path: Path) -> tuple[int, int]:
-    """Changes with every write of a file."""
-    if not path.is_file():
-        return 0, 0
-    found = path.stat()
-    return found.st_mtime_ns, found.st_size
+def _out_of_patience(stopper: Any, epoch: int, fitness: object) -> bool:
+    """Return whether Ultralytics' stopper has decided to stop with an epoch, without asking it once more."""
+    best_epoch, patience = getattr(stopper, "best_epoch", None), getattr(stopper, "patience", None)
+    if fitness is None or not isinstance(best_epoch, int) or not isinstance(patience, (int, float)):
+        return False
+    return epoch - best_epoch >= patience

@@ -10,7 +10,13 @@ from typing import Any
 from yolo_callbacks.callback import Callback
 from yolo_callbacks.callbacks import EarlyStopping, MemoryCleanup, SaveBest, WandbLogger
 from yolo_callbacks.files import LOGGER
-from yolo_callbacks.installation import before_workers_without_callbacks, task_of, versions
+from yolo_callbacks.installation import (
+    before_tuning,
+    before_workers_without_callbacks,
+    running_trainer,
+    task_of,
+    versions,
+)
 from yolo_callbacks.suite import Suite
 
 __all__ = ["attach", "default_suite", "is_attached"]
@@ -31,11 +37,12 @@ def attach(model: Any, *callbacks: Callback, strict: bool = False, report: bool 
 
     Returns:
         The suite. It can be used for several trainings; each starts from a clean state. Attaching to a model again
-        replaces the suite that it has, with a warning.
+        replaces the suite that it has, with a warning. It does not reach the iterations of `model.tune()`, nor a
+        training that has already begun; a warning says so.
 
     Raises:
         TypeError: If `model` takes no callbacks, or one of `callbacks` is none.
-        ValueError: If a callback is given twice, or two would write the same file.
+        ValueError: If a callback is given twice, or two would write the same file or log to the same W&B run.
 
     Example:
         >>> from ultralytics import YOLO
@@ -52,7 +59,9 @@ def attach(model: Any, *callbacks: Callback, strict: bool = False, report: bool 
         model.callbacks[event] = [function for function in functions if not isinstance(function, _Handler)]
     for event in suite.events:
         model.add_callback(event, _Handler(suite, event))
+    _warn_of_running(model, suite)
     before_workers_without_callbacks(_warn_of_workers)
+    before_tuning(_warn_of_tuning)
     return suite
 
 
@@ -66,12 +75,30 @@ def default_suite() -> tuple[Callback, ...]:
     return SaveBest(), EarlyStopping(), MemoryCleanup(), WandbLogger(images=0, log_model=False)
 
 
+def _warn_of_running(model: Any, suite: Suite) -> None:
+    trainer = running_trainer(model)
+    if trainer is not None and trainer.callbacks is not model.callbacks:  # copied from 8.4.140 on
+        names = ", ".join(type(callback).__name__ for callback in suite.callbacks)
+        LOGGER.warning(
+            "The training of this model has already begun and runs with the callbacks that the model had then: "
+            f"{names} will do nothing in this run. Attach before model.train()"
+        )
+
+
 def _warn_of_workers(trainer: Any) -> None:
     if is_attached(trainer) and not os.environ.get("YOLO_CALLBACKS"):
         LOGGER.warning(
             f"Ultralytics {versions()['ultralytics']} does not carry callbacks given in Python to the workers of a "
             "training on several GPUs (8.4.140 does): none of those that `attach` was given runs. "
             "YOLO_CALLBACKS=callbacks.yaml in the environment reaches the workers"
+        )
+
+
+def _warn_of_tuning(model: Any) -> None:
+    if is_attached(model) and not os.environ.get("YOLO_CALLBACKS"):
+        LOGGER.warning(
+            "model.tune() trains each iteration in another process, where none of the callbacks runs that `attach` was "
+            "given. Set YOLO_CALLBACKS=callbacks.yaml in the environment to run callbacks in every iteration"
         )
 
 

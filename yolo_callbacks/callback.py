@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, ClassVar
 
 from yolo_callbacks.adaptor import TrainerAdaptor
@@ -14,7 +15,9 @@ class Callback:
 
     Each method named after an event is a function of one argument, the object that Ultralytics hands to its
     callbacks. It can be registered alone, `model.add_callback("on_fit_epoch_end", callback.on_fit_epoch_end)`, or
-    together with others by `attach`, which isolates errors, restores the state on resume and keeps ranks apart.
+    together with others by `attach`, which isolates errors, restores the state on resume and keeps ranks apart. A suite
+    that is attached during a training leaves out, for that run, a callback that overrides `on_pretrain_routine_end` or
+    `on_train_start` and missed it.
 
     The training loop with its events, as Ultralytics 8.3.200 to 8.4.x run it:
 
@@ -100,6 +103,14 @@ class Callback:
     def key(self, task: str) -> str:
         """The name under which a suite keeps the state: the class and what tells two of a kind apart."""
         return type(self).__name__
+
+    def old_keys(self, task: str) -> tuple[str, ...]:
+        """Return keys under which older versions stored the state."""
+        return ()
+
+    def written_files(self) -> list[Path]:
+        """Return the files of this run that a later run with `exist_ok=True` in the same folder may remove."""
+        return []
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs, in plain JSON types. Written before and at the end of each epoch: keep it small."""

@@ -17,7 +17,8 @@ def copy_checkpoint(find_source: Callable[[], Path | None], target: Path, copy: 
     """Copy a checkpoint to `target`, if there is one and room for it.
 
     Args:
-        find_source: Gives the checkpoint, or None; may have it written first, and fail as any write may.
+        find_source: Gives the checkpoint, or None. It may have the checkpoint written first, to `target` too, and fail
+            as any write may.
         target: What to make or replace. As it was, where this fails.
         copy: How to copy a file.
 
@@ -28,6 +29,8 @@ def copy_checkpoint(find_source: Callable[[], Path | None], target: Path, copy: 
         source = find_source()
         if source is None:
             LOGGER.warning(f"{target} not saved: Ultralytics wrote no checkpoint in this epoch")
+        elif source == target:
+            return True
         elif not has_room(target.parent, source.stat().st_size):
             LOGGER.warning(f"{target} not saved: the disk has no room for it and two checkpoints more")
         else:

@@ -3,15 +3,48 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from numbers import Integral, Real
 
-__all__ = ["check_bool", "check_float", "check_int", "check_optional_float", "check_optional_str"]
+__all__ = [
+    "UnknownArgumentError",
+    "check_bool",
+    "check_choice",
+    "check_float",
+    "check_int",
+    "check_optional_float",
+    "check_optional_str",
+]
+
+
+class UnknownArgumentError(TypeError):
+    """An argument that a callback does not have.
+
+    Attributes:
+        argument: Its name.
+    """
+
+    def __init__(self, message: str, argument: str) -> None:
+        super().__init__(message)
+        self.argument = argument
+
+    def __reduce__(self) -> tuple[type[UnknownArgumentError], tuple[str, str]]:
+        return type(self), (str(self), self.argument)
 
 
 def check_bool(name: str, value: object) -> bool:
     """Return `value` if it is True or False."""
     if not isinstance(value, bool):
         raise TypeError(f"{name} must be True or False, received {value!r}")
+    return value
+
+
+def check_choice(name: str, value: object, choices: Sequence[str]) -> str:
+    """Return `value` if it is one of some strings."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a string, received {value!r}")
+    if value not in choices:
+        raise ValueError(f"{name} must be {' or '.join(map(repr, choices))}, received {value!r}")
     return value
 
 

@@ -17,7 +17,7 @@ import yaml
 from _yolo_callbacks_boot import VARIABLE, is_file
 from yolo_callbacks.attaching import default_suite
 from yolo_callbacks.callback import Callback
-from yolo_callbacks.checks import check_bool
+from yolo_callbacks.checks import UnknownArgumentError, check_bool
 from yolo_callbacks.registry import arguments, find, hint, takes_any
 from yolo_callbacks.suite import Suite
 
@@ -250,6 +250,9 @@ def _make(name: str, given: Mapping[str, _Given], where: str, folder: Path) -> C
     _check_arguments(name, found, given, where)
     try:
         return found(**{argument: at.value for argument, at in given.items()})
+    except UnknownArgumentError as error:
+        at = given.get(error.argument)
+        raise ConfigError(f"{at.where if at else where}: {_one_line(error)}") from error
     except Exception as error:  # the class may be anybody's
         text = _one_line(error)
         blamed = next((at.where for argument, at in given.items() if text.startswith(f"{argument} ")), where)

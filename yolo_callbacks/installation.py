@@ -10,23 +10,28 @@ import sys
 from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from yolo_callbacks.files import replace_atomic
 
 __all__ = [
     "MINIMUM_VERSION",
+    "before_tuning",
     "before_workers_without_callbacks",
     "check_version",
     "default_arguments",
     "installed_version",
     "run_folder",
+    "run_folders",
+    "running_trainer",
     "strip_checkpoint",
     "task_of",
     "versions",
 ]
 
 MINIMUM_VERSION = (8, 3, 200)
+_MARK = "_yolo_callbacks"  # on a function of Ultralytics that is wrapped already
 
 
 def check_version() -> None:
@@ -94,6 +99,26 @@ def before_workers_without_callbacks(tell: Callable[[Any], None]) -> None:
         engine.generate_ddp_command = generate_ddp_command
 
 
+def before_tuning(warn: Callable[[Any], None]) -> None:
+    """Call `warn` with the model before each search of `model.tune()`.
+
+    Ultralytics' own tuner trains by commands in processes of their own, Ray Tune in workers that drop the callbacks.
+    """
+    from ultralytics.engine.model import Model
+
+    original = Model.tune
+    if getattr(original, _MARK, False):
+        return
+
+    @functools.wraps(original)
+    def tune(self: Any, *arguments: Any, **keywords: Any) -> Any:
+        warn(self)
+        return original(self, *arguments, **keywords)
+
+    setattr(tune, _MARK, True)
+    Model.tune = tune
+
+
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     logger = logging.getLogger("ultralytics")
@@ -109,6 +134,34 @@ def run_folder(model: Any) -> Path | None:
     """The folder of the last training of a model or trainer, also where workers did it; None before the first."""
     folder = getattr(getattr(model, "trainer", None) or model, "save_dir", None)
     return Path(folder) if folder else None
+
+
+def run_folders(model: Any) -> dict[str, Path | None] | None:
+    """The folder of each run after a training on a list of data sets, None for one that failed; else None."""
+    trainer: Any = getattr(model, "trainer", None)
+    if not (hasattr(trainer, "trainers") and hasattr(trainer, "metrics")):  # Ultralytics' MultiTrainer, from 8.4.140
+        return None
+    done = {Path(run.save_dir).name: Path(run.save_dir) for run in trainer.trainers}
+    return {str(name): done.get(str(name)) for name in trainer.metrics}
+
+
+def running_trainer(model: Any) -> Any:
+    """The trainer of the training of a model that is calling this, from a callback; None outside one.
+
+    Not `model.trainer`, which is still the last one, or None, while the new one is made.
+    """
+    from ultralytics.engine.trainer import BaseTrainer
+
+    found = None
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        owner = frame.f_locals.get("self")
+        if found is None and isinstance(owner, BaseTrainer):
+            found = owner
+        if owner is model and frame.f_code.co_name == "train":
+            return found
+        frame = frame.f_back
+    return None
 
 
 def task_of(model: Any) -> str:

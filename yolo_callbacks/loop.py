@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from yolo_callbacks.files import LOGGER
 from yolo_callbacks.signals import deferred, raise_on_sigterm
 from yolo_callbacks.snapshots import Snapshots, separate
+from yolo_callbacks.trainer.method_patches import Methods
 
 __all__ = [
     "SAVED",
@@ -20,10 +22,13 @@ __all__ = [
     "as_of_epoch",
     "let_end",
     "release",
+    "stamp",
     "watch_batches",
     "watch_checkpoints",
     "watch_end",
     "watch_training",
+    "watch_validation",
+    "write_checkpoint",
 ]
 
 # What a trainer holds and nobody reads after the training.
@@ -34,36 +39,6 @@ SAVED = ("optimizer", "scaler", "ema")
 
 class TrainingOver(Exception):  # noqa: N818 (an end, no error)
     """Leaves the loop of a resumed training that has no epoch left."""
-
-
-class Methods:
-    """A trainer's own methods, with ours around them on the instance.
-
-    Args:
-        trainer: The trainer.
-    """
-
-    def __init__(self, trainer: Any) -> None:
-        self.trainer = trainer
-        self._replaced: list[tuple[str, Any, Any]] = []
-
-    def put(self, name: str, function: Callable[..., Any]) -> None:
-        """Put a function in the place of a method."""
-        own = vars(self.trainer)
-        self._replaced.append((name, function, own.get(name)))
-        own[name] = function
-
-    def put_back(self) -> None:
-        """Take ours away: they refer to the trainer, and keep all of it in memory."""
-        own = vars(self.trainer)
-        for name, ours, before in reversed(self._replaced):
-            if own.get(name) is not ours:  # somebody has replaced it again
-                continue
-            if before is None:
-                del own[name]
-            else:
-                own[name] = before
-        self._replaced.clear()
 
 
 def watch_training(
@@ -133,12 +108,41 @@ def watch_end(
     methods.put("train", watched)
 
 
-def watch_checkpoints(methods: Methods, before: Callable[[], None], snapshots: Snapshots) -> bool:
-    """Let no kill cut a checkpoint short, and no write of one reach the copies that were taken of it.
+def watch_validation(methods: Methods, on_validated: Callable[[], None], on_final: Callable[[bool], None]) -> None:
+    """Take note of each validation in training and of the final evaluation, whoever overrides them.
+
+    Args:
+        methods: Of the trainer.
+        on_validated: Called after each `validate()`.
+        on_final: Called with True before the final evaluation and with False after it.
+    """
+    validate, evaluate = methods.trainer.validate, methods.trainer.final_eval
+
+    def watched_validate(*arguments: Any, **keywords: Any) -> Any:
+        result = validate(*arguments, **keywords)
+        on_validated()
+        return result
+
+    def watched_evaluation(*arguments: Any, **keywords: Any) -> Any:
+        on_final(True)
+        try:
+            return evaluate(*arguments, **keywords)
+        finally:
+            on_final(False)
+
+    methods.put("validate", watched_validate)
+    methods.put("final_eval", watched_evaluation)
+
+
+def watch_checkpoints(
+    methods: Methods, before: Callable[[], None], on_saved: Callable[[], None], snapshots: Snapshots
+) -> bool:
+    """Write checkpoints atomically, and keep existing copies of them unchanged.
 
     Args:
         methods: Of the trainer.
         before: Called each time before the trainer writes its checkpoints.
+        on_saved: Called each time after `save_model()` has written last.pt.
         snapshots: The copies.
 
     Returns:
@@ -152,12 +156,19 @@ def watch_checkpoints(methods: Methods, before: Callable[[], None], snapshots: S
     def watched_save(*arguments: Any, **keywords: Any) -> Any:
         before()
         snapshots.wait()
+        earlier = stamp(Path(trainer.last))
         with deferred():
-            if known:
-                with contextlib.suppress(OSError), _under_temporary_names(trainer, snapshots):
-                    return save(*arguments, **keywords)
-                snapshots.give_up()  # no room for two at a time: in place, as without us
-            return save(*arguments, **keywords)
+            result = written(*arguments, **keywords)
+        if stamp(Path(trainer.last)) != earlier:
+            on_saved()
+        return result
+
+    def written(*arguments: Any, **keywords: Any) -> Any:
+        if known:
+            with contextlib.suppress(OSError), _under_temporary_names(trainer, snapshots):
+                return save(*arguments, **keywords)
+            snapshots.give_up()  # no room for two at a time: in place, as without a suite
+        return save(*arguments, **keywords)
 
     def watched_evaluation(*arguments: Any, **keywords: Any) -> Any:
         snapshots.wait()
@@ -168,6 +179,14 @@ def watch_checkpoints(methods: Methods, before: Callable[[], None], snapshots: S
     methods.put("save_model", watched_save)
     methods.put("final_eval", watched_evaluation)
     return known
+
+
+def stamp(path: Path) -> tuple[int, int]:
+    """Return what changes with every write of a file."""
+    if not path.is_file():
+        return 0, 0
+    found = path.stat()
+    return found.st_mtime_ns, found.st_size
 
 
 @contextlib.contextmanager
@@ -190,6 +209,40 @@ def _under_temporary_names(trainer: Any, snapshots: Snapshots) -> Iterator[None]
     finally:
         vars(trainer).update(names)
         _remove(temporary.values())
+
+
+def write_checkpoint(trainer: Any, path: Path) -> bool:
+    """Serialise a training to a file, and leave Ultralytics' own checkpoints alone.
+
+    Args:
+        trainer: The trainer.
+        path: The file to make or replace.
+
+    Returns:
+        Whether there was something to write.
+
+    Raises:
+        OSError, RuntimeError: If the file cannot be written. `path` is as it was then.
+    """
+    # Not a `save_model` of the user's own, which may do more than write: without a suite it would not be called here.
+    save = next(
+        vars(kind)["save_model"]
+        for kind in type(trainer).__mro__
+        if "save_model" in vars(kind) and kind.__module__.startswith("ultralytics.")
+    )
+    own = vars(trainer)
+    names = {name: own[name] for name in ("wdir", "last", "best")}
+    with tempfile.TemporaryDirectory(prefix=".yolo-callbacks-", dir=path.parent) as folder, deferred():
+        own.update(wdir=Path(folder), last=Path(folder, "last.pt"), best=Path(folder, "best.pt"))
+        try:
+            save(trainer)
+        finally:
+            written = own["last"]
+            own.update(names)
+        if not written.is_file():
+            return False
+        written.replace(path)
+    return True
 
 
 def _remove(paths: Iterable[Path]) -> None:

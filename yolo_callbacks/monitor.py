@@ -39,6 +39,10 @@ class _Source(Protocol):
 
     def read(self, record: EpochRecord) -> float | None: ...
 
+    def measures_detection(self, record: EpochRecord) -> bool: ...
+
+    def absent_class(self, record: EpochRecord) -> str | None: ...
+
 
 @dataclass(frozen=True)
 class _Key:
@@ -46,6 +50,15 @@ class _Key:
 
     def read(self, record: EpochRecord) -> float | None:
         return record.metrics.get(self.key)
+
+    def measures_detection(self, record: EpochRecord) -> bool:
+        if self.key == "fitness":
+            # Ultralytics' own fitness is 0 where every mAP is 0; any other value is a fitness of the user's own.
+            return record.metrics.get(self.key) == 0
+        return self.key.startswith("val/") or _METRIC.fullmatch(self.key) is not None
+
+    def absent_class(self, record: EpochRecord) -> str | None:
+        return None
 
 
 @dataclass(frozen=True)
@@ -56,6 +69,13 @@ class _OneClass:
     def read(self, record: EpochRecord) -> float | None:
         return record.per_class.get(self.metric, {}).get(self.index)
 
+    def measures_detection(self, record: EpochRecord) -> bool:
+        return True
+
+    def absent_class(self, record: EpochRecord) -> str | None:
+        values = record.per_class.get(self.metric, {})
+        return record.class_name(self.index) if values and self.index not in values else None
+
 
 @dataclass(frozen=True)
 class _WorstClass:
@@ -65,6 +85,12 @@ class _WorstClass:
         values = record.per_class.get(self.metric, {}).values()
         # min() of a sequence with NaN depends on its order
         return math.nan if any(map(math.isnan, values)) else min(values, default=None)
+
+    def measures_detection(self, record: EpochRecord) -> bool:
+        return True
+
+    def absent_class(self, record: EpochRecord) -> str | None:
+        return None
 
 
 @dataclass(frozen=True)
@@ -80,6 +106,13 @@ class _WeightedSum:
             total += weight * value
         return total
 
+    def measures_detection(self, record: EpochRecord) -> bool:
+        return any(source.measures_detection(record) for weight, source in self.terms if weight)
+
+    def absent_class(self, record: EpochRecord) -> str | None:
+        absent = (source.absent_class(record) for _, source in self.terms)
+        return next((name for name in absent if name is not None), None)
+
 
 @dataclass(frozen=True)
 class _Function:
@@ -88,6 +121,12 @@ class _Function:
     def read(self, record: EpochRecord) -> float | None:
         # Without validation the metrics that a function most likely reads are not there.
         return float(self.function(MappingProxyType(dict(record.metrics)))) if record.validated else None
+
+    def measures_detection(self, record: EpochRecord) -> bool:
+        return False
+
+    def absent_class(self, record: EpochRecord) -> str | None:
+        return None
 
 
 class Monitor:
@@ -166,6 +205,24 @@ class Monitor:
         if self._source is None:
             raise RuntimeError("Monitor.value needs Monitor.bind first")
         return self._source.read(record)
+
+    def measures_detection(self, record: EpochRecord) -> bool:
+        """Return whether the value means nothing in an epoch that detects nothing.
+
+        True for Ultralytics' metrics of detection, their classes, validation losses, weighted sums with one of these,
+        and a fitness of 0. False for functions, training losses, rates and metrics of the user's own.
+        """
+        return self._source is not None and self._source.measures_detection(record)
+
+    def absent_class(self, record: EpochRecord) -> str | None:
+        """Return the class that has no value because the validation set has no object of it, None if that is not so."""
+        return None if self._source is None else self._source.absent_class(record)
+
+    @property
+    def is_loss(self) -> bool:
+        """Whether the monitor reads losses only."""
+        names = list(self.monitor) if isinstance(self.monitor, Mapping) else [self.monitor]
+        return all(isinstance(name, str) and name.startswith(("train/", "val/")) for name in names)
 
     def _resolve(self, catalog: Catalog) -> _Source | None:
         if callable(self.monitor):
@@ -248,10 +305,10 @@ def _metric_key(name: str, catalog: Catalog, *, per_class: bool = False) -> str 
     found = _METRIC.fullmatch(name)
     if found:
         key = f"metrics/{found['name']}({found['suffix'] or 'B'})"
-    elif name in _ACCURACY and not per_class:
-        key = f"metrics/accuracy_{name}"
-    else:
+    elif per_class or name.startswith("accuracy_"):
         return None
+    else:
+        key = f"metrics/accuracy_{name}" if name in _ACCURACY else f"metrics/{name}"
     return key if key in catalog.keys else None
 
 
@@ -272,14 +329,16 @@ def _class_index(wanted: str, name: str, catalog: Catalog) -> int:
 
 
 def _unknown(name: str, catalog: Catalog) -> str:
-    short = [_short(key) for key in catalog.keys if _METRIC.fullmatch(key) or key.startswith("metrics/accuracy_")]
+    short = [_short(key) for key in catalog.keys if key.startswith("metrics/")]
     sums = ["train/loss", "val/loss"]
     available = list(dict.fromkeys((*catalog.all_keys, *short, *sums)))
     classes = [f"{metric}/<class>" for metric in short if metric.partition("(")[0] in _PER_CLASS]
     guess = nearest(name, available)
     meant = f" Did you mean {guess!r}?" if guess else ""
     later = "" if catalog.losses is not None else ", and the losses by name, known after the first batch"
-    return f"monitor {name!r} does not exist in this run.{meant} Available: {', '.join(available + classes)}{later}"
+    own = "or a function, for a metric that validation adds later: lambda metrics: metrics['metrics/mine']"
+    listed = ", ".join([*available, *classes, own])
+    return f"monitor {name!r} does not exist in this run.{meant} Available: {listed}{later}"
 
 
 def _short(key: str) -> str:

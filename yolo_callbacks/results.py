@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-__all__ = ["best_confidence", "numbers", "per_class", "transforms"]
+__all__ = ["best_confidence", "numbers", "per_class", "read_results", "transforms"]
 
 # Attribute of DetMetrics and its subclasses that holds the values, and the suffix of their keys.
 _METRIC_GROUPS = {"box": "B", "seg": "M", "pose": "P"}
@@ -16,9 +18,45 @@ def numbers(values: Mapping[Any, Any]) -> dict[str, float]:
     """The values that are numbers; a trainer of the user's may report others."""
     found: dict[str, float] = {}
     for name, value in values.items():
-        with contextlib.suppress(TypeError, ValueError):
+        with contextlib.suppress(Exception):  # objects of any kind
             found[str(name)] = float(value)
     return found
+
+
+def read_results(path: Path) -> list[dict[str, float]]:
+    """Read the rows of a `results.csv` as numbers by column, each with its `epoch`.
+
+    Leave out what cannot be read: a cell that is no number, a row without an epoch. A row may have more or fewer cells
+    than the header, since Ultralytics writes the header once and each row as the metrics of its epoch require.
+
+    Raises:
+        OSError: If the file cannot be read.
+    """
+    with path.open(newline="", encoding="utf-8", errors="replace") as file:
+        reader = csv.reader(file, skipinitialspace=True)
+        header: list[str] = []
+        rows: list[dict[str, float]] = []
+        with contextlib.suppress(csv.Error):  # keep the rows before it
+            header = [name.strip() for name in next(reader, [])]
+            for cells in reader:
+                row = numbers(dict(zip(header, _fitting(header, cells), strict=False)))
+                if float(row.get("epoch", "nan")).is_integer():
+                    rows.append(row)
+    return rows
+
+
+def _fitting(header: Sequence[str], cells: Sequence[str]) -> Sequence[str]:
+    """The cells of a row whose columns are known, from the first column on."""
+    surplus = len(cells) - len(header)
+    if surplus > 0:
+        # a metric that the first epoch did not have: it stands after the other metrics, before the learning rates
+        rates = next((index for index, name in enumerate(header) if name.startswith("lr/")), len(header))
+        return [*cells[:rates], *cells[rates + surplus :]]
+    if surplus < 0:
+        # a missing metric, nobody knows which, or a row cut short, perhaps in the middle of its last number
+        known = [name for name in header if name in ("epoch", "time") or name.startswith("train/")]
+        return cells[:-1][: len(known)]
+    return cells
 
 
 def transforms(transform: Any, name: str) -> Iterator[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import csv
+import contextlib
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 
 from yolo_callbacks.adaptor import TrainerAdaptor
 from yolo_callbacks.installation import versions
+from yolo_callbacks.results import numbers, read_results
 
 __all__ = [
     "checkpoint_facts",
@@ -59,10 +60,10 @@ def checkpoint_facts(run: TrainerAdaptor, path: Path) -> dict[str, Any]:
     import torch
 
     checkpoint = torch.load(path, map_location="cpu", weights_only=False)  # written by this run a moment ago
-    stored = checkpoint.get("train_metrics") or {}
-    metrics = {name: float(value) for name, value in stored.items() if value is not None}
-    with Path(run.trainer.csv).open(newline="") as file:
-        rows = [{name.strip(): float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    metrics = numbers(checkpoint.get("train_metrics") or {})
+    rows: list[dict[str, float]] = []
+    with contextlib.suppress(OSError):  # a trainer of the user's own may write none
+        rows = read_results(Path(run.trainer.csv))
     epochs = [int(row["epoch"]) for row in rows if _same(row, metrics)]
     chosen = run.choice or {"monitor": "fitness", "score": metrics.get("fitness")}
     return {"epoch": epochs[0] if epochs else None, **chosen, **metrics}
@@ -112,7 +113,8 @@ def drop_built_in_wandb(run: TrainerAdaptor) -> bool:
 def _same(row: Mapping[str, float], metrics: Mapping[str, float]) -> bool:
     """Whether a row of results.csv, which holds six digits, has these metrics."""
     pairs = [(row[name], value) for name, value in metrics.items() if name in row]
-    return all(math.isclose(a, b, rel_tol=1e-5) or (math.isnan(a) and math.isnan(b)) for a, b in pairs)
+    same = [math.isclose(a, b, rel_tol=1e-5) or (math.isnan(a) and math.isnan(b)) for a, b in pairs]
+    return bool(same) and all(same)
 
 
 def _size(dataset: Any) -> dict[str, int]:

@@ -27,6 +27,7 @@ class Slot:
         seconds: What its calls took in this run.
         failures: How many of them raised.
         off: Whether it was switched off for this run, after three failures in a row of the same method.
+        missed: The event that the callback needs and was attached too late for; it does nothing in this run. Else "".
         error: The first exception since `take_error`.
     """
 
@@ -41,7 +42,7 @@ class Slot:
 
     def restart(self) -> None:
         """Forget the last run."""
-        self.seconds, self.failures, self.off = 0.0, 0, False
+        self.seconds, self.failures, self.off, self.missed = 0.0, 0, False, ""
         self.error: Exception | None = None
         self._in_a_row: dict[str, int] = {}
 
@@ -79,7 +80,7 @@ class Slot:
 
     def told(self) -> dict[str, Any]:
         """Its row of the table at the end."""
-        outcome = self.call("outcome")
+        outcome = f"nothing: attached too late, it missed {self.missed}" if self.missed else self.call("outcome")
         return {
             "name": self.name,
             "outcome": None if outcome is None else str(outcome),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ _SCHEMA = 1
 class RunState:
     """What a run's callbacks have reached, on disk. A write that fails only warns, once.
 
+    Attributes:
+        files: What the callbacks have written and keep, for a later run in the same folder to remove.
+
     Args:
         folder: The run's folder.
         later: Calls a function with its arguments, when it likes: the journal makes up for a callbacks.json that is an
@@ -34,6 +38,26 @@ class RunState:
         self._states: dict[str, Any] = {}
         self._published: dict[str, float] = {}
         self._warned = False
+        self.files: list[Path] = []
+        self._leftovers: list[Path] = []
+
+    def find_leftovers(self) -> None:
+        """Note the files that an earlier run in this folder has written, as its callbacks.json lists them."""
+        state = read_state(self.path) or {}
+        listed = state.get("files", [])
+        names = [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
+        self._leftovers = [self.path.parent / name for name in names if _may_be_removed(name)]
+
+    def remove_leftovers(self) -> None:
+        """Remove what an earlier run has written, but for the files that this run has replaced."""
+        leftovers, self._leftovers = self._leftovers, []
+        for path in leftovers:
+            if path in self.files or path.is_symlink() or not path.is_file():
+                continue
+            try:
+                path.unlink()
+            except OSError as error:
+                LOGGER.warning(f"{path} of an earlier run could not be removed: {error}")
 
     def find(self, epoch: int) -> Recovery | None:
         """Where a run that goes on after an epoch, counted from 1, starts; None where that is not known."""
@@ -86,6 +110,7 @@ class RunState:
             "versions": versions(),
             "callbacks": self._states,
             "published": self._published,
+            "files": [_relative(path, self.path.parent) for path in (*self.files, *self._leftovers)],
             "summary": summary,
         }
         self._later(self._write_now, content)
@@ -100,6 +125,18 @@ class RunState:
         if not self._warned:
             self._warned = True
             LOGGER.warning(f"{path} could not be written, this run cannot be resumed exactly: {error}")
+
+
+def _relative(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.as_posix()
+
+
+def _may_be_removed(name: str) -> bool:
+    """Return whether a listed file is one that a callback writes: a file of any content may list any name."""
+    folder, _, file = name.rpartition("/")
+    if folder != "weights" or "\\" in file:
+        return False
+    return bool(re.fullmatch(r".+\.(pt|json)", file)) and not re.fullmatch(r"(last|best|epoch-?\d+)\.(pt|json)", file)
 
 
 def read_state(path: Path) -> dict[str, Any] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from time import perf_counter
@@ -11,8 +12,9 @@ from yolo_callbacks.adaptor import TrainerAdaptor
 from yolo_callbacks.callback import Callback
 from yolo_callbacks.checks import check_bool
 from yolo_callbacks.files import LOGGER
-from yolo_callbacks.installation import run_folder
+from yolo_callbacks.installation import run_folder, run_folders
 from yolo_callbacks.journal import Recovery
+from yolo_callbacks.loop import TrainingOver
 from yolo_callbacks.report.at_end import draw_picture, recorders, write_report
 from yolo_callbacks.slot import Slot
 from yolo_callbacks.state import STATE_FILE, RunState, read_state
@@ -83,31 +85,51 @@ class Suite:
         # Ultralytics pickles the callbacks for the workers of a multi-GPU training; a run belongs to its process.
         return {**self.__dict__, "_run": None, "_state": None, "model": _no_model}
 
-    def results(self) -> dict[str, Any]:
-        """What the last training of the model reached, read from its callbacks.json.
+    def load_results(self) -> dict[str, Any]:
+        """Load what the last training of the model reached from its callbacks.json.
 
-        The workers of a multi-GPU training are processes of their own, whose callbacks are copies: this brings the
-        attributes of the callbacks here to what theirs were at the end. After a training in this process it changes
-        nothing.
+        The workers of a multi-GPU training are processes of their own, whose callbacks are copies. Bring the attributes
+        of the callbacks here to what theirs were at the end. After a training in this process this changes nothing.
+
+        After `model.train(data=[a, b])`, which trains on one data set after the other, return the results of each of
+        these runs, by the names under which `train` returns their metrics: None for a data set whose training failed.
+        The attributes of the callbacks are those of the last run that did not fail.
 
         Returns:
             `epoch`, the last one; `callbacks`, the state of each by key; `summary`, the content of the table at the
-            end, None while the training runs or where it was killed; `ended`, `versions`.
+            end, None while the training runs or where it was killed; `ended`, `versions`. For a list of data sets a
+            dict of these, by run.
 
         Raises:
-            RuntimeError: If the model has not been trained, or its folder holds no results: workers of Ultralytics
-                before 8.4.140 get no callbacks from their parent.
+            RuntimeError: If the model has not been trained, or no folder holds results: workers of Ultralytics before
+                8.4.140 get no callbacks from their parent.
+
+        Example:
+            >>> from ultralytics import YOLO
+            >>> from yolo_callbacks import SaveBest, attach
+            >>> suite = attach(YOLO("yolo11n.yaml"), SaveBest("mAP50"))
+            >>> # after model.train(data="coco8.yaml"): suite.load_results()["epoch"]
+            >>> # after model.train(data=["coco8.yaml", "dota8.yaml"]): suite.load_results()["coco8"]["epoch"]
         """
-        folder = run_folder(self.model())
+        model = self.model()
+        folder, several = run_folder(model), run_folders(model)
         if folder is None:
-            raise RuntimeError("results are there after a training: call model.train() first")
-        state = read_state(folder / STATE_FILE)
-        if state is None:
+            raise RuntimeError("No results yet: call model.train() first")
+        folders = {"": folder} if several is None else several
+        states = {name: read_state(path / STATE_FILE) if path else None for name, path in folders.items()}
+        found = [(folders[name], state) for name, state in states.items() if state is not None]
+        if not found:
             raise RuntimeError(f"{folder} has no {STATE_FILE} that can be read: no callback ran in this training")
+        last, reached = found[-1]
         for slot in self._slots:
-            if slot.key in state["callbacks"]:
-                slot.call("load_state_dict", {**state["callbacks"][slot.key], "folder": str(folder)})
-        return state
+            if slot.key in reached["callbacks"]:
+                slot.call("load_state_dict", {**reached["callbacks"][slot.key], "folder": str(last)})
+        return reached if several is None else states
+
+    def results(self) -> dict[str, Any]:
+        """Do as `load_results`, under the name that it had before."""
+        warnings.warn("suite.results() is called suite.load_results() now", DeprecationWarning, stacklevel=2)
+        return self.load_results()
 
     def handle(self, event: str, source: Any) -> None:
         """Run the callbacks that listen to an event.
@@ -125,15 +147,28 @@ class Suite:
             return
         before, after = self._before.get(event), self._after.get(event)
         if before:
-            before(run)
+            self._attempt(event, before, run)
         self._dispatch(event, source)
-        if after:
-            after(run)
+        if after and event in _MEETINGS:
+            after(run)  # ranks wait for each other inside it: no rank may leave it early
+        elif after:
+            self._attempt(event, after, run)
         self._seconds += perf_counter() - self._event_started
         # On several ranks all raise together, at the next place where they meet: one alone would leave the others
         # waiting for it. After the last epoch only rank 0 is left.
         if (run.alone or event in _MEETINGS or event in _CLOSING or run.final) and not run.failure:
             self._raise_errors()
+
+    def _attempt(self, what: str, function: Callable[..., object], *arguments: object) -> None:
+        """Do what the suite itself does around callbacks: an error of it is logged, and the training goes on."""
+        try:
+            function(*arguments)
+        except TrainingOver:
+            raise
+        except Exception as error:
+            if self.strict:
+                self._fatal = self._fatal or error
+            LOGGER.error(f"Callbacks: the suite failed in {what}, training goes on", exc_info=error)
 
     def blame(self, error: Exception) -> Callback | None:
         """The callback that `error`, raised by `handle`, says does not fit the run; None for any other error."""
@@ -148,17 +183,19 @@ class Suite:
             return None  # told before, when the training failed
         if run is None or run.trainer is not source:
             run = self._run = TrainerAdaptor.of(source)
-            run.follow(
+            follow = partial(
+                run.follow,
                 self.callbacks,
                 before_checkpoint=lambda: self._before_checkpoint(run),
                 on_exit=lambda: self.handle("teardown", source),
                 on_end=lambda: self._end(run),
             )
             self._restart()
+            self._attempt("following the trainer", follow)
             for slot in self._slots:
                 slot.call("enter", source)
         if self._training_started is None and event not in (*_SET_UP, *_CLOSING):
-            self._start(run)
+            self._start(run, event)
         return run
 
     def _dispatch(self, event: str, source: Any) -> None:
@@ -167,7 +204,9 @@ class Suite:
             return
         for slot in self._listeners[event]:
             # what a callback has opened it must be able to close, also when it was switched off
-            if (not slot.off or event in _CLOSING) and (run is None or run.is_main or slot.callback.every_rank):
+            if slot.missed or (slot.off and event not in _CLOSING):
+                continue
+            if run is None or run.is_main or slot.callback.every_rank:
                 slot.call(event, source)
 
     def _raise_errors(self) -> None:
@@ -204,18 +243,37 @@ class Suite:
     def _set_up(self, run: TrainerAdaptor) -> None:
         """Check what the run alone can tell, and take up the state of a resumed run."""
         self._set_up_done = True
-        run.remember_rates()
         run.last_epoch = run.completed_epochs
         self._names_checked = self._check(run)
         if run.is_main:
             self._state = RunState(run.save_dir, run.later)
             if run.completed_epochs and not self._fatal:
-                self._restore(run, self._state)
+                self._attempt("restoring the state", self._restore, run, self._state)
+            elif not run.completed_epochs:
+                self._attempt("looking for files of an earlier run", self._state.find_leftovers)
 
-    def _start(self, run: TrainerAdaptor) -> None:
+    def _start(self, run: TrainerAdaptor, event: str) -> None:
+        missed = [] if event == "on_train_start" else ["on_train_start"]
         if not self._set_up_done:  # attached after it
+            missed.insert(0, "on_pretrain_routine_end")
             self._set_up(run)
+        self._leave_out(run, missed)
         self._training_started = perf_counter()
+
+    def _leave_out(self, run: TrainerAdaptor, missed: Iterable[str]) -> None:
+        """Keep the callbacks that were attached too late for an event that they need out of the run."""
+        late: dict[str, list[str]] = {}
+        for event in missed:
+            for slot in self._listeners[event]:
+                if not slot.missed and (run.is_main or slot.callback.every_rank):
+                    slot.missed = event
+                    late.setdefault(event, []).append(slot.name)
+        if late:
+            which = "; ".join(f"{' and '.join(names)} missed {event}" for event, names in late.items())
+            LOGGER.warning(
+                f"Callbacks were attached after the training had begun: {which}, and will do nothing in this run. "
+                "Attach before model.train()"
+            )
 
     def _check_names(self, run: TrainerAdaptor) -> None:
         if not self._names_checked:
@@ -237,17 +295,18 @@ class Suite:
     def _begin(self, run: TrainerAdaptor) -> None:
         """Decide what a kill cut off, and let every rank know what a resumed run takes up: only rank 0 has read it."""
         if self._recovery is not None:
-            run.shared["ended"] = self._catch_up(run, self._recovery)
+            self._attempt("deciding on the last epoch", self._catch_up, run, self._recovery)
         self._share(run)
         run.ended = bool(run.shared.pop("ended", False))
         if self._state:
             run.past = []
-            self._state.begin(run.completed_epochs, self._states(), self._published, ended=run.ended)
+            begin = partial(self._state.begin, run.completed_epochs, self._states(), self._published, ended=run.ended)
+            self._attempt("starting the state", begin)
 
     def _open_epoch(self, run: TrainerAdaptor) -> None:
         if run.ended:
             run.leave()
-        run.apply_cuts()
+        run.apply_reductions()
 
     def _before_checkpoint(self, run: TrainerAdaptor) -> None:
         started = perf_counter()
@@ -260,7 +319,7 @@ class Suite:
             return
         try:
             record = run.read()
-            self._state.open_epoch(record, self._states(), ended=run.stopping)
+            self._state.open_epoch(record, self._states(), ended=run.concluded)
             self._journalled_epoch = record.epoch
         except Exception as error:  # in the middle of Ultralytics' loop: never worth a training
             LOGGER.error("the journal could not be written", exc_info=error)
@@ -276,9 +335,16 @@ class Suite:
         if run.final:
             return
         self._share(run)
-        if self._state and not run.ended:
-            self._state.close_epoch(run.last_epoch, self._states(), run.record().published, ended=run.stopping)
+        self._attempt("storing the state", self._store, run)
         run.epoch_fitted()
+
+    def _store(self, run: TrainerAdaptor) -> None:
+        if not self._state or run.ended:
+            return
+        self._state.files = [path for slot in self._slots for path in slot.call("written_files") or ()]
+        if run.has_checkpoint:
+            self._state.remove_leftovers()
+        self._state.close_epoch(run.last_epoch, self._states(), run.record().published, ended=run.concluded)
 
     def _share(self, run: TrainerAdaptor) -> None:
         # Outside any guard and on every rank: the only place where ranks wait for each other because of us.
@@ -287,7 +353,7 @@ class Suite:
         run.shared = told[0][0]
         failed = [f"a callback failed on rank {rank}: {message}" for rank, (_, message) in enumerate(told) if message]
         self._error_elsewhere = failed[0] if failed else ""
-        run.apply_cuts()
+        self._attempt("applying the learning rates", run.apply_reductions)
 
     def _finish(self, run: TrainerAdaptor) -> None:
         self._finished = True
@@ -304,9 +370,10 @@ class Suite:
             if run.is_main or slot.callback.every_rank:
                 slot.call("release", run)
         if self._finished:
-            self._tell(run)
+            self._attempt("the end of the run", self._tell, run)
         else:
-            self._conclude(run, f"ended by {type(run.failure).__name__}" if run.failure else "ended")
+            status = f"ended by {type(run.failure).__name__}" if run.failure else "ended"
+            self._attempt("the end of the run", self._conclude, run, status)
         for slot in [] if self.strict else self._slots:
             slot.take_error()  # its traceback holds on to the trainer
         run.close()
@@ -329,6 +396,7 @@ class Suite:
         summary = {
             "status": status,
             "epochs": run.last_epoch,
+            "stopped_by": run.stopped_by if status == "finished" else "",
             "seconds": perf_counter() - self._training_started,
             "seconds_in_callbacks": self._seconds + perf_counter() - self._event_started,
             "folder": str(run.save_dir),
@@ -349,18 +417,19 @@ class Suite:
         kept = self._recovery.states if self._recovery else {}
         run.remember(self._recovery.past if self._recovery else ())
         self._published = run.past[-1].published if run.past else {}
-        self._restored = [slot for slot in self._slots if slot.key in kept and _load(slot, kept[slot.key], run)]
+        keys = {slot.key: _stored_key(slot, kept, run.task) for slot in self._slots}
+        self._restored = [slot for slot in self._slots if (key := keys[slot.key]) and _load(slot, kept[key], run)]
         restored = [slot.key for slot in self._restored]
         fresh = [slot.key for slot in self._slots if slot.key not in restored]
-        gone = [key for key in kept if key not in restored + fresh]
+        gone = [key for key in kept if key not in (*restored, *fresh, *keys.values())]
         LOGGER.info(
             f"Callbacks: resumed after epoch {run.completed_epochs}, restored: {', '.join(restored) or 'none'}"
             + (f"; started fresh: {', '.join(fresh)}" if fresh else "")
             + (f"; no longer attached: {', '.join(gone)}" if gone else "")
         )
 
-    def _catch_up(self, run: TrainerAdaptor, recovery: Recovery) -> bool:
-        """Let the callbacks decide on the last epoch if a kill came before them; whether the run has ended with it."""
+    def _catch_up(self, run: TrainerAdaptor, recovery: Recovery) -> None:
+        """Let the callbacks decide on the last epoch if a kill came before them, and see whether the run is over."""
         stopped = recovery.ended or run.completed_epochs >= run.planned_epochs
         if recovery.undecided is not None:
             with run.recall(recovery.undecided):
@@ -370,7 +439,13 @@ class Suite:
                 self._published = run.record().published
         if stopped:
             LOGGER.info(f"Callbacks: this run had come to its end with epoch {run.completed_epochs}, it ends at once")
-        return stopped
+        run.shared["ended"] = stopped
+
+
+def _stored_key(slot: Slot, kept: Mapping[str, Any], task: str) -> str | None:
+    """Return the key under which the state of a callback is stored, perhaps by an older version."""
+    keys = (slot.key, *(slot.call("old_keys", task) or ()))
+    return next((key for key in keys if key in kept), None)
 
 
 def _load(slot: Slot, state: Any, run: TrainerAdaptor) -> bool:
@@ -399,10 +474,17 @@ def _check_callbacks(callbacks: Iterable[object], task: str) -> None:
         for claim in callback.claims(task):
             if claim in claimed:
                 names = f"{type(claimed[claim]).__name__} and {type(callback).__name__}"
-                remedies = {"weights/best.pt": "promote only one", "memory/*": "attach one"}
-                remedy = remedies.get(claim, "give one of them a filename of its own")
-                raise ValueError(f"{names} would both write {claim}: {remedy}")
+                raise ValueError(f"{names} would both write {claim}: {_remedy(claim)}")
             claimed[claim] = callback
+
+
+def _remedy(claim: str) -> str:
+    """What lets two callbacks that claim the same thing run side by side."""
+    if claim.startswith("the W&B run"):
+        return "give one of them a name, project or id of its own"
+    if claim in ("memory/*", "callbacks.jsonl", "tensorboard/"):
+        return "attach one"
+    return "promote only one" if claim == "weights/best.pt" else "give one of them a filename of its own"
 
 
 def _keys(callbacks: Iterable[Callback], task: str) -> list[str]:

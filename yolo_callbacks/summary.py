@@ -14,8 +14,9 @@ def render(summary: Mapping[str, Any]) -> str:
     """The table as text, from what `callbacks.json` holds under `"summary"`.
 
     Args:
-        summary: `epochs`, `seconds` of training, `seconds_in_callbacks`, `folder`, `status`, and `callbacks`, a list
-            of mappings with `name`, `outcome`, `seconds`, `failures` and `switched_off`.
+        summary: `epochs`, `seconds` of training, `seconds_in_callbacks`, `folder`, `status`, `stopped_by`, which is
+            `""` for a run that nobody stopped, and `callbacks`, a list of mappings with `name`, `outcome`, `seconds`,
+            `failures` and `switched_off`.
     """
     seconds, spent = summary["seconds"], summary["seconds_in_callbacks"]
     share = f" ({100 * spent / seconds:.2f} % of training)" if seconds else ""
@@ -23,6 +24,8 @@ def render(summary: Mapping[str, Any]) -> str:
     rows = [(row["name"], f"{row['seconds']:.2f} s", _told(row)) for row in summary["callbacks"] if _told(row)]
     name_width, cost_width = (max((len(row[column]) for row in rows), default=0) for column in (0, 1))
     lines += [f"  {name:<{name_width}}  {cost:>{cost_width}}  {told}" for name, cost, told in rows]
+    if summary.get("stopped_by") not in ("", None, "a callback"):  # a callback says so in its own row
+        lines.insert(1, f"  stopped by {summary['stopped_by']}")
     lines += [f"  they took {spent:.2f} s{share}", f"  files in {summary['folder']}"]
     return "\n".join(lines)
 

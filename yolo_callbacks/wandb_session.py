@@ -6,6 +6,7 @@ wandb is imported inside functions only: who does not log to it does not wait fo
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import re
 import shlex
@@ -17,7 +18,7 @@ from typing import Any
 from yolo_callbacks.files import LOGGER
 from yolo_callbacks.wandb_file import logged_epochs
 
-__all__ = ["WandbSession", "clean_name", "without_credentials"]
+__all__ = ["WandbSession", "clean_name", "init_arguments", "without_credentials"]
 
 # Read when wandb starts; measured with wandb 0.31.0. Without them a dead server costs 10 s more at the start (two
 # look-ups of 5 s), 19 s for each table or artifact, and 10 to 20 s at the exit of the interpreter, where wandb's own
@@ -179,6 +180,19 @@ class WandbSession:
             # What was handed over may or may not have arrived: nothing is known of any of it.
             LOGGER.warning(f"W&B: the run could not be finished: {type(error).__name__} {error}")
             self.left = ["the end of the run", *last]
+
+
+def init_arguments() -> list[str] | None:
+    """Return the names of the arguments of `wandb.init`; None where they are not known, such as without wandb."""
+    try:
+        with _environment(_BOUNDS):
+            import wandb
+        parameters = inspect.signature(wandb.init).parameters.values()
+    except (ImportError, TypeError, ValueError):
+        return None
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return None
+    return [parameter.name for parameter in parameters]
 
 
 def clean_name(name: str, default: str) -> str:

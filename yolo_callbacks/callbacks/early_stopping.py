@@ -6,7 +6,7 @@ from yolo_callbacks.adaptor import TrainerAdaptor
 from yolo_callbacks.callbacks.patience_callback import PatienceCallback
 from yolo_callbacks.callbacks.stopping_callback import StoppingCallback
 from yolo_callbacks.checks import check_bool, check_int, check_optional_float
-from yolo_callbacks.decisions import StopRule, counted
+from yolo_callbacks.decisions import StopDecision, StopRule, counted
 from yolo_callbacks.monitor import MonitorLike
 from yolo_callbacks.record import EpochRecord
 
@@ -16,16 +16,21 @@ __all__ = ["EarlyStopping"]
 class EarlyStopping(PatienceCallback, StoppingCallback):
     """Stop the training when a monitor has not improved for `patience` checks in a row.
 
-    Ultralytics stops by fitness alone. This one stops by any monitor, and tells why. It acts beside Ultralytics' own
+    Ultralytics stops by fitness alone. This one stops by any monitor, and says why. It acts beside Ultralytics' own
     stopper; whichever comes first stops. To leave the decision to this one, train with `patience=0` and give it a
     patience of its own.
 
     A check is an epoch after `start_epoch` in which the monitor has a value: with `val=False`, or a class without
     boxes in the validation set, nothing counts. The counting is Lightning's: values 6 5 5 5 5 5 in `min` mode with
-    `patience=3` end at the fifth.
+    `patience=3` end at the fifth. Without arguments it reads what Ultralytics' own stopper reads, and never stops a
+    run that this stopper lets go on; on resume it keeps the count, which Ultralytics before 8.4.190 forgets.
+
+    Epochs before the first one that detects something are no checks (all mAP 0, as at the start of a training from
+    scratch). An epoch that detects nothing later is a check without improvement: a loss may read 0 in it only because
+    no anchor is matched.
 
     Args:
-        monitor: What to read each epoch. Defaults to `None`, the task's main metric.
+        monitor: What to read each epoch. Defaults to `None`, Ultralytics' `fitness`.
         mode: `"min"` if lower is better, `"max"` if higher is better. Defaults to `"auto"`, told by the name.
         patience: Checks in a row without improvement after which to stop; 0 means never. Defaults to `None`, the
             run's own `patience=` argument.
@@ -33,9 +38,11 @@ class EarlyStopping(PatienceCallback, StoppingCallback):
         start_epoch: Epochs up to this one are not checks. Defaults to `0`.
         stopping_threshold: Stop as soon as the value is better than this. Defaults to `None`, not used.
         divergence_threshold: Stop as soon as the value is worse than this. Defaults to `None`, not used.
-        check_finite: Stop at the first check that is NaN or infinite. Defaults to `True`.
+            A monitor that is no loss cannot diverge before the first epoch that detects something.
+        check_finite: Stop at the first value that is NaN or infinite. Defaults to `True`.
         training_phases: Whether epochs before the warm-up ends are no checks, and patience starts again when mosaic
             closes. Defaults to `False`.
+        skip_untrained: Whether the rule for epochs that detect nothing is on. Defaults to `True`.
 
     Attributes:
         stopped_epoch: The epoch that it stopped with, counted from 1; 0 if it did not stop.
@@ -72,8 +79,16 @@ class EarlyStopping(PatienceCallback, StoppingCallback):
         divergence_threshold: float | None = None,
         check_finite: bool = True,
         training_phases: bool = False,
+        skip_untrained: bool = True,
     ) -> None:
-        super().__init__(monitor, mode, min_delta=min_delta, start_epoch=start_epoch, training_phases=training_phases)
+        super().__init__(
+            "fitness" if monitor is None else monitor,
+            mode,
+            min_delta=min_delta,
+            start_epoch=start_epoch,
+            training_phases=training_phases,
+            skip_untrained=skip_untrained,
+        )
         self.patience = None if patience is None else check_int("patience", patience, minimum=0)
         self.stopping_threshold = check_optional_float("stopping_threshold", stopping_threshold)
         self.divergence_threshold = check_optional_float("divergence_threshold", divergence_threshold)
@@ -94,15 +109,38 @@ class EarlyStopping(PatienceCallback, StoppingCallback):
 
     def decide(self, run: TrainerAdaptor, record: EpochRecord, value: float) -> None:
         """Count the check, and stop if it was the last."""
+        self._prepare(run)
+        self._close(self._rule.check(record.epoch, value), run, record)
+
+    def decide_undetected(self, run: TrainerAdaptor, record: EpochRecord, value: float | None) -> None:
+        """Count a check without improvement, and stop if it was the last."""
+        self._prepare(run)
+        decision = self._rule.check_undetected(value, counts=True, is_loss=self.monitor.is_loss)
+        self._close(decision, run, record)
+
+    def skip(self, run: TrainerAdaptor, record: EpochRecord, value: float | None) -> None:
+        """Stop if the value is not finite, or a loss that has diverged; count nothing."""
+        if value is not None:
+            self._prepare(run)
+            decision = self._rule.check_undetected(value, counts=False, is_loss=self.monitor.is_loss)
+            self.carry_out(decision, run, record)
+
+    def _prepare(self, run: TrainerAdaptor) -> None:
+        """Give the rule what only the run can say."""
         self._rule.mode = self.mode
+        self._rule.exempt_zero = self.monitor.monitor == "fitness" and self.mode == "max"
         if self.patience is None:
             self._rule.patience = run.patience
-        self.carry_out(self._rule.check(record.epoch, value), run, record)
+
+    def _close(self, decision: StopDecision, run: TrainerAdaptor, record: EpochRecord) -> None:
+        self.carry_out(decision, run, record)
         self.publish(record, "early_stopping/wait", self.wait)
 
     def outcome(self) -> str:
         """When and why it stopped, or how far it was from it."""
         if self.stopped_epoch:
             return super().outcome()
+        if no_check := self.no_check():
+            return f"{super().outcome()}: {no_check}"
         best = f"best {self.best_score:g} at epoch {self.best_epoch}" if self.best_epoch else "no value"
         return f"{super().outcome()}: {best}, {counted(self.wait, 'check')} without improvement"

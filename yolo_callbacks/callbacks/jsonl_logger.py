@@ -13,6 +13,8 @@ from yolo_callbacks.scalars import epoch_scalars, final_scalars
 
 __all__ = ["JsonlLogger"]
 
+_FILE = "callbacks.jsonl"
+
 
 class JsonlLogger(Callback):
     """Log every epoch as one line of JSON.
@@ -46,6 +48,10 @@ class JsonlLogger(Callback):
         """Forget the last run."""
         self.path = None
 
+    def claims(self, task: str) -> set[str]:
+        """Return the file that it writes."""
+        return {_FILE}
+
     def on_fit_epoch_end(self, trainer: Any) -> None:
         """Append the epoch, or the final evaluation."""
         run = self.enter(trainer)
@@ -60,7 +66,7 @@ class JsonlLogger(Callback):
         append_line(self.path, to_json(content))
 
     def _start(self, run: TrainerAdaptor, *, first_epoch: int) -> Path:
-        path = run.save_dir / "callbacks.jsonl"
+        path = run.save_dir / _FILE
         kept = [line for line in read_lines(path) if _epoch(line) < first_epoch] if run.completed_epochs else []
         replace_atomic(path, lambda temporary: temporary.write_text("".join(kept), encoding="utf-8"))
         return path

@@ -1,17 +1,26 @@
-"""Free what training no longer needs."""
+"""Give back memory that training no longer needs."""
 
 from __future__ import annotations
 
 import gc
 from collections.abc import Callable
 from time import perf_counter
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from yolo_callbacks.adaptor import TrainerAdaptor
 from yolo_callbacks.callback import Callback
-from yolo_callbacks.checks import check_bool, check_float, check_int
+from yolo_callbacks.checks import check_bool, check_choice, check_float, check_int
 from yolo_callbacks.decisions import Cadence, cache_is_idle, host_is_short
-from yolo_callbacks.memory import GIB, accelerator_of, host_available, host_in_use, trim_host
+from yolo_callbacks.memory import (
+    GIB,
+    Accelerator,
+    accelerator_of,
+    host_available,
+    host_in_use,
+    is_out_of_memory,
+    trim_host,
+)
+from yolo_callbacks.trainer import finished
 
 __all__ = ["MemoryCleanup"]
 
@@ -20,29 +29,34 @@ _TOLD = {"accelerator": "accelerator memory", "host": "host memory"}
 
 
 class MemoryCleanup(Callback):
-    """Give memory back between epochs, and everything that the trainer still holds at the end of a run.
+    """Give memory back between trainings, and while a training runs short of it.
 
     After an epoch, never inside its batches:
 
     - the accelerator's cache, where the reserved share of the device passes `gpu_threshold` and more than half of what
       is reserved is unused;
-    - the pages that the C library keeps on the host (glibc's `malloc_trim`; elsewhere nothing);
-    - objects that only refer to each other, which takes 0.2 to 0.4 s, only where less than a tenth of the host's
-      memory, or of the container's, is left.
+    - where less than a tenth of the host's memory, or of the container's, is left: objects that only refer to each
+      other (0.2 to 0.4 s), and the pages that the C library keeps (glibc's `malloc_trim`; elsewhere nothing).
 
     Each step is measured. One that frees less than 16 MiB, less than 256 MiB a second, or what training takes again at
     once, is made an eighth as often, down to every 64th time; another rank never more often than rank 0.
 
-    At the end of a run: optimizer, EMA, gradients, and the loaders with their workers and data sets. What is read
-    afterwards stays: `model.trainer.best`, `.metrics`, `.args`, `model.metrics`, `model.val()`, `model.predict()`,
-    `model.export()`, another `train()`, and `resume`. After a failure, what `model.trainer.save_model()` needs stays
-    too, unless memory ran out: then all of it goes, so that the next attempt has room.
+    At the end of a run the C library's pages are given back. What the trainer holds stays readable as without this
+    callback: `trainer.ema`, `optimizer`, `scheduler`, and the loaders with their workers and data sets. It is released
+    when the next training of the process starts, or where less than a tenth of the host's memory is left at an event
+    of a training. After an out-of-memory error it is released at once, so that the next attempt has room.
+
+    With `release="end"` it is released at the end of the run. What is read afterwards stays: `model.trainer.best`,
+    `.metrics`, `.args`, `model.metrics`, `model.val()`, `model.predict()`, `model.export()`, another `train()`, and
+    `resume`; after a failure, what `model.trainer.save_model()` needs stays too.
 
     Args:
         gpu_threshold: The share of the accelerator's memory, 0 to 1, from which on its cache is emptied. Defaults to
             `0.5`.
         host: Whether the host's memory is freed too. Defaults to `True`.
         every: How many epochs lie at least between two times. Defaults to `1`.
+        release: When to release what a finished trainer holds: `"next"` at the start of the next training of the
+            process, or `"end"` at the end of its own. Defaults to `"next"`.
 
     Attributes:
         freed: GiB freed by step, in this process: `"accelerator"`, `"host"`, `"collection"`.
@@ -50,7 +64,8 @@ class MemoryCleanup(Callback):
 
     Raises:
         TypeError: If an argument is of the wrong kind.
-        ValueError: If `gpu_threshold` is not between 0 and 1, or `every` is less than 1.
+        ValueError: If `gpu_threshold` is not between 0 and 1, `every` is less than 1, or `release` is neither of the
+            two.
 
     Example:
         >>> from ultralytics import YOLO
@@ -63,20 +78,40 @@ class MemoryCleanup(Callback):
 
     every_rank: ClassVar[bool] = True
 
-    def __init__(self, *, gpu_threshold: float = 0.5, host: bool = True, every: int = 1) -> None:
+    def __init__(
+        self,
+        *,
+        gpu_threshold: float = 0.5,
+        host: bool = True,
+        every: int = 1,
+        release: Literal["next", "end"] = "next",
+    ) -> None:
         self.gpu_threshold = check_float("gpu_threshold", gpu_threshold, minimum=0.0)
         if self.gpu_threshold > 1.0:
             raise ValueError(f"gpu_threshold must be between 0 and 1, received {gpu_threshold!r}")
         self.host = check_bool("host", host)
         self.every = check_int("every", every, minimum=1)
+        self.release_at = check_choice("release", release, ("next", "end"))
         self.reset()
 
     def reset(self) -> None:
         """Forget the last run."""
         self.freed = dict.fromkeys(_STEPS, 0.0)
         self.seconds = dict.fromkeys(_STEPS, 0.0)
-        self._cadences = {step: Cadence(self.every) for step in _STEPS}
+        self._cadences = {step: Cadence(self.every) for step in ("accelerator", "collection")}
         self._released = False
+
+    def on_pretrain_routine_start(self, trainer: Any) -> None:
+        """Release what finished trainers of this process still hold."""
+        self.enter(trainer)
+        self._release_finished()
+
+    def on_train_start(self, trainer: Any) -> None:
+        """Release it here too where the host is short of memory; never what trains now."""
+        run = self.enter(trainer)
+        finished.discard(trainer)
+        if run.is_main and finished.any_left() and host_is_short(*host_available()):
+            self._release_finished()
 
     def on_fit_epoch_end(self, trainer: Any) -> None:
         """Free what is due."""
@@ -96,17 +131,28 @@ class MemoryCleanup(Callback):
             self.release(run)
 
     def release(self, run: TrainerAdaptor) -> None:
-        """Drop what the trainer holds, and free it."""
+        """Drop what the trainer holds, now or later, and give back what is free."""
         if self._released:
             return
         self._released = True
-        accelerator, host = accelerator_of(run.device), self.host
-        run.release()
-        if host:
+        if self.release_at == "end" or is_out_of_memory(run.failure):
+            run.release()
+            self._give_back(accelerator_of(run.device))
+        else:
+            finished.add(run.trainer)
+            if self.host:
+                self._step("host", trim_host, host_in_use)
+
+    def _release_finished(self) -> None:
+        for device in finished.release_all():
+            self._give_back(accelerator_of(device))
+
+    def _give_back(self, accelerator: Accelerator | None) -> None:
+        if self.host:
             self._step("collection", gc.collect, host_in_use)
         if accelerator:
             self._step("accelerator", accelerator.empty_cache, accelerator.reserved)
-        if host:
+        if self.host:
             self._step("host", trim_host, host_in_use)
 
     def outcome(self) -> str:
@@ -125,14 +171,15 @@ class MemoryCleanup(Callback):
     def _free(self, run: TrainerAdaptor) -> None:
         epoch = run.epoch
         accelerator = accelerator_of(run.device)
+        if finished.any_left() and host_is_short(*host_available()):
+            self._release_finished()
         if self.host and self._due("collection", run, epoch) and host_is_short(*host_available()):
             self._step("collection", gc.collect, host_in_use, epoch)
+            self._step("host", trim_host, host_in_use)
         if accelerator and self._due("accelerator", run, epoch):
             allocated, reserved, capacity = accelerator.allocated(), accelerator.reserved(), accelerator.capacity()
             if cache_is_idle(allocated=allocated, reserved=reserved, capacity=capacity, threshold=self.gpu_threshold):
                 self._step("accelerator", accelerator.empty_cache, accelerator.reserved, epoch)
-        if self.host and self._due("host", run, epoch):
-            self._step("host", trim_host, host_in_use, epoch)
         if run.is_main:  # the others read it in the next epoch, as this process does
             run.shared["memory_cleanup"] = {step: cadence.next_epoch for step, cadence in self._cadences.items()}
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from typing import Any
 
 from yolo_callbacks.adaptor import TrainerAdaptor
 from yolo_callbacks.callback import Callback
 from yolo_callbacks.checks import check_bool, check_float, check_int
-from yolo_callbacks.decisions import Mode
+from yolo_callbacks.decisions import EpochKind, Mode, UntrainedRule, counted
 from yolo_callbacks.files import LOGGER
 from yolo_callbacks.monitor import Monitor, MonitorLike
 from yolo_callbacks.record import EpochRecord
@@ -25,6 +27,8 @@ class MonitorCallback(Callback):
         start_epoch: Epochs up to this one are not checks. Defaults to `0`.
         training_phases: Whether epochs before the warm-up ends are no checks, and `restart_patience` is called when
             mosaic closes. Defaults to `False`.
+        skip_untrained: Whether epochs before the first one that detects something are no checks, and later ones that
+            detect nothing never improve; see `UntrainedRule`. Defaults to `True`.
 
     Raises:
         TypeError: If an argument is of the wrong kind.
@@ -39,14 +43,15 @@ class MonitorCallback(Callback):
         min_delta: float = 0.0,
         start_epoch: int = 0,
         training_phases: bool = False,
+        skip_untrained: bool = True,
     ) -> None:
         self.monitor = Monitor(monitor, mode)
         self.min_delta = check_float("min_delta", min_delta, minimum=0.0)
         self.start_epoch = check_int("start_epoch", start_epoch, minimum=0)
         self.training_phases = check_bool("training_phases", training_phases)
+        self.skip_untrained = check_bool("skip_untrained", skip_untrained)
         self._task = "detect"
-        self._checked_epoch = 0
-        self._mosaic_closed = False
+        MonitorCallback.reset(self)
 
     @property
     def mode(self) -> Mode:
@@ -61,6 +66,13 @@ class MonitorCallback(Callback):
     def decide(self, run: TrainerAdaptor, record: EpochRecord, value: float) -> None:
         """Take the value of an epoch and act on it."""
         raise NotImplementedError
+
+    def decide_undetected(self, run: TrainerAdaptor, record: EpochRecord, value: float | None) -> None:
+        """Count a check without improvement: the epoch detects nothing, but an earlier one did."""
+        self.decide(run, record, math.nan)  # never an improvement
+
+    def skip(self, run: TrainerAdaptor, record: EpochRecord, value: float | None) -> None:
+        """Pass an epoch that is no check, because nothing has been detected in this run yet."""
 
     def restart_patience(self) -> None:
         """Count from nothing again; the best value stays."""
@@ -79,6 +91,10 @@ class MonitorCallback(Callback):
     def reset(self) -> None:
         """Forget the last run."""
         self._checked_epoch, self._mosaic_closed = 0, False
+        self._untrained = UntrainedRule(skip=self.skip_untrained)
+        self._checks = 0
+        self._missed: Counter[str] = Counter()
+        self._reported: set[str] = set()
         self.monitor.unbind()
 
     def check(self, run: TrainerAdaptor) -> bool:
@@ -91,33 +107,41 @@ class MonitorCallback(Callback):
         return f"{type(self).__name__}({self.monitor.name(task)})"
 
     def on_fit_epoch_end(self, trainer: Any) -> None:
-        """Decide on the epoch, unless it is none, was decided already, or has no value."""
+        """Decide on the epoch, unless it is none, was decided already, or is no check."""
         run = self.enter(trainer)
         if not run.is_main:
             return
         record = run.record()
         if record.final:
-            self.finish(run)
+            self._finish(run)
         elif record.epoch > self._checked_epoch:
             if not self.monitor.bound:
                 self.check(run)
             self._checked_epoch = record.epoch
-            value = self.monitor.value(record) if self._counts(record) else None
-            if value is not None:
-                self.decide(run, record, value)
+            self._take(run, record)
 
     def on_train_end(self, trainer: Any) -> None:
         """Finish, also where there was no final evaluation."""
-        self.finish(self.enter(trainer))
+        self._finish(self.enter(trainer))
+
+    def no_check(self) -> str | None:
+        """Return why the run had no check so far, None if it had one."""
+        if self._checks or not self._missed:
+            return None
+        reason, epochs = self._missed.most_common(1)[0]
+        return f"no check in {counted(epochs, 'epoch')}: {reason}"
 
     def state_dict(self) -> dict[str, Any]:
-        """The last epoch decided on, how, and whether mosaic was closed."""
+        """The last epoch decided on, how it was decided, what has happened before it, and what was no check."""
         return {
             "task": self._task,
             "checked_epoch": self._checked_epoch,
             "monitor": self.monitor_name,
             "mode": self.monitor.mode,
             "mosaic_closed": self._mosaic_closed,
+            "learned": self._untrained.learned,
+            "checks": self._checks,
+            "missed": dict(self._missed),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -130,6 +154,57 @@ class MonitorCallback(Callback):
             self.monitor.mode = state["mode"]
         self._checked_epoch = int(state.get("checked_epoch", 0))
         self._mosaic_closed = bool(state.get("mosaic_closed", False))
+        # A state of an older version does not say it: it decided as if something had been detected from the start.
+        self._untrained.learned = bool(state.get("learned", True))
+        self._checks = int(state.get("checks", self._checked_epoch))
+        self._missed = Counter(state.get("missed", {}))
+        self._reported = set(self._missed)
+
+    def _take(self, run: TrainerAdaptor, record: EpochRecord) -> None:
+        """Find out what the epoch is, and decide on it if it is a check."""
+        kind = self._untrained.judge(record.metrics, validated=record.validated, affected=self._affected(record))
+        if not self._counts(record):
+            self._missed["start_epoch or training_phases leaves them out"] += 1
+            return
+        value = self.monitor.value(record)
+        if kind is EpochKind.NO_CHECK:
+            self._missed["nothing was detected"] += 1
+            self.skip(run, record, value)
+        elif value is None and (kind is EpochKind.CHECK or not self._checks):
+            self._miss(record)
+        else:
+            self._checks += 1
+            if kind is EpochKind.CHECK and value is not None:
+                self.decide(run, record, value)
+            else:
+                self.decide_undetected(run, record, value)
+
+    def _affected(self, record: EpochRecord) -> bool:
+        """Return whether the value means nothing in an epoch that detects nothing."""
+        return self.monitor.measures_detection(record)
+
+    def _miss(self, record: EpochRecord) -> None:
+        """Count an epoch in which the monitor has no value, and say why, once for each reason."""
+        absent = self.monitor.absent_class(record)
+        if not record.validated:
+            reason = "validation did not run (val=False)"
+        elif absent is not None:
+            reason = f"the validation set has no object of class {absent!r}"
+        else:
+            reason = "it has no value"
+        self._missed[reason] += 1
+        if reason not in self._reported and not self._checks:
+            self._reported.add(reason)
+            LOGGER.warning(
+                f"{type(self).__name__}: epoch {record.epoch} is no check for {self.monitor_name!r}: {reason}"
+            )
+
+    def _finish(self, run: TrainerAdaptor) -> None:
+        reason = self.no_check()
+        if reason and "finished" not in self._reported and not self._reported.intersection(self._missed):
+            LOGGER.warning(f"{type(self).__name__}: {self.monitor_name!r} had {reason}")
+        self._reported.add("finished")
+        self.finish(run)
 
     def _counts(self, record: EpochRecord) -> bool:
         """Whether the epoch is one to decide on."""

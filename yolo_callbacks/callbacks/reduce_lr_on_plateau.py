@@ -1,4 +1,4 @@
-"""Lower the learning rate when a monitor no longer improves."""
+"""Reduce the learning rate when a monitor no longer improves."""
 
 from __future__ import annotations
 
@@ -19,27 +19,33 @@ __all__ = ["ReduceLROnPlateau"]
 class ReduceLROnPlateau(PatienceCallback):
     """Multiply the learning rate by `factor` when a monitor has not improved for more than `patience` checks.
 
-    The decision is that of `torch.optim.lr_scheduler.ReduceLROnPlateau` with `threshold_mode="abs"`. The cut lowers
-    what Ultralytics' own schedule (linear, cosine, warm-up, `time=`) starts from, so the schedule goes on from there,
-    and it holds to the end: Ultralytics overwrites a rate that is written into the optimizer at the next epoch, and
-    recovery from NaN and resume bring back the rates from before the cut. On several GPUs every rank makes it.
+    The decision is that of `torch.optim.lr_scheduler.ReduceLROnPlateau` with `threshold_mode="abs"`. The reduction
+    multiplies what the schedule of the run says, be it Ultralytics' own (linear, cosine, warm-up, `time=`), any
+    scheduler of torch or a class of yours, from the next epoch to the end, also after a recovery from NaN, a retry
+    after running out of memory, and a resume. On several GPUs every rank makes it.
+
+    Where the rate cannot be reduced, one warning says why, and the callback is off for the run: a scheduler whose
+    `step()` cannot be wrapped, or other code that writes rates into the optimizer after `scheduler.step()`.
 
     A check is an epoch in which the monitor has a value; one that is not finite is no improvement.
 
     Args:
         monitor: What to read each epoch. Defaults to `None`, the task's main metric.
         mode: `"min"` if lower is better, `"max"` if higher is better. Defaults to `"auto"`, told by the name.
-        factor: What a cut multiplies the rate with, between 0 and 1. Defaults to `0.1`.
+        factor: What a reduction multiplies the rate with, between 0 and 1. Defaults to `0.1`.
         patience: Checks without improvement that are let pass. Defaults to `10`.
         min_delta: By how much a value must be better to count, in the unit of the monitor. Defaults to `0.0001`.
-        cooldown: Checks after a cut that are not counted. Defaults to `0`.
-        min_lr: No cut takes the base rate of a parameter group below this. Defaults to `0.0`.
+        cooldown: Checks after a reduction that are not counted. Defaults to `0`.
+        min_lr: No reduction takes the base rate of a parameter group below this. Defaults to `0.0`.
         training_phases: Whether epochs before the warm-up ends are no checks, and patience starts again when mosaic
             closes. Defaults to `False`.
+        skip_untrained: Whether epochs before the first one that detects something are no checks, and later ones that
+            detect nothing never improve. Defaults to `True`.
 
     Attributes:
-        cuts: The epochs that ended with a cut, counted from 1.
-        scale: What is left of the highest base rate, 1.0 before the first cut.
+        cuts: The epochs that ended with a reduction, counted from 1.
+        scale: The factor that is in force from the next epoch on, of the parameter group with the highest base rate;
+            1.0 before the first reduction.
         best_score: The best value so far, None before there is one.
         best_epoch: The epoch of `best_score`, 0 before there is one.
         wait: Checks in a row without improvement.
@@ -55,7 +61,8 @@ class ReduceLROnPlateau(PatienceCallback):
         >>> model = YOLO("yolo11n.yaml")
         >>> suite = attach(model, ReduceLROnPlateau("val/box_loss", factor=0.5, patience=5, min_lr=1e-5))
 
-    Publishes `lr/scale`; with several in one suite, the later ones `lr/scale(<monitor>)`. Writes no file.
+    Logs `lr/scale`, the factor in force from the next epoch on, in every epoch. With several in one suite, their
+    factors multiply, and the later ones log `lr/scale(<monitor>)`. Writes no file.
     """
 
     _counts_kept = (*PatienceCallback._counts_kept, "resting")
@@ -71,8 +78,11 @@ class ReduceLROnPlateau(PatienceCallback):
         cooldown: int = 0,
         min_lr: float = 0.0,
         training_phases: bool = False,
+        skip_untrained: bool = True,
     ) -> None:
-        super().__init__(monitor, mode, min_delta=min_delta, training_phases=training_phases)
+        super().__init__(
+            monitor, mode, min_delta=min_delta, training_phases=training_phases, skip_untrained=skip_untrained
+        )
         self.factor = check_float("factor", factor)
         if not 0.0 < self.factor < 1.0:
             raise ValueError(f"factor must be between 0 and 1, received {factor!r}")
@@ -87,52 +97,87 @@ class ReduceLROnPlateau(PatienceCallback):
         self._rule: PlateauRule = PlateauRule(
             "min", self.patience, self.min_delta, self.cooldown
         )  # the run tells the mode
-        self._name = uuid.uuid4().hex  # several may cut, each its own way
+        self._name = uuid.uuid4().hex  # several may reduce, each its own way
+        self._logged_epoch = 0
+        self._obstacle = ""
+        self._base_rates: list[float] = []
         self.cuts: list[int] = []
         self.scale = 1.0
 
+    def check(self, run: TrainerAdaptor) -> bool:
+        """Check the monitor, and whether the learning rate of this run can be reduced."""
+        found = super().check(run)
+        if run.alone or run.in_suite(self):
+            if run.prepare_reductions(self._name, self._reduction(len(self.cuts))):
+                self._base_rates = run.base_rates
+            self._obstacle = run.rate_obstacle
+        elif not self._obstacle:
+            self._obstacle = "on several GPUs a reduction reaches every rank only in a suite, attach(model, …)"
+            if run.is_main:
+                LOGGER.warning(f"ReduceLROnPlateau is off for this run: {self._obstacle}")
+        return found
+
     def decide(self, run: TrainerAdaptor, record: EpochRecord, value: float) -> None:
-        """Count the check, and cut if the plateau was long enough."""
+        """Count the check, and reduce the rate if the plateau was long enough."""
+        if self._obstacle:
+            return
         self._rule.mode = self.mode
         decision = self._rule.check(record.epoch, value)
-        if decision.cut:
-            before, after = self._cut(run, times=len(self.cuts) + 1)
-            if before != after:
-                self.cuts.append(record.epoch)
-                LOGGER.info(
-                    f"ReduceLROnPlateau: epoch {record.epoch}, rate {_listed(before)} to {_listed(after)}, "
-                    f"{self.monitor_name}: {decision.reason}"
-                )
-        self.publish(record, "lr/scale", self.scale)
+        if not decision.cut:
+            return
+        before, after = run.reduce_rates(self._name, self._reduction(len(self.cuts) + 1))
+        if before != after:
+            self.cuts.append(record.epoch)
+            LOGGER.info(
+                f"ReduceLROnPlateau: epoch {record.epoch}, learning rate reduced to {_listed(run.rate_factors)} of its "
+                f"schedule (base rate {_listed(before)} to {_listed(after)}), {self.monitor_name}: {decision.reason}"
+            )
+
+    def on_fit_epoch_end(self, trainer: Any) -> None:
+        """Decide on the epoch, and log the factor that is in force from the next epoch on."""
+        super().on_fit_epoch_end(trainer)
+        run = self.enter(trainer)
+        if not run.is_main:
+            return
+        record = run.record()
+        if not record.final and record.epoch > self._logged_epoch:
+            self._logged_epoch = record.epoch
+            self.scale = run.reduction_of(self._name)
+            self._obstacle = self._obstacle or run.rate_obstacle
+            self.publish(record, "lr/scale", self.scale)
+
+    def finish(self, run: TrainerAdaptor) -> None:
+        """Training is over."""
+        if not run.in_suite(self):
+            run.stop_reducing()
 
     def resume(self, run: TrainerAdaptor) -> None:
-        """Make the cuts of the run's first part again."""
-        if self.cuts:
-            self._cut(run, times=len(self.cuts))
+        """Make the reductions of the run's first part again."""
+        run.prepare_reductions(self._name, self._reduction(len(self.cuts)), self._base_rates)
+        self.scale = run.reduction_of(self._name)
 
     def outcome(self) -> str:
-        """When it cut, and how far."""
+        """When it reduced the rate, and how far."""
+        off = f"; off: {self._obstacle}" if self._obstacle else ""
         if not self.cuts:
-            return f"{self.monitor_name}: no cut, {counted(self.wait, 'check')} without improvement"
+            reason = self.no_check() or f"no reduction, {counted(self.wait, 'check')} without improvement"
+            return f"{self.monitor_name}: {reason}{off}"
         epochs = "epoch" if len(self.cuts) == 1 else "epochs"
-        return f"{self.monitor_name}: rate cut to {self.scale:g} of its start, at {epochs} {_listed(self.cuts)}"
+        reduced = f"learning rate reduced to {self.scale:g} of its schedule, at {epochs} {_listed(self.cuts)}"
+        return f"{self.monitor_name}: {reduced}{off}"
 
     def state_dict(self) -> dict[str, Any]:
-        """Cuts and counts."""
-        return {**super().state_dict(), "cuts": list(self.cuts), "scale": self.scale}
+        """Reductions and counts."""
+        return {**super().state_dict(), "cuts": list(self.cuts), "scale": self.scale, "base_rates": self._base_rates}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over cuts and counts."""
+        """Take over reductions and counts."""
         super().load_state_dict(state)
-        self.cuts, self.scale = [int(epoch) for epoch in state["cuts"]], float(state["scale"])
+        self.cuts, self.scale = [int(epoch) for epoch in state["cuts"]], float(state.get("scale", 1.0))
+        self._base_rates = [float(rate) for rate in state.get("base_rates", self._base_rates)]
 
-    def _cut(self, run: TrainerAdaptor, *, times: int) -> tuple[list[float], list[float]]:
-        """Make all cuts so far; the rates before and after."""
-        cut = RateCut(self.factor, times, self.min_lr)
-        before, after = run.cut_rates(self._name, cut)
-        highest = max(run.first_rates)
-        self.scale = cut.apply(highest) / highest if highest else 1.0
-        return before, after
+    def _reduction(self, times: int) -> RateCut:
+        return RateCut(self.factor, times, self.min_lr)
 
 
 def _listed(numbers: list[Any]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,11 @@ class SaveBest(MonitorCallback):
     waits for no disk. At the end of a training the survivors are stripped of optimizer and training state, as
     Ultralytics does with best.pt.
 
-    With `save=False` Ultralytics writes a checkpoint only where this improves.
+    While nothing is detected (all mAP 0, as at the start of a training from scratch), no value says which epoch is
+    best: the latest `top_k` epochs are kept as stand-ins, and go when the first epoch that detects something is saved.
+    An epoch that detects nothing after that is never kept.
+
+    With `save=False` this serialises its own files, at each new best; Ultralytics' last.pt and best.pt are as without.
 
     Args:
         monitor: What to read each epoch. Defaults to `None`, the task's main metric.
@@ -50,12 +54,13 @@ class SaveBest(MonitorCallback):
             leaves in `model` are the best by the monitor. Defaults to `False`.
         guard: By how much other monitors may be worse than at the last best for an epoch to be saved, by name:
             `{"mAP50-95/person": 0.02}`. Defaults to `None`.
+        skip_untrained: Whether the rule for epochs that detect nothing is on. Defaults to `True`.
 
     Attributes:
         best_score: The best value saved, None before there is one.
-        best_epoch: Its epoch, counted from 1; 0 before there is one.
+        best_epoch: Its epoch, or that of the latest stand-in, counted from 1; 0 before there is one.
         best_model_path: Its file, None before there is one.
-        best_k_models: The value of each file kept, best first.
+        best_k_models: The value of each file kept, best first; of stand-ins None, latest first.
 
     Raises:
         TypeError: If an argument is of the wrong kind.
@@ -71,8 +76,8 @@ class SaveBest(MonitorCallback):
 
     Publishes `best/<monitor>`, the best value so far. Writes `weights/best-<monitor>.pt`, or with `top_k` > 1
     `weights/best-<monitor>-epoch<NNN>.pt`, and beside each a `.json`: epoch, monitor, mode, value, all metrics of the
-    epoch, values by class, the confidence of the best F1 by class, versions. In the name of a monitor every character
-    outside `A-Za-z0-9._()-` is a `-`.
+    epoch, values by class, the confidence of the best F1 by class, versions, and `"stand_in"`. In the name of a
+    monitor each run of characters other than letters, digits, `.` and `_` becomes one `-`: `best-mAP50-95-M.pt`.
     """
 
     def __init__(
@@ -87,8 +92,9 @@ class SaveBest(MonitorCallback):
         keep_optimizer: bool = False,
         promote: bool = False,
         guard: Mapping[str, float] | None = None,
+        skip_untrained: bool = True,
     ) -> None:
-        super().__init__(monitor, mode, min_delta=min_delta, start_epoch=start_epoch)
+        super().__init__(monitor, mode, min_delta=min_delta, start_epoch=start_epoch, skip_untrained=skip_untrained)
         self.top_k = check_int("top_k", top_k, minimum=1)
         self.filename = None if filename is None else _check_filename(filename)
         self.keep_optimizer = check_bool("keep_optimizer", keep_optimizer)
@@ -102,6 +108,8 @@ class SaveBest(MonitorCallback):
         super().reset()
         self._ranking: Ranking | None = None
         self._kept: dict[int, float] = {}
+        self._stand_ins: list[int] = []
+        self._first_stem: str | None = None
         self._reference: dict[str, float | None] = {}
         self._promoted: tuple[object, ...] = ()
         self._folder = Path()
@@ -110,24 +118,26 @@ class SaveBest(MonitorCallback):
             monitor.unbind()
 
     @property
-    def best_k_models(self) -> dict[Path, float]:
-        """The value of each file kept, best first."""
+    def best_k_models(self) -> dict[Path, float | None]:
+        """The value of each file kept, best first; of stand-ins None, latest first."""
+        if self._stand_ins:
+            return dict.fromkeys(map(self._path, self._stand_ins))
         return {self._path(epoch): value for epoch, value in self._kept.items()}
 
     @property
     def best_epoch(self) -> int:
         """The epoch of the best file, 0 before there is one."""
-        return next(iter(self._kept), 0)
+        return next(iter(self._stand_ins or self._kept), 0)
 
     @property
     def best_score(self) -> float | None:
         """The value of the best file, None before there is one."""
-        return self._kept.get(self.best_epoch)
+        return None if self._stand_ins else self._kept.get(self.best_epoch)
 
     @property
     def best_model_path(self) -> Path | None:
         """The best file, None before there is one."""
-        return self._path(self.best_epoch) if self._kept else None
+        return self._path(self.best_epoch) if self.best_epoch else None
 
     def check(self, run: TrainerAdaptor) -> bool:
         """Whether the monitor and the guards exist in this run."""
@@ -137,12 +147,16 @@ class SaveBest(MonitorCallback):
 
     def claims(self, task: str) -> set[str]:
         """The files it writes, as a pattern. Folded, because some file systems do not tell case apart."""
-        own = f"weights/{self._stem(task)}{'' if self.top_k == 1 else '-epoch<NNN>'}.pt".casefold()
+        own = f"weights/{self._own_stem(task)}{'' if self.top_k == 1 else '-epoch<NNN>'}.pt".casefold()
         return {own, "weights/best.pt"} if self.promote else {own}
 
     def key(self, task: str) -> str:
         """The class and the files it writes, which no two may share."""
-        return f"{type(self).__name__}({self._stem(task)})"
+        return f"{type(self).__name__}({self._own_stem(task)})"
+
+    def old_keys(self, task: str) -> tuple[str, ...]:
+        """The key that the first version gave to the state."""
+        return (f"{type(self).__name__}({self._old_stem(task)})",)
 
     def on_fit_epoch_end(self, trainer: Any) -> None:
         """Decide on the epoch, then see to it that best.pt is the choice: Ultralytics writes its own just before."""
@@ -158,14 +172,19 @@ class SaveBest(MonitorCallback):
         if decision.keep and self._guards_hold(record) and self._save(run, record, value):
             ranking.add(record.epoch, value, evicted=decision.evicted)
             self._kept = ranking.kept
+            stand_ins, self._stand_ins = self._stand_ins, []
             if self.best_epoch == record.epoch:
                 self._reference = self._guarded_values(record)
-            if decision.evicted is not None and self.top_k > 1:
-                evicted = self._path(decision.evicted)
-                with run.freed_later(evicted):
-                    remove_checkpoint(evicted)
+            self._remove(run, [*stand_ins, *([] if decision.evicted is None else [decision.evicted])])
         if self.best_score is not None:
             self.publish(record, f"best/{self.monitor_name}", self.best_score)
+
+    def skip(self, run: TrainerAdaptor, record: EpochRecord, value: float | None) -> None:
+        """Keep the epoch as a stand-in, and drop the earliest of more than `top_k`."""
+        if not self._kept and self._save(run, record, value, stand_in=True):
+            self._stand_ins.insert(0, record.epoch)
+            self._remove(run, self._stand_ins[self.top_k :])
+            del self._stand_ins[self.top_k :]
 
     def finish(self, run: TrainerAdaptor) -> None:
         """Strip the survivors."""
@@ -176,15 +195,28 @@ class SaveBest(MonitorCallback):
 
     def outcome(self) -> str:
         """The best value, its epoch and its file."""
+        if self._stand_ins:
+            kept = f"kept the latest, epoch {self.best_epoch}: {self.best_model_path}"
+            return f"{self.monitor_name}: {self.no_check()}; {kept}"
         if self.best_score is None:
-            return f"{self.monitor_name}: nothing saved"
+            return f"{self.monitor_name}: {self.no_check() or 'nothing saved'}"
         others = f" and {len(self._kept) - 1} more" if len(self._kept) > 1 else ""
         return f"{self.monitor_name} {self.best_score:g} at epoch {self.best_epoch}: {self.best_model_path}{others}"
 
+    def written_files(self) -> list[Path]:
+        """The checkpoints kept, and the JSON beside each."""
+        return [file for path in self.best_k_models for file in (path, path.with_suffix(".json"))]
+
     def state_dict(self) -> dict[str, Any]:
-        """The epochs kept, best first, and what the guards compare with."""
-        kept = [[epoch, value] for epoch, value in self._kept.items()]
-        return {**super().state_dict(), "top_k": self.top_k, "kept": kept, "reference": self._reference}
+        """The epochs kept, best first, their names, and what the guards compare with."""
+        return {
+            **super().state_dict(),
+            "top_k": self.top_k,
+            "kept": [[epoch, value] for epoch, value in self._kept.items()],
+            "stand_ins": list(self._stand_ins),
+            "stem": self._stem,
+            "reference": self._reference,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over the epochs kept."""
@@ -193,42 +225,62 @@ class SaveBest(MonitorCallback):
             raise ValueError(f"its files are named as with top_k={state['top_k']}")
         self._reference = dict(state["reference"])
         self._kept = {int(epoch): float(value) for epoch, value in state["kept"]}
+        self._stand_ins = [int(epoch) for epoch in state.get("stand_ins", [])]
+        # A file of any content must not choose where files are written: only a name that this monitor has or had.
+        own, old = self._own_stem(self._task), self._old_stem(self._task)
+        self._first_stem = own if state.get("stem") == own else old
         if "folder" in state:  # the run's, from `Suite.results`
             self._folder = Path(state["folder"]) / "weights"
 
     def resume(self, run: TrainerAdaptor) -> None:
         """Bring files and epochs kept together: a file may be gone, of a later epoch, or one too many now."""
         self._folder = run.weights_dir
-        for epoch in list(self._kept)[self.top_k :]:
-            remove_checkpoint(self._path(epoch))
-            del self._kept[epoch]
-        for epoch, path in [(epoch, self._path(epoch)) for epoch in self._kept]:
+        for epoch in [*list(self._kept)[self.top_k :], *self._stand_ins[self.top_k :]]:
+            self._drop(epoch)
+        for epoch, path in [(epoch, self._path(epoch)) for epoch in (*self._kept, *self._stand_ins)]:
             if not holds_epoch(path, epoch):
                 LOGGER.warning(f"SaveBest: {path} no longer holds epoch {epoch}, going on without it")
-                del self._kept[epoch]
-                if self.top_k > 1:
-                    remove_checkpoint(path)  # what is left of it: the kill may have come between two files
+                # What is left of it: the kill may have come between two files.
+                self._drop(epoch)
 
-    def _stem(self, task: str) -> str:
-        if self.filename:
-            return self.filename
-        stem = "best-" + re.sub(r"[^A-Za-z0-9._()-]", "-", self.monitor.name(task))
-        if len(stem) <= _MAX_STEM:
-            return stem
-        return f"{stem[:_MAX_STEM]}-{hashlib.sha1(stem.encode(), usedforsecurity=False).hexdigest()[:8]}"
+    def _drop(self, epoch: int) -> None:
+        self._kept.pop(epoch, None)
+        self._stand_ins = [other for other in self._stand_ins if other != epoch]
+        if self.top_k > 1:
+            remove_checkpoint(self._path(epoch))
+
+    def _remove(self, run: TrainerAdaptor, epochs: Iterable[int]) -> None:
+        """Remove the files of epochs that are no longer kept; with `top_k=1` the new one has replaced them."""
+        for epoch in epochs if self.top_k > 1 else ():
+            path = self._path(epoch)
+            with run.freed_later(path):
+                remove_checkpoint(path)
+
+    def _own_stem(self, task: str) -> str:
+        """The name of the files without the epoch."""
+        return self.filename or _shortened("best-" + re.sub(r"[^\w.]+", "-", self.monitor.name(task)).rstrip("-"))
+
+    def _old_stem(self, task: str) -> str:
+        """The name that the first version gave to the files."""
+        return self.filename or _shortened("best-" + re.sub(r"[^A-Za-z0-9._()-]", "-", self.monitor.name(task)))
+
+    @property
+    def _stem(self) -> str:
+        """The name of the files of this run; a resumed run keeps the one that it began with."""
+        return self._first_stem or self._own_stem(self._task)
 
     def _path(self, epoch: int) -> Path:
-        return self._folder / f"{self._stem(self._task)}{'' if self.top_k == 1 else f'-epoch{epoch:03d}'}.pt"
+        return self._folder / f"{self._stem}{'' if self.top_k == 1 else f'-epoch{epoch:03d}'}.pt"
 
-    def _save(self, run: TrainerAdaptor, record: EpochRecord, value: float) -> bool:
+    def _save(self, run: TrainerAdaptor, record: EpochRecord, value: float | None, *, stand_in: bool = False) -> bool:
         target = self._path(record.epoch)
-        saved = copy_checkpoint(lambda: run.checkpoint(record), target, run.copy)
+        saved = copy_checkpoint(lambda: run.checkpoint(record, target), target, run.copy)
         if saved:
             self._stripped.discard(target)
-            run.later(write_sidecar, target, self._sidecar(record, value))
+            run.later(write_sidecar, target, {**self._sidecar(record, value), "stand_in": stand_in})
         return saved
 
-    def _sidecar(self, record: EpochRecord, value: float) -> dict[str, Any]:
+    def _sidecar(self, record: EpochRecord, value: float | None) -> dict[str, Any]:
         def named(values: Any) -> dict[str, float]:
             return {record.class_name(index): number for index, number in values.items()}
 
@@ -260,6 +312,14 @@ class SaveBest(MonitorCallback):
 
     def _guarded_values(self, record: EpochRecord) -> dict[str, float | None]:
         return {name: monitor.value(record) for name, monitor in self._guards.items()}
+
+
+def _shortened(stem: str) -> str:
+    """Return a name that leaves room for an ending, with a hash where it had to be cut."""
+    if len(stem.encode()) <= _MAX_STEM:
+        return stem
+    digest = hashlib.sha1(stem.encode(), usedforsecurity=False).hexdigest()[:8]
+    return f"{stem.encode()[:_MAX_STEM].decode(errors='ignore')}-{digest}"
 
 
 def _check_guard(guard: object) -> dict[str, float]:

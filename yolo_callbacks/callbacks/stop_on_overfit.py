@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from yolo_callbacks.adaptor import TrainerAdaptor
@@ -20,13 +21,15 @@ class StopOnOverfit(StoppingCallback):
     `EarlyStopping` sees a validation loss that rises; this one sees a training loss that falls away from it. Losses
     can be compared as sums, the default, or component by component, `"val/box_loss"` against `"train/box_loss"`.
 
-    A check is an epoch in which both have a value that is finite.
+    A check is an epoch in which both have a value that is finite. An epoch that detects nothing (all mAP 0) is no
+    check: a validation loss may read 0 in it only because no anchor is matched.
 
     Args:
         monitor: The loss in validation. Defaults to `"val/loss"`.
         against: The loss in training. Defaults to `"train/loss"`.
         ratio: How many times `against` the monitor may be. Defaults to `1.5`.
         patience: Checks in a row beyond the ratio after which to stop. Defaults to `5`.
+        skip_untrained: Whether epochs that detect nothing are left out. Defaults to `True`.
 
     Attributes:
         stopped_epoch: The epoch that it stopped with, counted from 1; 0 if it did not stop.
@@ -55,9 +58,10 @@ class StopOnOverfit(StoppingCallback):
         *,
         ratio: float = 1.5,
         patience: int = 5,
+        skip_untrained: bool = True,
     ) -> None:
         # The two are compared with each other, never with a best: the mode is of no consequence.
-        super().__init__(monitor, "min")
+        super().__init__(monitor, "min", skip_untrained=skip_untrained)
         self.against = Monitor(against, "min")
         self.ratio = check_float("ratio", ratio)
         if self.ratio <= 0.0:
@@ -87,8 +91,16 @@ class StopOnOverfit(StoppingCallback):
         if against is None:
             return
         self.carry_out(self._rule.check(value, against), run, record)
-        if against:
+        if against and math.isfinite(value):
             self.publish(record, "overfit/ratio", value / against)
+
+    def outcome(self) -> str:
+        """When and why it stopped, or why there was no check."""
+        no_check = self.no_check()
+        return f"{super().outcome()}: {no_check}" if no_check else super().outcome()
+
+    def _affected(self, record: EpochRecord) -> bool:
+        return super()._affected(record) or self.against.measures_detection(record)
 
     def state_dict(self) -> dict[str, Any]:
         """Count and stop."""

@@ -10,6 +10,8 @@ from yolo_callbacks.scalars import epoch_scalars, final_scalars
 
 __all__ = ["TensorBoardLogger"]
 
+_FOLDER = "tensorboard"
+
 
 class TensorBoardLogger(Callback):
     """Log every epoch to TensorBoard event files; needs `pip install "yolo-callbacks[tensorboard]"`.
@@ -49,6 +51,10 @@ class TensorBoardLogger(Callback):
         self._close()
         self.log_dir = None
 
+    def claims(self, task: str) -> set[str]:
+        """Return the folder that it writes."""
+        return {f"{_FOLDER}/"}
+
     def check(self, run: TrainerAdaptor) -> bool:
         """Whether TensorBoard is installed."""
         _summary_writer()
@@ -61,7 +67,7 @@ class TensorBoardLogger(Callback):
             return
         record = run.record()
         if self._writer is None:
-            self.log_dir = str(run.save_dir / "tensorboard")
+            self.log_dir = str(run.save_dir / _FOLDER)
             # of a resumed run, or of an earlier one in the same folder
             self._writer = _summary_writer()(self.log_dir, purge_step=record.epoch + record.final)
         for key, value in (final_scalars(record) if record.final else epoch_scalars(record)).items():

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from yolo_callbacks.adaptor import TrainerAdaptor
 from yolo_callbacks.callback import Callback
 from yolo_callbacks.callbacks.wandb_media import ValidationImages, last_uploads
-from yolo_callbacks.checks import check_bool, check_float, check_int, check_optional_str
+from yolo_callbacks.checks import UnknownArgumentError, check_bool, check_float, check_int, check_optional_str
 from yolo_callbacks.dashboard import Publication, check_installed
 from yolo_callbacks.files import LOGGER
 from yolo_callbacks.memory import is_out_of_memory
+from yolo_callbacks.monitor import nearest
 from yolo_callbacks.record import EpochRecord
 from yolo_callbacks.run_description import describe, drop_built_in_wandb, labelled_losses, training_losses
 from yolo_callbacks.scalars import epoch_scalars, final_scalars
-from yolo_callbacks.wandb_session import WandbSession, clean_name, without_credentials
+from yolo_callbacks.wandb_session import WandbSession, clean_name, init_arguments, without_credentials
 
 __all__ = ["WandbLogger"]
 
@@ -50,14 +52,14 @@ class WandbLogger(Callback):
             Needs the extra `dashboard`. Defaults to `False`.
         init_timeout: Seconds that the start may take. Defaults to `10`.
         finish_timeout: Seconds that the end may take, uploads included. Defaults to `30`.
-        **init: Further arguments of `wandb.init`, as they are.
+        **init: Further arguments of `wandb.init`, as they are, such as `tags` or `group`.
 
     Attributes:
         run: The `wandb.Run`, None outside a training.
         run_id: Its id, None before the first run.
 
     Raises:
-        TypeError: If an argument is of the wrong kind.
+        TypeError: If an argument is of the wrong kind, or neither the logger nor `wandb.init` has it.
         ValueError: If a number is out of its range, or `mode` or `log_model` none of those above.
         ImportError: Before the first epoch, if `dashboard` is asked for and wandb-workspaces is not installed.
 
@@ -92,6 +94,8 @@ class WandbLogger(Callback):
         finish_timeout: float = 30,
         **init: Any,
     ) -> None:
+        if init:
+            self._check_names(init)
         self.project = check_optional_str("project", project)
         self.name = check_optional_str("name", name)
         self.entity = check_optional_str("entity", entity)
@@ -111,6 +115,18 @@ class WandbLogger(Callback):
         self.init = init
         self._session: WandbSession | None = None
         self.reset()
+
+    def _check_names(self, given: Iterable[str]) -> None:
+        """Refuse arguments that neither the logger nor `wandb.init` has."""
+        taken = init_arguments()
+        if taken is None:
+            return
+        known = [*(name for name in inspect.signature(WandbLogger).parameters if name != "init"), *taken]
+        for name in given:
+            if name not in known:
+                meant = nearest(name, known)
+                hint = f", did you mean {meant!r}?" if meant else ", and wandb.init has none"
+                raise UnknownArgumentError(f"{type(self).__name__} has no argument {name!r}{hint}", name)
 
     def __getstate__(self) -> dict[str, Any]:
         # A run belongs to its process; a worker of a multi-GPU training opens its own.
@@ -138,6 +154,12 @@ class WandbLogger(Callback):
         self._last: EpochRecord | None = None
         self._trained_epoch = 0
         self._batch_size = 0
+
+    def claims(self, task: str) -> set[str]:
+        """Return the W&B run that it logs to, as far as it is known before a training."""
+        target = {"entity": self.entity, "project": self.project, "name": self.name, "id": self.init.get("id")}
+        named = ", ".join(f"{key} {value!r}" for key, value in target.items() if value is not None)
+        return {f"the W&B run of {named}" if named else "the W&B run"}
 
     def check(self, run: TrainerAdaptor) -> bool:
         """Whether what the dashboard needs is installed."""

@@ -8,9 +8,11 @@ from yolo_callbacks.decisions.overfit import OverfitRule
 from yolo_callbacks.decisions.plateau import PlateauDecision, PlateauRule, RateCut
 from yolo_callbacks.decisions.ranking import Ranking, RankingDecision
 from yolo_callbacks.decisions.stopping import StopDecision, StoppingReason, StopRule
+from yolo_callbacks.decisions.untrained import EpochKind, UntrainedRule, detects_nothing
 
 __all__ = [
     "Cadence",
+    "EpochKind",
     "Growth",
     "GrowthRule",
     "Guarded",
@@ -24,9 +26,11 @@ __all__ = [
     "StopDecision",
     "StopRule",
     "StoppingReason",
+    "UntrainedRule",
     "broken_guard",
     "cache_is_idle",
     "counted",
+    "detects_nothing",
     "host_is_short",
     "improves",
 ]

@@ -1,4 +1,4 @@
-"""When to cut the learning rate on a plateau, and what is left of a rate after cuts."""
+"""When to reduce the learning rate on a plateau, and what is left of a rate after reductions."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from yolo_callbacks.decisions.comparison import Mode, counted, improves
 
 __all__ = ["PlateauDecision", "PlateauRule", "RateCut"]
 
-# torch leaves a rate as it is where the cut would be smaller than this.
+# torch leaves a rate as it is where the reduction would be smaller than this.
 _EPSILON = 1e-8
 
 
 @dataclass(frozen=True)
 class PlateauDecision:
-    """Whether to cut, and why."""
+    """Whether to reduce the rate, and why."""
 
     cut: bool
     reason: str = ""
@@ -22,7 +22,7 @@ class PlateauDecision:
 
 @dataclass
 class PlateauRule:
-    """Cut after more than `patience` checks without improvement, with `cooldown` checks of rest after each cut.
+    """Reduce after more than `patience` checks without improvement; count none in the `cooldown` checks after it.
 
     The counting is that of `torch.optim.lr_scheduler.ReduceLROnPlateau` with `threshold_mode="abs"`.
 
@@ -30,7 +30,7 @@ class PlateauRule:
         mode: `"min"` if lower is better, `"max"` if higher is better.
         patience: Checks without improvement that are let pass.
         min_delta: By how much a value must be better to count. Defaults to `1e-4`.
-        cooldown: Checks after a cut that do not count as without improvement. Defaults to `0`.
+        cooldown: Checks after a reduction that do not count as without improvement. Defaults to `0`.
 
     Attributes:
         best_score: The best value so far, None before there is one.
@@ -67,12 +67,12 @@ class PlateauRule:
 
 @dataclass(frozen=True)
 class RateCut:
-    """A number of cuts by one factor, down to a floor.
+    """A number of reductions by one factor, down to a floor.
 
     Args:
-        factor: What each cut multiplies a rate with.
-        times: How many cuts there were.
-        min_lr: No cut goes below this. A rate that is below it from the start stays as it is.
+        factor: What each reduction multiplies a rate with.
+        times: How many reductions there were.
+        min_lr: No reduction goes below this. A rate that is below it from the start stays as it is.
     """
 
     factor: float
@@ -80,7 +80,7 @@ class RateCut:
     min_lr: float = 0.0
 
     def apply(self, rate: float) -> float:
-        """What is left of a rate; cut by cut, as torch does it, so that nothing is rounded differently."""
+        """Return what is left of a rate; one reduction after the other, as torch does it, to round as torch does."""
         for _ in range(self.times):
             lower = max(rate * self.factor, self.min_lr)
             if rate - lower <= _EPSILON:

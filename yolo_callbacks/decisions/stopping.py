@@ -49,6 +49,8 @@ class StopRule:
         stopping_threshold: Stop as soon as the value is better than this; None to not use it.
         divergence_threshold: Stop as soon as the value is worse than this; None to not use it.
         check_finite: Stop at the first value that is NaN or infinite. Defaults to `True`.
+        exempt_zero: Use up no patience while the best value is 0, and replace it by any other value, as Ultralytics'
+            own stopper does (`fitness > self.best_fitness or self.best_fitness == 0`). Defaults to `False`.
 
     Attributes:
         best_score: The best value so far, None before there is one.
@@ -62,6 +64,7 @@ class StopRule:
     stopping_threshold: float | None = None
     divergence_threshold: float | None = None
     check_finite: bool = True
+    exempt_zero: bool = False
     best_score: float | None = None
     best_epoch: int = 0
     wait: int = 0
@@ -69,22 +72,53 @@ class StopRule:
     def check(self, epoch: int, value: float) -> StopDecision:
         """Take the value of an epoch and decide."""
         if self.check_finite and not math.isfinite(value):
-            return StopDecision(StoppingReason.NON_FINITE, f"the value {value} is not finite")
-        improved = improves(value, self.best_score, mode=self.mode, min_delta=self.min_delta)
-        if improved:
+            return self._non_finite(value)
+        exempt = self._exempt(value)
+        if improves(value, self.best_score, mode=self.mode, min_delta=self.min_delta) or (
+            exempt and math.isfinite(value)
+        ):
             self.best_score, self.best_epoch, self.wait = value, epoch, 0
         else:
-            self.wait += 1
-        return self._past_threshold(value) or self._out_of_patience() or StopDecision()
+            self.wait = 0 if exempt else self.wait + 1
+        return self._reached_goal(value) or self._diverged(value) or self._out_of_patience() or StopDecision()
 
-    def _past_threshold(self, value: float) -> StopDecision | None:
-        goal, limit = self.stopping_threshold, self.divergence_threshold
-        if goal is not None and improves(value, goal, mode=self.mode):
-            return StopDecision(StoppingReason.STOPPING_THRESHOLD, f"the value {value:g} is better than {goal:g}")
-        # not by `improves`: with check_finite=False an infinite loss has diverged all the same
-        if limit is not None and (value < limit if self.mode == "max" else value > limit):
-            return StopDecision(StoppingReason.DIVERGENCE_THRESHOLD, f"the value {value:g} is worse than {limit:g}")
-        return None
+    def check_undetected(self, value: float | None, *, counts: bool, is_loss: bool) -> StopDecision:
+        """Decide on an epoch in which nothing is detected: its value is never the best, and reaches no goal.
+
+        Args:
+            value: The value of the epoch, None if it has none.
+            counts: Whether the epoch is a check without improvement; else it uses up no patience.
+            is_loss: Whether the value is a loss, which can diverge before anything is detected.
+        """
+        diverged = None
+        if value is not None:
+            if self.check_finite and not math.isfinite(value):
+                return self._non_finite(value)
+            diverged = self._diverged(value) if counts or is_loss else None
+        if not counts:
+            return diverged or StopDecision()
+        self.wait = 0 if value is not None and self._exempt(value) else self.wait + 1
+        return diverged or self._out_of_patience() or StopDecision()
+
+    def _exempt(self, value: float) -> bool:
+        # Infinity is better than any best to Ultralytics' stopper: it must not use up patience here either.
+        return self.exempt_zero and (not self.best_score or (value > self.best_score and math.isinf(value)))
+
+    def _non_finite(self, value: float) -> StopDecision:
+        return StopDecision(StoppingReason.NON_FINITE, f"the value {value} is not finite")
+
+    def _reached_goal(self, value: float) -> StopDecision | None:
+        goal = self.stopping_threshold
+        if goal is None or not improves(value, goal, mode=self.mode):
+            return None
+        return StopDecision(StoppingReason.STOPPING_THRESHOLD, f"the value {value:g} is better than {goal:g}")
+
+    def _diverged(self, value: float) -> StopDecision | None:
+        limit = self.divergence_threshold
+        # Not by `improves`: with check_finite=False an infinite loss has diverged too.
+        if limit is None or not (value < limit if self.mode == "max" else value > limit):
+            return None
+        return StopDecision(StoppingReason.DIVERGENCE_THRESHOLD, f"the value {value:g} is worse than {limit:g}")
 
     def _out_of_patience(self) -> StopDecision | None:
         if self.patience is None or self.wait < self.patience:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 from collections.abc import Callable, Mapping
@@ -12,6 +11,7 @@ from typing import Any
 
 from yolo_callbacks.files import LOGGER, read_lines
 from yolo_callbacks.report.masking import masked
+from yolo_callbacks.results import read_results
 
 __all__ = ["BOXES_FILE", "Event", "RunData", "Series", "class_series", "read_run"]
 
@@ -167,15 +167,10 @@ def class_series(series: Mapping[str, Series], metric: str) -> dict[str, Series]
 
 
 def _read_results(run: RunData, path: Path) -> None:
-    with path.open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file, skipinitialspace=True):
-            try:
-                values = {key.strip(): float(value) for key, value in row.items()}
-                epoch = int(values.pop("epoch"))
-            except (AttributeError, KeyError, TypeError, ValueError):
-                continue  # a line cut short, or of more columns than the first
-            for key, value in values.items():
-                run.series.setdefault(key, {})[epoch] = value
+    for row in read_results(path):
+        epoch = int(row.pop("epoch"))
+        for key, value in row.items():
+            run.series.setdefault(key, {})[epoch] = value
 
 
 def _read_lines(run: RunData, path: Path) -> None:

@@ -1,0 +1,373 @@
+"""Epochs in which nothing is detected: no checks before anything was learned, never an improvement after it."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from trainings import TINY, detection_metrics, results_csv
+from ultralytics import YOLO
+from ultralytics.models.yolo.detect import DetectionTrainer
+from ultralytics.utils.torch_utils import EarlyStopping as UltralyticsStopper
+
+from yolo_callbacks import EarlyStopping, ReduceLROnPlateau, SaveBest, StopOnOverfit, StoppingReason, attach
+from yolo_callbacks.decisions import EpochKind, StopRule, UntrainedRule, detects_nothing
+from yolo_callbacks.monitor import Monitor
+from yolo_callbacks.record import Catalog, EpochRecord
+
+CHECK, NO_IMPROVEMENT, NO_CHECK = EpochKind.CHECK, EpochKind.NO_IMPROVEMENT, EpochKind.NO_CHECK
+BOX, MASK, POSE = ("metrics/mAP50(B)", "metrics/mAP50-95(B)"), ("metrics/mAP50-95(M)",), ("metrics/mAP50-95(P)",)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "nothing"),
+    [
+        (dict.fromkeys(BOX, 0.0), True),
+        (dict.fromkeys(BOX, 0), True),
+        ({BOX[0]: 0.001, BOX[1]: 0.0}, False),
+        (dict.fromkeys((*BOX, *MASK), 0.0), True),
+        (dict.fromkeys(BOX, 0.0) | {MASK[0]: 0.1}, False),
+        (dict.fromkeys(MASK, 0.0) | {BOX[0]: 0.1}, False),
+        (dict.fromkeys((*BOX, *POSE), 0.0), True),
+        (dict.fromkeys(BOX, 0.0) | {POSE[0]: 0.2}, False),
+        ({BOX[0]: math.nan, BOX[1]: 0.0}, False),
+        # precision and recall do not count, nor does a task without mAP
+        (dict.fromkeys(BOX, 0.0) | {"metrics/recall(B)": 0.5}, True),
+        ({"metrics/accuracy_top1": 0.0, "val/loss": 0.0}, False),
+        ({}, False),
+    ],
+)
+def test_what_detects_nothing(metrics, nothing):
+    assert detects_nothing(metrics) is nothing
+
+
+def judged(epochs: list[dict[str, float] | None], **rule: Any) -> list[EpochKind]:
+    """Each epoch by its metrics; None is an epoch without validation."""
+    made = UntrainedRule(**rule)
+    return [made.judge(metrics or {}, validated=metrics is not None, affected=True) for metrics in epochs]
+
+
+NOTHING, BOXES = dict.fromkeys((*BOX, *MASK), 0.0), dict.fromkeys(MASK, 0.0) | dict.fromkeys(BOX, 0.1)
+MASKS = dict.fromkeys(BOX, 0.0) | dict.fromkeys(MASK, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "kinds"),
+    [
+        ([NOTHING, NOTHING, BOXES, NOTHING, BOXES], [NO_CHECK, NO_CHECK, CHECK, NO_IMPROVEMENT, CHECK]),
+        ([NOTHING, MASKS, NOTHING], [NO_CHECK, CHECK, NO_IMPROVEMENT]),
+        ([BOXES, NOTHING, MASKS], [CHECK, NO_IMPROVEMENT, CHECK]),
+        # an epoch without validation says nothing of what was learned
+        ([None, NOTHING, None, BOXES, None, NOTHING], [CHECK, NO_CHECK, CHECK, CHECK, CHECK, NO_IMPROVEMENT]),
+    ],
+)
+def test_a_sequence_of_epochs(epochs, kinds):
+    assert judged(epochs) == kinds
+    assert judged(epochs, skip=False) == [CHECK] * len(epochs)
+
+
+def test_a_monitor_that_does_not_measure_detection_is_never_skipped():
+    rule = UntrainedRule()
+    assert rule.judge(NOTHING, validated=True, affected=False) is CHECK
+    assert not rule.learned
+    # what others see is what was learned, whichever monitor asks
+    rule.judge(BOXES, validated=True, affected=False)
+    assert rule.judge(NOTHING, validated=True, affected=True) is NO_IMPROVEMENT
+
+
+LOSSES = ("box_loss", "cls_loss")
+KEYS = ("metrics/recall(B)", *BOX, *MASK, "metrics/f1", "lr/pg0")
+CATALOG = Catalog("segment", KEYS, LOSSES, {0: "cat", 1: "dog"})
+
+
+def epoch(**others: float) -> EpochRecord:
+    values = dict.fromkeys((*KEYS, "val/box_loss", "val/cls_loss", "train/box_loss", "train/cls_loss"), 0.0)
+    per_class = {name.removeprefix("metrics/"): {0: 0.0} for name in KEYS if name.startswith("metrics/m")}
+    return EpochRecord(epoch=1, epochs=3, metrics={**values, "fitness": 0.0, **others}, per_class=per_class)
+
+
+@pytest.mark.parametrize(
+    ("monitor", "mode", "measures"),
+    [
+        ("mAP50", "max", True),
+        ("recall", "max", True),
+        ("mAP50-95(M)", "max", True),
+        ("metrics/mAP50(B)", "max", True),
+        ("mAP50/cat", "max", True),
+        ("min(mAP50-95)", "max", True),
+        ("val/box_loss", "min", True),
+        ("val/loss", "min", True),
+        ({"mAP50": 0.1, "mAP50-95": 0.9}, "max", True),
+        ({"mAP50": 1.0, "train/box_loss": -0.1}, "max", True),
+        ({"mAP50": 0.0, "train/box_loss": 1.0}, "min", False),
+        ("fitness", "max", True),
+        ("metrics/f1", "max", False),
+        ("train/box_loss", "min", False),
+        ("train/loss", "min", False),
+        ("lr/pg0", "min", False),
+        (lambda metrics: metrics["metrics/mAP50(B)"], "max", False),
+    ],
+)
+def test_which_monitors_measure_detection(monitor, mode, measures):
+    bound = Monitor(monitor, mode)
+    assert bound.bind(CATALOG)
+    assert bound.measures_detection(epoch()) is measures
+
+
+def test_a_fitness_of_the_users_own_measures_something_else():
+    bound = Monitor("fitness")
+    assert bound.bind(CATALOG)
+    assert not bound.measures_detection(epoch(fitness=-1.5))
+
+
+# Ultralytics' own stopper is the reference: what it lets go on, EarlyStopping() lets go on.
+
+fitness = st.one_of(
+    st.integers(0, 6).map(lambda number: number / 8),
+    st.integers(-4, 4).map(float),
+    st.sampled_from([math.nan, math.inf, -math.inf, -0.0]),
+)
+
+
+def stops_at(values: list[float | None], patience: int) -> tuple[int, int]:
+    """The epoch with which each of the two stops, one more than there are if it does not."""
+    theirs, ours = (
+        UltralyticsStopper(patience=patience),
+        StopRule("max", patience, check_finite=False, exempt_zero=True),
+    )
+    stopped = {"theirs": len(values) + 1, "ours": len(values) + 1}
+    for number, value in enumerate(values, start=1):
+        if theirs(number, value):
+            stopped["theirs"] = min(stopped["theirs"], number)
+        if value is not None and ours.check(number, value).stop:
+            stopped["ours"] = min(stopped["ours"], number)
+    return stopped["theirs"], stopped["ours"]
+
+
+@settings(max_examples=3_000, deadline=None)
+@given(values=st.lists(st.one_of(fitness, st.none()), max_size=25), patience=st.integers(1, 6))
+def test_never_stops_before_ultralytics_own_stopper(values, patience):
+    theirs, ours = stops_at(values, patience)
+    assert ours >= theirs
+
+
+@settings(max_examples=1_000, deadline=None)
+@given(values=st.lists(st.integers(0, 6).map(lambda number: number / 8), max_size=25), patience=st.integers(1, 6))
+def test_stops_with_ultralytics_own_stopper_where_every_epoch_is_a_check(values, patience):
+    theirs, ours = stops_at(values, patience)
+    assert ours == theirs
+
+
+@pytest.mark.parametrize(
+    ("value", "rule", "counts", "is_loss", "reason"),
+    [
+        (math.nan, {}, False, False, StoppingReason.NON_FINITE),
+        (math.nan, {"check_finite": False}, False, False, StoppingReason.NOT_STOPPED),
+        (9.0, {"divergence_threshold": 5.0}, False, True, StoppingReason.DIVERGENCE_THRESHOLD),
+        (9.0, {"divergence_threshold": 5.0}, False, False, StoppingReason.NOT_STOPPED),
+        (9.0, {"divergence_threshold": 5.0}, True, False, StoppingReason.DIVERGENCE_THRESHOLD),
+        (0.0, {"stopping_threshold": 0.5}, False, True, StoppingReason.NOT_STOPPED),
+        (0.0, {"stopping_threshold": 0.5}, True, True, StoppingReason.NOT_STOPPED),
+        (0.0, {"patience": 1}, False, True, StoppingReason.NOT_STOPPED),
+        (0.0, {"patience": 1}, True, True, StoppingReason.PATIENCE_EXHAUSTED),
+        (None, {"patience": 1}, True, True, StoppingReason.PATIENCE_EXHAUSTED),
+        (None, {}, False, True, StoppingReason.NOT_STOPPED),
+    ],
+)
+def test_what_stops_in_an_epoch_that_detects_nothing(value, rule, counts, is_loss, reason):
+    made = StopRule(**{"mode": "min", "patience": None, **rule})
+    assert made.check_undetected(value, counts=counts, is_loss=is_loss).reason is reason
+    assert made.best_score is None
+
+
+# Real trainings with scripted validation ------------------------------------------------------------------------------
+
+
+def detected(value: float, loss: float, **others: float) -> dict[str, float]:
+    """An epoch whose mAP is `value`, and whose losses are `loss`."""
+    return detection_metrics(value, **{f"val/{name}_loss": loss for name in ("box", "cls", "dfl")}, **others)
+
+
+# From scratch: losses that read 0 while nothing is matched, then learning, a divergence in epoch 6, and recovery.
+FROM_SCRATCH = [(0.0, 0.0), (0.0, 0.0), (0.0, 0.0), (0.1, 3.0), (0.2, 2.0), (0.0, 0.0), (0.3, 1.5)]
+
+
+@pytest.fixture
+def from_scratch(scripted):
+    scripted([detected(*epoch) for epoch in FROM_SCRATCH])
+
+
+@pytest.mark.training
+def test_no_patience_no_reduction_and_no_best_before_anything_is_detected(train, from_scratch, messages):
+    model = YOLO(TINY)
+    deciders = [
+        stop := EarlyStopping("val/box_loss", patience=2),
+        own := EarlyStopping(),
+        plateau := ReduceLROnPlateau("val/box_loss", patience=1),
+        loss := SaveBest("val/box_loss"),
+        best := SaveBest("mAP50", top_k=2),
+        overfit := StopOnOverfit("val/box_loss", "train/box_loss", ratio=0.001, patience=9),
+    ]
+    attach(model, *deciders)
+    folder = train(model, epochs=7, patience=2)
+    assert len(results_csv(folder)) == 7
+    assert (stop.best_epoch, stop.wait, own.best_epoch, own.wait) == (7, 0, 7, 0)
+    assert (plateau.cuts, plateau.best_epoch) == ([], 7)
+    assert (loss.best_epoch, loss.best_score) == (7, 1.5)
+    assert [path.stem[-3:] for path in best.best_k_models] == ["007", "005"]
+    assert sorted(path.name for path in (folder / "weights").glob("best-mAP50*.pt")) == [
+        "best-mAP50-epoch005.pt",
+        "best-mAP50-epoch007.pt",
+    ]
+    assert overfit.wait == 3  # not reset by the epoch that detected nothing
+    assert not [message for message in messages if "no check" in message]
+
+
+@pytest.mark.training
+def test_the_rule_can_be_switched_off(train, from_scratch):
+    model = YOLO(TINY)
+    stop, loss = (kind("val/box_loss", skip_untrained=False) for kind in (EarlyStopping, SaveBest))
+    plateau = ReduceLROnPlateau("val/box_loss", patience=1, skip_untrained=False)
+    attach(model, stop, loss, plateau)
+    train(model, epochs=7, patience=0)
+    assert (stop.best_epoch, loss.best_epoch, plateau.cuts[0]) == (1, 1, 3)
+
+
+@pytest.mark.training
+@pytest.mark.parametrize("top_k", [1, 2])
+def test_stand_ins_while_nothing_is_detected(train, scripted, messages, top_k):
+    scripted([detected(0.0, 0.0)] * 4)
+    model, saved = YOLO(TINY), SaveBest("val/box_loss", top_k=top_k, start_epoch=1, guard={"mAP50": 0.0}, min_delta=9)
+    seen: list[Any] = []
+    model.add_callback("on_train_epoch_start", lambda trainer: seen.append((saved.best_epoch, saved.best_score)))
+    attach(model, saved)
+    folder = train(model, epochs=4)
+    # the callback runs before the suite's: what it sees is of the epoch before
+    assert seen == [(0, None), (0, None), (2, None), (3, None)]
+    kept = [4, 3][:top_k]
+    names = [f"best-val-box_loss{'' if top_k == 1 else f'-epoch{epoch:03d}'}" for epoch in kept]
+    assert saved.best_k_models == {folder / "weights" / f"{name}.pt": None for name in names}
+    assert (saved.best_model_path, saved.best_score, saved.best_epoch) == (
+        folder / "weights" / f"{names[0]}.pt",
+        None,
+        4,
+    )
+    found = {path.name for path in (folder / "weights").glob("best-*")}
+    assert found == {f"{name}.{kind}" for name in names for kind in ("pt", "json")}
+    sidecar = json.loads((folder / "weights" / f"{names[0]}.json").read_text())
+    assert (sidecar["epoch"], sidecar["stand_in"]) == (4, True)
+    lines = [message for message in messages if "SaveBest" in message]
+    assert len(lines) == 2, lines
+    assert "'val/box_loss' had no check in 3 epochs: nothing was detected" in lines[0]
+    assert "no check in 3 epochs: nothing was detected; kept the latest, epoch 4" in lines[1]
+
+
+@pytest.mark.training
+def test_all_stand_ins_go_with_the_first_epoch_that_is_saved(train, scripted):
+    scripted([detected(0.0, 0.0)] * 3 + [detected(0.2, 2.0), detected(0.1, 3.0)])
+    model, saved = YOLO(TINY), SaveBest("mAP50", top_k=3, guard={"recall": 0.05})
+    attach(model, saved)
+    folder = train(model, epochs=5)
+    assert {path.name for path in (folder / "weights").glob("best-*")} == {
+        "best-mAP50-epoch004.pt",
+        "best-mAP50-epoch004.json",
+    }
+    assert saved.best_score == 0.2
+    assert json.loads((folder / "weights" / "best-mAP50-epoch004.json").read_text())["stand_in"] is False
+
+
+@pytest.mark.training
+def test_stand_ins_survive_a_resume(train, scripted, tmp_path):
+    from trainings import interrupted
+
+    scripted([detected(0.0, 0.0)] * 2 + [detected(0.0, 0.0), detected(0.4, 1.0)])
+    model = YOLO(TINY)
+    attach(model, SaveBest("mAP50", top_k=2), EarlyStopping(patience=1))
+    folder = interrupted(train, model, 2, epochs=4)
+    scripted([detected(0.0, 0.0), detected(0.4, 1.0)])
+    resumed, saved, stop = YOLO(folder / "weights" / "last.pt"), SaveBest("mAP50", top_k=2), EarlyStopping(patience=1)
+    attach(resumed, saved, stop)
+    seen: list[Any] = []
+    resumed.add_callback("on_train_epoch_start", lambda trainer: seen.append([p.stem for p in saved.best_k_models]))
+    resumed.train(resume=True)
+    assert seen == [
+        ["best-mAP50-epoch002", "best-mAP50-epoch001"],
+        ["best-mAP50-epoch003", "best-mAP50-epoch002"],
+    ]
+    assert (saved.best_epoch, stop.stopped_epoch, stop.wait) == (4, 0, 0)
+    assert {path.name for path in (folder / "weights").glob("best-*.pt")} == {"best-mAP50-epoch004.pt"}
+
+
+@pytest.mark.training
+def test_promote_takes_a_stand_in(train, scripted):
+    import torch
+
+    scripted([detected(0.0, 0.0)] * 3)
+    model, saved = YOLO(TINY), SaveBest("recall", promote=True, keep_optimizer=True, start_epoch=1)
+    attach(model, saved)
+    folder = train(model, epochs=3)
+    best = torch.load(folder / "weights" / "best.pt", map_location="cpu", weights_only=False)
+    assert saved.best_epoch == 3
+    assert best["train_metrics"]["metrics/recall(B)"] == 0.0
+
+
+@pytest.mark.training
+def test_functions_training_losses_and_users_own_metrics_are_decided_on_from_the_start(train, scripted):
+    scripted([detected(0.0, 1.0 - 0.1 * number) for number in range(4)])
+    model = YOLO(TINY)
+    function = SaveBest(lambda metrics: metrics["val/box_loss"], "min", filename="function")
+    training = EarlyStopping("train/box_loss", patience=9)
+    attach(model, function, training)
+    train(model, epochs=4)
+    assert (function.best_epoch, function.best_score) == (4, pytest.approx(0.7))
+    assert training.best_epoch > 0
+
+
+@pytest.mark.training
+def test_a_fitness_of_the_users_own_is_decided_on_from_the_start(train):
+    class Own(DetectionTrainer):
+        def validate(self):
+            metrics, _ = super().validate()
+            return metrics, -5.0 + self.epoch
+
+    model, saved, stop = YOLO(TINY), SaveBest("fitness"), EarlyStopping()
+    attach(model, saved, stop)
+    train(model, epochs=3, trainer=Own)
+    assert (saved.best_epoch, saved.best_score, stop.best_score) == (3, -3.0, -3.0)
+
+
+@pytest.mark.training
+def test_a_loss_that_diverges_before_anything_is_detected_stops(train, scripted):
+    scripted([detected(0.0, 0.0), detected(0.0, 21664.0), detected(0.0, 0.0)])
+    model, stop = YOLO(TINY), EarlyStopping("val/box_loss", divergence_threshold=100.0)
+    attach(model, stop, EarlyStopping("mAP50", divergence_threshold=0.05))
+    train(model, epochs=3)
+    assert (stop.stopped_epoch, stop.stopping_reason) == (2, StoppingReason.DIVERGENCE_THRESHOLD)
+
+
+@pytest.mark.training
+@pytest.mark.parametrize("task", ["segment", "pose"])
+def test_as_many_epochs_as_without_a_suite_for_masks_and_poses(tmp_path, task):
+    """Real validation: from random weights nothing is detected for all of these epochs."""
+    import digits
+
+    data = digits.for_task(tmp_path / "data", task, size=32)
+    epochs = {}
+    for suite in (False, True):
+        model = YOLO(f"yolo11n-{'seg' if task == 'segment' else 'pose'}.yaml")
+        plateau = ReduceLROnPlateau(patience=1)
+        if suite:
+            attach(model, SaveBest(), EarlyStopping(), plateau)
+        model.train(
+            data=str(data), epochs=4, patience=2, imgsz=32, batch=4, workers=0, device="cpu", plots=False,
+            verbose=False, project=str(tmp_path), name=f"suite{suite}",
+        )  # fmt: skip
+        rows = results_csv(tmp_path / f"suite{suite}")
+        epochs[suite] = len(rows)
+        assert not any(value for row in rows for key, value in row.items() if key.startswith("metrics/mAP"))
+    assert epochs[True] == epochs[False] == 4
+    assert plateau.cuts == []

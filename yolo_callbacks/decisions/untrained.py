@@ -1,0 +1,62 @@
+"""Decide whether an epoch in which nothing is detected is a check."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+__all__ = ["EpochKind", "UntrainedRule", "detects_nothing"]
+
+
+class EpochKind(Enum):
+    """What an epoch is to a callback that decides by a monitor."""
+
+    CHECK = "check"
+    NO_IMPROVEMENT = "check without improvement"
+    NO_CHECK = "no check"
+
+
+def detects_nothing(metrics: Mapping[str, float]) -> bool:
+    """Return whether every mAP of a validation is 0: of boxes, masks and poses together.
+
+    A task without mAP, such as classification, always detects something.
+
+    Args:
+        metrics: The metrics of one validated epoch, by Ultralytics' keys.
+    """
+    values = [value for name, value in metrics.items() if name.startswith("metrics/mAP")]
+    return bool(values) and all(value == 0 for value in values)
+
+
+@dataclass
+class UntrainedRule:
+    """Skip the epochs before a model detects anything, and never take an epoch that detects nothing as the best.
+
+    From scratch, mAP is 0 for many epochs, while losses read 0 or nearly 0 because no anchor is matched. Ultralytics'
+    own stopper exempts that stage too (`or self.best_fitness == 0`). After the first epoch that detects something, an
+    epoch that detects nothing is a check without improvement, whatever its value: the model has diverged.
+
+    Args:
+        skip: Whether the rule is on. Defaults to `True`.
+
+    Attributes:
+        learned: Whether an epoch has detected something.
+    """
+
+    skip: bool = True
+    learned: bool = False
+
+    def judge(self, metrics: Mapping[str, float], *, validated: bool, affected: bool) -> EpochKind:
+        """Take the metrics of the next epoch and decide what the epoch is.
+
+        Args:
+            metrics: The metrics of the epoch.
+            validated: Whether validation ran in the epoch.
+            affected: Whether the monitor measures detections: not training losses, functions or users' own metrics.
+        """
+        nothing = validated and detects_nothing(metrics)
+        self.learned = self.learned or (validated and not nothing)
+        if not (self.skip and affected and nothing):
+            return EpochKind.CHECK
+        return EpochKind.NO_IMPROVEMENT if self.learned else EpochKind.NO_CHECK
