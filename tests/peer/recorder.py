@@ -36,10 +36,11 @@ _current: dict[str, Any] = {}
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection(session: pytest.Session) -> Iterator[Any]:
-    """Collect as with a network."""
+    """Collect as with a network, and remove what a killed run has left."""
     from ultralytics import YOLO, utils  # noqa: F401 (what reads ONLINE at its import has read the truth)
     from ultralytics.utils import downloads
 
+    _clear(_folders(session.config))
     downloads.safe_download = _refuse
     utils.ONLINE = True
     try:
