@@ -2,15 +2,18 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-versions test-peer bench bench-quick docs lint clean
+.PHONY: demo test test-slow test-versions test-peer bench bench-quick docs lint clean
 
 demo: $(VENV)/installed  ## train YOLO11n on datasets/trees with the suite
 	$(BIN)/python -m yolo_callbacks.demo
 
 # One thread a worker: the trainings are too small to share among cores.
 test: lint  ## all tests, and a few of them on older versions of Ultralytics
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal -m "not slow"
 	$(BIN)/python tests/versions.py --smoke
+
+test-slow: $(VENV)/installed-dev  ## trainings of every kind, with and without callbacks: they must be the same
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal -m slow
 
 test-versions: $(VENV)/installed-dev  ## the real trainings, on one Ultralytics after the other
 	$(BIN)/python tests/versions.py $(VERSIONS)

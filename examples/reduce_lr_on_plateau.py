@@ -1,4 +1,4 @@
-"""Halve the learning rate when the validation loss no longer improves, and stop when that no longer helps.
+"""Halve the learning rate when mAP no longer improves, and stop when that no longer helps.
 
 python examples/reduce_lr_on_plateau.py
 """
@@ -13,10 +13,10 @@ from yolo_callbacks import EarlyStopping, ReduceLROnPlateau, attach
 
 def main() -> None:
     model = YOLO("yolo11n.yaml")
-    plateau = ReduceLROnPlateau("val/loss", factor=0.5, patience=2, cooldown=1, min_lr=1e-5)
-    attach(model, plateau, EarlyStopping("val/loss", patience=8))
+    plateau = ReduceLROnPlateau("mAP50", factor=0.5, patience=2, cooldown=1, min_lr=1e-5)
+    attach(model, plateau, EarlyStopping("mAP50", patience=8))
     model.train(**training("Lower the learning rate on a plateau.", epochs=30), patience=0)
-    print(f"Rate cut {len(plateau.cuts)} times, at epochs {plateau.cuts}, to {plateau.scale:g} of its start")
+    print(f"Learning rate reduced at epochs {plateau.cuts}, to {plateau.scale:g} of its schedule")
 
 
 if __name__ == "__main__":

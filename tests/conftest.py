@@ -111,6 +111,17 @@ def messages() -> Iterator[list[str]]:
     logger.removeHandler(handler)
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what the trainings of `do_no_harm` took, and where a suite made a difference."""
+    reports = [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]
+    rows = [row for report in reports for name, row in report.user_properties if name == "do no harm"]
+    if rows:
+        from do_no_harm.table import render
+
+        terminalreporter.section("do no harm")
+        terminalreporter.write_line(render(rows))
+
+
 class FakeBackend:
     """What `torch.cuda`, `torch.xpu` and `torch.npu` offer; every call is noted."""
 

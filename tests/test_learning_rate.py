@@ -336,6 +336,27 @@ def test_a_scheduler_that_is_replaced_during_the_run(both):
     compare(without, reduced)
 
 
+class Idle:
+    """In the place of a scheduler, for a script that changes the rates between epochs."""
+
+    last_epoch = -1
+
+    def step(self) -> None:
+        pass
+
+
+def test_rates_that_a_script_changes_between_epochs(both):
+    def prepare(model):
+        def fall(trainer):
+            for group in trainer.optimizer.param_groups:
+                group["lr"] *= 0.8
+
+        model.add_callback("on_fit_epoch_end", fall)
+
+    without, reduced = both(prepare, trainer=trainer_with(lambda optimizer: Idle()))
+    compare(without, reduced)
+
+
 # What cannot be reduced -----------------------------------------------------------------------------------------------
 
 
@@ -502,12 +523,12 @@ def test_the_factors_of_several_multiply(train, scripted):
 def test_a_decimal_floor_is_met_exactly(train, scripted, optimizer):
     scripted(NEVER_BETTER)
     model = YOLO(TINY)
-    attach(model, ReduceLROnPlateau("mAP50", factor=0.6, patience=0, min_lr=0.003))
+    attach(model, ReduceLROnPlateau("mAP50", factor=0.6, patience=0, min_lr=0.007))
     rates = Rates(model)
-    train(model, **{**ARGUMENTS, "optimizer": optimizer, "lr0": 0.007, "lrf": 1.0})
-    assert [rates.batches[epoch][0][0] for epoch in (1, 2)] == [0.007, 0.007]
-    assert [rates.batches[epoch][0] for epoch in (4, 5, 6)] == [[0.003] * 3] * 3
-    assert rates.scales[6] == pytest.approx(3 / 7)
+    train(model, **{**ARGUMENTS, "optimizer": optimizer, "lr0": 0.012, "lrf": 1.0})
+    assert [rates.batches[epoch][0][0] for epoch in (1, 2)] == [0.012, 0.012]
+    assert [rates.batches[epoch][0] for epoch in (4, 5, 6)] == [[0.007] * 3] * 3  # 0.012 * (0.007 / 0.012) is less
+    assert rates.scales[6] == pytest.approx(7 / 12)
 
 
 class Unvalidated(Callback):

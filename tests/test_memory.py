@@ -27,6 +27,7 @@ from yolo_callbacks import Callback, JsonlLogger, MemoryCleanup, MemoryMonitor, 
 from yolo_callbacks.decisions import Cadence, GrowthRule, cache_is_idle, host_is_short
 from yolo_callbacks.memory import GIB, accelerator_of, is_out_of_memory
 from yolo_callbacks.out_of_memory import suggest
+from yolo_callbacks.trainer import finished
 
 sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
 
@@ -231,12 +232,12 @@ def test_an_accelerator_is_freed_between_epochs_only_and_its_memory_published(tr
     attach(model, Filling(), MemoryMonitor(), cleanup, Noting(fake_device.calls), JsonlLogger(), strict=True)
     folder = train(model, epochs=5)
     calls = " ".join(fake_device.calls)
-    # what is taken again at once is freed less often; the last time is the end of the run
+    # what is taken again at once is freed less often; at the end of the run the trainer keeps what it has
     epoch = "reset_peak epoch [ ] [ ] reset_peak"
     free = "empty_cache"
     final = "reset_peak"
-    assert calls == f"{epoch} {free} {epoch} {free} {epoch} {epoch} {epoch} {final} {free}"
-    assert cleanup.freed == {"accelerator": 15.0, "host": 0.0, "collection": 0.0}
+    assert calls == f"{epoch} {free} {epoch} {free} {epoch} {epoch} {epoch} {final}"
+    assert cleanup.freed == {"accelerator": 10.0, "host": 0.0, "collection": 0.0}
     rows = [json.loads(line) for line in (folder / "callbacks.jsonl").read_text().splitlines()]
     published = {key: value for key, value in rows[0].items() if key.startswith("memory/") and "host" not in key}
     phase = {"allocated": 1.0, "reserved": 6.0, "peak": 2.0, "share": 0.75}
@@ -316,6 +317,7 @@ def test_memory_of_worker_processes_is_counted():
 
 @pytest.mark.training
 def test_collection_only_where_the_host_is_short(train, monkeypatch):
+    finished.release_all()  # trainers of other tests
     collected: list[int] = []
     module = "yolo_callbacks.callbacks.memory_cleanup"
     monkeypatch.setattr(f"{module}.gc", SimpleNamespace(collect=lambda: collected.append(1)))
@@ -324,10 +326,11 @@ def test_collection_only_where_the_host_is_short(train, monkeypatch):
     model = YOLO(TINY)
     attach(model, MemoryCleanup(), strict=True)
     train(model, epochs=2)
-    assert len(collected) == 1  # at the end
+    assert collected == []
     left["bytes"] = 5
     train(model, epochs=9, name="short")
-    assert len(collected) == 1 + 2 + 1  # in epochs 1 and 9, since it frees nothing, and at the end
+    # what the first trainer held is released as the second starts; then epochs 1 and 9, since it frees nothing
+    assert len(collected) == 1 + 2
 
 
 # What remains after a training ----------------------------------------------------------------------------------------
@@ -356,7 +359,7 @@ def test_the_trainer_lets_go_of_everything_heavy(train, error):
                 raise error("out of memory")
 
     model = YOLO(TINY)
-    attach(model, MemoryCleanup())
+    attach(model, MemoryCleanup(release="end"))
     model.add_callback("on_fit_epoch_end", Holding().on_fit_epoch_end)
     try:
         train(model, epochs=2)
@@ -375,6 +378,76 @@ def test_the_trainer_lets_go_of_everything_heavy(train, error):
     assert all(parameter.grad is None for parameter in model.trainer.model.parameters())
     replaced = {"train", "_do_train", "save_model", "resume_training", "preprocess_batch"}
     assert not replaced & set(vars(model.trainer))
+
+
+HELD = ("ema", "optimizer", "scheduler", "scaler", "train_loader", "test_loader")
+
+
+def held_by(trainer: Any) -> set[str]:
+    """What a trainer holds, of what `release` drops; the validator's loader under its own name."""
+    names = {name for name in HELD if getattr(trainer, name, None) is not None}
+    return names | ({"dataloader"} if trainer.validator.dataloader is not None else set())
+
+
+EVERYTHING = {*HELD, "dataloader"}
+
+
+@pytest.mark.training
+def test_what_ultralytics_leaves_readable_stays_until_the_next_training(train):
+    """Another training of the process releases it, of another model too, but nothing of a training that still runs."""
+    first, second, other = YOLO(TINY), YOLO(TINY), YOLO(TINY)
+    for model in (first, second):
+        attach(model, MemoryCleanup())
+    train(first, epochs=1, name="first")
+    assert held_by(first.trainer) == EVERYTHING
+    train(other, epochs=1, name="without")  # no suite, nothing is released
+    assert held_by(first.trainer) == EVERYTHING
+
+    during: list[set[str]] = []
+    second.add_callback("on_train_epoch_start", lambda trainer: during.append(held_by(first.trainer)))
+    train(second, epochs=1, name="second")
+    assert during == [set()]
+    assert held_by(second.trainer) == EVERYTHING
+
+
+@pytest.mark.training
+def test_a_training_inside_another_ones_callback_releases_nothing_of_it(train):
+    outer, inner = YOLO(TINY), YOLO(TINY)
+    for model in (outer, inner):
+        attach(model, MemoryCleanup())
+    during: list[set[str]] = []
+
+    def nested(trainer: Any) -> None:
+        if trainer.epoch == 0:
+            train(inner, epochs=1, name="inner")
+            during.append(held_by(trainer))
+
+    outer.add_callback("on_train_epoch_end", nested)
+    folder = train(outer, epochs=2, name="outer")
+    assert during == [EVERYTHING]
+    assert len((folder / "results.csv").read_text().splitlines()) == 3
+
+
+@pytest.mark.training
+def test_a_host_that_is_short_releases_a_finished_trainer(train, monkeypatch):
+    left = {"bytes": 50}
+    monkeypatch.setattr("yolo_callbacks.callbacks.memory_cleanup.host_available", lambda: (left["bytes"], 100))
+    first, second = YOLO(TINY), YOLO(TINY)
+    attach(first, MemoryCleanup())
+    train(first, epochs=1, name="first")
+    seen: list[set[str]] = []
+
+    def late(trainer: Any) -> None:
+        """Attach in the middle of a training, whose start has released nothing."""
+        if trainer.epoch == 1:
+            left["bytes"] = 5
+        seen.append(held_by(first.trainer))
+
+    cleanup = MemoryCleanup()
+    second.add_callback("on_train_epoch_start", late)
+    second.add_callback("on_fit_epoch_end", cleanup.on_fit_epoch_end)
+    train(second, epochs=3, name="second")
+    assert seen == [EVERYTHING, EVERYTHING, set()]
 
 
 @pytest.mark.training
@@ -400,7 +473,7 @@ def test_what_comes_after_the_training_still_has_the_trainer(train):
 
 @pytest.mark.training
 def test_beside_a_suite_without_it(train):
-    model, cleanup = YOLO(TINY), MemoryCleanup()
+    model, cleanup = YOLO(TINY), MemoryCleanup(release="end")
     attach(model, MemoryMonitor())
     model.add_callback("teardown", cleanup.teardown)
     train(model, epochs=1)
@@ -454,7 +527,7 @@ def test_a_run_that_failed_is_resumed(train):
 
 @pytest.mark.training
 def test_alone_it_releases_at_the_end_too(train):
-    model, cleanup = YOLO(TINY), MemoryCleanup()
+    model, cleanup = YOLO(TINY), MemoryCleanup(release="end")
     model.add_callback("teardown", cleanup.teardown)
     train(model, epochs=1)
     assert model.trainer.optimizer is model.trainer.ema is None

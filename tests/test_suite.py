@@ -581,6 +581,9 @@ class Early(Callback):
     def on_train_end(self, trainer: Any) -> None:
         self.calls.append("end")
 
+    def release(self, run: Any) -> None:
+        self.calls.append("release")
+
     def outcome(self) -> str:
         return "did much"
 
@@ -619,8 +622,29 @@ def test_what_is_attached_too_late_says_so(train, event, messages):
     attach(model, early, JsonlLogger())
     messages.clear()
     train(model, epochs=1)  # in the next run all is as ever
-    assert early.calls == ["set up", "epoch", "epoch", "end"]
+    assert early.calls == ["set up", "epoch", "epoch", "end", "release"]
     assert not [text for text in messages if "too late" in text or "begun" in text]
+
+
+class Easy(Early):
+    """Does without it."""
+
+    needs_start = False
+
+
+@pytest.mark.training
+def test_what_needs_no_start_works_from_then_on(train, messages):
+    model, easy = YOLO(TINY), Easy()
+
+    def late(trainer: Any) -> None:
+        if trainer.epoch == 1:
+            attach(trainer, easy)
+
+    model.add_callback("on_train_epoch_start", late)
+    folder = train(model, epochs=3)
+    assert easy.calls == ["epoch", "epoch", "epoch", "end", "release"]  # two, and the final evaluation
+    assert late_outcomes(folder) == {"Easy": "did much"}
+    assert not [text for text in messages if "will do nothing" in text]
 
 
 @pytest.mark.training

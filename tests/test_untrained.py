@@ -250,7 +250,7 @@ def test_stand_ins_while_nothing_is_detected(train, scripted, messages, top_k):
     assert seen == [(0, None), (0, None), (2, None), (3, None)]
     kept = [4, 3][:top_k]
     names = [f"best-val-box_loss{'' if top_k == 1 else f'-epoch{epoch:03d}'}" for epoch in kept]
-    assert saved.best_k_models == {folder / "weights" / f"{name}.pt": None for name in names}
+    assert saved.best_k_models == {folder / "weights" / f"{name}.pt": 0.0 for name in names}
     assert (saved.best_model_path, saved.best_score, saved.best_epoch) == (
         folder / "weights" / f"{names[0]}.pt",
         None,

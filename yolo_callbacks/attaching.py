@@ -48,7 +48,7 @@ def attach(model: Any, *callbacks: Callback, strict: bool = False, report: bool 
         >>> from ultralytics import YOLO
         >>> from yolo_callbacks import EarlyStopping, SaveBest, attach
         >>> model = YOLO("yolo11n.yaml")
-        >>> suite = attach(model, SaveBest("mAP50", top_k=3), EarlyStopping("val/box_loss", patience=20))
+        >>> suite = attach(model, SaveBest("mAP50", top_k=3), EarlyStopping("mAP50-95", patience=20))
     """
     task = task_of(model)
     suite = Suite(callbacks or default_suite(), task=task, strict=strict, report=report)

@@ -15,9 +15,7 @@ class Callback:
 
     Each method named after an event is a function of one argument, the object that Ultralytics hands to its
     callbacks. It can be registered alone, `model.add_callback("on_fit_epoch_end", callback.on_fit_epoch_end)`, or
-    together with others by `attach`, which isolates errors, restores the state on resume and keeps ranks apart. A suite
-    that is attached during a training leaves out, for that run, a callback that overrides `on_pretrain_routine_end` or
-    `on_train_start` and missed it.
+    together with others by `attach`, which isolates errors, restores the state on resume and keeps ranks apart.
 
     The training loop with its events, as Ultralytics 8.3.200 to 8.4.x run it:
 
@@ -56,6 +54,8 @@ class Callback:
             attribute, defaults to `False`.
         is_logger: Whether it logs what the others publish: a suite runs loggers last. Class attribute, defaults to
             `False`.
+        needs_start: Whether the callback needs `on_pretrain_routine_end` and `on_train_start`, where it overrides them:
+            attached after them it does nothing in that run, with a warning. Class attribute, defaults to `True`.
 
     Example:
         >>> from yolo_callbacks import Callback
@@ -69,6 +69,7 @@ class Callback:
 
     every_rank: ClassVar[bool] = False
     is_logger: ClassVar[bool] = False
+    needs_start: ClassVar[bool] = True
 
     _run_id: str | None = None
 

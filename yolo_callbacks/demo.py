@@ -25,8 +25,8 @@ def run(folder: Path, *, epochs: int = 15) -> Path:
     attach(
         model,
         SaveBest("mAP50", top_k=3),
-        SaveBest("val/box_loss"),
-        EarlyStopping("val/loss", patience=5),
+        SaveBest("recall"),
+        EarlyStopping("mAP50", patience=5),
         MemoryMonitor(),
         MemoryCleanup(),
         report=True,

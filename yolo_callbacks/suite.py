@@ -265,7 +265,8 @@ class Suite:
         late: dict[str, list[str]] = {}
         for event in missed:
             for slot in self._listeners[event]:
-                if not slot.missed and (run.is_main or slot.callback.every_rank):
+                callback = slot.callback
+                if callback.needs_start and not slot.missed and (run.is_main or callback.every_rank):
                     slot.missed = event
                     late.setdefault(event, []).append(slot.name)
         if late:
@@ -367,7 +368,7 @@ class Suite:
         """After every `teardown`, of others too: let go of what the run holds, and say what happened."""
         self._event_started = perf_counter()
         for slot in self._slots:
-            if run.is_main or slot.callback.every_rank:
+            if not slot.missed and (run.is_main or slot.callback.every_rank):
                 slot.call("release", run)
         if self._finished:
             self._attempt("the end of the run", self._tell, run)

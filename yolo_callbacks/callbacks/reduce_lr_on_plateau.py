@@ -59,7 +59,7 @@ class ReduceLROnPlateau(PatienceCallback):
         >>> from ultralytics import YOLO
         >>> from yolo_callbacks import ReduceLROnPlateau, attach
         >>> model = YOLO("yolo11n.yaml")
-        >>> suite = attach(model, ReduceLROnPlateau("val/box_loss", factor=0.5, patience=5, min_lr=1e-5))
+        >>> suite = attach(model, ReduceLROnPlateau("mAP50", factor=0.5, patience=5, min_lr=1e-5))
 
     Logs `lr/scale`, the factor in force from the next epoch on, in every epoch. With several in one suite, their
     factors multiply, and the later ones log `lr/scale(<monitor>)`. Writes no file.

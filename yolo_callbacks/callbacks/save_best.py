@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -60,7 +61,7 @@ class SaveBest(MonitorCallback):
         best_score: The best value saved, None before there is one.
         best_epoch: Its epoch, or that of the latest stand-in, counted from 1; 0 before there is one.
         best_model_path: Its file, None before there is one.
-        best_k_models: The value of each file kept, best first; of stand-ins None, latest first.
+        best_k_models: The value of each file kept, best first; of stand-ins, latest first.
 
     Raises:
         TypeError: If an argument is of the wrong kind.
@@ -72,7 +73,7 @@ class SaveBest(MonitorCallback):
         >>> from ultralytics import YOLO
         >>> from yolo_callbacks import SaveBest, attach
         >>> model = YOLO("yolo11n.yaml")
-        >>> suite = attach(model, SaveBest("mAP50", top_k=3), SaveBest("val/box_loss"))
+        >>> suite = attach(model, SaveBest("mAP50", top_k=3), SaveBest("recall"))
 
     Publishes `best/<monitor>`, the best value so far. Writes `weights/best-<monitor>.pt`, or with `top_k` > 1
     `weights/best-<monitor>-epoch<NNN>.pt`, and beside each a `.json`: epoch, monitor, mode, value, all metrics of the
@@ -108,7 +109,7 @@ class SaveBest(MonitorCallback):
         super().reset()
         self._ranking: Ranking | None = None
         self._kept: dict[int, float] = {}
-        self._stand_ins: list[int] = []
+        self._stand_ins: dict[int, float] = {}
         self._first_stem: str | None = None
         self._reference: dict[str, float | None] = {}
         self._promoted: tuple[object, ...] = ()
@@ -118,11 +119,9 @@ class SaveBest(MonitorCallback):
             monitor.unbind()
 
     @property
-    def best_k_models(self) -> dict[Path, float | None]:
-        """The value of each file kept, best first; of stand-ins None, latest first."""
-        if self._stand_ins:
-            return dict.fromkeys(map(self._path, self._stand_ins))
-        return {self._path(epoch): value for epoch, value in self._kept.items()}
+    def best_k_models(self) -> dict[Path, float]:
+        """The value of each file kept, best first; of stand-ins, latest first."""
+        return {self._path(epoch): value for epoch, value in (self._stand_ins or self._kept).items()}
 
     @property
     def best_epoch(self) -> int:
@@ -172,7 +171,7 @@ class SaveBest(MonitorCallback):
         if decision.keep and self._guards_hold(record) and self._save(run, record, value):
             ranking.add(record.epoch, value, evicted=decision.evicted)
             self._kept = ranking.kept
-            stand_ins, self._stand_ins = self._stand_ins, []
+            stand_ins, self._stand_ins = self._stand_ins, {}
             if self.best_epoch == record.epoch:
                 self._reference = self._guarded_values(record)
             self._remove(run, [*stand_ins, *([] if decision.evicted is None else [decision.evicted])])
@@ -182,9 +181,9 @@ class SaveBest(MonitorCallback):
     def skip(self, run: TrainerAdaptor, record: EpochRecord, value: float | None) -> None:
         """Keep the epoch as a stand-in, and drop the earliest of more than `top_k`."""
         if not self._kept and self._save(run, record, value, stand_in=True):
-            self._stand_ins.insert(0, record.epoch)
-            self._remove(run, self._stand_ins[self.top_k :])
-            del self._stand_ins[self.top_k :]
+            latest = {record.epoch: math.nan if value is None else value, **self._stand_ins}
+            self._stand_ins = dict(list(latest.items())[: self.top_k])
+            self._remove(run, latest.keys() - self._stand_ins.keys())
 
     def finish(self, run: TrainerAdaptor) -> None:
         """Strip the survivors."""
@@ -213,7 +212,7 @@ class SaveBest(MonitorCallback):
             **super().state_dict(),
             "top_k": self.top_k,
             "kept": [[epoch, value] for epoch, value in self._kept.items()],
-            "stand_ins": list(self._stand_ins),
+            "stand_ins": [[epoch, value] for epoch, value in self._stand_ins.items()],
             "stem": self._stem,
             "reference": self._reference,
         }
@@ -225,7 +224,9 @@ class SaveBest(MonitorCallback):
             raise ValueError(f"its files are named as with top_k={state['top_k']}")
         self._reference = dict(state["reference"])
         self._kept = {int(epoch): float(value) for epoch, value in state["kept"]}
-        self._stand_ins = [int(epoch) for epoch in state.get("stand_ins", [])]
+        self._stand_ins = {
+            int(epoch): math.nan if value is None else float(value) for epoch, value in state.get("stand_ins", [])
+        }
         # A file of any content must not choose where files are written: only a name that this monitor has or had.
         own, old = self._own_stem(self._task), self._old_stem(self._task)
         self._first_stem = own if state.get("stem") == own else old
@@ -235,7 +236,7 @@ class SaveBest(MonitorCallback):
     def resume(self, run: TrainerAdaptor) -> None:
         """Bring files and epochs kept together: a file may be gone, of a later epoch, or one too many now."""
         self._folder = run.weights_dir
-        for epoch in [*list(self._kept)[self.top_k :], *self._stand_ins[self.top_k :]]:
+        for epoch in [*list(self._kept)[self.top_k :], *list(self._stand_ins)[self.top_k :]]:
             self._drop(epoch)
         for epoch, path in [(epoch, self._path(epoch)) for epoch in (*self._kept, *self._stand_ins)]:
             if not holds_epoch(path, epoch):
@@ -245,7 +246,7 @@ class SaveBest(MonitorCallback):
 
     def _drop(self, epoch: int) -> None:
         self._kept.pop(epoch, None)
-        self._stand_ins = [other for other in self._stand_ins if other != epoch]
+        self._stand_ins.pop(epoch, None)
         if self.top_k > 1:
             remove_checkpoint(self._path(epoch))
 

@@ -1,0 +1,1 @@
+"""Check that a suite of callbacks leaves a training as it is without one."""
