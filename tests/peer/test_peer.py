@@ -116,7 +116,6 @@ def test_plain_always_runs_and_the_sample_is_small() -> None:
 def test_the_sample_is_the_same_with_our_callbacks() -> None:
     try:
         checkout.source_distribution()
-        checkout.extra_packages()
     except checkout.UnavailableError as error:
         pytest.skip(str(error))
     assert run.main(["--sample"]) == 0
