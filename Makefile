@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow test-versions bench bench-quick docs lint clean
+.PHONY: demo test test-slow test-versions test-peer bench bench-quick docs lint clean
 
 demo: $(VENV)/installed  ## train YOLO11n on datasets/trees with the suite
 	$(BIN)/python -m yolo_callbacks.demo
@@ -17,6 +17,9 @@ test-slow: $(VENV)/installed-dev  ## trainings of every kind, with and without c
 
 test-versions: $(VENV)/installed-dev  ## the real trainings, on one Ultralytics after the other
 	$(BIN)/python tests/versions.py $(VERSIONS)
+
+test-peer: $(VENV)/installed-dev  ## Ultralytics' own training tests without our callbacks and with them
+	PYTHONPATH=$(CURDIR)/tests:$(CURDIR)/datasets:$(CURDIR) $(BIN)/python -m peer.run $(PEER)
 
 bench: $(VENV)/installed-bench  ## measure the budgets, about 20 minutes on two cores
 	$(BIN)/python benchmarks/bench.py
@@ -33,7 +36,7 @@ lint: $(VENV)/installed-dev  ## style and types
 	$(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) .versions .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) .versions .peer .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

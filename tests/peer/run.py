@@ -1,0 +1,239 @@
+"""Run the training tests of the installed Ultralytics without our callbacks and with them, and compare.
+
+    make test-peer
+    make test-peer PEER="-k test_resume"          # some of them, in every way
+    make test-peer PEER="--ways plain default"    # in these ways
+    make test-peer PEER="--sample"                # two fast tests, plain and with the default suite
+
+A test that passes plain must pass in every other way, and its trainings must leave the same results.csv, but for the
+time, and the same weights. The tests come from the source distribution on PyPI; data sets and weights are made here.
+Everything lies below `.peer/`, which git ignores; `.peer/<version>/ways/report.md` is the last report.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from peer import checkout, data, report, ways
+
+FILES = ("test_engine.py", "test_python.py", "test_cli.py", "test_integrations.py")
+SAMPLE = "ClassificationTrainer or (test_resume_incomplete and classify)"
+SAMPLE_WAYS = (ways.PLAIN, "default")
+INTEGRATIONS = ("wandb", "tensorboard", "mlflow", "comet", "clearml", "dvc", "raytune", "neptune", "hub")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the tests, the data sets and the weights are."""
+
+    checkout: Path
+    datasets: Path
+    weights: Path
+    packages: Path
+
+    def path(self) -> str:
+        """Return the PYTHONPATH of every process: the checkout first, then what is tested."""
+        ours = (checkout.ROOT, checkout.ROOT / "tests", self.packages)
+        return os.pathsep.join(map(str, (self.checkout, *ours)))
+
+
+def prepare(*, exports: bool = True) -> Place:
+    """Download the tests, and make the data sets and weights that they use, unless all that is there.
+
+    Args:
+        exports: Whether packages are installed that tests of exports need.
+
+    Raises:
+        UnavailableError: If PyPI does not answer.
+    """
+    made = checkout.folder() / "made"
+    packages = checkout.extra_packages() if exports else checkout.PACKAGES
+    place = Place(checkout.checkout(), made / "datasets", made / "weights", packages)
+    if not place.datasets.is_dir():
+        unfinished = made / "unfinished"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        data.make(unfinished)
+        unfinished.rename(place.datasets)
+    if not (place.weights / "path with spaces").is_dir():
+        place.weights.mkdir(parents=True, exist_ok=True)
+        settings = made / "config"
+        settings.mkdir(exist_ok=True)
+        environment = {**os.environ, "PYTHONPATH": place.path(), "YOLO_CONFIG_DIR": str(settings), **_OFFLINE}
+        environment.pop("YOLO_CALLBACKS", None)
+        command = [sys.executable, "-m", "peer.weights", str(place.weights), str(place.checkout / "tests")]
+        subprocess.run(command, env=environment, cwd=made, check=True, stdout=subprocess.DEVNULL)
+    return place
+
+
+_OFFLINE = {
+    "YOLO_OFFLINE": "true",
+    "YOLO_AUTOINSTALL": "false",
+    "WANDB_MODE": "offline",
+    "WANDB_SILENT": "true",
+    "CUDA_VISIBLE_DEVICES": "-1",
+    "MPLBACKEND": "Agg",
+}
+
+
+def run(way: str, place: Place, chosen: argparse.Namespace) -> dict[str, report.Outcome]:
+    """Run the tests in a way, in a fresh folder; a test that ends its process is left behind."""
+    folder = _results(chosen) / way
+    shutil.rmtree(folder, ignore_errors=True)
+    for name in ("config", "cwd"):
+        (folder / name).mkdir(parents=True)
+    shutil.copytree(place.datasets, folder / "datasets")
+    shutil.copytree(place.weights, folder / "weights", copy_function=os.link)
+    record = folder / "record.jsonl"
+    record.touch()
+    environment = {**_environment(way, place, folder), "PEER_TIMEOUT": str(chosen.timeout)}
+    environment["PEER_PLOTS"] = "1" if chosen.plots else ""
+    _settings(folder, environment)
+    # pytest's own settings file is theirs; basetemp keeps the places of their files alike in all ways
+    options = ["-c", str(place.checkout / "pyproject.toml"), "--rootdir", str(place.checkout), "-o", "addopts="]
+    options += ["-p", "peer.recorder", "-p", "no:cacheprovider", "-p", "no:xdist", "--basetemp", str(folder / "tmp")]
+    options += ["--slow"] if chosen.slow else []
+    options += ["-k", chosen.k] if chosen.k else []
+    files = [str(place.checkout / "tests" / name) for name in FILES]
+    command = [sys.executable, "-m", "pytest", "-rA", "--tb=long", *options, *files]
+    for attempt in range(chosen.restarts + 1):
+        started = len(record.read_text().splitlines())
+        with (folder / f"log-{attempt}.txt").open("w") as log:
+            _follow(command, environment, folder / "cwd", record, log, way, chosen.timeout)
+        lines = record.read_text().splitlines()
+        if len(lines) == started or json.loads(lines[-1])["event"] == "end":
+            break  # it ran to its end
+    return report.outcomes(record.read_text())
+
+
+def _results(chosen: argparse.Namespace) -> Path:
+    return checkout.folder() / ("sample" if chosen.sample else "ways")
+
+
+def _last_plain(chosen: argparse.Namespace) -> dict[str, report.Outcome]:
+    return report.outcomes((_results(chosen) / ways.PLAIN / "record.jsonl").read_text())
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Wait until no other process runs these tests: Ultralytics fixes the folder of their runs."""
+    checkout.PEER.mkdir(exist_ok=True)
+    with (checkout.PEER / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _environment(way: str, place: Place, folder: Path) -> dict[str, str]:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    named = {
+        "PATH": path,
+        "PYTHONPATH": place.path(),
+        "YOLO_CONFIG_DIR": str(folder / "config"),
+        "PEER_RECORD": str(folder / "record.jsonl"),
+        "PEER_CHECKOUT": str(place.checkout),
+    }
+    environment = {"OMP_NUM_THREADS": "1", **os.environ, **_OFFLINE, **named}
+    environment.pop("YOLO_CALLBACKS", None)
+    value = ways.value(way, folder)
+    return environment if value is None else {**environment, "YOLO_CALLBACKS": value}
+
+
+def _settings(folder: Path, environment: dict[str, str]) -> None:
+    """Write Ultralytics' settings, and see that every import is the intended one."""
+    script = (
+        "import sys, json, ultralytics, yolo_callbacks\n"
+        "given = json.loads(sys.argv[1])\n"
+        "ultralytics.settings.update({k: v for k, v in given.items() if k in ultralytics.settings})\n"
+        "print(ultralytics.__file__, yolo_callbacks.__file__)\n"
+    )
+    given = {f"{name}_dir": str(folder / name) for name in ("datasets", "weights", "runs")}
+    given |= dict.fromkeys(INTEGRATIONS, False)
+    command = [sys.executable, "-c", script, json.dumps(given)]
+    done = subprocess.run(command, env=environment, cwd=folder, check=True, stdout=subprocess.PIPE, text=True)
+    theirs, ours = map(Path, done.stdout.splitlines()[-1].split())
+    if checkout.PEER not in theirs.parents or ours.parents[1] != checkout.ROOT:
+        raise SystemExit(f"not what is meant to be tested: {theirs}, {ours}")
+
+
+def _follow(
+    command: Sequence[str], environment: dict[str, str], cwd: Path, record: Path, log: object, way: str, timeout: int
+) -> None:
+    """Run pytest and print each outcome; kill it where not even its alarm ends a test."""
+    process = subprocess.Popen(
+        command, env=environment, cwd=cwd, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+    )
+    told, changed = len(record.read_text().splitlines()), time.monotonic()
+    try:
+        while process.poll() is None:
+            time.sleep(0.5)
+            lines = record.read_text().splitlines()
+            for line in map(json.loads, lines[told:]):
+                if line["event"] == "end":
+                    print(f"{way:8} {line['outcome']:8}{line['seconds']:6.1f} s  {line['test']}", flush=True)
+            if len(lines) > told:
+                told, changed = len(lines), time.monotonic()
+            elif time.monotonic() - changed > timeout + 60:
+                break
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description="Run Ultralytics' own training tests with our callbacks.")
+    parser.add_argument("-k", default="", help="the tests, as pytest takes them")
+    parser.add_argument("--ways", nargs="+", choices=ways.WAYS, default=list(ways.WAYS), help="plain always runs")
+    parser.add_argument("--reuse-plain", action="store_true", help="compare with the last run of plain")
+    parser.add_argument("--sample", action="store_true", help="a few fast tests, plain and with the default suite")
+    parser.add_argument("--no-slow", dest="slow", action="store_false", help="without those that they mark as slow")
+    parser.add_argument("--plots", action="store_true", help="draw the plots, which takes half of the time")
+    parser.add_argument("--timeout", type=int, default=600, help="seconds for one test")
+    parser.add_argument("--restarts", type=int, default=5, help="how many tests may end the process of a way")
+    chosen = parser.parse_args(given)
+    if chosen.sample:
+        chosen.k, chosen.ways, chosen.slow = SAMPLE, list(SAMPLE_WAYS), False
+    chosen.ways = [way for way in ways.WAYS if way in (ways.PLAIN, *chosen.ways)]
+    return chosen
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    """Print the report; the exit status is 1 where our callbacks made a difference, 2 where nothing could run."""
+    chosen = arguments(given)
+    try:
+        with _alone():
+            place = prepare(exports=not chosen.sample)
+            found = {
+                way: _last_plain(chosen) if way == ways.PLAIN and chosen.reuse_plain else run(way, place, chosen)
+                for way in chosen.ways
+            }
+    except checkout.UnavailableError as error:
+        print(error, file=sys.stderr)
+        return 2
+    if chosen.reuse_plain:
+        again = {test for way, outcomes in found.items() if way != ways.PLAIN for test in outcomes}
+        found[ways.PLAIN] = {test: outcome for test, outcome in found[ways.PLAIN].items() if test in again}
+    text = report.markdown(found, version=checkout.version(), plain=ways.PLAIN)
+    (_results(chosen) / "report.md").write_text(text)
+    print(f"\n{text}")
+    if not found[ways.PLAIN]:
+        print("no test ran: see the log in", _results(chosen) / ways.PLAIN, file=sys.stderr)
+        return 2
+    return int(bool(report.worse_in_any(found, ways.PLAIN)))
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that no pytest is left behind
+    raise SystemExit(main())
