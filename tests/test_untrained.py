@@ -61,6 +61,8 @@ MASKS = dict.fromkeys(BOX, 0.0) | dict.fromkeys(MASK, 0.1)
         ([NOTHING, NOTHING, BOXES, NOTHING, BOXES], [NO_CHECK, NO_CHECK, CHECK, NO_IMPROVEMENT, CHECK]),
         ([NOTHING, MASKS, NOTHING], [NO_CHECK, CHECK, NO_IMPROVEMENT]),
         ([BOXES, NOTHING, MASKS], [CHECK, NO_IMPROVEMENT, CHECK]),
+        # NaN is not 0, but nothing was detected either
+        ([dict.fromkeys(BOX, math.nan), NOTHING, BOXES], [CHECK, NO_CHECK, CHECK]),
         # an epoch without validation says nothing of what was learned
         ([None, NOTHING, None, BOXES, None, NOTHING], [CHECK, NO_CHECK, CHECK, CHECK, CHECK, NO_IMPROVEMENT]),
     ],

@@ -168,7 +168,9 @@ class Suite:
         except Exception as error:
             if self.strict:
                 self._fatal = self._fatal or error
-            LOGGER.error(f"Callbacks: the suite failed in {what}, training goes on", exc_info=error)
+            if what not in self._failed:  # once a run: it may fail in every epoch
+                self._failed.add(what)
+                LOGGER.error(f"Callbacks: the suite failed in {what}, training goes on", exc_info=error)
 
     def blame(self, error: Exception) -> Callback | None:
         """The callback that `error`, raised by `handle`, says does not fit the run; None for any other error."""
@@ -195,7 +197,7 @@ class Suite:
             for slot in self._slots:
                 slot.call("enter", source)
         if self._training_started is None and event not in (*_SET_UP, *_CLOSING):
-            self._start(run, event)
+            self._attempt("the start of the training", self._start, run, event)
         return run
 
     def _dispatch(self, event: str, source: Any) -> None:
@@ -234,6 +236,7 @@ class Suite:
         self._restored: list[Slot] = []
         self._published: Mapping[str, float] = {}
         self._deciding = False
+        self._failed: set[str] = set()
         self._journalled_epoch = 0
         self._seconds = 0.0
         self._training_started: float | None = None

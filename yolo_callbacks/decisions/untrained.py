@@ -25,8 +25,12 @@ def detects_nothing(metrics: Mapping[str, float]) -> bool:
     Args:
         metrics: The metrics of one validated epoch, by Ultralytics' keys.
     """
-    values = [value for name, value in metrics.items() if name.startswith("metrics/mAP")]
+    values = _mean_precisions(metrics)
     return bool(values) and all(value == 0 for value in values)
+
+
+def _mean_precisions(metrics: Mapping[str, float]) -> list[float]:
+    return [value for name, value in metrics.items() if name.startswith("metrics/mAP")]
 
 
 @dataclass
@@ -56,7 +60,8 @@ class UntrainedRule:
             affected: Whether the monitor measures detections: not training losses, functions or users' own metrics.
         """
         nothing = validated and detects_nothing(metrics)
-        self.learned = self.learned or (validated and not nothing)
+        # NaN is no detection: it must not end the stage in which epochs are skipped.
+        self.learned = self.learned or (validated and any(value > 0 for value in _mean_precisions(metrics)))
         if not (self.skip and affected and nothing):
             return EpochKind.CHECK
         return EpochKind.NO_IMPROVEMENT if self.learned else EpochKind.NO_CHECK
