@@ -8,6 +8,7 @@ halves the time.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import inspect
 import json
 import os
@@ -40,6 +41,7 @@ def pytest_collection(session: pytest.Session) -> Iterator[Any]:
     from ultralytics import YOLO, utils  # noqa: F401 (what reads ONLINE at its import has read the truth)
     from ultralytics.utils import downloads
 
+    _check_imports()
     _clear(_folders(session.config))
     downloads.safe_download = _refuse
     utils.ONLINE = True
@@ -65,6 +67,17 @@ def pytest_configure(config: pytest.Config) -> None:
 
     Figure.savefig = save
     Figure.tight_layout = lambda *_, **__: None
+
+
+def _check_imports() -> None:
+    """See that what is tested is the copy of Ultralytics, and the library of this working tree."""
+    import ultralytics
+
+    spec = importlib.util.find_spec("yolo_callbacks")  # not imported: without our callbacks nothing does
+    found = (ultralytics.__file__, spec.origin if spec else None)
+    for file, folder in zip(found, (os.environ["PEER_CHECKOUT"], os.environ["PEER_ROOT"]), strict=True):
+        if file is None or Path(file).parents[1] != Path(folder):
+            raise pytest.UsageError(f"not what is meant to be tested: {file}, expected below {folder}")
 
 
 def _refuse(url: str, *_args: Any, **_named: Any) -> None:
