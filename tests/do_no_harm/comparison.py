@@ -28,6 +28,7 @@ OURS = (
     "wandb",
     "wandb/*",
     "events.out.tfevents.*",
+    "oom-*.json",
 )
 # What is never the same in two trainings: the seconds in results.csv, the date of a checkpoint.
 TIMES = ("time", "date")

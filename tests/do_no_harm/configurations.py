@@ -246,7 +246,7 @@ CONFIGURATIONS = (
       aspects=without("events", "aftermath"), because=NO_EVENTS),
     c("the yolo command", script=scripts.with_variable(scripts.command),
       aspects=without("events", "aftermath"), because=NO_EVENTS),
-    c("the yolo command, default data list", script=scripts.with_variable(scripts.list_of_data), epochs=2,
+    c("list of data sets, suite by the environment", script=scripts.with_variable(scripts.list_of_data), epochs=2,
       aspects=without("events", "aftermath"), because=NO_EVENTS),
     # stops and faults
     c("stopped by a user's callback", prepare=on("on_fit_epoch_end", _stop(1)), epochs=5),
@@ -262,7 +262,7 @@ CONFIGURATIONS = (
       exit="ZeroDivisionError"),
     c("NaN recovery", trainer=trainers.PoisonedOnce, epochs=4, warmup_epochs=0),
     c("NaN without recovery", trainer=trainers.PoisonedForGood, epochs=4, exit="RuntimeError: Training failed"),
-    c("out of memory once", trainer=trainers.ShortOfMemory),
+    c("out of memory once", trainer=trainers.ShortOfMemory, warns=True),
     c("files of the user's in the weights folder", prepare=on("on_model_save", _keep_more_files)),
 )  # fmt: skip
 BY_NAME = {configuration.name: configuration for configuration in CONFIGURATIONS}
