@@ -17,7 +17,7 @@ def main() -> None:
     attach(model, best)
     model.train(**training("Make the best by recall the model's own choice."))
     # what model.predict() and model.val() use from here on
-    print(f"The model is that of epoch {best.best_epoch}, with a recall of {best.best_score}")
+    print(f"The model is that of epoch {best.best_epoch}, with a recall of {best.best_score or 0:g}")
 
 
 if __name__ == "__main__":

@@ -17,10 +17,7 @@ def main() -> None:
     best = SaveBest("mAP50-95")
     attach(model, best)
     model.train(**training("Save the best detection model by mAP."))
-    if best.best_score is None:
-        print(f"Nothing was detected in any epoch; the latest is kept: {best.best_model_path}")
-    else:
-        print(f"Best mAP50-95 {best.best_score:g} at epoch {best.best_epoch}: {best.best_model_path}")
+    print(f"Best mAP50-95 {best.best_score} at epoch {best.best_epoch}: {best.best_model_path}")
 
 
 if __name__ == "__main__":

@@ -77,9 +77,8 @@ def data_of(task: str, scenes: Path, folder: Path) -> Path:
 @pytest.mark.parametrize("task", TASKS)
 def test_every_panel_names_keys_that_are_logged(task, train, scenes, tmp_path, fake_device):
     model = YOLO(f"yolo11n{TASKS[task]}.yaml")
-    attach(
-        model, SaveBest(), EarlyStopping(), ReduceLROnPlateau(), MemoryMonitor(), WandbLogger(images=2, image_period=1)
-    )
+    deciders = [kind(skip_untrained=False) for kind in (SaveBest, EarlyStopping, ReduceLROnPlateau)]
+    attach(model, *deciders, MemoryMonitor(), WandbLogger(images=2, image_period=1))
     train(model, data=str(data_of(task, scenes, tmp_path / "data")), epochs=2)
     wandb.teardown()
     (run,) = read_runs(tmp_path)

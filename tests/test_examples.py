@@ -30,7 +30,7 @@ def crops(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ("save_best_by_map.py", r"Best mAP50-95 \S+ at epoch \d: \S+best-mAP50-95.pt"),
         ("stop_classification.py", "Not stopped, . of 10 epochs without a lower loss"),
-        ("reduce_lr_on_plateau.py", r"Rate cut 0 times, at epochs \[\], to 1 of its start"),
+        ("reduce_lr_on_plateau.py", r"Learning rate reduced at epochs \[\], to 1 of its schedule"),
         ("monitors.py", r"f1: \S+ at epoch 1, \S+best-f1.pt"),
         ("promote_and_guard.py", r"The model is that of epoch \d, with a recall of \d"),
         ("memory.py", r"run 2: .*host_process.* GiB freed"),

@@ -83,10 +83,10 @@ def ours(tmp_path_factory: pytest.TempPathFactory, hostile_scenes: Path) -> Path
     never = 1e9
     attach(
         model,
-        SaveBest("val/box_loss", top_k=2),
-        SaveBest(f"mAP50/{HOSTILE}"),
-        EarlyStopping("val/loss", patience=3, min_delta=never),
-        ReduceLROnPlateau("mAP50", patience=0, cooldown=1, min_delta=never),
+        SaveBest("val/box_loss", top_k=2, skip_untrained=False),
+        SaveBest(f"mAP50/{HOSTILE}", skip_untrained=False),
+        EarlyStopping("val/loss", patience=3, min_delta=never, skip_untrained=False),
+        ReduceLROnPlateau("mAP50", patience=0, cooldown=1, min_delta=never, skip_untrained=False),
         MemoryMonitor(),
         report=True,
     )
@@ -156,7 +156,7 @@ def test_the_picture_beside_results_png(ours, theirs):
 @pytest.mark.training
 def test_without_plots_nothing_is_drawn_and_without_report_nothing_written(train):
     model = YOLO(TINY)
-    attach(model, SaveBest())
+    attach(model, SaveBest(skip_untrained=False))
     folder = train(model, epochs=1)
     assert not {"callbacks.png", "report.html", "callbacks.jsonl", "callbacks.images.json"} & {
         path.name for path in folder.iterdir()
@@ -201,7 +201,7 @@ def test_other_tasks(task, charts, sections, train, scenes, tmp_path):
     classify = task == "classify"
     data = digits.classification(tmp_path / "data", train=4, val=2) if classify else None
     model = YOLO(f"yolo11n-{'cls' if classify else 'seg'}.yaml")
-    attach(model, SaveBest(), report=True)
+    attach(model, SaveBest(skip_untrained=False), report=True)
     folder = train(model, data=str(data or as_task(scenes, tmp_path / "data", task)), epochs=2, plots=True)
     page = Page(folder / "report.html")
     assert charts <= set(page.charts)

@@ -108,7 +108,7 @@ class ReduceLROnPlateau(PatienceCallback):
         """Check the monitor, and whether the learning rate of this run can be reduced."""
         found = super().check(run)
         if run.alone or run.in_suite(self):
-            if run.prepare_reductions(self._name, self._reduction(len(self.cuts))):
+            if run.prepare_reductions(self._name, self._reduction(len(self.cuts))) and run.is_main:
                 self._base_rates = run.base_rates
             self._obstacle = run.rate_obstacle
         elif not self._obstacle:
