@@ -30,8 +30,8 @@ OURS = (
     "events.out.tfevents.*",
     "oom-*.json",
 )
-# What is never the same in two trainings: the seconds in results.csv, the date of a checkpoint.
-TIMES = ("time", "date")
+# What two trainings need not share: the seconds in results.csv, the date of a checkpoint, the commit it was made at.
+CHANGING = ("time", "date", "git")
 # Lines of differences that are kept of one kind; more say nothing more.
 MOST = 8
 # What is said where the machine is busy, or two trainings at once have Ultralytics count their operations.
@@ -57,7 +57,7 @@ class Outcome:
     seconds: float = 0.0
 
 
-def values(left: Any, right: Any, where: str = "", ignored: Collection[str] = TIMES) -> Iterator[str]:
+def values(left: Any, right: Any, where: str = "", ignored: Collection[str] = CHANGING) -> Iterator[str]:
     """Compare two values deeply: tensors element by element, models by their weights and attributes, NaN equals NaN."""
     if type(left) is not type(right):
         yield f"{where}: {_short(left)} and {_short(right)}"
@@ -115,7 +115,7 @@ def table(folder: Path) -> tuple[list[str], list[list[str]]]:
     if not lines:
         return [], []
     header, *rows = lines
-    keep = [number for number, name in enumerate(header) if name.strip() not in TIMES]
+    keep = [number for number, name in enumerate(header) if name.strip() not in CHANGING]
     # a row may be longer than the header: a metric that came later
     cut = [[row[i] for i in keep if i < len(row)] + row[len(header) :] for row in rows]
     return [header[i].strip() for i in keep], cut

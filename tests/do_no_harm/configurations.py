@@ -177,7 +177,7 @@ CONFIGURATIONS = (
     c("guide: F1 score in validate", trainer=trainers.MetricsTrainer, **TUNED),
     c("guide: class weights in the loss", trainer=trainers.WeightedTrainer),
     c("guide: best by recall", trainer=trainers.RecallTrainer, **TUNED),
-    c("guide: frozen, then unfrozen", trainer=trainers.FreezingTrainer, freeze=2, epochs=4, sample="default"),
+    c("guide: frozen, then unfrozen", trainer=trainers.FreezingTrainer, freeze=2, epochs=4),
     c("guide: rates by layer", trainer=trainers.PerLayerTrainer, epochs=4),
     # overridden methods
     c("save_model without return", trainer=overriding(save_model=trainers.save_without_return), sample="default"),
