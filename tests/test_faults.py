@@ -306,7 +306,8 @@ def test_no_positive_in_validation(train, tmp_path, scenes, messages):
     attach(model, saved, one, EarlyStopping("min(mAP50-95)", patience=1))
     folder = train(model, epochs=2, data=str(data / "data.yaml"))
     assert len(results_csv(folder)) == 2
-    assert (one.best_epoch, saved.best_score) == (0, 0.0)
+    # nothing is detected in any epoch: the latest one is kept
+    assert (one.best_epoch, saved.best_epoch, saved.best_score) == (2, 2, None)
     assert not [message for message in messages if "Traceback" in message]
 
 

@@ -22,7 +22,8 @@ SETTINGS.update(tensorboard=tensorboard)
 from ultralytics import YOLO
 from yolo_callbacks import EarlyStopping, MemoryCleanup, SaveBest, TensorBoardLogger, attach
 model = YOLO(TINY)
-attach(model, SaveBest("mAP50", promote=True), EarlyStopping(), MemoryCleanup(), TensorBoardLogger(), strict=True)
+deciders = SaveBest("mAP50", promote=True, skip_untrained=False), EarlyStopping(skip_untrained=False)
+attach(model, *deciders, MemoryCleanup(), TensorBoardLogger(), strict=True)
 model.train(**{**FAST, "data": data, "epochs": 2, "project": folder, "name": "run"})
 """
 

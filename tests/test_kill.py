@@ -78,7 +78,7 @@ def test_the_whole_run(whole):
     assert [row[0] for row in left["wandb"]] == list(range(1, STOP + 1))
     assert [row.get("epoch") for row in left["logged"]] == [*range(1, STOP + 1), None]
     assert left["states"]["ReduceLROnPlateau(val/box_loss)"]["cuts"] == [3, 5, 6, 7]
-    assert left["states"]["EarlyStopping(fitness)"]["best_epoch"] == 1 + MAIN.index(0.6)
+    assert left["states"]["EarlyStopping(mAP50-95)"]["best_epoch"] == 1 + MAIN.index(0.6)
     assert len(moments) > 250
 
 

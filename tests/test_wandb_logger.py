@@ -49,7 +49,8 @@ def rows(run: Run) -> list[dict[str, Any]]:
 def test_everything_worth_seeing(train, two_of_three):
     model = YOLO(MODEL)
     logger = WandbLogger(images=3, image_period=2, batch_period=1)
-    attach(model, logger, SaveBest("val/box_loss"), EarlyStopping(patience=9))
+    deciders = SaveBest("val/box_loss", skip_untrained=False), EarlyStopping(patience=9, skip_untrained=False)
+    attach(model, logger, *deciders)
     folder = train(model, data=str(two_of_three), epochs=3, plots=True)
     (run,) = runs(folder)
     assert (run.exit_code, run.project, run.name) == (0, folder.parent.name, "run")

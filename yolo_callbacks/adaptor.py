@@ -484,11 +484,13 @@ class TrainerAdaptor:
 
         A resume respects it, as it does a stop by Ultralytics' own stopper.
 
-        With `save=False` a checkpoint is left all the same: without any, `Model.train` raises after the training.
+        With `save=False` a checkpoint is written, since `Model.train` raises after a training without any; not where
+        the training stops with this epoch anyway, as it does without a suite.
         """
+        stops_anyway = self.stopping
         self.trainer.stop, self._stopped_by = True, "a callback"
-        # a file may be there all the same, of an earlier run with exist_ok=True
-        if not (self.trainer.args.save or self._saved_epoch or self.completed_epochs):
+        # A file may be there nevertheless, of an earlier run with exist_ok=True.
+        if not (stops_anyway or self.trainer.args.save or self._saved_epoch or self.completed_epochs):
             self.trainer.save_model()
 
     def remove_fresh_folder(self) -> None:

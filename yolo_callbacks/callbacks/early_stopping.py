@@ -128,7 +128,7 @@ class EarlyStopping(PatienceCallback, StoppingCallback):
     def _prepare(self, run: TrainerAdaptor) -> None:
         """Give the rule what only the run can say."""
         self._rule.mode = self.mode
-        self._rule.exempt_zero = self.monitor.monitor == "fitness" and self.mode == "max"
+        self._rule.exempt_zero = self.skip_untrained and self.monitor.monitor == "fitness" and self.mode == "max"
         if self.patience is None:
             self._rule.patience = run.patience
 
