@@ -208,8 +208,8 @@ CONFIGURATIONS = (
     c("texts, none and lists among the metrics", trainer=trainers.NoNumbers),
     c("a negative fitness", trainer=scripted(fitness=(-3.0, -2.0, -1.0)), epochs=5, patience=3),
     c("a falling negative fitness", trainer=scripted(fitness=(-1.0, -2.0, -3.0)), epochs=6, patience=3),
-    c("a fitness of None", trainer=scripted(fitness=(None,)), epochs=3),
-    c("a fitness of None at first", trainer=scripted(fitness=(None, None, 0.5)), epochs=4),
+    c("a fitness of None", trainer=scripted(fitness=(None,)), epochs=3, warns=True),
+    c("a fitness of None at first", trainer=scripted(fitness=(None, None, 0.5)), epochs=4, warns=True),
     c("a metric of a user's callback", prepare=on("on_train_epoch_end", _add_metric)),
     # arguments
     c("val=False", val=False, epochs=4, warns=True, sample="default"),

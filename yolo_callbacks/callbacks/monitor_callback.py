@@ -193,7 +193,9 @@ class MonitorCallback(Callback):
         else:
             reason = "it has no value"
         self._missed[reason] += 1
-        if reason not in self._reported and not self._checks:
+        # Where earlier epochs were validated, somebody switches validation on and off on purpose.
+        on_purpose = not record.validated and "nothing was detected" in self._missed
+        if reason not in self._reported and not self._checks and not on_purpose:
             self._reported.add(reason)
             LOGGER.warning(
                 f"{type(self).__name__}: epoch {record.epoch} is no check for {self.monitor_name!r}: {reason}"

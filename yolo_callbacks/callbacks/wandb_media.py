@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from yolo_callbacks.adaptor import TrainerAdaptor
-from yolo_callbacks.files import LOGGER
+from yolo_callbacks.files import LOGGER, plain
 from yolo_callbacks.images import BoxedImage, ImageCapture, encode_jpeg
 from yolo_callbacks.record import EpochRecord
 from yolo_callbacks.run_description import checkpoint_facts, confusion_matrix, curves, plots
@@ -99,5 +99,7 @@ def _class_uploads(session: WandbSession, run: TrainerAdaptor, last: EpochRecord
 
 
 def _log_model(session: WandbSession, run: TrainerAdaptor) -> None:
-    artifact = model_artifact(f"run_{session.run.id}_model", run.best, checkpoint_facts(run, run.best))
+    # W&B refuses metadata with NaN or infinity, and the artifact with it.
+    facts = plain(checkpoint_facts(run, run.best))
+    artifact = model_artifact(f"run_{session.run.id}_model", run.best, facts)
     session.run.log_artifact(artifact, aliases=["best", "latest"])
