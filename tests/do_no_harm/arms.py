@@ -58,7 +58,7 @@ class Arm:
         return str(data_set(self.data_folder, name or self.configuration.data))
 
     def source(self) -> str:
-        """What the model is made from: the configuration's, by the name of a file of ours, or as Ultralytics has it."""
+        """Return the file that the model is made from: one of `models/`, or a name that Ultralytics knows."""
         name = self.configuration.model
         if name == "trained":
             return str(trained(self.data_folder))

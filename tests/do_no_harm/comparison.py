@@ -42,7 +42,7 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 @dataclass
 class Outcome:
-    """What is known of a training that has ended."""
+    """Hold the facts about a training that has ended."""
 
     folder: Path
     """The folder of all its runs, with nothing else in it."""
@@ -103,7 +103,7 @@ def files(folder: Path) -> list[str]:
 
 
 def is_ours(name: str) -> bool:
-    """Whether a suite writes a file of that name; `name` is relative to a run's folder or to one that holds runs."""
+    """Return whether a suite writes a file of that name, relative to a run's folder or to a folder of runs."""
     parts = name.split("/")
     return any(fnmatch.fnmatchcase("/".join(parts[i:]), pattern) for i in range(len(parts)) for pattern in OURS)
 
@@ -152,7 +152,7 @@ def clean(text: str) -> str:
 
 
 def is_of_the_machine(text: str) -> bool:
-    """Whether a message tells of a busy machine rather than of a fault."""
+    """Return whether a message is about a busy machine and not about a fault."""
     return bool(_BUSY.search(text))
 
 

@@ -26,16 +26,16 @@ class Configuration:
     prepare: Callable[[Any], Any] | None = None
     """Adds callbacks of the user's to the model, before the suite is attached."""
     script: Callable[[Any], None] = scripts.once
-    """What the user's script does with the model."""
+    """The script of the user, which trains the model."""
     exit: str = "finished"
-    """How the training ends without a suite: the beginning of the exception and its message."""
+    """The end of the training without a suite: `finished`, or the beginning of the exception and its message."""
     aspects: tuple[str, ...] = ASPECTS
-    """What is compared; where it is not everything, `because` says why."""
+    """The aspects that are compared; `because` gives the reason where some are left out."""
     because: str = ""
     warns: bool = False
-    """Whether a warning of the suite is in place: something in it cannot work here."""
+    """Whether the suite must warn, because a callback cannot do its work here."""
     forked: bool = False
-    """Whether it runs in a process of its own, without pytest."""
+    """Whether the training runs in a separate process without pytest."""
     sample: str = ""
     """The suite that the short run of `make test` compares; none where it is empty."""
     arguments: dict[str, Any] = field(default_factory=dict)
