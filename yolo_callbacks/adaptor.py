@@ -28,7 +28,6 @@ from yolo_callbacks.loop import (
     Methods,
     TrainingOver,
     as_of_epoch,
-    let_end,
     release,
     stamp,
     watch_batches,
@@ -43,6 +42,8 @@ from yolo_callbacks.record import Catalog, EpochRecord
 from yolo_callbacks.results import best_confidence, numbers, per_class, transforms
 from yolo_callbacks.snapshots import Snapshots
 from yolo_callbacks.trainer.learning_rate import LearningRate, warmup_iterations
+from yolo_callbacks.trainer.resume import watch_resume
+from yolo_callbacks.trainer.stripping import LastCheckpoint
 
 __all__ = ["OUTSIDE", "TrainerAdaptor"]
 
@@ -84,6 +85,7 @@ class TrainerAdaptor:
         self._background = Background()
         self._snapshots = Snapshots(self._background)
         self._writes_whole = False
+        self._last_checkpoint: LastCheckpoint | None = None
         self._in_suite = False
         self._epoch_open = False
         self._epoch_complete = False
@@ -221,6 +223,7 @@ class TrainerAdaptor:
         before_checkpoint: Callable[[], None],
         on_exit: Callable[[], None],
         on_end: Callable[[], None],
+        keep_resumable: bool = False,
     ) -> None:
         """Say that every event of this training will be told from now on.
 
@@ -229,15 +232,18 @@ class TrainerAdaptor:
             before_checkpoint: Called each time before Ultralytics writes its checkpoints.
             on_exit: Called where the training fails.
             on_end: Called at the end, after every `teardown`; not where the training had begun before this.
+            keep_resumable: Whether last.pt is not stripped at the end.
         """
         self._in_suite, self._members = True, members
         watch_training(self._methods, self._finish, self._failed, on_exit, is_main=self.is_main)
         watch_end(self._methods, self._started, self._failed, on_end)
         watch_validation(self._methods, self._validation_done, self._final_evaluation)
         if self.is_main:
-            self._writes_whole = watch_checkpoints(self._methods, before_checkpoint, self.model_saved, self._snapshots)
-        if self.alone:
-            let_end(self._methods)
+            self._last_checkpoint = LastCheckpoint(Path(self.trainer.last), keep=keep_resumable)
+            self._writes_whole = watch_checkpoints(
+                self._methods, before_checkpoint, self.model_saved, self._snapshots, self._last_checkpoint
+            )
+        watch_resume(self._methods, single_process=self.alone)
 
     def _started(self) -> None:
         self.tells_end = True
@@ -638,8 +644,12 @@ class TrainerAdaptor:
         release(self.trainer, self.validator, keep=() if failed is None or out_of_memory else SAVED)
 
     def close(self) -> None:
-        """Nothing more will be told of this training."""
+        """Strip last.pt where the run is over, the very last step of a run; then let go of the trainer."""
         self._snapshots.wait()
+        if self._last_checkpoint and self._failure is None:
+            self._last_checkpoint.strip()
+        elif self._last_checkpoint:
+            self._last_checkpoint.discard()
         self._learning_rate.close()
         self._methods.put_back()
         self._failure = None  # its traceback holds the last batch and its loss

@@ -5,24 +5,35 @@ from __future__ import annotations
 import os
 import warnings
 import weakref
+from collections.abc import Mapping
 from typing import Any
 
+from _yolo_callbacks_boot import VARIABLE, refuse
 from yolo_callbacks.callback import Callback
 from yolo_callbacks.callbacks import EarlyStopping, MemoryCleanup, SaveBest, WandbLogger
 from yolo_callbacks.files import LOGGER
 from yolo_callbacks.installation import (
+    before_training,
     before_tuning,
     before_workers_without_callbacks,
     running_trainer,
     task_of,
     versions,
 )
+from yolo_callbacks.state import last_finished_epoch
 from yolo_callbacks.suite import Suite
+from yolo_callbacks.trainer.resume import check_resume
 
-__all__ = ["attach", "default_suite", "is_attached"]
+__all__ = ["attach", "check_training", "default_suite", "is_attached"]
 
 
-def attach(model: Any, *callbacks: Callback, strict: bool = False, report: bool = False) -> Suite:
+def attach(
+    model: Any,
+    *callbacks: Callback,
+    strict: bool = False,
+    report: bool = False,
+    keep_resumable: bool = False,
+) -> Suite:
     """Attach callbacks to a model, so that its trainings run them.
 
     Args:
@@ -34,6 +45,9 @@ def attach(model: Any, *callbacks: Callback, strict: bool = False, report: bool 
             training goes on.
         report: Whether to write `report.html` in the run's folder at the end. What it needs is kept while training:
             `callbacks.jsonl` and `callbacks.images.json`. Defaults to `False`.
+        keep_resumable: Whether last.pt keeps its optimizer at the end of a run, so that `extend` and
+            `yolo-callbacks extend` can train the run for more epochs. It is about four times as large then. Defaults
+            to `False`.
 
     Returns:
         The suite. It can be used for several trainings; each starts from a clean state. Attaching to a model again
@@ -51,7 +65,7 @@ def attach(model: Any, *callbacks: Callback, strict: bool = False, report: bool 
         >>> suite = attach(model, SaveBest("mAP50", top_k=3), EarlyStopping("mAP50-95", patience=20))
     """
     task = task_of(model)
-    suite = Suite(callbacks or default_suite(), task=task, strict=strict, report=report)
+    suite = Suite(callbacks or default_suite(), task=task, strict=strict, report=report, keep_resumable=keep_resumable)
     suite.model = weakref.ref(model)
     if is_attached(model):
         warnings.warn("attach replaces the callbacks that this model has from an earlier attach", stacklevel=2)
@@ -61,6 +75,7 @@ def attach(model: Any, *callbacks: Callback, strict: bool = False, report: bool 
         model.add_callback(event, _Handler(suite, event))
     _warn_of_running(model, suite)
     before_workers_without_callbacks(_warn_of_workers)
+    before_training(check_training)
     before_tuning(_warn_of_tuning)
     return suite
 
@@ -86,7 +101,7 @@ def _warn_of_running(model: Any, suite: Suite) -> None:
 
 
 def _warn_of_workers(trainer: Any) -> None:
-    if is_attached(trainer) and not os.environ.get("YOLO_CALLBACKS"):
+    if is_attached(trainer) and not os.environ.get(VARIABLE):
         LOGGER.warning(
             f"Ultralytics {versions()['ultralytics']} does not carry callbacks given in Python to the workers of a "
             "training on several GPUs (8.4.140 does): none of those that `attach` was given runs. "
@@ -94,8 +109,21 @@ def _warn_of_workers(trainer: Any) -> None:
         )
 
 
-def _warn_of_tuning(model: Any) -> None:
-    if is_attached(model) and not os.environ.get("YOLO_CALLBACKS"):
+def check_training(model: Any, arguments: Mapping[str, Any]) -> None:
+    """Refuse to resume a run that is over, which Ultralytics answers with another training.
+
+    Raises:
+        ValueError: If there is nothing to resume. In a `yolo` command it becomes one line and exit code 2.
+    """
+    if is_attached(model) or os.environ.get(VARIABLE):
+        try:
+            check_resume(model, arguments, finished=last_finished_epoch)
+        except ValueError as error:
+            refuse(error)
+
+
+def _warn_of_tuning(model: Any, arguments: Mapping[str, Any]) -> None:
+    if is_attached(model) and not os.environ.get(VARIABLE):
         LOGGER.warning(
             "model.tune() trains each iteration in another process, where none of the callbacks runs that `attach` was "
             "given. Set YOLO_CALLBACKS=callbacks.yaml in the environment to run callbacks in every iteration"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from yolo_callbacks.files import LOGGER, has_room, read_json, write_json
-from yolo_callbacks.installation import strip_checkpoint
+from yolo_callbacks.trainer.stripping import strip_checkpoint
 
 __all__ = ["copy_checkpoint", "holds_epoch", "remove_checkpoint", "strip", "write_sidecar"]
 

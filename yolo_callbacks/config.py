@@ -23,7 +23,8 @@ from yolo_callbacks.suite import Suite
 
 __all__ = ["ConfigError", "Configuration", "load"]
 
-_KEYS = ("callbacks", "strict", "report")
+_FLAGS = ("strict", "report", "keep_resumable")
+_KEYS = ("callbacks", *_FLAGS)
 _TASKS = ("detect", "segment", "classify", "pose", "obb")
 _ENVIRONMENT = re.compile(r"\$\{(?P<name>[A-Za-z_]\w*)(?::-(?P<default>[^}]*))?\}")
 
@@ -42,13 +43,21 @@ class Configuration:
         callbacks: In the order given.
         strict: Whether an exception inside a callback ends the training.
         report: Whether a report is written at the end of a run.
+        keep_resumable: Whether last.pt keeps its optimizer at the end of a run.
         origins: Where each of `callbacks` is given, such as `callbacks.yaml:3`.
     """
 
     callbacks: tuple[Callback, ...]
     strict: bool = False
     report: bool = False
+    keep_resumable: bool = False
     origins: tuple[str, ...] = ()
+
+    def suite(self, task: str) -> Suite:
+        """Make the suite for a training of a task."""
+        return Suite(
+            self.callbacks, task=task, strict=self.strict, report=self.report, keep_resumable=self.keep_resumable
+        )
 
     def origin(self, callback: Callback) -> str:
         """Where a callback is given."""
@@ -117,7 +126,7 @@ class _File:
             self._refuse(key, "`callbacks:` must be a list of at least one: `- SaveBest`")
         callbacks = tuple(self._callback(item) for item in items.value)
         _check_together(callbacks, self._where(key))
-        flags = {name: self._flag(name, *entries[name]) for name in ("strict", "report") if name in entries}
+        flags = {name: self._flag(name, *entries[name]) for name in _FLAGS if name in entries}
         return Configuration(callbacks, origins=tuple(self._where(item) for item in items.value), **flags)
 
     def _root(self) -> yaml.MappingNode:

@@ -7,6 +7,8 @@ import json
 import logging
 import math
 import os
+import re
+import secrets
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +22,9 @@ __all__ = [
     "plain",
     "read_json",
     "read_lines",
+    "remove_temporary_files",
     "replace_atomic",
+    "temporary_beside",
     "to_json",
     "write_json",
 ]
@@ -29,24 +33,51 @@ __all__ = [
 LOGGER = logging.getLogger("ultralytics.yolo_callbacks")
 
 
-def replace_atomic(path: Path, write: Callable[[Path], object]) -> None:
+# A temporary file, or a folder of them, of a process that may have been killed: its name is like no other.
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")
+
+
+def replace_atomic(path: Path, write: Callable[[Path], object], *, create: bool = True) -> None:
     """Let `write` fill a temporary file beside `path`, then rename it to `path`.
 
     Args:
-        path: The file to make or to replace.
-        write: Gets the path of the temporary file. Its name is always the same, so that a kill leaves at most one,
-            which the next write takes over.
+        path: The file to make or to replace. A symbolic link of that name is replaced and not followed.
+        write: Gets the path of the temporary file.
+        create: Whether the temporary file is there, empty, when `write` is called. False for a `write` that makes it
+            itself and fails if the name exists, as a hard link does.
 
     Raises:
         OSError: If the disk or the folder does not allow it. `path` is as it was then.
     """
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = temporary_beside(path)
     try:
+        if create:
+            # O_EXCL: nobody can have put a symbolic link there, which the write would follow
+            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         write(temporary)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def temporary_beside(path: Path) -> Path:
+    """Return a name that nobody can know before, in the folder of a file."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+
+
+def remove_temporary_files(folder: Path) -> None:
+    """Remove the temporary files that a killed process has left in a folder."""
+    for path in folder.glob(".*.tmp"):
+        if not _TEMPORARY.fullmatch(path.name) or path.is_symlink():
+            continue
+        try:
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            LOGGER.debug(f"{path} could not be removed: {error}")
 
 
 def copy_atomic(source: Path, target: Path) -> None:
@@ -69,11 +100,16 @@ def append_line(path: Path, line: str) -> None:
         OSError: If there is no room for all of it. The file is as it was then.
     """
     content = f"{line}\n".encode()
-    with path.open("ab", buffering=0) as file:
+    with open(path, "ab", buffering=0, opener=_without_links) as file:
         start = file.tell()
         if file.write(content) != len(content):  # a full disk takes a part of it without an error
             file.truncate(start)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+
+def _without_links(path: str, flags: int) -> int:
+    """Open a file, but no symbolic link, and no pipe that would wait for a reader; Windows has neither flag."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0), 0o666)
 
 
 def read_lines(path: Path) -> list[str]:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import logging
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from yolo_callbacks.files import replace_atomic
-
 __all__ = [
     "MINIMUM_VERSION",
+    "before_training",
     "before_tuning",
     "before_workers_without_callbacks",
     "check_version",
@@ -26,7 +23,6 @@ __all__ = [
     "run_folder",
     "run_folders",
     "running_trainer",
-    "strip_checkpoint",
     "task_of",
     "versions",
 ]
@@ -83,14 +79,6 @@ def default_arguments() -> dict[str, Any]:
     return dict(DEFAULT_CFG_DICT)
 
 
-def strip_checkpoint(path: Path) -> None:
-    """Strip a checkpoint of this run as Ultralytics strips best.pt, through a temporary file."""
-    from ultralytics.utils.torch_utils import strip_optimizer
-
-    with _quiet():  # its line would name the temporary file
-        replace_atomic(path, lambda temporary: strip_optimizer(path, s=str(temporary)))
-
-
 def before_workers_without_callbacks(tell: Callable[[Any], None]) -> None:
     """Have `tell` called with the trainer where a multi-GPU training starts workers that get none of its callbacks.
 
@@ -112,35 +100,33 @@ def before_workers_without_callbacks(tell: Callable[[Any], None]) -> None:
         engine.generate_ddp_command = generate_ddp_command
 
 
-def before_tuning(warn: Callable[[Any], None]) -> None:
-    """Call `warn` with the model before each search of `model.tune()`.
+def before_training(check: Callable[[Any, Mapping[str, Any]], None]) -> None:
+    """Call `check` with the model and the arguments before each `model.train()`; what it raises ends the call."""
+    _before("train", check)
+
+
+def before_tuning(warn: Callable[[Any, Mapping[str, Any]], None]) -> None:
+    """Call `warn` with the model and the arguments before each search of `model.tune()`.
 
     Ultralytics' own tuner trains by commands in processes of their own, Ray Tune in workers that drop the callbacks.
     """
+    _before("tune", warn)
+
+
+def _before(method: str, function: Callable[[Any, Mapping[str, Any]], None]) -> None:
     from ultralytics.engine.model import Model
 
-    original = Model.tune
+    original = getattr(Model, method)
     if getattr(original, _MARK, False):
         return
 
     @functools.wraps(original)
-    def tune(self: Any, *arguments: Any, **keywords: Any) -> Any:
-        warn(self)
+    def wrapped(self: Any, *arguments: Any, **keywords: Any) -> Any:
+        function(self, keywords)
         return original(self, *arguments, **keywords)
 
-    setattr(tune, _MARK, True)
-    Model.tune = tune
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    logger = logging.getLogger("ultralytics")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
+    setattr(wrapped, _MARK, True)
+    setattr(Model, method, wrapped)
 
 
 def run_folder(model: Any) -> Path | None:

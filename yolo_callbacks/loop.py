@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+import shutil
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from yolo_callbacks.files import LOGGER
+from yolo_callbacks.files import LOGGER, temporary_beside
 from yolo_callbacks.signals import deferred, raise_on_sigterm
 from yolo_callbacks.snapshots import Snapshots, separate
 from yolo_callbacks.trainer.method_patches import Methods
+from yolo_callbacks.trainer.stripping import LastCheckpoint, strip_through_temporary_files
 
 __all__ = [
     "SAVED",
@@ -20,7 +21,6 @@ __all__ = [
     "Methods",
     "TrainingOver",
     "as_of_epoch",
-    "let_end",
     "release",
     "stamp",
     "watch_batches",
@@ -135,18 +135,24 @@ def watch_validation(methods: Methods, on_validated: Callable[[], None], on_fina
 
 
 def watch_checkpoints(
-    methods: Methods, before: Callable[[], None], on_saved: Callable[[], None], snapshots: Snapshots
+    methods: Methods,
+    before: Callable[[], None],
+    on_saved: Callable[[], None],
+    snapshots: Snapshots,
+    last: LastCheckpoint,
 ) -> bool:
-    """Write checkpoints atomically, and keep existing copies of them unchanged.
+    """Write and strip checkpoints atomically, and keep existing copies of them unchanged.
 
     Args:
         methods: Of the trainer.
         before: Called each time before the trainer writes its checkpoints.
         on_saved: Called each time after `save_model()` has written last.pt.
         snapshots: The copies.
+        last: Holds back the stripping of last.pt.
 
     Returns:
-        Whether that holds. It does not for a `save_model` of the user's own, who may write elsewhere, or later.
+        Whether that holds for the writing. It does not for a `save_model` of the user's own, who may write elsewhere,
+        or later.
     """
     from ultralytics.engine.trainer import BaseTrainer
 
@@ -165,7 +171,7 @@ def watch_checkpoints(
 
     def written(*arguments: Any, **keywords: Any) -> Any:
         if known:
-            with contextlib.suppress(OSError), _under_temporary_names(trainer, snapshots):
+            with contextlib.suppress(OSError), _written_whole(trainer, snapshots):
                 return save(*arguments, **keywords)
             snapshots.give_up()  # no room for two at a time: in place, as without a suite
         return save(*arguments, **keywords)
@@ -173,8 +179,10 @@ def watch_checkpoints(
     def watched_evaluation(*arguments: Any, **keywords: Any) -> Any:
         snapshots.wait()
         for path in (trainer.last, trainer.best):
-            separate(Path(path))  # they are stripped in place
-        return evaluate(*arguments, **keywords)
+            separate(Path(path))  # a `final_eval` of the user's own may write them in place
+        strip_through_temporary_files(trainer)
+        with last.held_back():
+            return evaluate(*arguments, **keywords)
 
     methods.put("save_model", watched_save)
     methods.put("final_eval", watched_evaluation)
@@ -190,25 +198,19 @@ def stamp(path: Path) -> tuple[int, int]:
 
 
 @contextlib.contextmanager
-def _under_temporary_names(trainer: Any, snapshots: Snapshots) -> Iterator[None]:
-    """Let a trainer write last.pt and best.pt under other names, renamed where all went well.
+def _written_whole(trainer: Any, snapshots: Snapshots) -> Iterator[None]:
+    """Let a trainer write its checkpoints to a temporary folder, and move them where all went well.
 
-    Up to 8.4.190 at least Ultralytics writes both in place, and a kill leaves half a file (#25428).
+    Up to 8.4.190 at least Ultralytics writes them in place, and a kill leaves half a file (#25428).
     """
-    # best.pt first: a kill between the two leaves a last.pt that will be followed by the same best.pt again
-    names = {name: Path(getattr(trainer, name)) for name in ("best", "last")}
-    temporary = {name: path.with_name(f".{path.name}.tmp") for name, path in names.items()}
-    _remove(temporary.values())  # a kill may have left one
-    vars(trainer).update(temporary)
-    try:
+    with _other_folder(trainer, Path(trainer.wdir)) as (folder, names):
         yield
-        for name, path in temporary.items():
-            if path.is_file():
-                with snapshots.freed_later(names[name], written_again=True):
-                    path.replace(names[name])
-    finally:
-        vars(trainer).update(names)
-        _remove(temporary.values())
+        # last.pt at the end: a kill before that leaves the one before, whose epoch will write all of them again
+        written = sorted(folder.iterdir(), key=lambda path: (path.name == "last.pt", path.name))
+        for path in written:
+            target = names.get(path.stem, names["wdir"] / path.name)
+            with snapshots.freed_later(target, written_again=True):
+                path.replace(target)
 
 
 def write_checkpoint(trainer: Any, path: Path) -> bool:
@@ -230,24 +232,29 @@ def write_checkpoint(trainer: Any, path: Path) -> bool:
         for kind in type(trainer).__mro__
         if "save_model" in vars(kind) and kind.__module__.startswith("ultralytics.")
     )
-    own = vars(trainer)
-    names = {name: own[name] for name in ("wdir", "last", "best")}
-    with tempfile.TemporaryDirectory(prefix=".yolo-callbacks-", dir=path.parent) as folder, deferred():
-        own.update(wdir=Path(folder), last=Path(folder, "last.pt"), best=Path(folder, "best.pt"))
-        try:
-            save(trainer)
-        finally:
-            written = own["last"]
-            own.update(names)
+    with deferred(), _other_folder(trainer, path.parent) as (folder, _):
+        save(trainer)
+        written = folder / "last.pt"
         if not written.is_file():
             return False
         written.replace(path)
     return True
 
 
-def _remove(paths: Iterable[Path]) -> None:
-    for path in paths:
-        path.unlink(missing_ok=True)
+@contextlib.contextmanager
+def _other_folder(trainer: Any, beside: Path) -> Iterator[tuple[Path, dict[str, Path]]]:
+    """Let a trainer write its checkpoints to a temporary folder; yield the folder and the trainer's own paths."""
+    own = vars(trainer)
+    before = {name: getattr(trainer, name) for name in ("wdir", "last", "best")}
+    beside.mkdir(parents=True, exist_ok=True)
+    folder = temporary_beside(beside / "checkpoints")
+    folder.mkdir(mode=0o700)
+    own.update(wdir=folder, last=folder / "last.pt", best=folder / "best.pt")
+    try:
+        yield folder, {name: Path(path) for name, path in before.items()}
+    finally:
+        own.update(before)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def watch_batches(methods: Methods) -> BatchInFlight:
@@ -262,24 +269,6 @@ def watch_batches(methods: Methods) -> BatchInFlight:
 
     methods.put("preprocess_batch", watched)
     return seen
-
-
-def let_end(methods: Methods) -> None:
-    """Let a run be resumed whose last epoch is in its checkpoint, but not what comes after it.
-
-    8.4.190 refuses ("nothing to resume"), 8.3.200 trains an epoch more. The end of the run is told by `TrainingOver`.
-    """
-    trainer, resume = methods.trainer, methods.trainer.resume_training
-
-    def watched(checkpoint: Any) -> None:
-        done = bool(checkpoint) and checkpoint.get("epoch", -1) + 1 == trainer.epochs
-        trainer.epochs += done
-        try:
-            resume(checkpoint)
-        finally:
-            trainer.epochs -= done
-
-    methods.put("resume_training", watched)
 
 
 @dataclass

@@ -14,10 +14,11 @@ from typing import Any
 
 from _yolo_callbacks_boot import VARIABLE, refuse
 from yolo_callbacks.adaptor import TrainerAdaptor
-from yolo_callbacks.attaching import is_attached
+from yolo_callbacks.attaching import check_training, is_attached
 from yolo_callbacks.config import ConfigError, Configuration, load
 from yolo_callbacks.files import LOGGER
-from yolo_callbacks.suite import EVENTS, Suite
+from yolo_callbacks.installation import before_training
+from yolo_callbacks.suite import EVENTS
 
 __all__ = ["FUNCTIONS", "register"]
 
@@ -32,6 +33,7 @@ def register(default_callbacks: dict[str, list[Callable[[Any], None]]]) -> None:
     Raises:
         ConfigError: If YOLO_CALLBACKS, or the file that it names, is wrong.
     """
+    before_training(check_training)
     value = os.environ[VARIABLE]
     if value not in _checked:
         _checked[value] = load(value)
@@ -74,7 +76,7 @@ def _plug_in(trainer: Any) -> None:
     try:
         configuration = _checked.get(value) or load(value)
         _checked[value] = None
-        suite = Suite(configuration.callbacks, task=run.task, strict=configuration.strict, report=configuration.report)
+        suite = configuration.suite(run.task)
     except ValueError as error:
         run.remove_fresh_folder()
         refuse(error)

@@ -45,6 +45,10 @@ def schema() -> dict[str, Any]:
             },
             "strict": {"description": "Whether an exception inside a callback ends the training.", "type": "boolean"},
             "report": {"description": "Whether a report is written at the end of a run.", "type": "boolean"},
+            "keep_resumable": {
+                "description": "Whether last.pt keeps its optimizer at the end, so that the run can be extended.",
+                "type": "boolean",
+            },
         },
         "definitions": {
             "environment": {"description": "A value of the environment.", **_ENVIRONMENT},

@@ -44,7 +44,7 @@ class Snapshots:
             return  # taken before a kill: renaming one name of a file to another of its names does nothing
         try:
             with self.freed_later(target):
-                replace_atomic(target, lambda temporary: _link(source, temporary))
+                replace_atomic(target, lambda temporary: _link(source, temporary), create=False)
         except OSError:  # a file system without hard links, or one that allows no more of them
             copy_atomic(source, target)
             return
@@ -117,7 +117,6 @@ def _is_shared(path: Path) -> bool:
 
 
 def _link(source: Path, temporary: Path) -> None:
-    temporary.unlink(missing_ok=True)  # a kill may have left one
     # resolved: a second name of a symbolic link would follow wherever that leads later
     os.link(source.resolve(), temporary)
 

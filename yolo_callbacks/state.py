@@ -12,7 +12,7 @@ from yolo_callbacks.installation import versions
 from yolo_callbacks.journal import Journal, Recovery, recover
 from yolo_callbacks.record import EpochRecord
 
-__all__ = ["STATE_FILE", "RunState", "read_state"]
+__all__ = ["STATE_FILE", "RunState", "last_finished_epoch", "read_state"]
 
 STATE_FILE = "callbacks.json"
 _SCHEMA = 1
@@ -28,11 +28,12 @@ class RunState:
         folder: The run's folder.
         later: Calls a function with its arguments, when it likes: the journal makes up for a callbacks.json that is an
             epoch behind.
+        keep_resumable: Whether last.pt keeps its optimizer at the end. Defaults to `False`.
     """
 
-    def __init__(self, folder: Path, later: Callable[..., None]) -> None:
+    def __init__(self, folder: Path, later: Callable[..., None], *, keep_resumable: bool = False) -> None:
         self.path = folder / STATE_FILE
-        self._later = later
+        self._later, self._keep_resumable = later, keep_resumable
         self.journal = Journal(folder)
         self._epoch, self._ended = 0, False
         self._states: dict[str, Any] = {}
@@ -107,6 +108,7 @@ class RunState:
             "schema": _SCHEMA,
             "epoch": self._epoch,
             "ended": self._ended,
+            "keep_resumable": self._keep_resumable,
             "versions": versions(),
             "callbacks": self._states,
             "published": self._published,
@@ -137,6 +139,17 @@ def _may_be_removed(name: str) -> bool:
     if folder != "weights" or "\\" in file:
         return False
     return bool(re.fullmatch(r".+\.(pt|json)", file)) and not re.fullmatch(r"(last|best|epoch-?\d+)\.(pt|json)", file)
+
+
+def last_finished_epoch(folder: Path) -> tuple[int, bool]:
+    """Return the last epoch of a run that is finished, and whether its last.pt was to be kept resumable.
+
+    The epoch is 0 where the run is not finished, or its callbacks.json does not say it.
+    """
+    state = read_state(folder / STATE_FILE) or {}
+    summary, epoch = state.get("summary"), state.get("epoch")
+    finished = isinstance(summary, dict) and summary.get("status") == "finished"
+    return (epoch if finished and isinstance(epoch, int) else 0), state.get("keep_resumable") is True
 
 
 def read_state(path: Path) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ from typing import Any
 from yolo_callbacks.adaptor import TrainerAdaptor
 from yolo_callbacks.callback import Callback
 from yolo_callbacks.checks import check_bool
-from yolo_callbacks.files import LOGGER
+from yolo_callbacks.files import LOGGER, remove_temporary_files
 from yolo_callbacks.installation import run_folder, run_folders
 from yolo_callbacks.journal import Recovery
 from yolo_callbacks.loop import TrainingOver
@@ -42,13 +42,21 @@ class Suite:
         callbacks: In the order in which they run.
         strict: Whether an exception inside a callback ends the training.
         report: Whether a report is written at the end of a run.
+        keep_resumable: Whether last.pt keeps its optimizer at the end of a run.
         events: The events that the suite listens to.
     """
 
     def __init__(
-        self, callbacks: Iterable[Callback], *, task: str = "detect", strict: bool = False, report: bool = False
+        self,
+        callbacks: Iterable[Callback],
+        *,
+        task: str = "detect",
+        strict: bool = False,
+        report: bool = False,
+        keep_resumable: bool = False,
     ) -> None:
         self.strict, self.report = check_bool("strict", strict), check_bool("report", report)
+        self.keep_resumable = check_bool("keep_resumable", keep_resumable)
         given = list(callbacks)
         _check_callbacks(given, task)
         given += recorders(given) if report else []
@@ -191,6 +199,7 @@ class Suite:
                 before_checkpoint=lambda: self._before_checkpoint(run),
                 on_exit=lambda: self.handle("teardown", source),
                 on_end=lambda: self._end(run),
+                keep_resumable=self.keep_resumable,
             )
             self._restart()
             self._attempt("following the trainer", follow)
@@ -249,7 +258,9 @@ class Suite:
         run.last_epoch = run.completed_epochs
         self._names_checked = self._check(run)
         if run.is_main:
-            self._state = RunState(run.save_dir, run.later)
+            for folder in (run.save_dir, run.weights_dir):
+                self._attempt("removing temporary files", remove_temporary_files, folder)
+            self._state = RunState(run.save_dir, run.later, keep_resumable=self.keep_resumable)
             if run.completed_epochs and not self._fatal:
                 self._attempt("restoring the state", self._restore, run, self._state)
             elif not run.completed_epochs:
@@ -373,7 +384,7 @@ class Suite:
         for slot in self._slots:
             if not slot.missed and (run.is_main or slot.callback.every_rank):
                 slot.call("release", run)
-        if self._finished:
+        if self._finished and not run.failure:
             self._attempt("the end of the run", self._tell, run)
         else:
             status = f"ended by {type(run.failure).__name__}" if run.failure else "ended"
