@@ -12,6 +12,7 @@ Validation is scripted by epoch number, so that every training is fed the same v
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import sys
@@ -94,8 +95,13 @@ class Moments:
 
 def ours(path: Any) -> bool:
     """Whether the library wrote a file or had it written, under its own name or a temporary one."""
-    name = Path(path).name.removeprefix(".").removesuffix(".tmp")
+    name = plain_name(path)
     return name.startswith(("callbacks", "best", "last")) and name != "callbacks.jsonl"
+
+
+def plain_name(path: Any) -> str:
+    """The name of a file, without what makes it a temporary one."""
+    return re.sub(r"^\.(.+)\.[0-9a-f]{16}\.tmp$", r"\1", Path(path).name)
 
 
 class Inline:
@@ -115,20 +121,29 @@ def watch(moments: Moments) -> None:
     def half_written(self: Path, text: str, *arguments: Any, **keywords: Any) -> int:
         if ours(self):
             written(self, text[: len(text) // 2], *arguments, **keywords)
-            moments(f"half of {self.name}")
+            moments(f"half of {plain_name(self)}")
         return written(self, text, *arguments, **keywords)
 
     def half_of_a_checkpoint(self: Path, content: bytes) -> int:
         if ours(self):
             written_bytes(self, content[: len(content) // 2])
-            moments(f"half of {self.name}")
+            moments(f"half of {plain_name(self)}")
         return written_bytes(self, content)
 
     def half_copied(source: Any, target: Any, *arguments: Any, **keywords: Any) -> Any:
         if ours(target):
             written_bytes(Path(target), Path(source).read_bytes()[:5000])
-            moments(f"half of {Path(target).name}")
+            moments(f"half of {plain_name(target)}")
         return copied(source, target, *arguments, **keywords)
+
+    def half_saved(content: Any, file: Any, *arguments: Any, **keywords: Any) -> Any:
+        result = saved(content, file, *arguments, **keywords)
+        if isinstance(file, (str, Path)) and ours(file):  # a checkpoint that is stripped
+            whole = Path(file).read_bytes()
+            written_bytes(Path(file), whole[: len(whole) // 2])
+            moments(f"half of the stripped {plain_name(file)}")
+            written_bytes(Path(file), whole)
+        return result
 
     def half_appended(path: Path, line: str) -> None:
         if not ours(path):
@@ -151,10 +166,11 @@ def watch(moments: Moments) -> None:
     Path.write_text = half_written  # type: ignore[method-assign]
     Path.write_bytes = half_of_a_checkpoint  # type: ignore[method-assign,assignment]
     shutil.copyfile = half_copied  # type: ignore[assignment]
+    saved, torch.save = torch.save, half_saved
     journal.append_line = half_appended
     named = lambda path, *_: Path(path).name if ours(path) else None  # noqa: E731
     Path.replace = moments.around(Path.replace, lambda path, to: f"rename to {to.name}" if ours(path) else None)
-    Path.unlink = moments.around(Path.unlink, lambda path, *_: f"removing {path.name}" if named(path) else None)
+    Path.unlink = moments.around(Path.unlink, lambda path, *_: f"removing {plain_name(path)}" if named(path) else None)
     BaseTrainer.save_model = moments.around(BaseTrainer.save_model, lambda trainer: "save_model")
     BaseTrainer.save_metrics = moments.around(BaseTrainer.save_metrics, lambda *_: "save_metrics")
 

@@ -87,21 +87,21 @@ def test_the_whole_run(whole):
 FILES = tuple(f"{name}.{kind}" for name in ("best-recall-epoch005", "best-mAP50-95-one") for kind in ("pt", "json"))
 MOMENTS = (
     "epoch 1 after save_model",
-    "epoch 1 half of .last.pt.tmp",
+    "epoch 1 half of last.pt",
     "epoch 1 after on_fit_epoch_end",
     *(f"epoch 4 {when}" for when in (
-        "half of .last.pt.tmp", "half of .best.pt.tmp", "before rename to best.pt", "after rename to best.pt",
+        "half of last.pt", "half of best.pt", "before rename to best.pt", "after rename to best.pt",
         "before rename to last.pt", "after rename to last.pt",
     )),
     *(f"epoch 5 {when}" for when in (
         "before on_train_epoch_start", "after on_train_batch_end", "after on_train_epoch_end", "before on_val_end",
         "after save_metrics", "half of a line of callbacks.journal.jsonl", "after a line of callbacks.journal.jsonl",
         "after save_model", "before on_model_save", "after on_model_save", "before on_fit_epoch_end",
-        *(f"half of .{name}.tmp" for name in FILES),
+        *(f"half of {name}" for name in FILES),
         *(f"{when} rename to {name}" for when in ("before", "after") for name in FILES),
         "before removing best-recall-epoch004.pt", "after removing best-recall-epoch004.pt",
         "after removing best-recall-epoch004.json",
-        "half of .callbacks.json.tmp", "before rename to callbacks.json", "after rename to callbacks.json",
+        "half of callbacks.json", "before rename to callbacks.json", "after rename to callbacks.json",
         "after on_fit_epoch_end",
     )),
     "epoch 6 before save_model",

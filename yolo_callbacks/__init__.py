@@ -28,6 +28,7 @@ from yolo_callbacks.callbacks import (  # noqa: E402
     WandbLogger,
 )
 from yolo_callbacks.decisions import StoppingReason  # noqa: E402
+from yolo_callbacks.extending import extend  # noqa: E402
 from yolo_callbacks.record import EpochRecord  # noqa: E402
 from yolo_callbacks.suite import Suite  # noqa: E402
 
@@ -46,4 +47,5 @@ __all__ = [
     "TensorBoardLogger",
     "WandbLogger",
     "attach",
+    "extend",
 ]

@@ -19,7 +19,7 @@ from typing import Any
 
 from yolo_callbacks.background import Background
 from yolo_callbacks.decisions import RateCut
-from yolo_callbacks.files import copy_atomic
+from yolo_callbacks.files import LOGGER, copy_atomic
 from yolo_callbacks.installation import late_metric_keys
 from yolo_callbacks.journal import restored_record
 from yolo_callbacks.loop import (
@@ -41,6 +41,7 @@ from yolo_callbacks.memory import is_out_of_memory
 from yolo_callbacks.record import Catalog, EpochRecord
 from yolo_callbacks.results import best_confidence, numbers, per_class, transforms
 from yolo_callbacks.snapshots import Snapshots
+from yolo_callbacks.trainer.extension import held_factor, hold_factor
 from yolo_callbacks.trainer.learning_rate import LearningRate, warmup_iterations
 from yolo_callbacks.trainer.resume import watch_resume
 from yolo_callbacks.trainer.stripping import LastCheckpoint
@@ -64,6 +65,7 @@ class TrainerAdaptor:
         choice: Monitor and score of what best.pt was replaced with, None where it is Ultralytics' own.
         shared: What rank 0 decided and every rank carries out; a suite hands it round once an epoch.
         plugged: What the plug-in gave to this training; None without it.
+        extended: Whether a resumed run goes on here for more epochs than it was to have.
         tells_end: Whether the end of the training, after every `teardown`, will be told.
     """
 
@@ -76,6 +78,7 @@ class TrainerAdaptor:
         self.choice: dict[str, Any] | None = None
         self.shared: dict[str, Any] = {}
         self.plugged: Any = None
+        self.extended = False
         self.tells_end = False
         self._failure: BaseException | None = None
         self._callers_error = id(sys.exc_info()[1])
@@ -588,6 +591,24 @@ class TrainerAdaptor:
         if not rates.obstacle:
             self.prepare_reductions(who, reduction)
         return before, rates.reduced_rates
+
+    def hold_schedule(self, extension: dict[str, Any]) -> None:
+        """Keep the schedule of an extended run where it was, on every rank from the first epoch on.
+
+        Args:
+            extension: The entry in callbacks.json. It gets the factor, which another resume needs.
+        """
+        if extension["held"] is None:
+            extension["held"] = held_factor(self.trainer, epoch=extension["after"], planned=extension["planned"])
+        if extension["held"] is None:
+            LOGGER.warning("The learning rate cannot be held: the scheduler of this training is not Ultralytics' own")
+        else:
+            self.shared["held_factor"] = extension["held"]
+
+    def apply_held_schedule(self) -> None:
+        """Apply what `hold_schedule` has found, on every rank."""
+        if "held_factor" in self.shared:
+            hold_factor(self._methods, self.shared.pop("held_factor"))
 
     def apply_reductions(self) -> None:
         """Let the next step of the scheduler apply all reductions; to be repeated before each epoch, on every rank."""

@@ -82,8 +82,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def train(arguments: Sequence[str]) -> None:
     """Set YOLO_CALLBACKS, for the processes that Ultralytics starts too, and go on as `yolo train`."""
-    import _yolo_callbacks_boot as boot
-
     parser = Parser(
         "train",
         "Train as `yolo train` does, with callbacks.",
@@ -96,10 +94,67 @@ def train(arguments: Sequence[str]) -> None:
     if {"-h", "--help"}.intersection(arguments):
         parser.print_help()
         return
-    given = [argument.partition("=")[2] for argument in arguments if argument.startswith("callbacks=")]
-    os.environ[boot.VARIABLE] = (given or [os.environ.get(boot.VARIABLE, "")])[-1] or "default"
+    _choose_callbacks(arguments)
+    _yolo(["train", *_others(arguments, "callbacks")])
+
+
+def extend(arguments: Sequence[str]) -> None:
+    """Train a run that is over for more epochs."""
+    parser = Parser(
+        "extend",
+        "Train a run that is over for more epochs: with its optimizer, its callbacks' state and its W&B run. It must "
+        "have been trained with\n`keep_resumable: true`, or with SaveBest and `keep_optimizer: true`.",
+        "yolo-callbacks extend runs/detect/train epochs=150",
+        "yolo-callbacks extend runs/detect/train epochs=150 lr=stretch callbacks=callbacks.yaml patience=30",
+    )
+    parser.add_argument("run", metavar="RUN", type=Path, help="the run's folder")
+    parser.add_argument("epochs", metavar="epochs=…", help="how many epochs it is to have in all")
+    parser.add_argument(
+        "lr",
+        nargs="?",
+        metavar="lr=…",
+        help="the schedule: hold (default) keeps the last rate, stretch takes that of a run of so many epochs",
+    )
+    parser.add_argument("callbacks", nargs="?", metavar="callbacks=…", help="a YAML file, names, or default (default)")
+    parser.add_argument("others", nargs="*", metavar="name=value", help="what `yolo train` takes on resume")
+    if not arguments or {"-h", "--help"}.intersection(arguments):
+        parser.parse_args(list(arguments) or ["--help"])
+    run, rest = Path(arguments[0]), list(arguments[1:])
+    epochs = _given("epochs", rest)
+    if epochs is None or not epochs.isdecimal():
+        raise CommandError(f"{parser.prog}: epochs=… must be given, a number (see {parser.prog} --help)")
+    _choose_callbacks(rest)
+    command = ["train", "resume", f"model={run / 'weights' / 'last.pt'}", *_others(rest, "epochs", "lr", "callbacks")]
+    sys.argv = ["yolo", *command]  # ultralytics reads it when it is imported
+
+    from yolo_callbacks.extending import prepare_extension
+
+    prepare_extension(run, epochs=int(epochs), lr=_given("lr", rest) or "hold")
+    _yolo(command)
+
+
+def _given(name: str, arguments: Sequence[str]) -> str | None:
+    """Return the value of an argument of the form name=value, the last one; None where it is not given."""
+    values = [argument.partition("=")[2] for argument in arguments if argument.startswith(f"{name}=")]
+    return values[-1] if values else None
+
+
+def _others(arguments: Sequence[str], *names: str) -> list[str]:
+    """Return the arguments of other names."""
+    return [argument for argument in arguments if not argument.startswith(tuple(f"{name}=" for name in names))]
+
+
+def _choose_callbacks(arguments: Sequence[str]) -> None:
+    """Set YOLO_CALLBACKS to what `callbacks=` says, for the processes that Ultralytics starts too."""
+    import _yolo_callbacks_boot as boot
+
+    os.environ[boot.VARIABLE] = _given("callbacks", arguments) or os.environ.get(boot.VARIABLE) or "default"
     boot.install()
-    sys.argv = ["yolo", "train", *(argument for argument in arguments if not argument.startswith("callbacks="))]
+
+
+def _yolo(command: Sequence[str]) -> None:
+    """Go on as the `yolo` command."""
+    sys.argv = ["yolo", *command]
     from ultralytics.cfg import entrypoint  # reads sys.argv when it is imported
 
     try:
@@ -255,6 +310,7 @@ def _innermost_module(error: BaseException) -> str | None:
 
 COMMANDS = {
     "train": Command("train as `yolo train` does, with callbacks", train),
+    "extend": Command("train a run that is over for more epochs", extend),
     "init": Command("write a commented YAML file to start from", init),
     "check": Command("check such a file", check),
     "list": Command("every callback with its arguments", show_list),

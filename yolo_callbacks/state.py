@@ -12,7 +12,7 @@ from yolo_callbacks.installation import versions
 from yolo_callbacks.journal import Journal, Recovery, recover
 from yolo_callbacks.record import EpochRecord
 
-__all__ = ["STATE_FILE", "RunState", "last_finished_epoch", "read_state"]
+__all__ = ["STATE_FILE", "RunState", "last_finished_epoch", "mark_extended", "read_state"]
 
 STATE_FILE = "callbacks.json"
 _SCHEMA = 1
@@ -23,6 +23,7 @@ class RunState:
 
     Attributes:
         files: What the callbacks have written and keep, for a later run in the same folder to remove.
+        extension: How the run was extended, as `mark_extended` wrote it; None where it was not.
 
     Args:
         folder: The run's folder.
@@ -40,6 +41,7 @@ class RunState:
         self._published: dict[str, float] = {}
         self._warned = False
         self.files: list[Path] = []
+        self.extension: dict[str, Any] | None = None
         self._leftovers: list[Path] = []
 
     def find_leftovers(self) -> None:
@@ -67,6 +69,7 @@ class RunState:
             entries = self.journal.entries()
         except OSError as error:
             LOGGER.warning(f"{self.journal.path} cannot be read: {error}")
+        self.extension = _extension(state)
         found = recover(state, entries, epoch)
         if found is None and state is not None:
             LOGGER.warning(
@@ -109,6 +112,7 @@ class RunState:
             "epoch": self._epoch,
             "ended": self._ended,
             "keep_resumable": self._keep_resumable,
+            "extension": self.extension,
             "versions": versions(),
             "callbacks": self._states,
             "published": self._published,
@@ -127,6 +131,37 @@ class RunState:
         if not self._warned:
             self._warned = True
             LOGGER.warning(f"{path} could not be written, this run cannot be resumed exactly: {error}")
+
+
+def mark_extended(folder: Path, *, after: int, planned: int, hold: bool) -> None:
+    """Write into the state of a run that it goes on.
+
+    Args:
+        folder: The run's folder.
+        after: The epoch after which it goes on, counted from 1.
+        planned: How many epochs it was to have.
+        hold: Whether the schedule of the learning rate stays where it was.
+
+    Raises:
+        OSError: If the state cannot be written.
+    """
+    path = folder / STATE_FILE
+    state = read_state(path) or {"schema": _SCHEMA, "epoch": after, "callbacks": {}}
+    before = _extension(state) or {}
+    # A rate that is held already is held on: only the first schedule says where it was.
+    held = before.get("held") if hold and before.get("hold") else None
+    extension = {"after": after, "planned": planned, "hold": hold, "held": held}
+    write_json(path, {**state, "ended": False, "summary": None, "extension": extension})
+
+
+def _extension(state: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return the entry of `mark_extended` in a state; None where there is none of that form."""
+    found = (state or {}).get("extension")
+    if not isinstance(found, dict):
+        return None
+    held = found.get("held")
+    valid = all(type(found.get(key)) is kind for key, kind in (("after", int), ("planned", int), ("hold", bool)))
+    return found if valid and (held is None or type(held) is float) else None
 
 
 def _relative(path: Path, folder: Path) -> str:

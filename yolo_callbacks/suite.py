@@ -313,6 +313,7 @@ class Suite:
             self._attempt("deciding on the last epoch", self._catch_up, run, self._recovery)
         self._share(run)
         run.ended = bool(run.shared.pop("ended", False))
+        self._attempt("holding the learning rate", run.apply_held_schedule)
         if self._state:
             run.past = []
             begin = partial(self._state.begin, run.completed_epochs, self._states(), self._published, ended=run.ended)
@@ -431,6 +432,11 @@ class Suite:
         self._recovery = state.find(run.completed_epochs)
         kept = self._recovery.states if self._recovery else {}
         run.remember(self._recovery.past if self._recovery else ())
+        extension = state.extension
+        if extension is not None:
+            run.extended = extension["after"] == run.completed_epochs
+            if extension["hold"]:
+                self._attempt("holding the learning rate", run.hold_schedule, extension)
         self._published = run.past[-1].published if run.past else {}
         keys = {slot.key: _stored_key(slot, kept, run.task) for slot in self._slots}
         self._restored = [slot for slot in self._slots if (key := keys[slot.key]) and _load(slot, kept[key], run)]

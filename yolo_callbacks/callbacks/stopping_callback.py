@@ -38,6 +38,13 @@ class StoppingCallback(MonitorCallback):
         LOGGER.info(f"{type(self).__name__}: stopped at epoch {record.epoch}, {self.stopping_message}")
         run.stop(record)
 
+    def resume(self, run: TrainerAdaptor) -> None:
+        """Count from nothing again where the run had stopped and is extended."""
+        if run.extended and self.stopped_epoch:
+            self.stopped_epoch, self.stopping_reason = 0, StoppingReason.NOT_STOPPED
+            self.stopping_message = ""
+            self.restart_patience()
+
     def outcome(self) -> str:
         """When and why it stopped."""
         if not self.stopped_epoch:

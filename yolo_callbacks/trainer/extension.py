@@ -1,0 +1,109 @@
+"""Train a run for more epochs than it was to have: its checkpoint, and its learning rate from there on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from yolo_callbacks.files import LOGGER, replace_atomic
+from yolo_callbacks.trainer.method_patches import Methods
+from yolo_callbacks.trainer.resume import is_resumable
+
+__all__ = ["extend_checkpoint", "held_factor", "hold_factor", "load_resumable"]
+
+
+def load_resumable(path: Path) -> dict[str, Any] | None:
+    """Load a checkpoint of a run that the user has named; None where it cannot be resumed."""
+    from ultralytics.utils.torch_utils import torch_load
+
+    try:
+        content = torch_load(path, map_location="cpu")
+    except Exception as error:
+        LOGGER.warning(f"{path} cannot be read: {error}")
+        return None
+    return content if is_resumable(content) else None
+
+
+def extend_checkpoint(content: Mapping[str, Any], target: Path, *, epochs: int) -> None:
+    """Write a checkpoint from which Ultralytics trains to a number of epochs.
+
+    Ultralytics takes `epochs` from the checkpoint (8.4.190: `resume=True, epochs=…` ignores the latter), also in the
+    workers of several GPUs and after another kill.
+
+    Args:
+        content: The checkpoint to go on from.
+        target: The file to write.
+        epochs: How many epochs the run is to have in all.
+
+    Raises:
+        OSError, RuntimeError: If the file cannot be written. `target` is as it was then.
+    """
+    import torch
+
+    arguments = {**(content.get("train_args") or {}), "epochs": epochs, "time": None}
+    # Up to 8.4.155 or so the arguments still say "auto", which another number of epochs may decide differently.
+    arguments |= _decided(content["optimizer"]) if str(arguments.get("optimizer")).lower() == "auto" else {}
+    extended = {**content, "train_args": arguments, "stopper": _fresh(content)}
+    replace_atomic(target, lambda temporary: torch.save(extended, temporary))
+
+
+def _decided(optimizer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments that make the optimizer whose state this is, where Ultralytics chose it."""
+    groups = optimizer["param_groups"]
+    rate = min(group.get("initial_lr", group["lr"]) for group in groups)
+    if "betas" in groups[0]:
+        return {"optimizer": "AdamW", "lr0": rate, "momentum": groups[0]["betas"][0]}
+    name = "MuSGD" if any("use_muon" in group for group in groups) else "SGD"
+    return {"optimizer": name, "lr0": rate, "momentum": groups[0]["momentum"]}
+
+
+def _fresh(content: Mapping[str, Any]) -> Any:
+    """Return the state of Ultralytics' stopper, its patience not used up: more epochs are wanted."""
+    stopper, patience = content.get("stopper"), (content.get("train_args") or {}).get("patience")
+    epoch = content["epoch"] + 1
+    if not isinstance(stopper, Mapping) or not patience or epoch - stopper.get("best_epoch", 0) < patience:
+        return stopper
+    return {**stopper, "best_epoch": epoch}
+
+
+def held_factor(trainer: Any, *, epoch: int, planned: int) -> float | None:
+    """Return what the schedule of a run multiplied its rates with in an epoch; None where that is not known.
+
+    Args:
+        trainer: The trainer.
+        epoch: The epoch, counted from 1.
+        planned: How many epochs the run was to have.
+    """
+    if not callable(getattr(trainer, "lf", None)) or not hasattr(trainer.scheduler, "lr_lambdas"):
+        return None
+    import torch
+
+    own = {name: getattr(trainer, name) for name in ("epochs", "lf", "optimizer", "scheduler")}
+    # The cosine reads `epochs` when the schedule is made, the straight line in each epoch. A new scheduler writes the
+    # rates of the optimizer that it gets.
+    trainer.epochs, trainer.optimizer = planned, torch.optim.SGD([torch.zeros(1)], lr=1.0)
+    try:
+        type(trainer)._setup_scheduler(trainer)
+        return float(trainer.lf(epoch - 1))
+    finally:
+        vars(trainer).update(own)
+
+
+def hold_factor(methods: Methods, factor: float) -> None:
+    """Keep the schedule of a trainer at one factor, also where Ultralytics makes it anew."""
+    trainer, set_up = methods.trainer, methods.trainer._setup_scheduler
+
+    def constant(epoch: int) -> float:
+        return factor
+
+    def hold() -> None:
+        trainer.lf = constant
+        trainer.scheduler.lr_lambdas = [constant] * len(trainer.scheduler.lr_lambdas)
+
+    def watched(*arguments: Any, **keywords: Any) -> Any:
+        set_up(*arguments, **keywords)
+        hold()
+
+    methods.put("_setup_scheduler", watched)
+    hold()
