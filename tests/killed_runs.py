@@ -4,7 +4,8 @@
 
 Without moments a whole training runs in `FOLDER/whole`, and `FOLDER/whole/moments.txt` lists its moments: each event
 before and after the suite, and each step of each file that the library writes. With moments, one training each runs in
-`FOLDER/<moment>`, is killed there (SIGKILL), and is resumed.
+`FOLDER/<moment>`, is killed there (SIGKILL), and is resumed. A moment such as `SIGTERM@0.25` is a signal and a share of
+the time that the whole training took from its last epoch to its end.
 
 Validation is scripted by epoch number, so that every training is fed the same values.
 """
@@ -16,9 +17,11 @@ import re
 import shutil
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 os.environ.setdefault("WANDB_MODE", "offline")
@@ -175,12 +178,22 @@ def watch(moments: Moments) -> None:
     BaseTrainer.save_metrics = moments.around(BaseTrainer.save_metrics, lambda *_: "save_metrics")
 
 
-def train(folder: Path, data: Path, kill_at: int | None) -> None:
+def signal_later(folder: Path, moment: str) -> None:
+    """Send a signal to this process in a while."""
+    name, _, share = moment.partition("@")
+    seconds = float((folder.parent / "whole" / "end_seconds").read_text()) * float(share)
+    timer = threading.Timer(seconds, os.kill, (os.getpid(), getattr(signal, name)))
+    timer.daemon = True
+    timer.start()
+
+
+def train(folder: Path, data: Path, kill_at: int | str | None) -> None:
     """Train, or go on with what is there."""
     torch.set_num_threads(1)
     BaseValidator.__call__ = validate
     last = folder / "run" / "weights" / "last.pt"
-    moments = Moments(folder / "moments.txt", kill_at)
+    moments = Moments(folder / "moments.txt", -1 if isinstance(kill_at, str) else kill_at)
+    ended: list[float] = []
     model = YOLO(last if last.exists() else TINY, task="detect")
 
     def moment(event: str, when: str) -> Callable[[Any], None]:
@@ -206,10 +219,21 @@ def train(folder: Path, data: Path, kill_at: int | None) -> None:
     )
     for event in watched:
         model.add_callback(event, moment(event, "after"))
-    watch(moments)
+
+    def last_epoch(trainer: Any) -> None:
+        if trainer.epoch + 1 == STOP and trainer.validator.training:
+            ended.append(perf_counter())
+            if isinstance(kill_at, str):
+                signal_later(folder, kill_at)
+
+    model.add_callback("on_fit_epoch_end", last_epoch)
+    if not isinstance(kill_at, str):
+        watch(moments)
     fresh = {**FAST, "batch": 8, "nbs": 8, "data": str(data), "epochs": EPOCHS, "project": str(folder), "name": "run"}
     arguments = {"resume": True} if last.exists() else {**fresh, "patience": 0, "exist_ok": True}
     model.train(**arguments)
+    if kill_at is None:
+        (folder / "end_seconds").write_text(str(perf_counter() - ended[0]))
 
 
 def forked(function: Callable[[], None], log: Path) -> int:
@@ -229,18 +253,22 @@ def forked(function: Callable[[], None], log: Path) -> int:
     os._exit(0)
 
 
-def killed_and_resumed(folder: Path, data: Path, moment: int) -> None:
+def killed_and_resumed(folder: Path, data: Path, moment: int | str) -> None:
     """One moment; `FOLDER/<moment>/failed` appears where something else happened than a kill and an end."""
     folder.mkdir()
     killed = forked(lambda: train(folder, data, moment), folder / "killed.log")
     resumed = forked(lambda: train(folder, data, -1), folder / "resumed.log")
-    if (killed, resumed) != (-signal.SIGKILL, 0):
+    over = isinstance(moment, str) and "is of a run that is over" in (folder / "resumed.log").read_text()
+    if over:  # the signal came after the last step of the run, or too late to end it
+        (folder / "over").touch()
+    elif resumed or (isinstance(moment, int) and killed != -signal.SIGKILL):
         (folder / "failed").write_text(f"killed: {killed}, resumed: {resumed}")
 
 
 def main() -> None:
     """Run what the arguments say."""
-    folder, data, moments = Path(sys.argv[1]), Path(sys.argv[2]), [int(moment) for moment in sys.argv[3:]]
+    folder, data = Path(sys.argv[1]), Path(sys.argv[2])
+    moments = [int(moment) if moment.isdigit() else moment for moment in sys.argv[3:]]
     if not moments:
         (folder / "whole").mkdir()
         raise SystemExit(forked(lambda: train(folder / "whole", data, None), folder / "whole" / "run.log"))

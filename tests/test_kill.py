@@ -6,7 +6,9 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -19,11 +21,11 @@ HERE = Path(__file__).parent
 pytestmark = pytest.mark.training
 
 
-def run(folder: Path, data: Path, *moments: int) -> None:
+def run(folder: Path, data: Path, *moments: int | str) -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline", "WANDB_SILENT": "true"}
     environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
     command = [sys.executable, str(HERE / "killed_runs.py"), str(folder), str(data), *map(str, moments)]
-    subprocess.run(command, env=environment, check=True, timeout=900, capture_output=True)
+    subprocess.run(command, env=environment, check=True, timeout=3600, capture_output=True)
 
 
 def left_by(folder: Path) -> dict[str, Any]:
@@ -39,7 +41,7 @@ def left_by(folder: Path) -> dict[str, Any]:
         "outcomes": [row["outcome"].replace(str(folder), "") for row in state["summary"]["callbacks"][:5]],
         "files": sorted(path.name for path in (folder / "weights").iterdir()),
         "sidecars": {path.name: sidecar(path) for path in (folder / "weights").glob("*.json")},
-        "checkpoints": {path.name: fitness(path) for path in (folder / "weights").glob("*.pt")},
+        "checkpoints": {path.name: epoch_and_kind(path) for path in (folder / "weights").glob("*.pt")},
         "rates": rates,
         "logged": [{key: value for key, value in row.items() if not key.startswith("train/")} for row in logged],
         "wandb": sorted(
@@ -58,9 +60,10 @@ def sidecar(path: Path) -> dict[str, Any]:
     return content
 
 
-def fitness(path: Path) -> float:
-    """Tells of which epoch a checkpoint is."""
-    return torch.load(path, map_location="cpu", weights_only=False)["train_metrics"]["metrics/recall(B)"]
+def epoch_and_kind(path: Path) -> tuple[float, bool]:
+    """What tells of which epoch a checkpoint is, and whether it is stripped."""
+    content = torch.load(path, map_location="cpu", weights_only=False)
+    return content["train_metrics"]["metrics/recall(B)"], content["optimizer"] is None
 
 
 @pytest.fixture(scope="module")
@@ -108,22 +111,51 @@ MOMENTS = (
     "epoch 7 after save_model",
     "epoch 7 before rename to callbacks.json",
     "epoch 7 after rename to callbacks.json",
+    # after the last epoch
+    "epoch 7 half of the stripped last.pt",
+    "epoch 7 half of the stripped best.pt",
+    "epoch 7 after on_train_end",
+    "epoch 7 before rename to last.pt",
 )  # fmt: skip
 
 
 def test_a_run_that_is_killed_and_resumed_leaves_the_same(whole, scenes):
-    folder, moments, expected = whole
+    _, moments, _ = whole
     chosen = [moments.index(moment) for moment in MOMENTS]
     assert len(set(chosen)) >= 25
-    run(folder, scenes, *chosen)
-    differences = {}
+    assert not killed_at(whole, scenes, chosen)
+
+
+@pytest.mark.slow
+def test_every_moment_after_the_last_epoch(whole, scenes):
+    _, moments, _ = whole
+    end = len(moments) - 1 - moments[::-1].index("epoch 7 before rename to last.pt")
+    chosen = range(moments.index("epoch 7 half of the stripped last.pt"), end + 1)
+    assert len(chosen) >= 30
+    assert not killed_at(whole, scenes, [moment for moment in chosen if moments[moment] not in MOMENTS])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "times"), [("SIGKILL", 60), ("SIGINT", 20), ("SIGTERM", 20)])
+def test_a_signal_at_a_random_moment_after_the_last_epoch(whole, scenes, name, times):
+    """Most come before the end; one that comes after it finds a run that is over and complete."""
+    random = Random(name)
+    assert not killed_at(whole, scenes, [f"{name}@{random.random():.4f}" for _ in range(times)])
+
+
+def killed_at(whole: Any, data: Path, chosen: Sequence[int | str]) -> dict[str, Any]:
+    """What is left by runs that are killed and resumed, where it differs from what the whole run leaves."""
+    folder, moments, expected = whole
+    run(folder, data, *chosen)
+    differences: dict[str, Any] = {}
     for moment in chosen:
         at = folder / str(moment)
+        label = moments[moment] if isinstance(moment, int) else moment
         if (at / "failed").exists():
-            differences[moments[moment]] = (at / "failed").read_text() + (at / "resumed.log").read_text()[-2000:]
+            differences[label] = (at / "failed").read_text() + (at / "resumed.log").read_text()[-2000:]
             continue
         left = left_by(at / "run")
         different = {name: (left[name], expected[name]) for name in expected if left[name] != expected[name]}
         if different:
-            differences[moments[moment]] = different
-    assert not differences
+            differences[label] = different
+    return differences
