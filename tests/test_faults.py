@@ -364,7 +364,7 @@ def send(trainer):
 save = Path.write_bytes
 
 def in_the_middle(self, content):
-    if self.name == ".last.pt.tmp" and where == "write" and model.trainer.epoch == 2:
+    if self.name == "last.pt" and where == "write" and model.trainer.epoch == 2:
         save(self, content[:1000])
         os.kill(os.getpid(), number)
     return save(self, content)

@@ -5,12 +5,23 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 import shutil
 from collections import namedtuple
 
 import pytest
 
-from yolo_callbacks.files import LOGGER, copy_atomic, has_room, read_json, replace_atomic, write_json
+from yolo_callbacks.files import (
+    LOGGER,
+    append_line,
+    copy_atomic,
+    has_room,
+    read_json,
+    remove_temporary_files,
+    replace_atomic,
+    temporary_beside,
+    write_json,
+)
 
 
 @pytest.fixture
@@ -66,21 +77,13 @@ def test_replace_atomic_keeps_the_old_file_when_the_writer_fails(tmp_path, old, 
     assert not old or path.read_text() == old
 
 
-def test_replace_atomic_fails_where_the_writer_wrote_nothing(tmp_path):
-    path = tmp_path / "file.txt"
-    path.write_text("old")
-    with pytest.raises(FileNotFoundError, match=r"file\.txt"):
-        replace_atomic(path, lambda temporary: None)
-    assert path.read_text() == "old"
-
-
 def test_replace_atomic_fails_where_there_is_no_folder(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere"):
         replace_atomic(tmp_path / "nowhere" / "file.txt", lambda temporary: temporary.write_text("new"))
     assert listing(tmp_path) == []
 
 
-def test_what_a_kill_left_is_taken_over(tmp_path):
+def test_temporary_names_are_never_the_same_and_what_a_kill_left_is_removed(tmp_path):
     path, used = tmp_path / "file.txt", []
 
     def write(temporary):
@@ -88,11 +91,49 @@ def test_what_a_kill_left_is_taken_over(tmp_path):
         temporary.write_text("new")
 
     replace_atomic(path, write)
-    used[0].write_text("half of a longer text, cut of")  # a kill leaves it: no `except` runs
     replace_atomic(path, write)
-    assert used == [used[0]] * 2
-    assert path.read_text() == "new"
-    assert listing(tmp_path) == ["file.txt"]
+    assert used[0] != used[1]
+    used[0].write_text("half of a text, cut of")  # a kill leaves it: no `except` runs
+    (temporary_beside(tmp_path / "checkpoints") / "inner").mkdir(parents=True)
+    theirs = (".file.txt.tmp", ".x.0123.tmp", "file.0123456789abcdef.tmp", ".y.0123456789ABCDEF.tmp")
+    for name in theirs:
+        (tmp_path / name).write_text("of somebody else")
+    link = tmp_path / ".link.0123456789abcdef.tmp"
+    link.symlink_to(path)
+    remove_temporary_files(tmp_path)
+    assert listing(tmp_path) == sorted(["file.txt", link.name, *theirs])
+    remove_temporary_files(tmp_path / "nowhere")
+
+
+def test_no_symbolic_link_is_followed(tmp_path, monkeypatch):
+    """Somebody who can write to the folder puts a link where the temporary file, or the file itself, will be."""
+    victim, path = tmp_path / "victim", tmp_path / "file.txt"
+    victim.write_text("precious")
+    planted = tmp_path / f".file.txt.{'ab' * 8}.tmp"
+    planted.symlink_to(victim)
+    monkeypatch.setattr("secrets.token_hex", lambda size: "ab" * size)
+    with pytest.raises(FileExistsError):
+        replace_atomic(path, lambda temporary: temporary.write_text("new"))
+    planted.unlink(missing_ok=True)
+    path.symlink_to(victim)
+    with pytest.raises(OSError, match=r"file\.txt"):
+        append_line(path, "a line")
+    replace_atomic(path, lambda temporary: temporary.write_text("new"))
+    assert not path.is_symlink()
+    assert victim.read_text() == "precious"
+
+
+def test_a_line_is_not_appended_to_a_pipe_that_nobody_reads(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="pipe"):
+        append_line(tmp_path / "pipe", "a line")
+
+
+def test_a_new_file_has_the_usual_permissions(tmp_path):
+    usual = tmp_path / "usual"
+    usual.write_text("")
+    replace_atomic(tmp_path / "file.txt", lambda temporary: temporary.write_text("new"))
+    assert (tmp_path / "file.txt").stat().st_mode == usual.stat().st_mode
 
 
 @pytest.mark.parametrize("exists", [False, True])

@@ -165,9 +165,8 @@ def test_a_symbolic_link_is_followed(last):
 
 
 def test_what_a_kill_left_is_taken_over(last):
-    """A temporary name, and a copy that had not become a file of its own."""
+    """A copy that had not become a file of its own."""
     target, copies = last.with_name("best.pt"), Snapshots(Background())
-    target.with_name(".best.pt.tmp").write_bytes(b"half")
     os.link(last, target)
     copies.take(last, target)
     copies.take(last, last.with_name("other.pt"))

@@ -1,0 +1,204 @@
+"""The end of a run: checkpoints are stripped whole, last.pt at the very end, and what is over is not resumed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from trainings import TINY, interrupted
+from ultralytics import YOLO
+from ultralytics.models.yolo.detect import DetectionTrainer
+from ultralytics.utils.torch_utils import strip_optimizer
+
+from yolo_callbacks import SaveBest, attach
+from yolo_callbacks.state import STATE_FILE
+
+pytestmark = pytest.mark.training
+
+
+def stripped(path: Path) -> bool:
+    return torch.load(path, map_location="cpu", weights_only=False)["optimizer"] is None
+
+
+def temporary_files(folder: Path) -> list[Path]:
+    return list(folder.rglob(".*.tmp"))
+
+
+def test_last_is_stripped_after_everything_else(train, scripted):
+    scripted([0.1, 0.3])
+    model, seen = YOLO(TINY), {}
+    suite = attach(model, SaveBest("mAP50"))
+
+    def look(name):
+        def called(trainer):
+            if trainer.epoch > 0:
+                seen[name] = stripped(trainer.last), stripped(trainer.best)
+
+        return called
+
+    for event in ("on_model_save", "on_val_end", "on_train_end", "teardown"):
+        model.add_callback(event, look(event) if event != "on_val_end" else lambda validator: None)
+    folder = train(model, epochs=2)
+    assert seen == {"on_model_save": (False, False), "on_train_end": (False, True), "teardown": (False, True)}
+    assert stripped(folder / "weights" / "last.pt")
+    assert suite.load_results()["summary"]["status"] == "finished"
+    assert not temporary_files(folder)
+
+
+def test_stripped_checkpoints_are_those_of_ultralytics(train, scripted, tmp_path):
+    scripted([0.1, 0.3])
+    model = YOLO(TINY)
+    plain = train(model, epochs=2, name="plain")
+    model = YOLO(TINY)
+    attach(model, SaveBest("mAP50"))
+    scripted([0.1, 0.3])
+    suite = train(model, epochs=2, name="suite")
+    for name in ("last.pt", "best.pt"):
+        ours, theirs = (
+            torch.load(run / "weights" / name, map_location="cpu", weights_only=False) for run in (suite, plain)
+        )
+        assert ours.keys() == theirs.keys()
+        for key in ("epoch", "optimizer", "ema", "updates", "best_fitness", "train_metrics"):
+            assert ours[key] == theirs[key]
+        assert len(ours["train_results"]["epoch"]) == len(theirs["train_results"]["epoch"]) == 2
+        pairs = zip(ours["model"].state_dict().values(), theirs["model"].state_dict().values(), strict=True)
+        assert all(torch.equal(one, other) for one, other in pairs)
+
+
+@pytest.mark.parametrize("name", ["last.pt", "best.pt"])
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), RuntimeError("unexpected pos")])
+def test_a_checkpoint_that_cannot_be_stripped_stays_whole(train, scripted, monkeypatch, messages, name, error):
+    """A full disk: torch reports it as RuntimeError."""
+    scripted([0.1, 0.3])
+    save = torch.save
+
+    def full(content, file, *arguments, **keywords):
+        if isinstance(file, (str, Path)) and Path(file).name.startswith(f".{name}."):
+            Path(file).write_bytes(b"half")
+            raise error
+        return save(content, file, *arguments, **keywords)
+
+    monkeypatch.setattr(torch, "save", full)
+    model = YOLO(TINY)
+    attach(model, SaveBest("mAP50"))
+    folder = train(model, epochs=2)
+    other = {"last.pt": "best.pt", "best.pt": "last.pt"}[name]
+    assert (stripped(folder / "weights" / name), stripped(folder / "weights" / other)) == (False, True)
+    assert [message for message in messages if f"{name} could not be stripped and stays as it was" in message]
+    assert not temporary_files(folder)
+
+
+def test_an_interrupted_end_leaves_a_run_that_a_resume_finishes(train, scripted):
+    """A Ctrl-C in the final evaluation, after the stripping."""
+    scripted([0.1, 0.3])
+
+    def interrupt(validator):
+        if not validator.training:
+            raise KeyboardInterrupt
+
+    model = YOLO(TINY)
+    attach(model, SaveBest("mAP50"))
+    model.add_callback("on_val_end", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        train(model, epochs=2)
+    folder = Path(model.trainer.save_dir)
+    last = folder / "weights" / "last.pt"
+    assert not stripped(last)
+    assert not temporary_files(folder)
+    assert json.loads((folder / STATE_FILE).read_text())["summary"]["status"] == "ended by KeyboardInterrupt"
+    resumed = YOLO(last)
+    attach(resumed, SaveBest("mAP50"))
+    epochs = []
+    resumed.add_callback("on_train_epoch_end", lambda trainer: epochs.append(trainer.epoch))
+    resumed.train(resume=True)
+    assert epochs == []
+    assert stripped(last)
+    assert json.loads((folder / STATE_FILE).read_text())["summary"]["status"] == "finished"
+
+
+def test_a_final_eval_of_the_users_own_strips_through_temporary_files_too(train, scripted, monkeypatch):
+    written = []
+    save = torch.save
+
+    def record(content, file, *arguments, **keywords):
+        if isinstance(file, (str, Path)):
+            written.append(Path(file).name)
+        return save(content, file, *arguments, **keywords)
+
+    class Own(DetectionTrainer):
+        def final_eval(self):
+            for path in (self.last, self.best):
+                strip_optimizer(path)
+
+    monkeypatch.setattr(torch, "save", record)
+    scripted([0.1, 0.3])
+    model = YOLO(TINY)
+    attach(model, SaveBest("mAP50"))
+    folder = train(model, trainer=Own, epochs=2)
+    assert stripped(folder / "weights" / "last.pt")
+    assert stripped(folder / "weights" / "best.pt")
+    assert {name.split(".pt.")[0] for name in written} == {".last", ".best", ".best-mAP50"}
+
+
+def test_checkpoints_of_a_period_are_written_whole(train, scripted, monkeypatch):
+    scripted([0.1, 0.3])
+    written, write = [], Path.write_bytes
+    monkeypatch.setattr(Path, "write_bytes", lambda self, data: (written.append(self), write(self, data))[1])
+    model = YOLO(TINY)
+    attach(model, SaveBest("mAP50"))
+    folder = train(model, epochs=2, save_period=1)
+    assert {path.name for path in (folder / "weights").glob("epoch*.pt")} == {"epoch0.pt", "epoch1.pt"}
+    assert written
+    assert not [path for path in written if path.parent == folder / "weights"]
+    assert not temporary_files(folder)
+
+
+@pytest.mark.parametrize("name", ["last.pt", "best.pt", "best-mAP50.pt"])
+@pytest.mark.parametrize("named", [False, True])
+def test_a_run_that_is_over_is_not_resumed(train, scripted, tmp_path, name, named):
+    scripted([0.1, 0.3])
+    model = YOLO(TINY)
+    attach(model, SaveBest("mAP50"))
+    folder = train(model, epochs=2)
+    path = folder / "weights" / name
+    model = YOLO(path)
+    attach(model, SaveBest("mAP50"))
+    with pytest.raises(ValueError, match=rf"{name} is of a run that is over.*yolo-callbacks extend {folder} epochs="):
+        model.train(resume=str(path) if named else True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]
+
+
+def test_without_callbacks_ultralytics_decides(train, scripted):
+    scripted([0.1])
+    model = YOLO(TINY)
+    attach(model, SaveBest("mAP50"))
+    folder = train(model, epochs=1)
+    scripted([0.1])
+    assert train(YOLO(folder / "weights" / "last.pt"), epochs=1, resume=True, name="again").name == "again"
+
+
+def test_a_checkpoint_without_optimizer_of_an_interrupted_run_names_the_one_to_resume(train, scripted):
+    """The final evaluation has stripped best.pt before a kill."""
+    scripted([0.1, 0.3])
+    model = YOLO(TINY)
+    attach(model, SaveBest("mAP50"))
+    folder = interrupted(train, model, 2, epochs=4)
+    strip_optimizer(folder / "weights" / "best.pt")
+    model = YOLO(folder / "weights" / "best.pt")
+    attach(model, SaveBest("mAP50"))
+    with pytest.raises(ValueError, match=rf"cannot be resumed: resume {folder / 'weights' / 'last.pt'}"):
+        model.train(resume=True)
+
+
+def test_weights_that_lie_in_no_run_are_left_to_ultralytics(train, scripted, tmp_path):
+    scripted([0.1])
+    model = YOLO(TINY)
+    folder = train(model, epochs=1, name="elsewhere")
+    weights = tmp_path / "pretrained.pt"
+    (folder / "weights" / "best.pt").rename(weights)
+    scripted([0.1])
+    model = YOLO(weights)
+    attach(model, SaveBest("mAP50"))
+    assert train(model, epochs=1, resume=True, name="new").name == "new"
