@@ -40,7 +40,7 @@ class Callback:
         last.pt and best.pt are written:   on_model_save         not with save=False; rank 0 only
         on_fit_epoch_end                               the epoch's record is complete: decide here
         every rank reads whether rank 0 stops
-    last.pt and best.pt are stripped, best.pt is validated:
+    best.pt is stripped and validated; in a suite last.pt is stripped last of all, after teardown:
         on_val_start … on_val_end, on_fit_epoch_end    once more, but no epoch: record.final
     on_train_end                                       rank 0 only
     teardown                                           after an error too; a suite tells it on every version

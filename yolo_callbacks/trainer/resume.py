@@ -75,12 +75,14 @@ def watch_resume(methods: Methods, *, single_process: bool) -> None:
         if getattr(trainer, "resume", False) and checkpoint is not None and not is_resumable(checkpoint):
             path = Path(str(trainer.args.resume))
             raise ValueError(_over(path, run_of_checkpoint(path) or path.parent, can_be_extended=False))
-        done = single_process and bool(checkpoint) and checkpoint.get("epoch", -1) + 1 == trainer.epochs
-        trainer.epochs += done
+        epochs = trainer.epochs
+        start = checkpoint.get("epoch", -1) + 1 if checkpoint else 0
+        if single_process and start >= epochs:  # more with `time=`, which estimates `epochs` anew in each epoch
+            trainer.epochs = start + 1
         try:
             resume(checkpoint)
         finally:
-            trainer.epochs -= done
+            trainer.epochs = epochs
 
     methods.put("resume_training", watched)
 
