@@ -68,6 +68,8 @@ def template() -> str:
         "# environment, package.module:Class a callback of your own. To check this file: yolo-callbacks check FILE",
         "",
         "# strict: false  # whether an exception inside a callback ends the training",
+        "# report: false  # whether report.html is written at the end of a run",
+        "# keep_resumable: false  # whether last.pt keeps its optimizer at the end, so that the run can be extended",
         "",
         "callbacks:",
     ]
