@@ -72,7 +72,7 @@ def test_show_of_a_run_that_is_not_at_its_end(capsys, folder):
     ("command", "said"),
     [
         ([], "yolo-callbacks: the following arguments are required: command"),
-        (["lst"], "no command is called 'lst', did you mean 'list'? (there are train, init,"),
+        (["lst"], "no command is called 'lst', did you mean 'list'? (there are train, extend, init,"),
         (["init", "a", "b"], "yolo-callbacks init: unrecognized arguments: b (see yolo-callbacks init --help)"),
         (["init", "no/such/file.yaml"], "no/such/file.yaml cannot be written: No such file or directory"),
         (["check"], "yolo-callbacks check: the following arguments are required: file"),
