@@ -8,6 +8,7 @@ import math
 import os
 import shutil
 from collections import namedtuple
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,7 @@ from yolo_callbacks.files import (
     read_json,
     remove_temporary_files,
     replace_atomic,
+    set_aside,
     temporary_beside,
     write_json,
 )
@@ -259,31 +261,59 @@ def test_read_json_keeps_a_broken_file_aside(tmp_path, log, broken, reason):
     assert len(log.records) == 1
 
 
-def test_a_broken_file_replaces_the_one_kept_before(tmp_path, log):
+def test_a_broken_file_never_replaces_one_that_was_kept_before(tmp_path, log):
     path = tmp_path / "callbacks.json"
-    for broken in ("first", "second"):
+    for broken in ("first", "second", "third"):
         path.write_text(broken)
         assert read_json(path) is None
-    assert listing(tmp_path) == ["callbacks.json.corrupt"]
-    assert (tmp_path / "callbacks.json.corrupt").read_text() == "second"
-    assert len(log.records) == 2
+    kept = {name: (tmp_path / name).read_text() for name in listing(tmp_path)}
+    assert kept == {
+        "callbacks.json.2.corrupt": "second",
+        "callbacks.json.3.corrupt": "third",
+        "callbacks.json.corrupt": "first",
+    }
+    assert len(log.records) == 3
 
 
-def test_read_json_of_a_folder(tmp_path, log):
+def test_a_copy_is_set_aside_once(tmp_path):
     path = tmp_path / "callbacks.json"
-    path.mkdir()
+    path.write_text("first")
+    assert [set_aside(path, copy=True) for _ in range(2)] == [" and is kept as callbacks.json.corrupt"] * 2
+    path.write_text("second")
+    assert set_aside(path, copy=True) == " and is kept as callbacks.json.2.corrupt"
+    assert listing(tmp_path) == ["callbacks.json", "callbacks.json.2.corrupt", "callbacks.json.corrupt"]
+    assert set_aside(tmp_path / "missing.json") == ""
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe"])
+def test_read_json_of_what_is_no_file(tmp_path, log, kind):
+    path = tmp_path / "callbacks.json"
+    path.mkdir() if kind == "folder" else os.mkfifo(path)
     assert read_json(path) is None
     assert [record.levelname for record in log.records] == ["WARNING"]
-    assert listing(tmp_path) == ["callbacks.json"]
+    assert listing(tmp_path) == ["callbacks.json.corrupt"]
 
 
-def test_read_json_goes_on_where_a_broken_file_cannot_be_moved(tmp_path, log):
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, '{"epoch": ' + "9" * 5000 + "}"])
+def test_read_json_of_values_without_measure(tmp_path, log, text):
+    path = tmp_path / "callbacks.json"
+    path.write_text(text)
+    assert read_json(path) is None
+    assert listing(tmp_path) == ["callbacks.json.corrupt"]
+    assert "Traceback" not in log.text
+
+
+def test_read_json_goes_on_where_a_broken_file_cannot_be_moved(tmp_path, log, monkeypatch):
     path = tmp_path / "callbacks.json"
     path.write_text("broken")
-    (tmp_path / "callbacks.json.corrupt").mkdir()  # in the way, as a read-only folder would be
+
+    def refuse(*_):
+        raise PermissionError("a folder that cannot be written")
+
+    monkeypatch.setattr(Path, "replace", refuse)
     assert read_json(path) is None
     assert path.read_text() == "broken"
-    assert {record.levelname for record in log.records} == {"WARNING"}
+    assert "nor set aside (a folder that cannot be written)" in log.text
 
 
 def test_the_logger_is_below_that_of_ultralytics():

@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from yolo_callbacks.decisions import PlateauRule, Ranking, StopRule
-from yolo_callbacks.journal import JOURNAL_FILE, Entry, Journal, Recovery, recover, restored_record
+from yolo_callbacks.journal import JOURNAL_FILE, Entry, Journal, Recovery, recoveries, restored_record
 from yolo_callbacks.record import EpochRecord
-from yolo_callbacks.state import STATE_FILE, RunState
+from yolo_callbacks.state import STATE_FILE, RunState, find_recoveries
 
 # The steps of an epoch after which a kill may come.
 STEPS = ("trained", "half a line", "line", "checkpoint", "decided", "half a state", "state")
@@ -67,7 +67,7 @@ def train(folder: Path, values: list[float], start: int, kill: tuple[int, str] |
     deciders, state = Deciders(), RunState(folder, lambda function, *arguments: function(*arguments))
     ended = False
     if start:
-        recovery = state.find(start)
+        recovery = find_recoveries(folder, start)[0]
         deciders.load(recovery.states)
         ended = recovery.ended
         if recovery.undecided:
@@ -139,19 +139,46 @@ PAST_AGAIN = ({"epoch": 2, "published": {"p": 2.5}},)
     [
         (EARLIER, LINES, 3, Recovery({"a": "after 3"}, past=PAST)),
         ({**EARLIER, "ended": True}, [], 3, Recovery({"a": "after 3"}, ended=True)),
-        (EARLIER, LINES, 4, Recovery({"a": "before 4"}, True, {"epoch": 4}, PAST)),
-        (EARLIER, LINES, 2, Recovery({"a": "before 3"}, past=PAST[:1])),
+        (EARLIER, LINES, 4, Recovery({"a": "before 4"}, True, {"epoch": 4}, PAST, journalled=True)),
+        (EARLIER, LINES, 2, Recovery({"a": "before 3"}, past=PAST[:1], journalled=True)),
         (EARLIER, LINES, 1, None),
-        (None, [*LINES, *AGAIN], 3, Recovery({"a": "before 3 again"}, undecided=AGAIN[0].record, past=PAST_AGAIN)),
-        (None, [*LINES, *AGAIN], 4, Recovery({"a": "before 4"}, True, {"epoch": 4}, PAST)),
-        (None, LINES, 3, Recovery({"a": "before 4"}, past=PAST)),
+        (
+            None,
+            [*LINES, *AGAIN],
+            3,
+            Recovery({"a": "before 3 again"}, undecided=AGAIN[0].record, past=PAST_AGAIN, journalled=True),
+        ),
+        (None, [*LINES, *AGAIN], 4, Recovery({"a": "before 4"}, True, {"epoch": 4}, PAST, journalled=True)),
+        (None, LINES, 3, Recovery({"a": "before 4"}, past=PAST, journalled=True)),
         (EARLIER, [], 4, None),
         (EARLIER, LINES, 5, None),
         (None, [], 1, None),
     ],
 )
 def test_what_is_known_of_an_epoch(state, lines, epoch, expected):
-    assert recover(state, lines, epoch) == expected
+    assert next(iter(recoveries(state, lines, epoch)), None) == expected
+
+
+def test_a_state_that_is_wrong_in_callbacks_json_may_be_right_in_the_journal():
+    found = recoveries(EARLIER, LINES[:2], 3)
+    assert [recovery.states for recovery in found] == [{"a": "after 3"}, {"a": "before 3"}]
+    assert [recovery.undecided for recovery in found] == [None, {"epoch": 3}]
+
+
+@pytest.mark.parametrize(
+    ("state", "lines", "epoch", "states", "known"),
+    [
+        (EARLIER, [], 5, {"a": "after 3"}, 3),
+        (EARLIER, LINES, 6, {"a": "after 3"}, 3),
+        (None, LINES, 6, {"a": "before 4"}, 3),
+        (None, LINES[:1], 4, {"a": "before 2"}, 1),
+        ({**EARLIER, "epoch": 9}, LINES[:1], 4, {"a": "before 2"}, 1),
+    ],
+)
+def test_where_a_file_is_damaged_an_earlier_state_is_better_than_none(state, lines, epoch, states, known):
+    assert recoveries(state, lines, epoch) == []
+    (found,) = recoveries(state, lines, epoch, damaged=True)
+    assert (found.states, found.known_epoch, found.undecided, found.ended) == (states, known, None, False)
 
 
 @pytest.fixture
@@ -163,7 +190,7 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 
 
 def test_a_record_comes_back_as_it_was(journal):
-    entries = journal.entries()
+    entries, _ = journal.entries()
     assert [(entry.epoch, entry.ended, entry.states) for entry in entries] == [
         (1, False, {"a": {"wait": 1}}), (2, False, {"a": {"wait": 2}}), (3, True, {"a": {"wait": 3}})
     ]  # fmt: skip
@@ -175,7 +202,7 @@ def test_a_record_comes_back_as_it_was(journal):
 
 
 def epochs(journal):
-    return [entry.epoch for entry in journal.entries()]
+    return [entry.epoch for entry in journal.entries()[0]]
 
 
 def test_half_a_line_is_no_line(journal):

@@ -62,6 +62,7 @@ class TrainerAdaptor:
         last_epoch: The last epoch, counted from 1; 0 before the first.
         ended: Whether a resumed training has reached its end before; nothing is decided any more.
         past: The records of the epochs that a resumed run has behind it, as far as they are known.
+        moved_from: The folder from which the state of a resumed run was taken, where that is not the run's own.
         choice: Monitor and score of what best.pt was replaced with, None where it is Ultralytics' own.
         shared: What rank 0 decided and every rank carries out; a suite hands it round once an epoch.
         plugged: What the plug-in gave to this training; None without it.
@@ -75,6 +76,7 @@ class TrainerAdaptor:
         self.last_epoch = 0
         self.ended = False
         self.past: list[EpochRecord] = []
+        self.moved_from: Path | None = None
         self.choice: dict[str, Any] | None = None
         self.shared: dict[str, Any] = {}
         self.plugged: Any = None
@@ -154,6 +156,18 @@ class TrainerAdaptor:
     def weights_dir(self) -> Path:
         """The folder of the run's checkpoints."""
         return Path(self.trainer.wdir)
+
+    @property
+    def resumed_checkpoint(self) -> Path | None:
+        """The checkpoint from which a run is resumed; None for a run that is not resumed."""
+        checkpoint = getattr(self.trainer.args, "resume", None)
+        return Path(checkpoint) if self.completed_epochs and isinstance(checkpoint, (str, Path)) else None
+
+    @property
+    def results_file(self) -> Path | None:
+        """Where Ultralytics writes its rows; None for a trainer that writes none."""
+        path = getattr(self.trainer, "csv", None)
+        return Path(path) if path else None
 
     @property
     def best(self) -> Path:

@@ -7,10 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from yolo_callbacks.files import LOGGER, has_room, read_json, write_json
+from yolo_callbacks.files import LOGGER, copy_atomic, has_room, read_json, set_aside, write_json
+from yolo_callbacks.state_fields import SCHEMA, Field, StateError, read_fields, schema, whole
 from yolo_callbacks.trainer.stripping import strip_checkpoint
 
-__all__ = ["copy_checkpoint", "holds_epoch", "remove_checkpoint", "strip", "write_sidecar"]
+__all__ = ["copy_checkpoint", "fetch_checkpoint", "holds_epoch", "remove_checkpoint", "strip", "write_sidecar"]
+
+
+_SIDECAR = {"schema": Field(schema, 1), "epoch": Field(whole(1))}
 
 
 def copy_checkpoint(find_source: Callable[[], Path | None], target: Path, copy: Callable[[Path, Path], None]) -> bool:
@@ -45,7 +49,7 @@ def write_sidecar(checkpoint: Path, content: dict[str, Any]) -> None:
     """Write the JSON beside a checkpoint."""
     path = checkpoint.with_suffix(".json")
     try:
-        write_json(path, content)
+        write_json(path, {"schema": SCHEMA, **content})
     except OSError as error:
         LOGGER.warning(f"{path} could not be written: {error}")
         with contextlib.suppress(OSError):
@@ -56,8 +60,30 @@ def holds_epoch(checkpoint: Path, epoch: int) -> bool:
     """Whether a checkpoint of ours is there and of an epoch, as far as the JSON beside it tells."""
     if not checkpoint.is_file():
         return False
-    sidecar = read_json(checkpoint.with_suffix(".json"))
-    return sidecar is None or sidecar.get("epoch") == epoch
+    path = checkpoint.with_suffix(".json")
+    sidecar = read_json(path)
+    if sidecar is None:
+        return True
+    try:
+        return bool(read_fields(sidecar, _SIDECAR)["epoch"] == epoch)
+    except StateError as error:
+        LOGGER.warning(f"{path} cannot be read ({error}){set_aside(path)}: going on without it")
+        return True
+
+
+def fetch_checkpoint(source: Path, target: Path, epoch: int) -> None:
+    """Copy a checkpoint of ours and the JSON beside it from the folder that a run was moved to."""
+    if not holds_epoch(source, epoch):
+        return
+    if copy_checkpoint(lambda: source, target, copy_atomic):
+        told, beside = source.with_suffix(".json"), target.with_suffix(".json")
+        try:
+            if told.is_file():
+                copy_atomic(told, beside)
+            else:
+                beside.unlink(missing_ok=True)  # what stands there tells of another checkpoint
+        except OSError as error:
+            LOGGER.warning(f"{beside} could not be written: {error}")
 
 
 def remove_checkpoint(checkpoint: Path) -> None:

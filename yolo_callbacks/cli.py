@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import inspect
-import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -230,6 +229,8 @@ def _described(name: str, callback: type) -> str:
 
 def show(arguments: Sequence[str]) -> None:
     """Print the table at the end of a run again."""
+    from yolo_callbacks.files import parse_json
+    from yolo_callbacks.places import with_folder
     from yolo_callbacks.state import STATE_FILE
     from yolo_callbacks.summary import render
 
@@ -242,8 +243,8 @@ def show(arguments: Sequence[str]) -> None:
     folder = parser.parse_args(arguments).run
     path = folder / STATE_FILE if folder.is_dir() else folder
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        table = render(content["summary"]) if content["summary"] else None
+        content = parse_json(path.read_text(encoding="utf-8"))
+        table = render(with_folder(content["summary"], path.parent.resolve())) if content["summary"] else None
     except FileNotFoundError as error:
         raise CommandError(f"{folder} has no {STATE_FILE}: no callbacks ran there") from error
     except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import filecmp
 import json
 import logging
 import math
@@ -10,6 +11,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,11 +21,13 @@ __all__ = [
     "append_line",
     "copy_atomic",
     "has_room",
+    "parse_json",
     "plain",
     "read_json",
     "read_lines",
     "remove_temporary_files",
     "replace_atomic",
+    "set_aside",
     "temporary_beside",
     "to_json",
     "write_json",
@@ -113,8 +117,8 @@ def _without_links(path: str, flags: int) -> int:
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a file, with their ends; none if there is no file."""
-    return path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
+    """The lines of a file, with their ends; none if there is no file. What is not UTF-8 is replaced by marks."""
+    return path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True) if path.is_file() else []
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
@@ -129,32 +133,62 @@ def to_json(value: Any) -> str:
     return json.dumps(plain(value), allow_nan=False)
 
 
+def parse_json(text: str) -> Any:
+    """The value of a JSON text; ValueError for a text of any other content, also where it nests too deeply."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it nests too deeply") from None
+
+
 def read_json(path: Path) -> dict[str, Any] | None:
     """The content of a JSON file, or None where there is none that can be read.
 
     A broken file is kept as `<name>.corrupt` beside it, with a warning.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        if not stat.S_ISREG(path.stat().st_mode):  # reading a pipe would wait for ever
+            raise ValueError("it is not a file")
+        content = parse_json(path.read_text(encoding="utf-8"))
         if not isinstance(content, dict):
             raise ValueError(f"expected a JSON object, found {type(content).__name__}")
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        LOGGER.warning(f"{path} cannot be read ({error}){_set_aside(path)}: going on without it")
+        LOGGER.warning(f"{path} cannot be read ({error}){set_aside(path)}: going on without it")
         return None
     return content
 
 
-def _set_aside(path: Path) -> str:
-    if not path.is_file():
+def set_aside(path: Path, *, copy: bool = False) -> str:
+    """Rename what is at a path to `<name>.corrupt`, or to `<name>.2.corrupt` and so on where that exists.
+
+    Args:
+        path: A file, or a folder in its place.
+        copy: Whether the file stays too. Nothing is copied where an equal one was set aside before.
+
+    Returns:
+        The end of a message: what has become of it. Empty where there is nothing.
+    """
+    if not os.path.lexists(path):
         return ""
-    aside = path.with_name(f"{path.name}.corrupt")
     try:
-        path.replace(aside)
+        earlier: list[Path] = []
+        while os.path.lexists(aside := _name_aside(path, len(earlier) + 1)):
+            earlier.append(aside)
+        if not copy:
+            path.replace(aside)
+        elif same := [name for name in earlier if name.is_file() and filecmp.cmp(path, name, shallow=False)]:
+            aside = same[0]
+        else:
+            copy_atomic(path, aside)
     except OSError as error:
         return f", nor set aside ({error})"
     return f" and is kept as {aside.name}"
+
+
+def _name_aside(path: Path, number: int) -> Path:
+    return path.with_name(f"{path.name}.corrupt" if number == 1 else f"{path.name}.{number}.corrupt")
 
 
 def plain(value: Any) -> Any:

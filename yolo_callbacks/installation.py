@@ -20,6 +20,7 @@ __all__ = [
     "default_arguments",
     "installed_version",
     "late_metric_keys",
+    "resume_takes_save_dir",
     "run_folder",
     "run_folders",
     "running_trainer",
@@ -70,6 +71,11 @@ def late_metric_keys(task: str) -> list[str]:
     from ultralytics.utils import metrics
 
     return [str(key) for key in metrics.DepthMetrics().keys]
+
+
+def resume_takes_save_dir() -> bool:
+    """Return whether a resumed training may have another folder than its checkpoint names."""
+    return installed_version() >= (8, 4, 93)
 
 
 def default_arguments() -> dict[str, Any]:

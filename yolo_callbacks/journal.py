@@ -14,13 +14,53 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from yolo_callbacks.files import append_line, replace_atomic
+from yolo_callbacks.files import LOGGER, append_line, parse_json, replace_atomic, set_aside
 from yolo_callbacks.record import EpochRecord
+from yolo_callbacks.state_fields import (
+    SCHEMA,
+    Field,
+    StateError,
+    anything,
+    flag,
+    mapping,
+    number,
+    read_fields,
+    schema,
+    whole,
+)
 
-__all__ = ["JOURNAL_FILE", "Entry", "Journal", "Recovery", "recover", "restored_record"]
+__all__ = ["JOURNAL_FILE", "Entry", "Journal", "Recovery", "recoveries", "restored_record"]
 
 JOURNAL_FILE = "callbacks.journal.jsonl"
 _FACTS = ("epoch", "epochs", "validated", "warming_up", "mosaic_closed")
+
+
+def _class_index(name: object) -> int:
+    if not isinstance(name, str) or not name.isascii() or not name.isdigit() or len(name) > 9:
+        raise StateError("expected the index of a class")
+    return int(name)
+
+
+_VALUE = number(finite=False)
+_BY_CLASS = mapping(_VALUE, key=_class_index)
+_RECORD = {
+    "epoch": Field(whole(1)),
+    "epochs": Field(whole(), 0),
+    "validated": Field(flag),
+    "warming_up": Field(flag, False),
+    "mosaic_closed": Field(flag, False),
+    "metrics": Field(mapping(_VALUE)),
+    "per_class": Field(mapping(_BY_CLASS), {}),
+    "best_confidence": Field(_BY_CLASS, {}),
+}
+_ENTRY = {
+    "schema": Field(schema, 1),
+    "epoch": Field(whole(1)),
+    "ended": Field(flag, False),
+    "states": Field(mapping(anything)),
+    "published": Field(mapping(_VALUE), {}),
+    "record": Field(lambda content: read_fields(content, _RECORD)),
+}
 
 
 @dataclass(frozen=True)
@@ -51,33 +91,60 @@ class Recovery:
         ended: Whether the run had come to its end.
         undecided: The record of the checkpoint's epoch, where the callbacks have still to decide on it.
         past: The records of the epochs that they have decided on, as far as they are known.
+        journalled: Whether the states are from the journal, not from callbacks.json.
+        known_epoch: The epoch of the states where it is an earlier one than that of the checkpoint; else None.
+        extension: How the run was extended, as callbacks.json says; None where it was not.
     """
 
     states: dict[str, Any]
     ended: bool = False
     undecided: dict[str, Any] | None = None
     past: tuple[dict[str, Any], ...] = ()
+    journalled: bool = False
+    known_epoch: int | None = None
+    extension: dict[str, Any] | None = None
 
 
-def recover(state: Mapping[str, Any] | None, entries: Sequence[Entry], epoch: int) -> Recovery | None:
-    """The states after an epoch, or those before it and what was not decided; None where neither is known.
+def recoveries(
+    state: Mapping[str, Any] | None, entries: Sequence[Entry], epoch: int, *, damaged: bool = False
+) -> list[Recovery]:
+    """List what is known of the states after an epoch, the most trusted first; nothing where they are not known.
 
     Args:
         state: The content of callbacks.json, if it can be read.
         entries: The lines of the journal.
         epoch: The epoch of the checkpoint, counted from 1.
+        damaged: Whether lines of the journal or callbacks.json cannot be read: then states of an earlier epoch are
+            better than none.
     """
     line = max((index for index, entry in enumerate(entries) if entry.epoch == epoch), default=None)
     history = [] if line is None else _history(entries[: line + 1])
-    if state is not None and state.get("epoch") == epoch:
-        return Recovery(state["callbacks"], bool(state.get("ended")), past=_past(history, state.get("published", {})))
-    if line is None:
-        return None
-    if line + 1 < len(entries) and entries[line + 1].epoch == epoch + 1:
-        after = entries[line + 1]  # an older checkpoint: the next epoch began where this one ended
-        return Recovery(after.states, past=_past(history, after.published))
+    found = []
+    if state is not None and state["epoch"] == epoch:
+        found.append(Recovery(state["callbacks"], state["ended"], past=_past(history, state["published"])))
+    if line is not None:
+        found.append(_from_journal(entries, line, history))
+    earlier = _earlier(state, entries, epoch) if damaged and not found else None
+    return found if earlier is None else [earlier]
+
+
+def _from_journal(entries: Sequence[Entry], line: int, history: Sequence[Entry]) -> Recovery:
     last = entries[line]
-    return Recovery(last.states, last.ended, last.record, _past(history[:-1], last.published))
+    if line + 1 < len(entries) and entries[line + 1].epoch == last.epoch + 1:
+        after = entries[line + 1]  # an older checkpoint: the next epoch began where this one ended
+        return Recovery(after.states, past=_past(history, after.published), journalled=True)
+    return Recovery(last.states, last.ended, last.record, _past(history[:-1], last.published), journalled=True)
+
+
+def _earlier(state: Mapping[str, Any] | None, entries: Sequence[Entry], epoch: int) -> Recovery | None:
+    """The states after the latest epoch before this one that something is known of; what came after it is lost."""
+    before = [entry for entry in entries if entry.epoch <= epoch]
+    latest = max(before, key=lambda entry: entry.epoch, default=None)
+    if state is not None and state["epoch"] < epoch and (latest is None or state["epoch"] >= latest.epoch - 1):
+        return Recovery(state["callbacks"], known_epoch=state["epoch"])
+    if latest is None:
+        return None
+    return Recovery(latest.states, known_epoch=latest.epoch - 1, journalled=True)
 
 
 def _history(entries: Sequence[Entry]) -> list[Entry]:
@@ -111,6 +178,7 @@ class Journal:
     ) -> None:
         """Write the line of an epoch; OSError where that is not possible."""
         content = {
+            "schema": SCHEMA,
             "epoch": record.epoch,
             "ended": ended,
             "states": states,
@@ -131,31 +199,89 @@ class Journal:
         Lines of later epochs stay: until the first new checkpoint is written, the old one can be gone on from.
         """
         if not epoch:
-            replace_atomic(self.path, lambda temporary: temporary.write_text("", encoding="utf-8"))
-        elif self.path.is_file() and not self.path.read_bytes().endswith(b"\n"):
-            append_line(self.path, "")  # a kill has cut the last line short
+            self._write(b"")
+        elif self.path.is_file():
+            content = self.path.read_bytes()
+            *_, last = _lines(content) or [b"\n"]
+            if not last.endswith(b"\n"):  # a kill has cut it short, or only its end
+                self._write(content + b"\n" if _read_line(last) else content.removesuffix(last))
 
-    def entries(self) -> list[Entry]:
-        """The lines that are whole."""
-        found = []
-        for line in self.path.read_bytes().splitlines() if self.path.is_file() else []:
-            with contextlib.suppress(ValueError, TypeError):
-                found.append(Entry(**json.loads(line)))
-        return found
+    def add_from(self, other: Journal) -> None:
+        """Add the lines of another folder's journal in one write; OSError where that is not possible.
+
+        Lines that are there stay: until the first new checkpoint is written, the old one can be gone on from.
+        """
+        found = _lines(other.path.read_bytes()) if other.path.is_file() else []
+        lines = b"".join(line.rstrip() + b"\n" for line in found if _read_line(line))
+        content = self.path.read_bytes() if self.path.is_file() else b""
+        if content and not content.endswith(b"\n"):
+            content += b"\n"
+        if not content.endswith(lines):
+            self._write(content + lines)
+
+    def entries(self) -> tuple[list[Entry], bool]:
+        """Return the lines that can be read, and whether there were others.
+
+        Leave a last line out that a kill has cut short. Where other lines cannot be read, keep a copy of the file as
+        `*.corrupt`, take them out and say so in one warning.
+
+        Raises:
+            OSError: If the file cannot be read.
+        """
+        if not self.path.is_file():
+            if not (aside := set_aside(self.path)):
+                return [], False
+            LOGGER.warning(f"{self.path} is not a file{aside}: going on without it")
+            return [], True
+        found: list[Entry] = []
+        whole_lines: list[bytes] = []
+        problems: list[str] = []
+        for number_of_line, line in enumerate(_lines(self.path.read_bytes()), 1):
+            entry = _read_line(line, problems, number_of_line)
+            if entry is not None:
+                found.append(entry)
+                whole_lines.append(line)
+        if problems:
+            aside = set_aside(self.path, copy=True)
+            several = "" if len(problems) == 1 else f", and {len(problems) - 1} more"
+            LOGGER.warning(
+                f"{self.path} has a line that cannot be read ({problems[0]}{several}){aside}: going on with the others"
+            )
+            with contextlib.suppress(OSError):  # what a folder that cannot be written means is said at the next write
+                self._write(b"".join(whole_lines))
+        return found, bool(problems)
+
+    def _write(self, content: bytes) -> None:
+        replace_atomic(self.path, lambda temporary: temporary.write_bytes(content))
+
+
+def _lines(content: bytes) -> list[bytes]:
+    """The lines with their ends; of a last line without one nothing is added."""
+    *ended, last = content.split(b"\n")
+    return [line + b"\n" for line in ended] + ([last] if last else [])
+
+
+def _read_line(line: bytes, problems: list[str] | None = None, number_of_line: int = 0) -> Entry | None:
+    """Read a line; add what is wrong to `problems`, unless a kill has cut the line short or it is empty."""
+    try:
+        content = read_fields(parse_json(line.decode("utf-8")), _ENTRY)
+        if content["epoch"] != content["record"]["epoch"]:
+            raise StateError("its record is of another epoch")
+    except ValueError as error:
+        if problems is not None and line.strip() and line.endswith(b"\n"):
+            problems.append(f"line {number_of_line}: {error}")
+        return None
+    del content["schema"]
+    return Entry(**content)
 
 
 def restored_record(content: Mapping[str, Any], *, names: Mapping[int, str], checkpoint: Path) -> EpochRecord:
     """The record of a line, as the callbacks would have seen it."""
     return EpochRecord(
-        **{name: content[name] for name in _FACTS},
-        metrics=content["metrics"],
-        per_class={metric: _by_class(values) for metric, values in content["per_class"].items()},
-        best_confidence=_by_class(content["best_confidence"]),
+        **{
+            name: content[name] for name in (*_FACTS, "metrics", "per_class", "best_confidence")
+        },  # as `_RECORD` read it
         names=names,
         checkpoint=checkpoint,
         published=dict(content.get("published", {})),
     )
-
-
-def _by_class(values: Mapping[str, float]) -> dict[int, float]:
-    return {int(index): float(value) for index, value in values.items()}

@@ -2,20 +2,74 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from yolo_callbacks.files import LOGGER, read_json, write_json
+from yolo_callbacks.files import LOGGER, read_json, set_aside, write_json
 from yolo_callbacks.installation import versions
-from yolo_callbacks.journal import Journal, Recovery, recover
+from yolo_callbacks.journal import JOURNAL_FILE, Journal, Recovery, recoveries
 from yolo_callbacks.record import EpochRecord
+from yolo_callbacks.state_fields import (
+    SCHEMA,
+    Field,
+    StateError,
+    anything,
+    flag,
+    listing,
+    mapping,
+    number,
+    optional,
+    printable,
+    read_fields,
+    schema,
+    text,
+    whole,
+)
 
-__all__ = ["STATE_FILE", "RunState", "last_finished_epoch", "mark_extended", "read_state"]
+__all__ = [
+    "STATE_FILE",
+    "RunState",
+    "find_recoveries",
+    "holds_state",
+    "keep_copy_aside",
+    "last_finished_epoch",
+    "mark_extended",
+    "read_state",
+]
 
 STATE_FILE = "callbacks.json"
-_SCHEMA = 1
+
+
+def _null_is_nan(value: Any) -> float:
+    """Read a number that `write_json` has written: it has no NaN."""
+    return math.nan if value is None else float(number(finite=False)(value))
+
+
+_EXTENSION = {
+    "after": Field(whole(1)),
+    "planned": Field(whole()),
+    "hold": Field(flag),
+    "held": Field(optional(number(0.0, 1000.0)), None),
+}
+_FIELDS = {
+    "schema": Field(schema, 1),
+    "epoch": Field(whole()),
+    "ended": Field(flag, False),
+    "callbacks": Field(mapping(lambda state: state, key=lambda key: key)),
+}
+# What is wrong in these costs nothing but them.
+_FIELDS_BESIDE = {
+    "versions": Field(mapping(text), {}),
+    "published": Field(mapping(_null_is_nan), {}),
+    "files": Field(listing(text), []),
+    "summary": Field(optional(mapping(anything)), None),
+    "keep_resumable": Field(flag, False),
+    "extension": Field(optional(lambda content: read_fields(content, _EXTENSION)), None),
+}
 
 
 class RunState:
@@ -47,36 +101,17 @@ class RunState:
     def find_leftovers(self) -> None:
         """Note the files that an earlier run in this folder has written, as its callbacks.json lists them."""
         state = read_state(self.path) or {}
-        listed = state.get("files", [])
-        names = [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
-        self._leftovers = [self.path.parent / name for name in names if _may_be_removed(name)]
+        self._leftovers = [self.path.parent / name for name in state.get("files", ()) if _may_be_removed(name)]
 
     def remove_leftovers(self) -> None:
         """Remove what an earlier run has written, but for the files that this run has replaced."""
         leftovers, self._leftovers = self._leftovers, []
         for path in leftovers:
-            if path in self.files or path.is_symlink() or not path.is_file():
-                continue
             try:
-                path.unlink()
-            except OSError as error:
+                if path not in self.files and not path.is_symlink() and path.is_file():
+                    path.unlink()
+            except (OSError, ValueError) as error:  # ValueError: a name that no file system has
                 LOGGER.warning(f"{path} of an earlier run could not be removed: {error}")
-
-    def find(self, epoch: int) -> Recovery | None:
-        """Where a run that goes on after an epoch, counted from 1, starts; None where that is not known."""
-        state, entries = read_state(self.path), []
-        try:
-            entries = self.journal.entries()
-        except OSError as error:
-            LOGGER.warning(f"{self.journal.path} cannot be read: {error}")
-        self.extension = _extension(state)
-        found = recover(state, entries, epoch)
-        if found is None and state is not None:
-            LOGGER.warning(
-                f"{STATE_FILE} is of epoch {state.get('epoch')}, the checkpoint of epoch {epoch}, and the journal does "
-                "not hold it"
-            )
-        return found
 
     def begin(self, epoch: int, states: Mapping[str, Any], published: Mapping[str, float], *, ended: bool) -> None:
         """A run starts after an epoch, 0 for a new one, whatever another run has left in the folder."""
@@ -108,7 +143,7 @@ class RunState:
 
     def _write(self, summary: Mapping[str, Any] | None) -> None:
         content = {
-            "schema": _SCHEMA,
+            "schema": SCHEMA,
             "epoch": self._epoch,
             "ended": self._ended,
             "keep_resumable": self._keep_resumable,
@@ -146,22 +181,12 @@ def mark_extended(folder: Path, *, after: int, planned: int, hold: bool) -> None
         OSError: If the state cannot be written.
     """
     path = folder / STATE_FILE
-    state = read_state(path) or {"schema": _SCHEMA, "epoch": after, "callbacks": {}}
-    before = _extension(state) or {}
+    state = read_state(path) or {"epoch": after, "callbacks": {}}
+    before = state.get("extension") or {}
     # A rate that is held already is held on: only the first schedule says where it was.
     held = before.get("held") if hold and before.get("hold") else None
     extension = {"after": after, "planned": planned, "hold": hold, "held": held}
-    write_json(path, {**state, "ended": False, "summary": None, "extension": extension})
-
-
-def _extension(state: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Return the entry of `mark_extended` in a state; None where there is none of that form."""
-    found = (state or {}).get("extension")
-    if not isinstance(found, dict):
-        return None
-    held = found.get("held")
-    valid = all(type(found.get(key)) is kind for key, kind in (("after", int), ("planned", int), ("hold", bool)))
-    return found if valid and (held is None or type(held) is float) else None
+    write_json(path, {**state, "schema": SCHEMA, "ended": False, "summary": None, "extension": extension})
 
 
 def _relative(path: Path, folder: Path) -> str:
@@ -182,17 +207,61 @@ def last_finished_epoch(folder: Path) -> tuple[int, bool]:
     The epoch is 0 where the run is not finished, or its callbacks.json does not say it.
     """
     state = read_state(folder / STATE_FILE) or {}
-    summary, epoch = state.get("summary"), state.get("epoch")
-    finished = isinstance(summary, dict) and summary.get("status") == "finished"
-    return (epoch if finished and isinstance(epoch, int) else 0), state.get("keep_resumable") is True
+    finished = (state.get("summary") or {}).get("status") == "finished"
+    return (int(state["epoch"]) if finished else 0), bool(state.get("keep_resumable"))
+
+
+def holds_state(folder: Path) -> bool:
+    """Return whether a folder holds the state of callbacks, readable or not."""
+    return any((folder / name).is_file() for name in (STATE_FILE, JOURNAL_FILE))
+
+
+def find_recoveries(folder: Path, epoch: int) -> list[Recovery]:
+    """List from where a run can go on after an epoch, counted from 1, by what a folder holds; the best first."""
+    path, journal = folder / STATE_FILE, Journal(folder)
+    there = path.is_file()
+    state = read_state(path)
+    try:
+        entries, damaged = journal.entries()
+    except OSError as error:
+        LOGGER.warning(f"{journal.path} cannot be read: {error}")
+        entries, damaged = [], True
+    found = recoveries(state, entries, epoch, damaged=damaged or (there and state is None))
+    if not found and state is not None:
+        LOGGER.warning(
+            f"{path} is of epoch {state['epoch']}, the checkpoint of epoch {epoch}, and the journal does not hold it"
+        )
+    extension = state["extension"] if state is not None else None
+    return [replace(recovery, extension=extension) for recovery in found]
 
 
 def read_state(path: Path) -> dict[str, Any] | None:
-    """The content of a callbacks.json; None, with a warning where there is one, if it cannot be read."""
-    state = read_json(path)
-    if state is None:
+    """The content of a callbacks.json; None, with a warning where there is one, if it cannot be read.
+
+    Of a file in which only a part is wrong a copy is kept as `*.corrupt`, and the rest is returned.
+    """
+    content = read_json(path)
+    if content is None:
         return None
-    if state.get("schema") != _SCHEMA or not isinstance(state.get("callbacks"), dict):
-        LOGGER.warning(f"{path} is of another form, it cannot be read")
+    errors: dict[str, StateError] = {}
+    try:
+        state = read_fields(content, _FIELDS) | read_fields(content, _FIELDS_BESIDE, errors=errors)
+    except StateError as error:
+        LOGGER.warning(f"{path} cannot be read ({error}){set_aside(path)}: going on without it")
         return None
+    for key, callback in list(state["callbacks"].items()):
+        try:
+            text(key)
+            anything(callback)
+        except StateError as error:
+            errors[key] = StateError(f"the state of {printable(key)}: {error}")
+            del state["callbacks"][key]
+    if errors:
+        keep_copy_aside(path, errors.values())
     return state
+
+
+def keep_copy_aside(path: Path, errors: Iterable[Exception]) -> None:
+    """Keep a copy of a file in which something is wrong as `*.corrupt`, and say what in one warning."""
+    aside = set_aside(path, copy=True)
+    LOGGER.warning(f"{path} is wrong in part ({'; '.join(map(str, errors))}){aside}: going on with the rest")

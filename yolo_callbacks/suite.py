@@ -13,9 +13,9 @@ from yolo_callbacks.callback import Callback
 from yolo_callbacks.checks import check_bool
 from yolo_callbacks.files import LOGGER, remove_temporary_files
 from yolo_callbacks.installation import run_folder, run_folders
-from yolo_callbacks.journal import Recovery
 from yolo_callbacks.loop import TrainingOver
 from yolo_callbacks.report.at_end import draw_picture, recorders, write_report
+from yolo_callbacks.restoring import Restored, load_reached, restore
 from yolo_callbacks.slot import Slot
 from yolo_callbacks.state import STATE_FILE, RunState, read_state
 from yolo_callbacks.summary import render
@@ -125,13 +125,13 @@ class Suite:
             raise RuntimeError("No results yet: call model.train() first")
         folders = {"": folder} if several is None else several
         states = {name: read_state(path / STATE_FILE) if path else None for name, path in folders.items()}
-        found = [(folders[name], state) for name, state in states.items() if state is not None]
+        found = [(path, state) for name, state in states.items() if state is not None and (path := folders[name])]
         if not found:
             raise RuntimeError(f"{folder} has no {STATE_FILE} that can be read: no callback ran in this training")
         last, reached = found[-1]
         for slot in self._slots:
             if slot.key in reached["callbacks"]:
-                slot.call("load_state_dict", {**reached["callbacks"][slot.key], "folder": str(last)})
+                load_reached(slot, reached["callbacks"][slot.key], last)
         return reached if several is None else states
 
     def results(self) -> dict[str, Any]:
@@ -241,8 +241,7 @@ class Suite:
         self._mistake: Exception | None = None
         self._mistaken: Callback | None = None
         self._state: RunState | None = None
-        self._recovery: Recovery | None = None
-        self._restored: list[Slot] = []
+        self._restored: Restored | None = None
         self._published: Mapping[str, float] = {}
         self._deciding = False
         self._failed: set[str] = set()
@@ -262,7 +261,7 @@ class Suite:
                 self._attempt("removing temporary files", remove_temporary_files, folder)
             self._state = RunState(run.save_dir, run.later, keep_resumable=self.keep_resumable)
             if run.completed_epochs and not self._fatal:
-                self._attempt("restoring the state", self._restore, run, self._state)
+                self._attempt("restoring the state", self._restore, run)
             elif not run.completed_epochs:
                 self._attempt("looking for files of an earlier run", self._state.find_leftovers)
 
@@ -309,8 +308,8 @@ class Suite:
 
     def _begin(self, run: TrainerAdaptor) -> None:
         """Decide what a kill cut off, and let every rank know what a resumed run takes up: only rank 0 has read it."""
-        if self._recovery is not None:
-            self._attempt("deciding on the last epoch", self._catch_up, run, self._recovery)
+        if self._restored is not None:
+            self._attempt("deciding on the last epoch", self._catch_up, run, self._restored)
         self._share(run)
         run.ended = bool(run.shared.pop("ended", False))
         self._attempt("holding the learning rate", run.apply_held_schedule)
@@ -427,59 +426,29 @@ class Suite:
     def _states(self) -> dict[str, Any]:
         return {slot.key: slot.state() for slot in self._slots}
 
-    def _restore(self, run: TrainerAdaptor, state: RunState) -> None:
+    def _restore(self, run: TrainerAdaptor) -> None:
         """Take up the states of the callbacks that the run had before and has again."""
-        self._recovery = state.find(run.completed_epochs)
-        kept = self._recovery.states if self._recovery else {}
-        run.remember(self._recovery.past if self._recovery else ())
-        extension = state.extension
-        if extension is not None:
-            run.extended = extension["after"] == run.completed_epochs
-            if extension["hold"]:
-                self._attempt("holding the learning rate", run.hold_schedule, extension)
+        self._restored = restore(self._slots, run)
+        extension = self._restored.recovery.extension if self._restored else None
+        if self._state:
+            self._state.extension = extension
+        if extension is not None and extension["hold"]:
+            self._attempt("holding the learning rate", run.hold_schedule, extension)
         self._published = run.past[-1].published if run.past else {}
-        keys = {slot.key: _stored_key(slot, kept, run.task) for slot in self._slots}
-        self._restored = [slot for slot in self._slots if (key := keys[slot.key]) and _load(slot, kept[key], run)]
-        restored = [slot.key for slot in self._restored]
-        fresh = [slot.key for slot in self._slots if slot.key not in restored]
-        gone = [key for key in kept if key not in (*restored, *fresh, *keys.values())]
-        LOGGER.info(
-            f"Callbacks: resumed after epoch {run.completed_epochs}, restored: {', '.join(restored) or 'none'}"
-            + (f"; started fresh: {', '.join(fresh)}" if fresh else "")
-            + (f"; no longer attached: {', '.join(gone)}" if gone else "")
-        )
 
-    def _catch_up(self, run: TrainerAdaptor, recovery: Recovery) -> None:
+    def _catch_up(self, run: TrainerAdaptor, restored: Restored) -> None:
         """Let the callbacks decide on the last epoch if a kill came before them, and see whether the run is over."""
-        stopped = recovery.ended or run.completed_epochs >= run.planned_epochs
-        if recovery.undecided is not None:
-            with run.recall(recovery.undecided):
-                for slot in self._restored:
+        stopped = restored.recovery.ended or run.completed_epochs >= run.planned_epochs
+        for recovery, slots in restored.undecided():
+            with run.recall(recovery.undecided or {}):
+                for slot in slots:
                     slot.call("on_fit_epoch_end", run.trainer)
                 stopped |= run.stopping
-                self._published = run.record().published
+                if recovery is restored.recovery:
+                    self._published = run.record().published
         if stopped:
             LOGGER.info(f"Callbacks: this run had come to its end with epoch {run.completed_epochs}, it ends at once")
         run.shared["ended"] = stopped
-
-
-def _stored_key(slot: Slot, kept: Mapping[str, Any], task: str) -> str | None:
-    """Return the key under which the state of a callback is stored, perhaps by an older version."""
-    keys = (slot.key, *(slot.call("old_keys", task) or ()))
-    return next((key for key in keys if key in kept), None)
-
-
-def _load(slot: Slot, state: Any, run: TrainerAdaptor) -> bool:
-    """Whether a state could be taken over; it may be of another version, or of other arguments."""
-    try:
-        slot.callback.load_state_dict(state)
-        slot.callback.resume(run)
-    except Exception as error:
-        LOGGER.warning(f"{slot.key}: its state cannot be taken over: {error!r}")
-        slot.call("reset")
-        slot.call("check", run)
-        return False
-    return True
 
 
 def _check_callbacks(callbacks: Iterable[object], task: str) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, ClassVar
 
 from yolo_callbacks.adaptor import TrainerAdaptor
 from yolo_callbacks.callback import Callback
-from yolo_callbacks.files import append_line, read_lines, replace_atomic, to_json
+from yolo_callbacks.files import LOGGER, append_line, parse_json, read_lines, replace_atomic, set_aside, to_json
 from yolo_callbacks.scalars import epoch_scalars, final_scalars
+from yolo_callbacks.state_fields import Field, read_fields, whole
 
 __all__ = ["JsonlLogger"]
 
@@ -65,16 +65,34 @@ class JsonlLogger(Callback):
             content = {**content, "epoch": record.epoch}
         append_line(self.path, to_json(content))
 
+    def resume(self, run: TrainerAdaptor) -> None:
+        """Take the lines along from the folder that the run was moved to."""
+        if run.moved_from is None:
+            return
+        source, target = run.moved_from / _FILE, run.save_dir / _FILE
+        lines, others = (_lines_until(path, run.completed_epochs) for path in (source, target))
+        if lines and lines != others:
+            if others:  # of another run
+                LOGGER.warning(f"{target} is of another run{set_aside(target)}")
+            replace_atomic(target, lambda temporary: temporary.write_text("".join(lines), encoding="utf-8"))
+
     def _start(self, run: TrainerAdaptor, *, first_epoch: int) -> Path:
         path = run.save_dir / _FILE
-        kept = [line for line in read_lines(path) if _epoch(line) < first_epoch] if run.completed_epochs else []
+        if path.exists() and not path.is_file():
+            LOGGER.warning(f"{path} is not a file{set_aside(path)}")
+        kept = _lines_until(path, first_epoch - 1) if run.completed_epochs else []
         replace_atomic(path, lambda temporary: temporary.write_text("".join(kept), encoding="utf-8"))
         return path
 
 
-def _epoch(line: str) -> float:
-    """The epoch of a line; infinity for what is no epoch: a final evaluation, or half a line."""
+def _lines_until(path: Path, epoch: int) -> list[str]:
+    """The lines of the epochs up to one; not the final evaluation, half a line, or what is no line of ours."""
+    return [line for line in read_lines(path) if line.endswith("\n") and 1 <= _epoch(line) <= epoch]
+
+
+def _epoch(line: str) -> int:
+    """The epoch of a line, 0 where it has none."""
     try:
-        return float(json.loads(line)["epoch"])
-    except (ValueError, KeyError, TypeError):
-        return float("inf")
+        return int(read_fields(parse_json(line), {"epoch": Field(whole(1))})["epoch"])
+    except ValueError:
+        return 0

@@ -20,6 +20,7 @@ from yolo_callbacks.memory import (
     is_out_of_memory,
     trim_host,
 )
+from yolo_callbacks.state_fields import Field, mapping, number, read_fields
 from yolo_callbacks.trainer import finished
 
 __all__ = ["MemoryCleanup"]
@@ -167,7 +168,9 @@ class MemoryCleanup(Callback):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on counting."""
-        self.freed, self.seconds = dict(state["freed"]), dict(state["seconds"])
+        counts = Field(mapping(number(0.0)), {})
+        found = read_fields(state, {"freed": counts, "seconds": counts})
+        self.freed, self.seconds = ({step: found[name].get(step, 0.0) for step in _STEPS} for name in found)
 
     def _free(self, run: TrainerAdaptor) -> None:
         epoch = run.epoch

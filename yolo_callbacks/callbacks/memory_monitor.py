@@ -21,6 +21,7 @@ from yolo_callbacks.memory import (
     workers,
 )
 from yolo_callbacks.out_of_memory import Moment, write_diary
+from yolo_callbacks.state_fields import Field, listing, mapping, number, optional, read_fields, text
 
 __all__ = ["MemoryMonitor"]
 
@@ -153,7 +154,7 @@ class MemoryMonitor(Callback):
         reading = self.readings.get("train")
         if not reading:
             return None
-        parts = [f"host {reading['host_process']:.2f} GiB"]
+        parts = [f"host {reading.get('host_process', 0.0):.2f} GiB"]
         if "peak" in reading:
             parts.append(f"accelerator peak {reading['peak']:.2f} GiB")
         if self.leak is not None:
@@ -168,8 +169,16 @@ class MemoryMonitor(Callback):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what was read last; a leak is warned of once, also in a run that is resumed."""
-        self.readings, self.leak = dict(state["readings"]), state["leak"]
-        self.diaries = [Path(path) for path in state["diaries"]]
+        found = read_fields(
+            state,
+            {
+                "readings": Field(mapping(mapping(number())), {}),
+                "leak": Field(optional(number()), None),
+                "diaries": Field(listing(text), []),
+            },
+        )
+        self.readings, self.leak = found["readings"], found["leak"]
+        self.diaries = [Path(path) for path in found["diaries"]]
 
     # Parts ------------------------------------------------------------------------------------------------------------
 

@@ -13,8 +13,18 @@ from yolo_callbacks.decisions import EpochKind, Mode, UntrainedRule, counted
 from yolo_callbacks.files import LOGGER
 from yolo_callbacks.monitor import Monitor, MonitorLike
 from yolo_callbacks.record import EpochRecord
+from yolo_callbacks.state_fields import MAX_COUNT, Field, StateError, flag, mapping, one_of, read_fields, text, whole
 
-__all__ = ["MonitorCallback"]
+__all__ = ["MonitorCallback", "last_checked_epoch"]
+
+
+def last_checked_epoch(state: object) -> int:
+    """Return the last epoch that a state may name: the one that it was stored after, where it says so.
+
+    Raises:
+        StateError: If the state is no mapping, or that is no epoch.
+    """
+    return int(read_fields(state, {"checked_epoch": Field(whole(), MAX_COUNT)})["checked_epoch"])
 
 
 class MonitorCallback(Callback):
@@ -146,19 +156,38 @@ class MonitorCallback(Callback):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over the last epoch decided on; ValueError if it was decided by another monitor or mode."""
-        self._task = str(state.get("task", self._task))
-        modes = {self.monitor.mode, state["mode"]} - {"auto"}
-        if state["monitor"] != self.monitor_name or len(modes) > 1:
-            raise ValueError(f"it is that of monitor={state['monitor']!r}, mode={state['mode']!r}")
+        until = whole(maximum=last_checked_epoch(state))
+        found = read_fields(
+            state,
+            {
+                "task": Field(text, self._task),
+                "checked_epoch": Field(until, 0),
+                "monitor": Field(text),
+                "mode": Field(one_of("min", "max", "auto"), self.monitor.mode),
+                "mosaic_closed": Field(flag, False),
+                # A state of an older version does not say it: it decided as if something had been detected.
+                "learned": Field(flag, True),
+                "checks": Field(until, None),
+                "missed": Field(mapping(until), {}),
+            },
+        )
+        name = self.monitor.name(found["task"])
+        modes = {self.monitor.mode, found["mode"]} - {"auto"}
+        if found["monitor"] != name or len(modes) > 1:
+            raise ValueError(f"it is that of monitor={found['monitor']!r}, mode={found['mode']!r}")
+        self._task = found["task"]
         if self.monitor.mode == "auto":
-            self.monitor.mode = state["mode"]
-        self._checked_epoch = int(state.get("checked_epoch", 0))
-        self._mosaic_closed = bool(state.get("mosaic_closed", False))
-        # A state of an older version does not say it: it decided as if something had been detected from the start.
-        self._untrained.learned = bool(state.get("learned", True))
-        self._checks = int(state.get("checks", self._checked_epoch))
-        self._missed = Counter(state.get("missed", {}))
+            self.monitor.mode = found["mode"]
+        self._checked_epoch, self._mosaic_closed = found["checked_epoch"], found["mosaic_closed"]
+        self._untrained.learned = found["learned"]
+        self._checks = self._checked_epoch if found["checks"] is None else found["checks"]
+        self._missed = Counter(found["missed"])
         self._reported = set(self._missed)
+
+    def resume(self, run: TrainerAdaptor) -> None:
+        """Refuse a state of epochs that the run has not had: none of the next ones would be decided on."""
+        if self._checked_epoch > run.completed_epochs:
+            raise StateError(f"it is of epoch {self._checked_epoch}, the run has {run.completed_epochs} behind it")
 
     def _take(self, run: TrainerAdaptor, record: EpochRecord) -> None:
         """Find out what the epoch is, and decide on it if it is a check."""

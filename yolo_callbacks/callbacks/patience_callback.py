@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from yolo_callbacks.callbacks.monitor_callback import MonitorCallback
+from yolo_callbacks.callbacks.monitor_callback import MonitorCallback, last_checked_epoch
 from yolo_callbacks.decisions import PlateauRule, StopRule
+from yolo_callbacks.state_fields import Field, StateError, number, optional, read_fields, whole
 
 __all__ = ["PatienceCallback"]
 
@@ -48,6 +49,16 @@ class PatienceCallback(MonitorCallback):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over the best value and the counts."""
+        last = last_checked_epoch(state)
+        best = read_fields(state, {"best_score": Field(optional(number())), "best_epoch": Field(whole(maximum=last))})
+        if (best["best_score"] is None) != (best["best_epoch"] == 0):
+            raise StateError(f"best_score is {best['best_score']}, best_epoch {best['best_epoch']}")
+        # A check without improvement comes after the best: a larger count would decide at once.
+        counts = read_fields(state, {"wait": Field(whole(maximum=last - best["best_epoch"]))} | self._more_fields())
         super().load_state_dict(state)
-        for name in self._counts_kept:
-            setattr(self._rule, name, state[name])
+        for name, value in (best | counts).items():
+            setattr(self._rule, name, value)
+
+    def _more_fields(self) -> dict[str, Field]:
+        """Return how to read the counts that a class keeps beside."""
+        return {}

@@ -6,14 +6,18 @@ import uuid
 from typing import Any
 
 from yolo_callbacks.adaptor import TrainerAdaptor
+from yolo_callbacks.callbacks.monitor_callback import last_checked_epoch
 from yolo_callbacks.callbacks.patience_callback import PatienceCallback
 from yolo_callbacks.checks import check_float, check_int
 from yolo_callbacks.decisions import PlateauRule, RateCut, counted
 from yolo_callbacks.files import LOGGER
 from yolo_callbacks.monitor import MonitorLike
 from yolo_callbacks.record import EpochRecord
+from yolo_callbacks.state_fields import Field, StateError, listing, number, read_fields, whole
 
 __all__ = ["ReduceLROnPlateau"]
+
+_MAX_RATE = 1e6  # more than any base rate
 
 
 class ReduceLROnPlateau(PatienceCallback):
@@ -153,6 +157,7 @@ class ReduceLROnPlateau(PatienceCallback):
 
     def resume(self, run: TrainerAdaptor) -> None:
         """Make the reductions of the run's first part again."""
+        super().resume(run)
         run.prepare_reductions(self._name, self._reduction(len(self.cuts)), self._base_rates)
         self.scale = run.reduction_of(self._name)
 
@@ -172,9 +177,23 @@ class ReduceLROnPlateau(PatienceCallback):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over reductions and counts."""
+        last = last_checked_epoch(state)
+        found = read_fields(
+            state,
+            {
+                "cuts": Field(listing(whole(1, last), most=last)),
+                "scale": Field(number(0.0, 1.0), 1.0),
+                "base_rates": Field(listing(number(0.0, _MAX_RATE)), self._base_rates),
+            },
+        )
+        if found["cuts"] != sorted(set(found["cuts"])):
+            raise StateError(f"cuts: expected epochs in their order, found {_listed(found['cuts'])}")
         super().load_state_dict(state)
-        self.cuts, self.scale = [int(epoch) for epoch in state["cuts"]], float(state.get("scale", 1.0))
-        self._base_rates = [float(rate) for rate in state.get("base_rates", self._base_rates)]
+        self.cuts, self.scale, self._base_rates = found["cuts"], found["scale"], found["base_rates"]
+
+    def _more_fields(self) -> dict[str, Field]:
+        # not more checks than the cooldown has, which may be shorter now
+        return {"resting": Field(lambda value: min(whole()(value), self.cooldown))}
 
     def _reduction(self, times: int) -> RateCut:
         return RateCut(self.factor, times, self.min_lr)

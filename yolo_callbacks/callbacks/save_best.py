@@ -10,14 +10,33 @@ from pathlib import Path
 from typing import Any
 
 from yolo_callbacks.adaptor import TrainerAdaptor
-from yolo_callbacks.callbacks.monitor_callback import MonitorCallback
-from yolo_callbacks.checkpoints import copy_checkpoint, holds_epoch, remove_checkpoint, strip, write_sidecar
+from yolo_callbacks.callbacks.monitor_callback import MonitorCallback, last_checked_epoch
+from yolo_callbacks.checkpoints import (
+    copy_checkpoint,
+    fetch_checkpoint,
+    holds_epoch,
+    remove_checkpoint,
+    strip,
+    write_sidecar,
+)
 from yolo_callbacks.checks import check_bool, check_float, check_int
 from yolo_callbacks.decisions import Guarded, Ranking, broken_guard
 from yolo_callbacks.files import LOGGER
 from yolo_callbacks.installation import versions
 from yolo_callbacks.monitor import Monitor, MonitorLike
 from yolo_callbacks.record import EpochRecord
+from yolo_callbacks.state_fields import (
+    Field,
+    StateError,
+    listing,
+    mapping,
+    number,
+    optional,
+    pair,
+    read_fields,
+    text,
+    whole,
+)
 
 __all__ = ["SaveBest"]
 
@@ -219,23 +238,46 @@ class SaveBest(MonitorCallback):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over the epochs kept."""
+        epoch = whole(1, last_checked_epoch(state))
+        found = read_fields(
+            state,
+            {
+                "top_k": Field(whole(1), self.top_k),
+                "kept": Field(listing(pair(epoch, number()))),
+                "stand_ins": Field(listing(pair(epoch, optional(number()))), []),
+                "reference": Field(mapping(optional(number())), {}),
+                "stem": Field(text, None),
+                "folder": Field(text, None),  # the run's, from `Suite.load_results`
+            },
+        )
+        kept, stand_ins = dict(found["kept"]), dict(found["stand_ins"])
+        if len(kept) < len(found["kept"]) or len(stand_ins) < len(found["stand_ins"]) or (kept and stand_ins):
+            raise StateError("it keeps one epoch twice")
+        if max(len(kept), len(stand_ins)) > found["top_k"]:
+            raise StateError(f"it keeps more epochs than top_k={found['top_k']}")
         super().load_state_dict(state)
-        if (state["top_k"] == 1) != (self.top_k == 1):
-            raise ValueError(f"its files are named as with top_k={state['top_k']}")
-        self._reference = dict(state["reference"])
-        self._kept = {int(epoch): float(value) for epoch, value in state["kept"]}
-        self._stand_ins = {
-            int(epoch): math.nan if value is None else float(value) for epoch, value in state.get("stand_ins", [])
-        }
+        if (found["top_k"] == 1) != (self.top_k == 1):
+            raise ValueError(f"its files are named as with top_k={found['top_k']}")
+        self._reference, self._kept = found["reference"], kept
+        self._stand_ins = {epoch: math.nan if value is None else value for epoch, value in stand_ins.items()}
         # A file of any content must not choose where files are written: only a name that this monitor has or had.
         own, old = self._own_stem(self._task), self._old_stem(self._task)
-        self._first_stem = own if state.get("stem") == own else old
-        if "folder" in state:  # the run's, from `Suite.results`
-            self._folder = Path(state["folder"]) / "weights"
+        self._first_stem = own if found["stem"] == own else old
+        if found["folder"] is not None:
+            self._folder = Path(found["folder"]) / "weights"
 
     def resume(self, run: TrainerAdaptor) -> None:
         """Bring files and epochs kept together: a file may be gone, of a later epoch, or one too many now."""
+        super().resume(run)
         self._folder = run.weights_dir
+        if self._kept and self.monitor.bound:  # in the order in which a ranking keeps them
+            best_first = Ranking(self.mode, len(self._kept), kept=self._kept)
+            epoch, value = next(iter(self._kept.items()))
+            best_first.add(epoch, value)
+            self._kept = best_first.kept
+        if run.moved_from and run.resumed_checkpoint:
+            for epoch, path in [(epoch, self._path(epoch)) for epoch in (*self._kept, *self._stand_ins)]:
+                fetch_checkpoint(run.resumed_checkpoint.with_name(path.name), path, epoch)
         for epoch in [*list(self._kept)[self.top_k :], *list(self._stand_ins)[self.top_k :]]:
             self._drop(epoch)
         for epoch, path in [(epoch, self._path(epoch)) for epoch in (*self._kept, *self._stand_ins)]:

@@ -6,11 +6,13 @@ import math
 from typing import Any
 
 from yolo_callbacks.adaptor import TrainerAdaptor
+from yolo_callbacks.callbacks.monitor_callback import last_checked_epoch
 from yolo_callbacks.callbacks.stopping_callback import StoppingCallback
 from yolo_callbacks.checks import check_float, check_int
 from yolo_callbacks.decisions import OverfitRule
 from yolo_callbacks.monitor import Monitor, MonitorLike
 from yolo_callbacks.record import EpochRecord
+from yolo_callbacks.state_fields import Field, read_fields, whole
 
 __all__ = ["StopOnOverfit"]
 
@@ -108,5 +110,6 @@ class StopOnOverfit(StoppingCallback):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over count and stop."""
+        wait = read_fields(state, {"wait": Field(whole(maximum=last_checked_epoch(state)))})["wait"]
         super().load_state_dict(state)
-        self._rule.wait = int(state["wait"])
+        self._rule.wait = wait

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from yolo_callbacks.adaptor import TrainerAdaptor
-from yolo_callbacks.callbacks.monitor_callback import MonitorCallback
+from yolo_callbacks.callbacks.monitor_callback import MonitorCallback, last_checked_epoch
 from yolo_callbacks.decisions import StopDecision, StoppingReason
 from yolo_callbacks.files import LOGGER
 from yolo_callbacks.record import EpochRecord
+from yolo_callbacks.state_fields import Field, StateError, one_of, read_fields, text, whole
 
 __all__ = ["StoppingCallback"]
 
@@ -62,6 +63,17 @@ class StoppingCallback(MonitorCallback):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over the stop."""
+        found = read_fields(
+            state,
+            {
+                "stopped_epoch": Field(whole(maximum=last_checked_epoch(state))),
+                "stopping_reason": Field(one_of(*(reason.value for reason in StoppingReason))),
+                "stopping_message": Field(text, ""),
+            },
+        )
+        reason = StoppingReason(found["stopping_reason"])
+        if (reason is StoppingReason.NOT_STOPPED) != (found["stopped_epoch"] == 0):
+            raise StateError(f"stopped_epoch is {found['stopped_epoch']}, stopping_reason {reason.value}")
         super().load_state_dict(state)
-        self.stopped_epoch, self.stopping_message = int(state["stopped_epoch"]), str(state["stopping_message"])
-        self.stopping_reason = StoppingReason(state["stopping_reason"])
+        self.stopped_epoch, self.stopping_reason = found["stopped_epoch"], reason
+        self.stopping_message = found["stopping_message"]

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from yolo_callbacks.adaptor import TrainerAdaptor
 from yolo_callbacks.callback import Callback
+from yolo_callbacks.files import LOGGER, copy_atomic, set_aside
 from yolo_callbacks.scalars import epoch_scalars, final_scalars
 
 __all__ = ["TensorBoardLogger"]
@@ -67,7 +68,10 @@ class TensorBoardLogger(Callback):
             return
         record = run.record()
         if self._writer is None:
-            self.log_dir = str(run.save_dir / _FOLDER)
+            folder = run.save_dir / _FOLDER
+            if folder.exists() and not folder.is_dir():
+                LOGGER.warning(f"{folder} is not a folder{set_aside(folder)}")
+            self.log_dir = str(folder)
             # of a resumed run, or of an earlier one in the same folder
             self._writer = _summary_writer()(self.log_dir, purge_step=record.epoch + record.final)
         for key, value in (final_scalars(record) if record.final else epoch_scalars(record)).items():
@@ -81,6 +85,16 @@ class TensorBoardLogger(Callback):
     def teardown(self, trainer: Any) -> None:
         """Close the file, also after an error."""
         self._close()
+
+    def resume(self, run: TrainerAdaptor) -> None:
+        """Take the event files along from the folder that the run was moved to."""
+        if run.moved_from is None:
+            return
+        for source in sorted((run.moved_from / _FOLDER).glob("events.out.tfevents.*")):
+            target = run.save_dir / _FOLDER / source.name
+            if not target.exists():
+                target.parent.mkdir(exist_ok=True)
+                copy_atomic(source, target)
 
     def _close(self) -> None:
         writer, self._writer = self._writer, None

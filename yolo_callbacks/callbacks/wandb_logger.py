@@ -16,9 +16,11 @@ from yolo_callbacks.dashboard import Publication, check_installed
 from yolo_callbacks.files import LOGGER
 from yolo_callbacks.memory import is_out_of_memory
 from yolo_callbacks.monitor import nearest
+from yolo_callbacks.places import found_path, stored_path
 from yolo_callbacks.record import EpochRecord
 from yolo_callbacks.run_description import describe, drop_built_in_wandb, labelled_losses, training_losses
 from yolo_callbacks.scalars import epoch_scalars, final_scalars
+from yolo_callbacks.state_fields import Field, StateError, listing, optional, read_fields, text, whole
 from yolo_callbacks.wandb_session import WandbSession, clean_name, init_arguments, without_credentials
 
 __all__ = ["WandbLogger"]
@@ -145,6 +147,7 @@ class WandbLogger(Callback):
         self._publication: Publication | None = None
         self.run_id: str | None = None
         self._folders: list[str] = []
+        self._run_folder = Path()
         self._logged_epoch = 0
         self._outcome = "nothing logged"
         self._prefixes: set[str] = set()
@@ -163,6 +166,7 @@ class WandbLogger(Callback):
 
     def check(self, run: TrainerAdaptor) -> bool:
         """Whether what the dashboard needs is installed."""
+        self._run_folder = run.save_dir
         if self.dashboard:
             check_installed()
         return True
@@ -240,12 +244,32 @@ class WandbLogger(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """What continues the run."""
-        return {"run_id": self.run_id, "folders": self._folders, "logged_epoch": self._logged_epoch}
+        folders = [stored_path(Path(folder), self._run_folder) for folder in self._folders]
+        return {"run_id": self.run_id, "folders": folders, "logged_epoch": self._logged_epoch}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what continues the run."""
-        self.run_id, self._folders = state["run_id"], list(state["folders"])
-        self._logged_epoch = int(state["logged_epoch"])
+        found = read_fields(
+            state,
+            {
+                "run_id": Field(optional(text)),
+                "folders": Field(listing(text), []),
+                "logged_epoch": Field(whole()),
+                "folder": Field(text, None),  # the run's, from `Suite.load_results`
+            },
+        )
+        self.run_id, self._folders, self._logged_epoch = found["run_id"], found["folders"], found["logged_epoch"]
+        if found["folder"] is not None:
+            self._find_folders(Path(found["folder"]))
+
+    def resume(self, run: TrainerAdaptor) -> None:
+        """Find the folders of the run where they are now."""
+        if self._logged_epoch > run.completed_epochs:
+            raise StateError(f"it is of epoch {self._logged_epoch}, the run has {run.completed_epochs} behind it")
+        self._find_folders(*filter(None, (run.moved_from, run.save_dir)))
+
+    def _find_folders(self, *places: Path) -> None:
+        self._folders = [str(path) for stored in self._folders if (path := found_path(stored, *places))]
 
     def outcome(self) -> str:
         """Where the run is, and how to upload it."""
