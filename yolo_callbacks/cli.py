@@ -56,6 +56,19 @@ class Command:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
+    from yolo_callbacks.console import any_text, show_error
+    from yolo_callbacks.redaction import one_line
+
+    with any_text():
+        try:
+            _run(arguments)
+        except ValueError as error:
+            show_error(one_line(str(error)))
+            return 2
+    return 0
+
+
+def _run(arguments: Sequence[str] | None) -> None:
     from yolo_callbacks.registry import hint
 
     width = max(map(len, COMMANDS))
@@ -68,16 +81,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("command", help="one of those above; each has a --help of its own")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
-    try:
-        parsed = parser.parse_args(arguments)
-        if parsed.command not in COMMANDS:
-            meant = hint(parsed.command, COMMANDS)
-            raise CommandError(f"no command is called {parsed.command!r}{meant} (there are {', '.join(COMMANDS)})")
-        COMMANDS[parsed.command].run(parsed.arguments)
-    except ValueError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
+    parsed = parser.parse_args(arguments)
+    if parsed.command not in COMMANDS:
+        meant = hint(parsed.command, COMMANDS)
+        raise CommandError(f"no command is called {parsed.command!r}{meant} (there are {', '.join(COMMANDS)})")
+    COMMANDS[parsed.command].run(parsed.arguments)
 
 
 def train(arguments: Sequence[str]) -> None:

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from yolo_callbacks.console import EncodableFilter
+
 __all__ = [
     "LOGGER",
     "append_line",
@@ -27,6 +29,7 @@ __all__ = [
 
 # A child of Ultralytics' own logger: its lines appear where Ultralytics' do, with its verbosity, and only on rank 0.
 LOGGER = logging.getLogger("ultralytics.yolo_callbacks")
+LOGGER.addFilter(EncodableFilter())
 
 
 def replace_atomic(path: Path, write: Callable[[Path], object]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from yolo_callbacks.files import LOGGER, read_lines
-from yolo_callbacks.report.masking import masked
+from yolo_callbacks.redaction import clean_arguments
 from yolo_callbacks.results import read_results
 
 __all__ = ["BOXES_FILE", "Event", "RunData", "Series", "class_series", "read_run"]
@@ -239,7 +239,7 @@ def _read_sidecar(run: RunData, path: Path) -> None:
 def _read_arguments(run: RunData, path: Path) -> None:
     import yaml
 
-    run.arguments = masked(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+    run.arguments = clean_arguments(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
 
 
 def _read_boxes(run: RunData, path: Path) -> None:
