@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from yolo_callbacks.files import LOGGER
+from yolo_callbacks.wandb_arguments import hide_command_line
 from yolo_callbacks.wandb_file import logged_epochs
 
 __all__ = ["WandbSession", "clean_name", "init_arguments"]
@@ -148,6 +149,7 @@ class WandbSession:
     def _init(self, *, mode: Any) -> Any:
         import wandb
 
+        hide_command_line()
         settings = wandb.Settings(
             # one second for what comes before and after the connection itself
             init_timeout=max(self.init_timeout - 1.0, 1.0),
