@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import inspect
-import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -183,8 +182,10 @@ def _described(name: str, callback: type) -> str:
 
 def show(arguments: Sequence[str]) -> None:
     """Print the table at the end of a run again."""
+    from yolo_callbacks.lenient import any_json, as_count
+    from yolo_callbacks.redaction import text_of
     from yolo_callbacks.state import STATE_FILE
-    from yolo_callbacks.summary import render
+    from yolo_callbacks.summary import read_summary, render
 
     parser = Parser(
         "show",
@@ -195,13 +196,16 @@ def show(arguments: Sequence[str]) -> None:
     folder = parser.parse_args(arguments).run
     path = folder / STATE_FILE if folder.is_dir() else folder
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        table = render(content["summary"]) if content["summary"] else None
+        content = any_json(path)
     except FileNotFoundError as error:
         raise CommandError(f"{folder} has no {STATE_FILE}: no callbacks ran there") from error
-    except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
-        raise CommandError(f"{path} cannot be read: {error!r}") from error
-    print(table or f"Callbacks: not at the end, {path} is of epoch {content.get('epoch')}")
+    except (OSError, ValueError) as error:
+        raise CommandError(f"{path} cannot be read: {type(error).__name__}: {text_of(error)}") from error
+    if not isinstance(content, dict):
+        raise CommandError(f"{path} cannot be read: expected a mapping, found {type(content).__name__}")
+    summary = read_summary(content.get("summary"))
+    epoch = as_count(content.get("epoch"))
+    print(render(summary) if summary else f"Callbacks: not at the end, {path} is of epoch {epoch}")
 
 
 def report(arguments: Sequence[str]) -> None:

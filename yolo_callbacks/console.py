@@ -41,7 +41,7 @@ def any_text() -> Iterator[None]:
     stream = sys.stdout
     reconfigure = getattr(stream, "reconfigure", None)
     errors = getattr(stream, "errors", None)
-    if reconfigure is None or errors not in ("strict", None):
+    if reconfigure is None or errors not in ("strict", "surrogateescape", None):
         yield
         return
     reconfigure(errors="backslashreplace")
