@@ -22,7 +22,6 @@ __all__ = ["VARIABLE", "install", "is_file", "refuse"]
 VARIABLE = "YOLO_CALLBACKS"
 _TARGET = "ultralytics.utils.callbacks.base"
 _COMMANDS = ("yolo", "yolo.exe", "ultralytics", "ultralytics.exe")
-_OTHER_MODES = ("val", "predict", "export", "track", "benchmark")
 
 
 def install() -> None:
@@ -42,18 +41,20 @@ def is_file(value: str) -> bool:
 
 
 def refuse(error: Exception) -> None:
-    """Tell a user's mistake: in a script as the error that it is, in a `yolo` command as one line.
+    """Report a user's mistake: in a script as the error that it is, in a `yolo` command as one line.
+
+    A command that would not train ends too: what the variable asks for cannot be done, and a line that scrolls by is
+    easily missed.
 
     Raises:
-        SystemExit: With exit code 2, if the command is to train. Other modes go on, without callbacks.
+        SystemExit: In a `yolo` command, with exit code 2.
     """
     spec = getattr(sys.modules.get("__main__"), "__spec__", None)
     if os.path.basename(sys.argv[0]) not in _COMMANDS and getattr(spec, "name", None) != "ultralytics.cfg.__init__":
-        raise error
+        # Not with the error that is being handled behind it: its text may hold a value of the environment.
+        raise error from error.__cause__
     print(error, file=sys.stderr)
-    if not any(argument in (mode, f"mode={mode}") for argument in sys.argv for mode in _OTHER_MODES):
-        raise SystemExit(2)
-    os.environ.pop(VARIABLE, None)  # said once
+    raise SystemExit(2)
 
 
 class _Finder:

@@ -90,6 +90,7 @@ class Failing(Callback):
 
     def __init__(self, rank: int, event: str) -> None:
         self.rank, self.event = rank, event
+        self.epoch = -1
 
     def _fail(self, event: str, trainer: Any) -> None:
         if (event, RANK, trainer.epoch) == (self.event, self.rank, 1):
@@ -100,6 +101,13 @@ class Failing(Callback):
 
     def on_fit_epoch_end(self, trainer: Any) -> None:
         self._fail("on_fit_epoch_end", trainer)
+        self.epoch = trainer.epoch
+
+    def state_dict(self) -> dict[str, Any]:
+        # after the epoch: what is journalled before its checkpoint comes before `on_fit_epoch_end`
+        if (self.event, self.rank, self.epoch) == ("state_dict", RANK, 1):
+            raise ValueError(f"broken on rank {RANK}")
+        return {}
 
 
 def train(folder: Path, data: str, case: str) -> None:

@@ -98,7 +98,7 @@ def test_values(written, value, monkeypatch):
 
 
 MISTAKES = {
-    "": ": is empty, expected `callbacks:` with a list",
+    "": ":1: is empty, expected `callbacks:` with a list",
     "- SaveBest": ":1: expected `callbacks:` with a list",
     "\ncallback: [SaveBest]": ":2: unknown key 'callback', did you mean 'callbacks'? (there are",
     "strict: true": ":1: `callbacks:` is missing, a list",
@@ -137,10 +137,10 @@ MISTAKES = {
     "callbacks:\n  - SaveBest:\n      top_k: ${UNSET}": ":3: UNSET is not set in the environment: set it",
     "callbacks:\n  - SaveBest:\n      top_k: !!python/object/apply:os.system [x]": ":3: no valid YAML: could not",
     "strict: !!python/name:os.system\ncallbacks: [SaveBest]": ":1: no valid YAML: could not determine",
-    "callbacks: &all [*all]": ":1: expected the name of a callback, or a name with arguments",
+    "callbacks: &all [*all]": ":1: an alias is used within what it stands for",
     "? [a]\n: 1": ":1: a key must be a name",
-    "callbacks:\n  - SaveBest: {top_k: \x00}": ": no valid YAML: ",
-    "callbacks: " + "[" * 5000: ": no valid YAML: ",
+    "callbacks:\n  - SaveBest: {top_k: \x00}": ":2: no valid YAML: the character #x0000 is not allowed",
+    "callbacks: " + "[" * 5000: ":1: no valid YAML: lists and mappings go deeper than 50",
     "callbacks: [no.such:Module]": ":1: no.such:Module cannot be imported: ModuleNotFoundError: No module named 'no'",
     "callbacks: ['os:path']": ":1: os:path is no subclass of yolo_callbacks.Callback, it is <module",
     "callbacks: ['test_config:Strange']": ":1: test_config:Strange needs the argument 'needed'",
@@ -176,16 +176,15 @@ def test_other_values_of_the_variable(value, said):
 
 def test_no_utf_8():
     Path("callbacks.yaml").write_bytes(b"callbacks: [\xff]")
-    with pytest.raises(ConfigError, match=r"^callbacks.yaml: no valid YAML: 'utf-8' codec"):
+    with pytest.raises(ConfigError, match=r"^callbacks.yaml:1: no valid YAML: not UTF-8"):
         load("callbacks.yaml")
 
 
 def test_a_value_of_the_environment_is_never_shown(monkeypatch):
     """In no message, and in no exception behind it."""
     monkeypatch.setenv("API_KEY", "s3cret-key")
-    with pytest.raises(
-        ConfigError, match=r"callbacks.yaml:3: SaveBest: top_k must be an integer, received '\$"
-    ) as told:
+    said = r"callbacks.yaml:3: SaveBest: top_k must be int: TypeError; its text .* top_k \(from \${API_KEY}\)$"
+    with pytest.raises(ConfigError, match=said) as told:
         load(write("callbacks:\n  - SaveBest:\n      top_k: ${API_KEY}\n"))
     assert told.value.__suppress_context__
     assert "s3cret" not in str(told.value)

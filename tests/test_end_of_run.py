@@ -202,3 +202,20 @@ def test_weights_that_lie_in_no_run_are_left_to_ultralytics(train, scripted, tmp
     model = YOLO(weights)
     attach(model, SaveBest("mAP50"))
     assert train(model, epochs=1, resume=True, name="new").name == "new"
+
+
+def test_a_run_that_has_all_its_epochs_ends_at_once_without_any_state(train, scripted):
+    """Its callbacks.json and journal are gone."""
+    scripted([0.1, 0.3])
+    model = YOLO(TINY)
+    attach(model, SaveBest("mAP50"), keep_resumable=True)
+    folder = train(model, epochs=2)
+    for name in (STATE_FILE, "callbacks.journal.jsonl"):
+        (folder / name).unlink()
+    resumed, epochs = YOLO(folder / "weights" / "last.pt"), []
+    attach(resumed, SaveBest("mAP50"))
+    resumed.add_callback("on_train_epoch_end", lambda trainer: epochs.append(trainer.epoch))
+    scripted([0.9, 0.9])
+    resumed.train(resume=True)
+    assert epochs == []
+    assert stripped(folder / "weights" / "last.pt")

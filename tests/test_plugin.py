@@ -311,23 +311,32 @@ def test_a_broken_installation_keeps_no_program_from_running(installed, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("command", "ends"),
+    "command",
     [
-        (["yolo", "train", "data=x.yaml"], True),
-        (["/usr/bin/ultralytics", "data=x.yaml", "mode=train"], True),
-        (["yolo", "val", "data=x.yaml"], False),
-        (["yolo", "mode=predict"], False),
+        ["yolo", "train", "data=x.yaml"],
+        ["/usr/bin/ultralytics", "data=x.yaml", "mode=train"],
+        ["yolo", "val", "data=x.yaml"],
+        ["yolo", "mode=predict"],
+        ["yolo.exe", "export"],
     ],
 )
-def test_a_mistake_ends_a_command_that_trains_only(command, ends, monkeypatch, capsys):
+def test_a_mistake_ends_every_command(command, monkeypatch, capsys):
     monkeypatch.setenv("YOLO_CALLBACKS", "nothing")
     monkeypatch.setattr(sys, "argv", command)
-    if ends:
-        with pytest.raises(SystemExit, match="2"):
-            boot.refuse(ValueError("one line"))
-    else:
+    with pytest.raises(SystemExit, match="2"):
         boot.refuse(ValueError("one line"))
     assert capsys.readouterr().err == "one line\n"
+
+
+def test_a_mistake_in_a_script_shows_nothing_of_the_error_behind_it(monkeypatch):
+    """Its text may hold the value of a variable."""
+    monkeypatch.setattr(sys, "argv", ["script.py"])
+    try:
+        raise ValueError("a value")
+    except ValueError:
+        with pytest.raises(ValueError, match="one line") as told:
+            boot.refuse(ValueError("one line"))
+    assert told.value.__suppress_context__
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ CASES = (
     "lenient on_train_batch_end 0",
     "strict on_train_batch_end 1",
     "strict on_fit_epoch_end 0",
+    "strict state_dict 0",
     "typo",
 )
 
@@ -99,7 +100,7 @@ def test_an_error_on_one_rank_is_logged_and_ends_nothing(trained):
     assert [(rank["error"], len(rank["rates"])) for rank in ranks] == [(None, 5)] * 2
 
 
-@pytest.mark.parametrize(("event", "failing"), [("on_train_batch_end", 1), ("on_fit_epoch_end", 0)])
+@pytest.mark.parametrize(("event", "failing"), [("on_train_batch_end", 1), ("on_fit_epoch_end", 0), ("state_dict", 0)])
 def test_with_strict_every_rank_raises_in_the_same_epoch(trained, event, failing):
     ranks = seen(trained, f"strict {event} {failing}")
     expected = [f"RuntimeError: a callback failed on rank {failing}: ValueError: broken on rank {failing}"] * 2

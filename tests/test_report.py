@@ -23,9 +23,9 @@ from ultralytics import YOLO
 
 from yolo_callbacks import EarlyStopping, MemoryMonitor, ReduceLROnPlateau, SaveBest, attach
 from yolo_callbacks.cli import main
+from yolo_callbacks.redaction import MASK, clean_arguments
 from yolo_callbacks.report import report
 from yolo_callbacks.report.charts import number
-from yolo_callbacks.report.masking import MASK, masked
 from yolo_callbacks.report.monitors import monitored
 from yolo_callbacks.report.run_data import read_run
 
@@ -352,7 +352,7 @@ def test_secrets_are_masked():
         "key": None,
     }
     harmless = {"patience": 5, "keypoints": 17, "kpt_shape": [17, 3], "cos_lr": True, "tracker": "y.yaml"}
-    shown = masked({**given, **harmless})
+    shown = clean_arguments({**given, **harmless})
     assert "abc" not in json.dumps(shown)
     assert (shown["api_key"], shown["nested"]["wandb-key"], shown["key"]) == (MASK, MASK, None)
     assert shown["data"] == "https://host.example/set.yaml"

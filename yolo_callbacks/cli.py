@@ -55,6 +55,19 @@ class Command:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
+    from yolo_callbacks.console import any_text, show_error
+    from yolo_callbacks.redaction import one_line
+
+    with any_text():
+        try:
+            _run(arguments)
+        except ValueError as error:
+            show_error(one_line(str(error)))
+            return 2
+    return 0
+
+
+def _run(arguments: Sequence[str] | None) -> None:
     from yolo_callbacks.registry import hint
 
     width = max(map(len, COMMANDS))
@@ -67,16 +80,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("command", help="one of those above; each has a --help of its own")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
-    try:
-        parsed = parser.parse_args(arguments)
-        if parsed.command not in COMMANDS:
-            meant = hint(parsed.command, COMMANDS)
-            raise CommandError(f"no command is called {parsed.command!r}{meant} (there are {', '.join(COMMANDS)})")
-        COMMANDS[parsed.command].run(parsed.arguments)
-    except ValueError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
+    parsed = parser.parse_args(arguments)
+    if parsed.command not in COMMANDS:
+        meant = hint(parsed.command, COMMANDS)
+        raise CommandError(f"no command is called {parsed.command!r}{meant} (there are {', '.join(COMMANDS)})")
+    COMMANDS[parsed.command].run(parsed.arguments)
 
 
 def train(arguments: Sequence[str]) -> None:
@@ -229,10 +237,11 @@ def _described(name: str, callback: type) -> str:
 
 def show(arguments: Sequence[str]) -> None:
     """Print the table at the end of a run again."""
-    from yolo_callbacks.files import parse_json
+    from yolo_callbacks.lenient import any_json, as_count
     from yolo_callbacks.places import with_folder
+    from yolo_callbacks.redaction import text_of
     from yolo_callbacks.state import STATE_FILE
-    from yolo_callbacks.summary import render
+    from yolo_callbacks.summary import read_summary, render
 
     parser = Parser(
         "show",
@@ -243,13 +252,17 @@ def show(arguments: Sequence[str]) -> None:
     folder = parser.parse_args(arguments).run
     path = folder / STATE_FILE if folder.is_dir() else folder
     try:
-        content = parse_json(path.read_text(encoding="utf-8"))
-        table = render(with_folder(content["summary"], path.parent.resolve())) if content["summary"] else None
+        content = any_json(path)
     except FileNotFoundError as error:
         raise CommandError(f"{folder} has no {STATE_FILE}: no callbacks ran there") from error
-    except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
-        raise CommandError(f"{path} cannot be read: {error!r}") from error
-    print(table or f"Callbacks: not at the end, {path} is of epoch {content.get('epoch')}")
+    except (OSError, ValueError) as error:
+        raise CommandError(f"{path} cannot be read: {type(error).__name__}: {text_of(error)}") from error
+    if not isinstance(content, dict):
+        raise CommandError(f"{path} cannot be read: expected a mapping, found {type(content).__name__}")
+    summary = read_summary(content.get("summary"))
+    epoch = as_count(content.get("epoch"))
+    table = render(with_folder(summary, path.parent.resolve())) if summary else None
+    print(table or f"Callbacks: not at the end, {path} is of epoch {epoch}")
 
 
 def report(arguments: Sequence[str]) -> None:

@@ -1,16 +1,14 @@
 """Callbacks from the value of YOLO_CALLBACKS: a YAML file, names, or `default`.
 
-Everything that is wrong is told as one line, with the file and the line where it stands.
+Everything that is wrong is one line, with the file and the line where it stands. No line holds the value of an argument
+that came from the environment.
 """
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
 
 import yaml
 
@@ -18,21 +16,16 @@ from _yolo_callbacks_boot import VARIABLE, is_file
 from yolo_callbacks.attaching import default_suite
 from yolo_callbacks.callback import Callback
 from yolo_callbacks.checks import UnknownArgumentError, check_bool
-from yolo_callbacks.registry import arguments, find, hint, takes_any
+from yolo_callbacks.redaction import Origins, origins_of, remember_origins, text_of
+from yolo_callbacks.registry import arguments, find, hint, shown_type, takes_any
 from yolo_callbacks.suite import Suite
+from yolo_callbacks.yaml_file import ConfigError, Value, YamlFile, is_null
 
-__all__ = ["ConfigError", "Configuration", "load"]
+__all__ = ["ConfigError", "Configuration", "clash_text", "load"]
 
 _FLAGS = ("strict", "report", "keep_resumable")
 _KEYS = ("callbacks", *_FLAGS)
 _TASKS = ("detect", "segment", "classify", "pose", "obb")
-_ENVIRONMENT = re.compile(r"\$\{(?P<name>[A-Za-z_]\w*)(?::-(?P<default>[^}]*))?\}")
-
-_LONGEST_HARMLESS = 3  # characters; a longer value of the environment may be a secret, and no message shows it
-
-
-class ConfigError(ValueError):
-    """What is wrong with the callbacks that a user named outside Python, in one line."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +37,12 @@ class Configuration:
         strict: Whether an exception inside a callback ends the training.
         report: Whether a report is written at the end of a run.
         keep_resumable: Whether last.pt keeps its optimizer at the end of a run.
-        origins: Where each of `callbacks` is given, such as `callbacks.yaml:3`.
     """
 
     callbacks: tuple[Callback, ...]
     strict: bool = False
     report: bool = False
     keep_resumable: bool = False
-    origins: tuple[str, ...] = ()
 
     def suite(self, task: str) -> Suite:
         """Make the suite for a training of a task."""
@@ -60,8 +51,8 @@ class Configuration:
         )
 
     def origin(self, callback: Callback) -> str:
-        """Where a callback is given."""
-        return next((o for c, o in zip(self.callbacks, self.origins, strict=False) if c is callback), VARIABLE)
+        """Return where a callback is given, such as `callbacks.yaml:3`."""
+        return origins_of(callback).place or VARIABLE
 
 
 def load(value: str) -> Configuration:
@@ -91,185 +82,134 @@ def load(value: str) -> Configuration:
 
 
 class _File:
-    """A YAML file of callbacks, read with the line of everything in it."""
+    """The callbacks of a YAML file."""
 
     def __init__(self, path: Path) -> None:
-        self.folder = path.absolute().parent
-        try:
-            self.name = str(path.absolute().relative_to(Path.cwd()))
-        except ValueError:  # elsewhere
-            self.name = str(path)
-        self._path = path
-        self._from_environment: dict[str, str] = {}
+        self._file = YamlFile(path)
 
     def configuration(self) -> Configuration:
-        try:
-            return self._configuration()
-        except ConfigError as error:
-            if not self._from_environment:
-                raise
-            text = str(error).removeprefix(self.name)
-            for value, name in self._from_environment.items():
-                text = text.replace(value, name)
-            raise ConfigError(f"{self.name}{text}") from None  # its cause shows what may be a secret
-
-    def _configuration(self) -> Configuration:
-        root = self._root()
-        entries = {key.value: (key, value) for key, value in root.value}
+        file, root = self._file, self._file.root()
+        entries = {key.value: (key, value) for key, value in file.entries(root)}
         for name, (key, _) in entries.items():
             if name not in _KEYS:
-                self._refuse(key, f"unknown key {name!r}{hint(name, _KEYS)} (there are {', '.join(_KEYS)})")
+                file.refuse(key, f"unknown key {name!r}{hint(name, _KEYS)} (there are {', '.join(_KEYS)})")
         if "callbacks" not in entries:
-            self._refuse(root, "`callbacks:` is missing, a list")
+            file.refuse(root, "`callbacks:` is missing, a list")
         key, items = entries["callbacks"]
         if not isinstance(items, yaml.SequenceNode) or not items.value:
-            self._refuse(key, "`callbacks:` must be a list of at least one: `- SaveBest`")
+            file.refuse(key, "`callbacks:` must be a list of at least one: `- SaveBest`")
         callbacks = tuple(self._callback(item) for item in items.value)
-        _check_together(callbacks, self._where(key))
+        _check_together(callbacks, file.where(key))
         flags = {name: self._flag(name, *entries[name]) for name in _FLAGS if name in entries}
-        return Configuration(callbacks, origins=tuple(self._where(item) for item in items.value), **flags)
-
-    def _root(self) -> yaml.MappingNode:
-        try:
-            self._loader = _Loader(self._path.read_text(encoding="utf-8-sig"))
-            root = self._loader.get_single_node()
-        except OSError as error:
-            raise ConfigError(f"{self.name}: {error.strerror}") from error
-        except yaml.MarkedYAMLError as error:
-            self._refuse_yaml(error)
-        except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-            raise ConfigError(f"{self.name}: no valid YAML: {_one_line(error)}") from error
-        if root is None:
-            raise ConfigError(f"{self.name}: is empty, expected `callbacks:` with a list")
-        if not isinstance(root, yaml.MappingNode):
-            self._refuse(root, "expected `callbacks:` with a list")
-        self._prepare(root, set())
-        return root
-
-    def _prepare(self, node: yaml.Node, seen: set[int]) -> None:
-        """Refuse keys that are given twice, which YAML lets pass, and put in the environment's values."""
-        if id(node) in seen:  # an alias, perhaps of what it stands in
-            return
-        seen.add(id(node))
-        if isinstance(node, yaml.ScalarNode):
-            self._substitute(node)
-            return
-        keys: set[str] = set()
-        for child in node.value:
-            if isinstance(node, yaml.MappingNode):
-                key, child = child
-                if not isinstance(key, yaml.ScalarNode):
-                    self._refuse(key, "a key must be a name")
-                if key.value in keys:
-                    self._refuse(key, f"{key.value!r} is given twice")
-                keys.add(key.value)
-            self._prepare(child, seen)
-
-    def _substitute(self, node: yaml.ScalarNode) -> None:
-        def value_of(found: re.Match[str]) -> str:
-            name, default = found["name"], found["default"]
-            value = os.environ.get(name)
-            if not value and default is not None:
-                return default
-            if value is None:
-                self._refuse(node, f"{name} is not set in the environment: set it, or write ${{{name}:-default}}")
-            if len(value) > _LONGEST_HARMLESS:
-                self._from_environment[value] = found[0]
-            return value
-
-        text = _ENVIRONMENT.sub(value_of, node.value)
-        if text != node.value:
-            node.value = text
-            if node.style is None:  # not quoted: a number is a number
-                node.tag = self._loader.resolve(yaml.ScalarNode, text, (True, False))
+        return Configuration(callbacks, **flags)
 
     def _callback(self, item: yaml.Node) -> Callback:
-        where = self._where(item)
+        file, where = self._file, self._file.where(item)
         if isinstance(item, yaml.ScalarNode):
-            return _make(item.value, {}, where, self.folder)
+            named = file.value(item)
+            shown = file.shown(item) if named.variables else item.value
+            return _make(item.value, {}, where, file.folder, shown=shown)
         if not isinstance(item, yaml.MappingNode):
-            self._refuse(item, "expected the name of a callback, or a name with arguments")
-        (key, values), *others = item.value or [(None, None)]
-        if key is None:
-            self._refuse(item, "expected the name of a callback")
+            file.refuse(item, "expected the name of a callback, or a name with arguments")
+        (key, values), *others = file.entries(item) or [(None, None)]
+        if key is None or values is None:
+            file.refuse(item, "expected the name of a callback")
         if others:
-            remedy = f"indent the arguments of {key.value} further" if _is_null(values) else "write a `-` before each"
-            self._refuse(others[0][0], f"{others[0][0].value!r} stands beside {key.value!r}: {remedy}")
-        return _make(key.value, self._arguments(key.value, values), where, self.folder)
+            remedy = f"indent the arguments of {key.value} further" if is_null(values) else "write a `-` before each"
+            file.refuse(others[0][0], f"{others[0][0].value!r} stands beside {key.value!r}: {remedy}")
+        return _make(key.value, self._arguments(key.value, values), where, file.folder)
 
-    def _arguments(self, name: str, values: yaml.Node) -> dict[str, _Given]:
-        if _is_null(values):
+    def _arguments(self, name: str, values: yaml.Node) -> dict[str, Value]:
+        if is_null(values):
             return {}
         if not isinstance(values, yaml.MappingNode):
-            self._refuse(values, f"the arguments of {name} must have names, such as `{name}: {{monitor: mAP50}}`")
-        try:
-            self._loader.flatten_mapping(values)
-            return {
-                key.value: _Given(self._loader.construct_object(value, deep=True), self._where(key))
-                for key, value in values.value
-            }
-        except yaml.MarkedYAMLError as error:
-            self._refuse_yaml(error)
+            self._file.refuse(values, f"the arguments of {name} must have names, such as `{name}: {{monitor: mAP50}}`")
+        return {key.value: self._file.value(value, at=key) for key, value in self._file.entries(values)}
 
     def _flag(self, name: str, key: yaml.Node, value: yaml.Node) -> bool:
+        given = self._file.value(value)
         try:
-            return check_bool(name, self._loader.construct_object(value, deep=True))
+            return check_bool(name, given.value)
         except TypeError as error:
-            self._refuse(key, str(error))
-        except yaml.MarkedYAMLError as error:
-            self._refuse_yaml(error)
-
-    def _where(self, node: yaml.Node) -> str:
-        return f"{self.name}:{node.start_mark.line + 1}"
-
-    def _refuse(self, node: yaml.Node, message: str) -> NoReturn:
-        raise ConfigError(f"{self._where(node)}: {message}")
-
-    def _refuse_yaml(self, error: yaml.MarkedYAMLError) -> NoReturn:
-        mark = error.problem_mark or error.context_mark
-        where = f"{self.name}:{mark.line + 1}" if mark else self.name
-        # a plain ${…} ends at its brace inside { }
-        advice = "; with ${…} write the arguments one a line" if "'{'" in str(error.problem) else ""
-        raise ConfigError(f"{where}: no valid YAML: {error.problem}{advice}") from error
+            said = Origins(variables={name: given.variables}).text(error) if given.variables else text_of(error)
+            self._file.refuse(key, said if not given.variables else f"{name} must be True or False: {said}")
 
 
-class _Loader(yaml.SafeLoader):  # type: ignore[misc]
-    """YAML's plain types; and 1e-4 is a number, as everywhere else, where YAML 1.1 wants 1.0e-4."""
+def _make(name: str, given: Mapping[str, Value], where: str, folder: Path, *, shown: str | None = None) -> Callback:
+    """Make a callback of its name and arguments.
 
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
-)
-
-
-@dataclass(frozen=True)
-class _Given:
-    """A value, and where it is given."""
-
-    value: Any
-    where: str
-
-
-def _make(name: str, given: Mapping[str, _Given], where: str, folder: Path) -> Callback:
-    """A callback, by its name and arguments."""
+    Args:
+        name: Its name.
+        given: Its arguments.
+        where: Where it is given.
+        folder: Where a module is looked for that is found nowhere else.
+        shown: The name for messages, where it is another one: a name that came from the environment is not shown.
+    """
     try:
         found = find(name, folder)
-    except ValueError as error:
-        raise ConfigError(f"{where}: {_one_line(error)}") from error
-    _check_arguments(name, found, given, where)
+        _check_arguments(name, found, given, where)
+    except ConfigError:
+        raise
+    except Exception as error:  # a ValueError of ours, or anything of a metaclass of somebody else
+        if shown in (None, name):
+            said = "" if isinstance(error, ValueError) else f"{name}: {_kind(error)}"
+            raise ConfigError(f"{where}: {said}{text_of(error)}") from error
+        raise ConfigError(f"{where}: there is no callback of the name that {shown} holds") from None
+    origins = Origins(where, {argument: at.variables for argument, at in given.items() if at.variables})
     try:
-        return found(**{argument: at.value for argument, at in given.items()})
-    except UnknownArgumentError as error:
-        at = given.get(error.argument)
-        raise ConfigError(f"{at.where if at else where}: {_one_line(error)}") from error
-    except Exception as error:  # the class may be anybody's
-        text = _one_line(error)
-        blamed = next((at.where for argument, at in given.items() if text.startswith(f"{argument} ")), where)
-        kind = "" if isinstance(error, (TypeError, ValueError)) else f"{type(error).__name__}: "
-        raise ConfigError(f"{blamed}: {name}: {kind}{text}") from error
+        callback = found(**{argument: at.value for argument, at in given.items()})
+        if not isinstance(callback, Callback):  # `__new__` of somebody else's class
+            raise TypeError(f"made an object of type {type(callback).__name__}, not a callback")
+    except BaseException as error:  # the class may be anybody's, and end the interpreter
+        raise _refusal(error, name, found, given, origins) from (None if origins.variables else error)
+    remember_origins(callback, origins)
+    return callback
 
 
-def _check_arguments(name: str, found: type[Callback], given: Mapping[str, _Given], where: str) -> None:
+def _refusal(
+    error: BaseException, name: str, found: type[Callback], given: Mapping[str, Value], origins: Origins
+) -> ConfigError:
+    """Say why a callback cannot be made, with the line of the argument that is wrong where that is known."""
+    if isinstance(error, UnknownArgumentError) and _is_own(found):  # which shows the name only
+        unknown = given.get(error.argument)
+        return ConfigError(f"{unknown.where if unknown else origins.place}: {text_of(error)}")
+    if origins.variables:
+        alone = _error_without(found, given, origins)
+        if alone is None:
+            first = next(given[argument].where for argument in origins.variables)
+            return ConfigError(f"{first}: {name}: {_expected(found, origins)}{origins.text(error)}")
+        error = alone
+    text = text_of(error)
+    blamed = next((at.where for argument, at in given.items() if text.startswith(f"{argument} ")), origins.place)
+    return ConfigError(f"{blamed}: {name}: {_kind(error)}{text}")
+
+
+def _error_without(found: type[Callback], given: Mapping[str, Value], origins: Origins) -> Exception | None:
+    """Return the error of one of our callbacks without the arguments of the environment: it cannot show their values.
+
+    Not of a class of somebody else, whose constructor may do anything, and should not do it twice.
+    """
+    if not _is_own(found):
+        return None
+    try:
+        found(**{argument: at.value for argument, at in given.items() if argument not in origins.variables})
+    except Exception as error:
+        return error
+    return None
+
+
+def _is_own(found: type[Callback]) -> bool:
+    return found.__module__.startswith("yolo_callbacks.")
+
+
+def _expected(found: type[Callback], origins: Origins) -> str:
+    """Say which types the arguments that came from the environment may have."""
+    known = {argument.name: argument.annotation for argument in arguments(found)}
+    told = [f"{name} must be {shown_type(known[name])}" for name in origins.variables if shown_type(known.get(name))]
+    return f"{', '.join(told)}: " if told else ""
+
+
+def _check_arguments(name: str, found: type[Callback], given: Mapping[str, Value], where: str) -> None:
     known = arguments(found)
     names = [argument.name for argument in known]
     for argument, at in given.items():
@@ -285,20 +225,30 @@ def _check_together(callbacks: Sequence[Callback], where: str) -> None:
     """Refuse callbacks that cannot stand side by side whatever the task, which only the training knows."""
     errors = list(_clashes(callbacks))
     if len(errors) == len(_TASKS):
-        raise ConfigError(f"{where}: {errors[0]}")
+        raise ConfigError(f"{where}: {clash_text(errors[0], callbacks)}") from None
 
 
-def _clashes(callbacks: Sequence[Callback]) -> Iterator[ValueError]:
+def clash_text(error: Exception, callbacks: Iterable[Callback]) -> str:
+    """Say why callbacks cannot stand side by side; without the value of an argument from the environment."""
+    hidden = {type(callback).__name__: origins_of(callback) for callback in callbacks if origins_of(callback).variables}
+    if not hidden:
+        return f"{_kind(error)}{text_of(error)}"
+    said = "; ".join(f"{name}: {origins.hidden}" for name, origins in hidden.items())
+    return (
+        "these callbacks cannot run together, such as two that write one file. What they clash over is not shown, "
+        f"since it may hold the value of an argument that came from the environment: {said}"
+    )
+
+
+def _kind(error: BaseException) -> str:
+    """Return what stands before the text of an error that is not of the usual kinds."""
+    kind = type(error).__name__
+    return "" if isinstance(error, (TypeError, ValueError)) or text_of(error) == kind else f"{kind}: "
+
+
+def _clashes(callbacks: Sequence[Callback]) -> Iterator[Exception]:
     for task in _TASKS:
         try:
             Suite(callbacks, task=task)
-        except ValueError as error:
+        except Exception as error:  # `claims` and `key` may be anybody's
             yield error
-
-
-def _is_null(node: yaml.Node) -> bool:
-    return isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:null"
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

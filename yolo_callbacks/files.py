@@ -16,6 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from yolo_callbacks.console import EncodableFilter
+
 __all__ = [
     "LOGGER",
     "append_line",
@@ -35,6 +37,7 @@ __all__ = [
 
 # A child of Ultralytics' own logger: its lines appear where Ultralytics' do, with its verbosity, and only on rank 0.
 LOGGER = logging.getLogger("ultralytics.yolo_callbacks")
+LOGGER.addFilter(EncodableFilter())
 
 
 # A temporary file, or a folder of them, of a process that may have been killed: its name is like no other.

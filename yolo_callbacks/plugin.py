@@ -15,9 +15,10 @@ from typing import Any
 from _yolo_callbacks_boot import VARIABLE, refuse
 from yolo_callbacks.adaptor import TrainerAdaptor
 from yolo_callbacks.attaching import check_training, is_attached
-from yolo_callbacks.config import ConfigError, Configuration, load
+from yolo_callbacks.config import ConfigError, Configuration, clash_text, load
 from yolo_callbacks.files import LOGGER
 from yolo_callbacks.installation import before_training
+from yolo_callbacks.redaction import origins_of
 from yolo_callbacks.suite import EVENTS
 
 __all__ = ["FUNCTIONS", "register"]
@@ -73,13 +74,18 @@ def _plug_in(trainer: Any) -> None:
         LOGGER.info(f"Callbacks: those that the script attached; the ones of {VARIABLE} stand back")
         return
     run = TrainerAdaptor.of(trainer)
+    configuration: Configuration | None = None
     try:
         configuration = _checked.get(value) or load(value)
         _checked[value] = None
         suite = configuration.suite(run.task)
-    except ValueError as error:
+    except ConfigError as error:
         run.remove_fresh_folder()
         refuse(error)
+    except ValueError as error:  # what clashes for the task of this model only
+        run.remove_fresh_folder()
+        where = configuration.origin(configuration.callbacks[0]) if configuration else VARIABLE
+        refuse(ConfigError(f"{where}: {clash_text(error, configuration.callbacks if configuration else ())}"))
     else:
         run.plugged = suite, configuration
 
@@ -99,7 +105,8 @@ def _tell(trainer: Any, event: str, source: Any) -> None:
             raise
         # What only the run can tell, such as a monitor that it does not have.
         run.remove_fresh_folder()
-        refuse(ConfigError(f"{configuration.origin(callback)}: {type(callback).__name__}: {error}"))
+        said = origins_of(callback).text(error)
+        refuse(ConfigError(f"{configuration.origin(callback)}: {type(callback).__name__}: {said}"))
 
 
 def _function(event: str) -> Callable[[Any], None]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 __all__ = ["Catalog", "EpochRecord"]
 
@@ -91,8 +92,42 @@ class EpochRecord:
             value: The scalar.
 
         Raises:
-            ValueError: If `key` was published in this epoch already, or is one of Ultralytics' metrics.
+            TypeError: If `key` is no string, or `value` no number: here, where its author sees it, not in a logger.
+            ValueError: If `key` is empty, `"epoch"`, one of Ultralytics' metrics or published in this epoch already, or
+                if `value` holds several numbers or is too large.
         """
+        _check_key(key)
         if key in self.published or key in self.metrics:
             raise ValueError(f"{key!r} has a value already in epoch {self.epoch}: choose another key")
-        self.published[key] = float(value)
+        self.published[key] = _scalar(key, value)
+
+
+def _check_key(key: object) -> None:
+    if not isinstance(key, str):
+        raise TypeError(f"key must be a string, received {key!r}")
+    if not key.strip():
+        raise ValueError(f"key must not be empty, received {key!r}")
+    if key == "epoch":
+        raise ValueError("key must not be 'epoch', under which loggers write the number of the epoch")
+    try:
+        key.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"key must be of characters that UTF-8 has, received {key!r}") from error
+
+
+def _scalar(key: str, value: Any) -> float:
+    """Return a value as a float; NaN and infinity are numbers too. A tensor or array of one element is one."""
+    if isinstance(value, (str, bytes, bytearray)):
+        raise TypeError(f"the value of {key!r} must be a number, received {value!r}")
+    size = getattr(value, "numel", None) or getattr(value, "size", None)
+    count = size() if callable(size) else size
+    if isinstance(count, int) and count != 1:
+        raise ValueError(f"the value of {key!r} must be one number, received {count} in a {type(value).__name__}")
+    try:
+        # an array of one element that has a dimension is deprecated as an argument of `float`, from NumPy 1.25 on
+        return float(value.item() if hasattr(value, "item") else value)
+    except OverflowError as error:
+        raise ValueError(f"the value of {key!r} must fit a float, received a larger one") from error
+    except Exception as error:  # objects of any kind
+        kind = type(value).__name__
+        raise TypeError(f"the value of {key!r} must be a number, received an object of type {kind}") from error

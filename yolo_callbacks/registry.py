@@ -14,8 +14,9 @@ from typing import Any
 import yolo_callbacks
 from yolo_callbacks.callback import Callback
 from yolo_callbacks.monitor import nearest
+from yolo_callbacks.redaction import text_of
 
-__all__ = ["GROUP", "Argument", "arguments", "find", "hint", "offered", "own", "summary", "takes_any"]
+__all__ = ["GROUP", "Argument", "arguments", "find", "hint", "offered", "own", "shown_type", "summary", "takes_any"]
 
 GROUP = "yolo_callbacks"
 
@@ -79,7 +80,7 @@ def find(name: str, folder: Path) -> type[Callback]:
             names = [*own(), *points]
             raise ValueError(f"no callback is called {name!r}{hint(name, names)} (there are {', '.join(names)})")
     if not _is_callback(found):
-        raise ValueError(f"{name} is no subclass of yolo_callbacks.Callback, it is {found!r}")
+        raise ValueError(f"{name} is no subclass of yolo_callbacks.Callback, it is {_shown(found)}")
     return found  # type: ignore[no-any-return]
 
 
@@ -115,9 +116,25 @@ def _load(name: str, reference: str) -> object:
         found: object = import_module(module)
         for attribute in path.split("."):
             found = getattr(found, attribute)
-    except Exception as error:  # a module may raise anything
-        raise ValueError(f"{name} cannot be imported: {type(error).__name__}: {error}") from error
+    except BaseException as error:  # a module may raise anything, and may call sys.exit
+        raise ValueError(f"{name} cannot be imported: {type(error).__name__}: {text_of(error)}") from error
     return found
+
+
+def _shown(found: object) -> str:
+    try:
+        return repr(found)
+    except Exception:  # `__repr__` of somebody else
+        return f"an object of type {type(found).__name__}"
+
+
+def shown_type(annotation: Any) -> str:
+    """Return the types that an argument may have, for a message; empty where they are not known."""
+    if annotation in (None, inspect.Parameter.empty, Any):
+        return ""
+    if isinstance(annotation, type):
+        return annotation.__name__
+    return re.sub(r"\b(?:\w+\.)+(?=\w)", "", str(annotation))
 
 
 def _is_callback(found: object) -> bool:
@@ -127,7 +144,7 @@ def _is_callback(found: object) -> bool:
 def _parameters(callback: type[Callback]) -> dict[str, inspect.Parameter]:
     try:
         return dict(inspect.signature(callback, eval_str=True).parameters)
-    except NameError:  # types that only a type checker imports
+    except Exception:  # types that only a type checker imports, or that only a later Python understands
         return dict(inspect.signature(callback).parameters)
 
 

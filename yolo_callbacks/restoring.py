@@ -60,7 +60,7 @@ def restore(slots: Sequence[Slot], run: TrainerAdaptor) -> Restored | None:
                 loaded = _load(slot, recovery.states, run)
             except StateError as error:
                 name = JOURNAL_FILE if recovery.journalled else STATE_FILE
-                wrong.setdefault(folder / name, []).append(StateError(f"the state of {slot.key}: {error}"))
+                wrong.setdefault(folder / name, []).append(StateError(f"the state of {slot.label}: {error}"))
                 continue  # it may be right in the journal
             if loaded:
                 restored.taken.append((slot, recovery))
@@ -85,9 +85,10 @@ def _find(run: TrainerAdaptor) -> tuple[Path, list[Recovery]]:
 
 def _say(slots: Sequence[Slot], restored: Restored | None, run: TrainerAdaptor) -> None:
     kept = restored.recovery.states if restored else {}
-    taken = [slot.key for slot, _ in restored.taken] if restored else []
+    restored_slots = [slot for slot, _ in restored.taken] if restored else []
+    taken = [slot.label for slot in restored_slots]
     known = {slot.key for slot in slots} | {_stored_key(slot, kept, run.task) for slot in slots}
-    fresh = [slot.key for slot in slots if slot.key not in taken]
+    fresh = [slot.label for slot in slots if slot not in restored_slots]
     gone = [printable(key) for key in kept if key not in known]
     LOGGER.info(
         f"Callbacks: resumed after epoch {run.completed_epochs}, restored: {', '.join(taken) or 'none'}"
@@ -105,7 +106,7 @@ def load_reached(slot: Slot, state: Mapping[str, Any], folder: Path) -> None:
     try:
         slot.callback.load_state_dict({**state, "folder": str(folder)})
     except Exception as error:
-        LOGGER.warning(f"{slot.key}: its results cannot be read: {error}")
+        LOGGER.warning(f"{slot.label}: its results cannot be read: {slot.origins.described(error)}")
         slot.call("reset")
 
 
@@ -132,6 +133,6 @@ def _load(slot: Slot, states: Mapping[str, Any], run: TrainerAdaptor) -> bool:
         slot.call("check", run)
         if isinstance(error, StateError):
             raise
-        LOGGER.warning(f"{slot.key}: its state cannot be taken over: {error!r}")
+        LOGGER.warning(f"{slot.label}: its state cannot be taken over: {slot.origins.described(error)}")
         return False
     return True

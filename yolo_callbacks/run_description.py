@@ -10,6 +10,7 @@ from typing import Any
 
 from yolo_callbacks.adaptor import TrainerAdaptor
 from yolo_callbacks.installation import versions
+from yolo_callbacks.redaction import clean_checkpoint
 from yolo_callbacks.results import numbers, read_results
 
 __all__ = [
@@ -19,7 +20,9 @@ __all__ = [
     "describe",
     "drop_built_in_wandb",
     "labelled_losses",
+    "load_checkpoint",
     "plots",
+    "shareable",
     "training_losses",
 ]
 
@@ -52,14 +55,18 @@ def plots(run: TrainerAdaptor, *, pictures: bool) -> dict[str, Path]:
     return {path.stem: path for path in shown if path.is_file()}
 
 
-def checkpoint_facts(run: TrainerAdaptor, path: Path) -> dict[str, Any]:
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Return the content of a checkpoint that this run has written."""
+    import torch
+
+    return dict(torch.load(path, map_location="cpu", weights_only=False))
+
+
+def checkpoint_facts(run: TrainerAdaptor, checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     """Metrics and epoch of one of the run's own checkpoints.
 
     Stripping takes the epoch out of a checkpoint; it is found again as the row of results.csv with its metrics.
     """
-    import torch
-
-    checkpoint = torch.load(path, map_location="cpu", weights_only=False)  # written by this run a moment ago
     metrics = numbers(checkpoint.get("train_metrics") or {})
     rows: list[dict[str, float]] = []
     with contextlib.suppress(OSError):  # a trainer of the user's own may write none
@@ -67,6 +74,24 @@ def checkpoint_facts(run: TrainerAdaptor, path: Path) -> dict[str, Any]:
     epochs = [int(row["epoch"]) for row in rows if _same(row, metrics)]
     chosen = run.choice or {"monitor": "fitness", "score": metrics.get("fitness")}
     return {"epoch": epochs[0] if epochs else None, **chosen, **metrics}
+
+
+def shareable(path: Path, checkpoint: Mapping[str, Any], folder: Path) -> Path:
+    """Return a checkpoint that may be handed on: a copy without credentials where the run's own has some.
+
+    Args:
+        path: The run's own, which stays as it is.
+        checkpoint: Its content.
+        folder: Where a copy goes, under the same name.
+    """
+    cleaned = clean_checkpoint(checkpoint)
+    if cleaned is None:
+        return path
+    import torch
+
+    copy = folder / path.name
+    torch.save(cleaned, copy)
+    return copy
 
 
 def training_losses(trainer: Any) -> Any:

@@ -3,17 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from time import perf_counter
 from typing import Any, TypeVar
 
 from yolo_callbacks.callback import Callback
 from yolo_callbacks.files import LOGGER, plain
+from yolo_callbacks.redaction import Origins, clean_text, origins_of
 
-__all__ = ["Slot"]
+__all__ = ["CallbackError", "Slot", "log_error", "shown_error"]
 
 _MAX_FAILURES = 3
 
 T = TypeVar("T")
+
+
+class CallbackError(RuntimeError):
+    """An error of a callback whose own text is not shown: it may hold a value of the environment."""
+
+
+def log_error(message: str, error: BaseException, origins: Origins) -> None:
+    """Log an exception with its traceback; without its text where that may hold a value of the environment."""
+    if origins.variables:
+        LOGGER.error(f"{message}\n{origins.trace(error)}")
+    else:
+        LOGGER.error(message, exc_info=error)
+
+
+def shown_error(who: str, error: Exception, origins: Origins) -> Exception:
+    """Return an exception as it may be raised out of the training: another one where its text must not be shown."""
+    if not origins.variables or isinstance(error, CallbackError):
+        return error
+    shown = CallbackError(f"{who}: {origins.text(error)}").with_traceback(error.__traceback__)
+    shown.__suppress_context__ = True  # it would show the text after all
+    return shown
 
 
 class Slot:
@@ -34,6 +57,16 @@ class Slot:
     def __init__(self, callback: Callback, key: str) -> None:
         self.callback, self.key = callback, key
         self.restart()
+
+    @property
+    def origins(self) -> Origins:
+        """Where the arguments of the callback came from."""
+        return origins_of(self.callback)
+
+    @property
+    def label(self) -> str:
+        """The key, for messages; the name of the class where the key may hold a value of the environment."""
+        return self.name if self.origins.variables else self.key
 
     @property
     def name(self) -> str:
@@ -74,16 +107,24 @@ class Slot:
         error, self.error = self.error, None
         return error
 
+    def shown(self, error: Exception) -> Exception:
+        """Return an exception of the callback as it may be raised out of the training."""
+        return shown_error(self.name, error, self.origins)
+
     def state(self) -> dict[str, Any]:
         """Its state; an empty one if it has none that JSON can hold."""
         return self.guard("state_dict", lambda: plain(self.callback.state_dict()), {})
+
+    def written_files(self) -> list[Path]:
+        """The files that it has written and keeps; none if it fails to say so."""
+        return self.guard("written_files", lambda: [Path(path) for path in self.callback.written_files()], [])
 
     def told(self) -> dict[str, Any]:
         """Its row of the table at the end."""
         outcome = f"nothing: attached too late, it missed {self.missed}" if self.missed else self.call("outcome")
         return {
             "name": self.name,
-            "outcome": None if outcome is None else str(outcome),
+            "outcome": None if outcome is None else clean_text(str(outcome)),
             "seconds": self.seconds,
             "failures": self.failures,
             "switched_off": self.off,
@@ -94,7 +135,7 @@ class Slot:
         self.failures += 1
         self._in_a_row[what] = self._in_a_row.get(what, 0) + 1
         if self.failures == 1:  # the traceback once
-            LOGGER.error(f"{self.name} failed in {what}", exc_info=error)
+            log_error(f"{self.name} failed in {what}", error, self.origins)
         if self._in_a_row[what] >= _MAX_FAILURES and not self.off:
             self.off = True
             LOGGER.error(f"{self.name} failed {_MAX_FAILURES} times in a row in {what}: switched off for this run")

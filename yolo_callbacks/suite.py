@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -14,9 +15,10 @@ from yolo_callbacks.checks import check_bool
 from yolo_callbacks.files import LOGGER, remove_temporary_files
 from yolo_callbacks.installation import run_folder, run_folders
 from yolo_callbacks.loop import TrainingOver
+from yolo_callbacks.redaction import Origins, origins_of
 from yolo_callbacks.report.at_end import draw_picture, recorders, write_report
 from yolo_callbacks.restoring import Restored, load_reached, restore
-from yolo_callbacks.slot import Slot
+from yolo_callbacks.slot import Slot, log_error, shown_error
 from yolo_callbacks.state import STATE_FILE, RunState, read_state
 from yolo_callbacks.summary import render
 
@@ -85,6 +87,7 @@ class Suite:
         self.model: Callable[[], Any] = _no_model
         self._run: TrainerAdaptor | None = None
         self._fatal: Exception | None = None
+        self._shared_error: Exception | None = None
         self._error_elsewhere: str = ""
         self._event_started = 0.0
         self._restart()
@@ -162,10 +165,14 @@ class Suite:
         elif after:
             self._attempt(event, after, run)
         self._seconds += perf_counter() - self._event_started
-        # On several ranks all raise together, at the next place where they meet: one alone would leave the others
-        # waiting for it. After the last epoch only rank 0 is left.
-        if (run.alone or event in _MEETINGS or event in _CLOSING or run.final) and not run.failure:
-            self._raise_errors()
+        # On several ranks all raise together, at the next place where they meet, what they have told each other there:
+        # one alone would leave the others waiting for it. After the last epoch only rank 0 is left.
+        if run.failure:
+            return
+        if run.alone or event in _CLOSING or run.final:
+            self._raise_errors(self._error())
+        elif event in _MEETINGS:
+            self._raise_errors(self._shared_error)
 
     def _attempt(self, what: str, function: Callable[..., object], *arguments: object) -> None:
         """Do what the suite itself does around callbacks: an error of it is logged, and the training goes on."""
@@ -178,7 +185,13 @@ class Suite:
                 self._fatal = self._fatal or error
             if what not in self._failed:  # once a run: it may fail in every epoch
                 self._failed.add(what)
-                LOGGER.error(f"Callbacks: the suite failed in {what}, training goes on", exc_info=error)
+                log_error(f"Callbacks: the suite failed in {what}, training goes on", error, self._origins)
+
+    @property
+    def _origins(self) -> Origins:
+        """Where the arguments of all callbacks came from, for an error that may be of any of them."""
+        of_each = [(slot.name, slot.origins.variables) for slot in self._slots]
+        return Origins(variables={f"{name}.{key}": names for name, each in of_each for key, names in each.items()})
 
     def blame(self, error: Exception) -> Callback | None:
         """The callback that `error`, raised by `handle`, says does not fit the run; None for any other error."""
@@ -220,24 +233,28 @@ class Suite:
             if run is None or run.is_main or slot.callback.every_rank:
                 slot.call(event, source)
 
-    def _raise_errors(self) -> None:
+    def _raise_errors(self, error: Exception | None) -> None:
         """Raise what ends the training: a mistake of the user's, and with `strict` any error, here or elsewhere."""
-        error = self._error() or (RuntimeError(self._error_elsewhere) if self._error_elsewhere else None)
-        self._fatal, self._error_elsewhere = None, ""
+        error = error or (RuntimeError(self._error_elsewhere) if self._error_elsewhere else None)
+        self._shared_error, self._error_elsewhere = None, ""
         if error:
+            self._fatal = None
             for slot in self._slots:
                 slot.take_error()
             raise error
 
     def _error(self) -> Exception | None:
-        errors = [slot.error for slot in self._slots if slot.error] if self.strict else []
-        return self._fatal or next(iter(errors), None)
+        """The error that is to end the training, as it may be shown."""
+        if self._fatal is not None:
+            return self._fatal if self._fatal is self._mistake else shown_error("Callbacks", self._fatal, self._origins)
+        failed = [(slot, slot.error) for slot in self._slots if slot.error] if self.strict else []
+        return next((slot.shown(error) for slot, error in failed), None)
 
     # The life of a run --------------------------------------------------------------------------------------------
 
     def _restart(self) -> None:
         self._set_up_done = self._names_checked = self._finished = self._torn_down = False
-        self._fatal, self._error_elsewhere = None, ""
+        self._fatal, self._shared_error, self._error_elsewhere = None, None, ""
         self._mistake: Exception | None = None
         self._mistaken: Callback | None = None
         self._state: RunState | None = None
@@ -308,14 +325,15 @@ class Suite:
 
     def _begin(self, run: TrainerAdaptor) -> None:
         """Decide what a kill cut off, and let every rank know what a resumed run takes up: only rank 0 has read it."""
-        if self._restored is not None:
+        if self._state and run.completed_epochs:
             self._attempt("deciding on the last epoch", self._catch_up, run, self._restored)
+        states = self._states() if self._state else {}
         self._share(run)
         run.ended = bool(run.shared.pop("ended", False))
         self._attempt("holding the learning rate", run.apply_held_schedule)
         if self._state:
             run.past = []
-            begin = partial(self._state.begin, run.completed_epochs, self._states(), self._published, ended=run.ended)
+            begin = partial(self._state.begin, run.completed_epochs, states, self._published, ended=run.ended)
             self._attempt("starting the state", begin)
 
     def _open_epoch(self, run: TrainerAdaptor) -> None:
@@ -337,7 +355,7 @@ class Suite:
             self._state.open_epoch(record, self._states(), ended=run.concluded)
             self._journalled_epoch = record.epoch
         except Exception as error:  # in the middle of Ultralytics' loop: never worth a training
-            LOGGER.error("the journal could not be written", exc_info=error)
+            log_error("the journal could not be written", error, self._origins)
 
     def _complete_epoch(self, run: TrainerAdaptor) -> None:
         run.epoch_complete()
@@ -349,26 +367,38 @@ class Suite:
         self._deciding = False
         if run.final:
             return
+        stores = self._state is not None and not run.ended
+        # Before the exchange: with `strict` an error of a callback in here ends every rank in this epoch.
+        states = self._states() if stores else {}
+        files = [path for slot in self._slots for path in slot.written_files()] if stores else []
         self._share(run)
-        self._attempt("storing the state", self._store, run)
+        if stores:
+            self._attempt("storing the state", self._store, run, states, files)
         run.epoch_fitted()
 
-    def _store(self, run: TrainerAdaptor) -> None:
-        if not self._state or run.ended:
+    def _store(self, run: TrainerAdaptor, states: Mapping[str, Any], files: list[Path]) -> None:
+        if self._state is None:
             return
-        self._state.files = [path for slot in self._slots for path in slot.call("written_files") or ()]
+        self._state.files = files
         if run.has_checkpoint:
             self._state.remove_leftovers()
-        self._state.close_epoch(run.last_epoch, self._states(), run.record().published, ended=run.concluded)
+        self._state.close_epoch(run.last_epoch, states, run.record().published, ended=run.concluded)
 
     def _share(self, run: TrainerAdaptor) -> None:
         # Outside any guard and on every rank: the only place where ranks wait for each other because of us.
-        error = self._error()
-        told = run.gather((run.shared, "" if error is None else f"{type(error).__name__}: {error}"))
+        error = self._shared_error = self._error()
+        told = run.gather((run.shared, self._described(error)))
         run.shared = told[0][0]
         failed = [f"a callback failed on rank {rank}: {message}" for rank, (_, message) in enumerate(told) if message]
         self._error_elsewhere = failed[0] if failed else ""
         self._attempt("applying the learning rates", run.apply_reductions)
+
+    def _described(self, error: Exception | None) -> str:
+        """What the other ranks are told of an error of this one."""
+        if error is None:
+            return ""
+        of_mistake = origins_of(self._mistaken) if error is self._mistake else Origins()
+        return of_mistake.described(error)
 
     def _finish(self, run: TrainerAdaptor) -> None:
         self._finished = True
@@ -436,19 +466,27 @@ class Suite:
             self._attempt("holding the learning rate", run.hold_schedule, extension)
         self._published = run.past[-1].published if run.past else {}
 
-    def _catch_up(self, run: TrainerAdaptor, restored: Restored) -> None:
+    def _catch_up(self, run: TrainerAdaptor, restored: Restored | None) -> None:
         """Let the callbacks decide on the last epoch if a kill came before them, and see whether the run is over."""
-        stopped = restored.recovery.ended or run.completed_epochs >= run.planned_epochs
+        stopped = run.completed_epochs >= run.planned_epochs
+        if restored is not None:
+            stopped |= restored.recovery.ended
+            stopped |= self._decide_late(run, restored)
+        if stopped:
+            LOGGER.info(f"Callbacks: this run had come to its end with epoch {run.completed_epochs}, it ends at once")
+        run.shared["ended"] = stopped
+
+    def _decide_late(self, run: TrainerAdaptor, restored: Restored) -> bool:
+        """Let the callbacks decide that have not decided on the last epoch; return whether one of them stops the run."""
+        stops = False
         for recovery, slots in restored.undecided():
             with run.recall(recovery.undecided or {}):
                 for slot in slots:
                     slot.call("on_fit_epoch_end", run.trainer)
-                stopped |= run.stopping
+                stops |= run.stopping
                 if recovery is restored.recovery:
                     self._published = run.record().published
-        if stopped:
-            LOGGER.info(f"Callbacks: this run had come to its end with epoch {run.completed_epochs}, it ends at once")
-        run.shared["ended"] = stopped
+        return stops
 
 
 def _check_callbacks(callbacks: Iterable[object], task: str) -> None:

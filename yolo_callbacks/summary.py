@@ -6,8 +6,46 @@ from collections.abc import Mapping
 from typing import Any
 
 from yolo_callbacks.decisions import counted
+from yolo_callbacks.lenient import as_count, as_list, as_mapping, as_number, as_text
 
-__all__ = ["render"]
+__all__ = ["read_summary", "render"]
+
+_MAX_SECONDS = 1e12
+
+
+def read_summary(content: object) -> dict[str, Any] | None:
+    """Return what `callbacks.json` holds under `"summary"` as `render` takes it; None where it holds none.
+
+    The file may be of any content: values of other types are left out.
+    """
+    found = as_mapping(content)
+    if not found:
+        return None
+    rows = [as_mapping(row) for row in as_list(found.get("callbacks"))]
+    return {
+        "status": as_text(found.get("status"), "ended"),
+        "epochs": as_count(found.get("epochs")),
+        "stopped_by": as_text(found.get("stopped_by")),
+        "seconds": _seconds(found.get("seconds")),
+        "seconds_in_callbacks": _seconds(found.get("seconds_in_callbacks")),
+        "folder": as_text(found.get("folder"), "a folder that is not known"),
+        "callbacks": [
+            {
+                "name": as_text(row.get("name"), "?"),
+                "outcome": as_text(row.get("outcome")),
+                "seconds": _seconds(row.get("seconds")),
+                "failures": as_count(row.get("failures")),
+                "switched_off": row.get("switched_off") is True,
+            }
+            for row in rows
+            if row
+        ],
+    }
+
+
+def _seconds(value: object) -> float:
+    number = as_number(value, 0.0)
+    return number if number is not None and 0 <= number < _MAX_SECONDS else 0.0
 
 
 def render(summary: Mapping[str, Any]) -> str:

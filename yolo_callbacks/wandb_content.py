@@ -71,13 +71,20 @@ def confusion_chart(matrix: Sequence[Sequence[float]], names: Sequence[str]) -> 
     return wandb.plot_table("wandb/confusion_matrix/v1", table, fields, {"title": "Confusion matrix"})
 
 
-def model_artifact(name: str, path: Path, metadata: Mapping[str, Any]) -> Any:
-    """A checkpoint as an artifact."""
+def model_artifact(name: str, path: Path, metadata: Mapping[str, Any], *, copied: bool = False) -> Any:
+    """A checkpoint as an artifact.
+
+    Args:
+        name: The name of the artifact.
+        path: The checkpoint.
+        metadata: What is said of it.
+        copied: Whether W&B makes a copy of the file, which may be removed then.
+    """
     import wandb
 
     artifact = wandb.Artifact(name=name, type="model", metadata=dict(metadata))
-    # the file no longer changes: no second copy of it in wandb's staging folder
-    artifact.add_file(str(path), policy="immutable")
+    # the run's own file no longer changes: no second copy of it in wandb's staging folder
+    artifact.add_file(str(path), policy="mutable" if copied else "immutable")
     return artifact
 
 

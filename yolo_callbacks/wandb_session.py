@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from yolo_callbacks.files import LOGGER
+from yolo_callbacks.wandb_arguments import hide_command_line
 from yolo_callbacks.wandb_file import logged_epochs
 
-__all__ = ["WandbSession", "clean_name", "init_arguments", "without_credentials"]
+__all__ = ["WandbSession", "clean_name", "init_arguments"]
 
 # Read when wandb starts; measured with wandb 0.31.0. Without them a dead server costs 10 s more at the start (two
 # look-ups of 5 s), 19 s for each table or artifact, and 10 to 20 s at the exit of the interpreter, where wandb's own
@@ -148,6 +149,7 @@ class WandbSession:
     def _init(self, *, mode: Any) -> Any:
         import wandb
 
+        hide_command_line()
         settings = wandb.Settings(
             # one second for what comes before and after the connection itself
             init_timeout=max(self.init_timeout - 1.0, 1.0),
@@ -198,18 +200,6 @@ def init_arguments() -> list[str] | None:
 def clean_name(name: str, default: str) -> str:
     """A name of a project or run that W&B accepts: it refuses some characters, and more than 128 of them."""
     return re.sub(r"[/\\#?%:\s]", "-", name).strip("-.")[-128:] or default
-
-
-def without_credentials(value: Any) -> Any:
-    """A value for the config: plain types, and URLs without user, password, query and fragment."""
-    if isinstance(value, Mapping):
-        return {str(key): without_credentials(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [without_credentials(item) for item in value]
-    if value is None or isinstance(value, (bool, int, float)):
-        return value
-    # up to the last @, since a password may hold one, or a slash
-    return re.sub(r"(\w+://)(?:.*@)?([^?#\s]*)(?:[?#]\S*)?", r"\1\2", str(value))
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from yolo_callbacks.decisions import EpochKind, Mode, UntrainedRule, counted
 from yolo_callbacks.files import LOGGER
 from yolo_callbacks.monitor import Monitor, MonitorLike
 from yolo_callbacks.record import EpochRecord
+from yolo_callbacks.redaction import origins_of
 from yolo_callbacks.state_fields import MAX_COUNT, Field, StateError, flag, mapping, one_of, read_fields, text, whole
 
 __all__ = ["MonitorCallback", "last_checked_epoch"]
@@ -72,6 +73,12 @@ class MonitorCallback(Callback):
     def monitor_name(self) -> str:
         """The monitor's name on the console and in files; with `monitor=None` that of the last run's task."""
         return self.monitor.name(self._task)
+
+    @property
+    def shown_name(self) -> str:
+        """The monitor's name in a message about a fault; the variable where it came from the environment."""
+        names = origins_of(self).variables.get("monitor", ())
+        return " ".join(f"${{{name}}}" for name in names) or self.monitor_name
 
     def decide(self, run: TrainerAdaptor, record: EpochRecord, value: float) -> None:
         """Take the value of an epoch and act on it."""
@@ -218,7 +225,8 @@ class MonitorCallback(Callback):
         if not record.validated:
             reason = "validation did not run (val=False)"
         elif absent is not None:
-            reason = f"the validation set has no object of class {absent!r}"
+            named = self.shown_name == self.monitor_name
+            reason = f"the validation set has no object of {f'class {absent!r}' if named else 'its class'}"
         else:
             reason = "it has no value"
         self._missed[reason] += 1
@@ -226,14 +234,12 @@ class MonitorCallback(Callback):
         on_purpose = not record.validated and "nothing was detected" in self._missed
         if reason not in self._reported and not self._checks and not on_purpose:
             self._reported.add(reason)
-            LOGGER.warning(
-                f"{type(self).__name__}: epoch {record.epoch} is no check for {self.monitor_name!r}: {reason}"
-            )
+            LOGGER.warning(f"{type(self).__name__}: epoch {record.epoch} is no check for {self.shown_name!r}: {reason}")
 
     def _finish(self, run: TrainerAdaptor) -> None:
         reason = self.no_check()
         if reason and "finished" not in self._reported and not self._reported.intersection(self._missed):
-            LOGGER.info(f"{type(self).__name__}: {self.monitor_name!r} had {reason}")
+            LOGGER.info(f"{type(self).__name__}: {self.shown_name!r} had {reason}")
         self._reported.add("finished")
         self.finish(run)
 

@@ -40,8 +40,13 @@ from yolo_callbacks.state_fields import (
 
 __all__ = ["SaveBest"]
 
-# File systems allow 255 bytes; the epoch, the ending and a temporary name come on top.
+# File systems allow 255 bytes of a name. On top of a stem come the epoch, the longest ending, and what the name of a
+# temporary file, or of one that was set aside, adds.
+_MAX_FILENAME = 255 - len("-epoch9999999" + ".json" + ".corrupt" + ".")
+# For the name of a monitor, which may be as long as that of a class is.
 _MAX_STEM = 150
+# Windows reserves these whatever follows a dot, so that a folder of checkpoints could not be copied there.
+_DEVICES = re.compile(r"(con|prn|aux|nul|(com|lpt)\d)(\..*)?", re.IGNORECASE)
 # Ultralytics writes these itself, and one with top_k > 1 those with an epoch at the end.
 _RESERVED = re.compile(r"last|best|(.*-)?epoch\d+", re.IGNORECASE)
 
@@ -215,9 +220,9 @@ class SaveBest(MonitorCallback):
         """The best value, its epoch and its file."""
         if self._stand_ins:
             kept = f"kept the latest, epoch {self.best_epoch}: {self.best_model_path}"
-            return f"{self.monitor_name}: {self.no_check()}; {kept}"
+            return f"{self.shown_name}: {self.no_check()}; {kept}"
         if self.best_score is None:
-            return f"{self.monitor_name}: {self.no_check() or 'nothing saved'}"
+            return f"{self.shown_name}: {self.no_check() or 'nothing saved'}"
         others = f" and {len(self._kept) - 1} more" if len(self._kept) > 1 else ""
         return f"{self.monitor_name} {self.best_score:g} at epoch {self.best_epoch}: {self.best_model_path}{others}"
 
@@ -365,6 +370,11 @@ def _shortened(stem: str) -> str:
     return f"{stem.encode()[:_MAX_STEM].decode(errors='ignore')}-{digest}"
 
 
+def _shown(filename: str) -> str:
+    """Return a file name for a message, cut where it is long."""
+    return repr(filename if len(filename) <= _MAX_STEM else f"{filename[:_MAX_STEM]}…")
+
+
 def _check_guard(guard: object) -> dict[str, float]:
     if guard is None:
         return {}
@@ -380,8 +390,18 @@ def _check_filename(filename: object) -> str:
     if not isinstance(filename, str):
         raise TypeError(f"filename must be a string or None, received {filename!r}")
     stem = filename.removesuffix(".pt")
-    if not re.fullmatch(r"[A-Za-z0-9._()-]+", stem) or stem.startswith("."):
-        raise ValueError(f"filename must be of letters, digits and ._()- without a folder, received {filename!r}")
+    if not re.fullmatch(r"[A-Za-z0-9._()-]+", stem) or stem.startswith(".") or stem.endswith("."):
+        raise ValueError(
+            "filename must be of letters, digits and ._()- without a folder and without a dot at its ends, received "
+            f"{_shown(filename)}"
+        )
+    if len(stem.encode()) > _MAX_FILENAME:
+        raise ValueError(
+            f"filename must have at most {_MAX_FILENAME} bytes, which leaves room for the epoch and the ending, "
+            f"received {len(stem.encode())}: {_shown(filename)}"
+        )
+    if _DEVICES.fullmatch(stem):
+        raise ValueError(f"filename must not be a name that Windows reserves, received {filename!r}")
     if _RESERVED.fullmatch(stem):
         raise ValueError(f"filename must not be last, best or one that ends in an epoch, received {filename!r}")
     return stem

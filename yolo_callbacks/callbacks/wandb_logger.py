@@ -18,10 +18,11 @@ from yolo_callbacks.memory import is_out_of_memory
 from yolo_callbacks.monitor import nearest
 from yolo_callbacks.places import found_path, stored_path
 from yolo_callbacks.record import EpochRecord
+from yolo_callbacks.redaction import clean_arguments
 from yolo_callbacks.run_description import describe, drop_built_in_wandb, labelled_losses, training_losses
 from yolo_callbacks.scalars import epoch_scalars, final_scalars
 from yolo_callbacks.state_fields import Field, StateError, listing, optional, read_fields, text, whole
-from yolo_callbacks.wandb_session import WandbSession, clean_name, init_arguments, without_credentials
+from yolo_callbacks.wandb_session import WandbSession, clean_name, init_arguments
 
 __all__ = ["WandbLogger"]
 
@@ -191,7 +192,7 @@ class WandbLogger(Callback):
         self.run_id = session.run.id
         self._folders.append(str(session.folder))
         # what the user or a sweep has set stays
-        session.run.config.setdefaults(without_credentials(describe(run)))
+        session.run.config.setdefaults(clean_arguments(describe(run)))
         self._publish(session, run)
 
     def on_train_epoch_start(self, trainer: Any) -> None:

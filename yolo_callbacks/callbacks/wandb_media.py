@@ -11,7 +11,14 @@ from yolo_callbacks.adaptor import TrainerAdaptor
 from yolo_callbacks.files import LOGGER, plain
 from yolo_callbacks.images import BoxedImage, ImageCapture, encode_jpeg
 from yolo_callbacks.record import EpochRecord
-from yolo_callbacks.run_description import checkpoint_facts, confusion_matrix, curves, plots
+from yolo_callbacks.run_description import (
+    checkpoint_facts,
+    confusion_matrix,
+    curves,
+    load_checkpoint,
+    plots,
+    shareable,
+)
 from yolo_callbacks.scalars import MAX_CLASSES
 from yolo_callbacks.wandb_content import boxed, class_table, confusion_chart, curve_chart, model_artifact, picture
 from yolo_callbacks.wandb_session import WandbSession
@@ -99,7 +106,10 @@ def _class_uploads(session: WandbSession, run: TrainerAdaptor, last: EpochRecord
 
 
 def _log_model(session: WandbSession, run: TrainerAdaptor) -> None:
+    checkpoint = load_checkpoint(run.best)
     # W&B refuses metadata with NaN or infinity, and the artifact with it.
-    facts = plain(checkpoint_facts(run, run.best))
-    artifact = model_artifact(f"run_{session.run.id}_model", run.best, facts)
-    session.run.log_artifact(artifact, aliases=["best", "latest"])
+    facts = plain(checkpoint_facts(run, checkpoint))
+    name = f"run_{session.run.id}_model"
+    with tempfile.TemporaryDirectory(prefix="yolo-callbacks-") as folder:
+        path = shareable(run.best, checkpoint, Path(folder))
+        session.run.log_artifact(model_artifact(name, path, facts, copied=path != run.best), aliases=["best", "latest"])

@@ -42,5 +42,7 @@ def report(
     runs = [read_run(Path(folder)) for folder in (run, *others)]
     page = comparison_page(runs) if others else run_page(runs[0])
     path = Path(output) if output else runs[0].folder / ("comparison.html" if others else "report.html")
-    replace_atomic(path, lambda temporary: temporary.write_text(page, encoding="utf-8"))
+    # the name of an image that is not UTF-8 holds characters that UTF-8 does not have
+    content = page.encode("utf-8", "replace")
+    replace_atomic(path, lambda temporary: temporary.write_bytes(content))
     return path

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
@@ -115,7 +116,7 @@ def _tiles(run: RunData) -> list[tuple[str, str, str]]:
     planned = run.arguments.get("epochs")
     tiles.append(("Epochs", str(run.last_epoch), f"of {planned} planned" if planned else ""))
     seconds = max(run.series.get("time", {0: 0.0}).values())
-    if seconds:
+    if seconds and math.isfinite(seconds):
         tiles.append(("Training time", _duration(seconds), f"{seconds / run.last_epoch:.1f} s an epoch"))
     spent, total = run.summary.get("seconds_in_callbacks"), run.summary.get("seconds")
     if spent is not None and total:

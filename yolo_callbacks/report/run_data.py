@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from yolo_callbacks.files import LOGGER, read_lines
-from yolo_callbacks.report.masking import masked
+from yolo_callbacks.files import LOGGER
+from yolo_callbacks.lenient import (
+    any_json,
+    any_yaml,
+    as_count,
+    as_list,
+    as_mapping,
+    as_number,
+    as_text,
+    epoch_of,
+    json_lines,
+)
+from yolo_callbacks.redaction import clean_arguments, text_of
 from yolo_callbacks.results import read_results
+from yolo_callbacks.summary import read_summary
 
 __all__ = ["BOXES_FILE", "Event", "RunData", "Series", "class_series", "read_run"]
 
 BOXES_FILE = "callbacks.images.json"
+
+_LARGEST = 1e100
+_MAX_SERIES = 10_000  # a thousand classes have four each
 
 Series = dict[int, float]
 """A value by epoch, the epochs counted from 1."""
@@ -142,7 +157,7 @@ def read_run(folder: Path, *, pictures: bool = True) -> RunData:
     path = folder / "results.csv"
     if not path.is_file():
         raise FileNotFoundError(f"{folder} is not the folder of a training: it has no results.csv")
-    run = RunData(folder, folder.resolve().name)
+    run = RunData(folder, as_text(folder.resolve().name))
     _read_results(run, path)
     if not any(run.series.values()):
         raise ValueError(f"{path} holds no epoch")
@@ -151,7 +166,9 @@ def read_run(folder: Path, *, pictures: bool = True) -> RunData:
             try:
                 read(run, found)
             except Exception as error:  # a file of any content: it must not cost the rest of the report
-                LOGGER.warning(f"{found} cannot be read, the report goes without it: {type(error).__name__} {error}")
+                LOGGER.warning(
+                    f"{found} cannot be read, the report goes without it: {type(error).__name__} {text_of(error)}"
+                )
     run.events.sort(key=lambda event: (event.epoch, ("best", "cut", "stop").index(event.kind)))
     _choose_classes(run)
     return run
@@ -168,92 +185,112 @@ def class_series(series: Mapping[str, Series], metric: str) -> dict[str, Series]
 
 def _read_results(run: RunData, path: Path) -> None:
     for row in read_results(path):
-        epoch = int(row.pop("epoch"))
-        for key, value in row.items():
-            run.series.setdefault(key, {})[epoch] = value
+        epoch = epoch_of(row.pop("epoch"))
+        if epoch is not None:
+            _add(run, epoch, row)
 
 
 def _read_lines(run: RunData, path: Path) -> None:
-    for line in read_lines(path):
-        try:
-            row = json.loads(line)
-        except ValueError:
-            continue  # the last line of a run that was killed
-        epoch = row.pop("epoch", None)
-        values = {str(key): math.nan if value is None else float(value) for key, value in row.items()}
-        if epoch is None:
-            run.final = {key.removeprefix("final/"): value for key, value in values.items()}
-            continue
-        for key, value in values.items():
-            run.series.setdefault(key, {})[int(epoch)] = value
+    for row in json_lines(path):
+        values = {as_text(key): math.nan if value is None else as_number(value) for key, value in row.items()}
+        numbers = {key: value for key, value in values.items() if value is not None and key != "epoch"}
+        epoch = epoch_of(row.get("epoch"))
+        if epoch is not None:
+            _add(run, epoch, numbers)
+        elif "epoch" not in row:
+            run.final = {key.removeprefix("final/"): _drawable(value) for key, value in numbers.items()}
+
+
+def _add(run: RunData, epoch: int, row: Mapping[str, float]) -> None:
+    for key, value in row.items():
+        if key in run.series or len(run.series) < _MAX_SERIES:
+            run.series.setdefault(as_text(key), {})[epoch] = _drawable(value)
+
+
+def _drawable(value: float) -> float:
+    """Return a value that can be drawn: matplotlib fails on differences that no float holds."""
+    return math.copysign(math.inf, value) if abs(value) > _LARGEST else value
 
 
 def _read_state(run: RunData, path: Path) -> None:
-    content = json.loads(path.read_text(encoding="utf-8"))
-    run.summary = _summary(content["summary"]) if content.get("summary") else {}
-    run.version = str(content.get("versions", {}).get("ultralytics") or "")
-    for who, state in content["callbacks"].items():
-        name, monitor = who.partition("(")[0], str(state.get("monitor") or "")
+    content = as_mapping(any_json(path))
+    run.summary = read_summary(content.get("summary")) or {}
+    run.version = as_text(as_mapping(content.get("versions")).get("ultralytics"))
+    for who, found in as_mapping(content.get("callbacks")).items():
+        state = as_mapping(found)
+        name, monitor = who.partition("(")[0], as_text(state.get("monitor"))
         label = f"{name}({monitor})" if monitor else name
         if monitor:
-            run.monitors[monitor] = str(state.get("mode") or "")
-        for place, (epoch, value) in enumerate(state.get("kept") or ()):
+            run.monitors[monitor] = as_text(state.get("mode"))
+        run.events += _events(label, monitor, state)
+
+
+def _events(label: str, monitor: str, state: Mapping[str, Any]) -> Iterator[Event]:
+    kept = [item for item in map(as_list, as_list(state.get("kept"))) if len(item) == 2]
+    for place, (epoch, value) in enumerate((epoch_of(first), as_number(second)) for first, second in kept):
+        if epoch is not None:
             what = f"Best {monitor}" if place == 0 else f"Kept, number {place + 1} by {monitor}"
-            run.events.append(Event(int(epoch), "best", label, what, monitor, float(value)))
-        for epoch in state.get("cuts") or ():
-            what = f"Learning rate cut, {monitor} on a plateau"
-            run.events.append(Event(int(epoch), "cut", label, what, monitor))
-        if state.get("stopped_epoch"):
-            message = f"Stopped, {state.get('stopping_message') or 'without a reason told'}"
-            run.events.append(Event(int(state["stopped_epoch"]), "stop", label, message, monitor))
-
-
-def _summary(content: Mapping[str, Any]) -> dict[str, Any]:
-    rows = [
-        {
-            "name": str(row["name"]),
-            "outcome": str(row["outcome"] or ""),
-            "seconds": float(row["seconds"]),
-            "failures": int(row["failures"]),
-            "switched_off": bool(row["switched_off"]),
-        }
-        for row in content["callbacks"]
-    ]
-    seconds = {name: float(content[name]) for name in ("seconds", "seconds_in_callbacks")}
-    return {"status": str(content["status"]), **seconds, "callbacks": rows}
+            yield Event(epoch, "best", label, what, monitor, value)
+    for epoch in map(epoch_of, as_list(state.get("cuts"))):
+        if epoch is not None:
+            yield Event(epoch, "cut", label, f"Learning rate cut, {monitor} on a plateau", monitor)
+    stopped = epoch_of(state.get("stopped_epoch"))
+    if stopped is not None:
+        message = as_text(state.get("stopping_message")) or "without a reason told"
+        yield Event(stopped, "stop", label, f"Stopped, {message}", monitor)
 
 
 def _read_sidecar(run: RunData, path: Path) -> None:
-    content = json.loads(path.read_text(encoding="utf-8"))
-    epoch, main = int(content["epoch"]), run.main_metric
-    best = run.best(main)[0] if main and run.best(main) else 0  # type: ignore[index]
+    content, main = as_mapping(any_json(path)), run.main_metric
+    epoch = epoch_of(content.get("epoch"))
+    if epoch is None:
+        return
+    found = run.best(main) if main else None
+    best = found[0] if found else 0
     # the nearest to the best epoch by the main metric
     if not run.per_class_epoch or abs(epoch - best) < abs(run.per_class_epoch - best):
         run.per_class_epoch = epoch
         run.per_class = {
-            metric.removesuffix("(B)"): {str(name): float(value) for name, value in values.items()}
-            for metric, values in content["per_class"].items()
+            metric.removesuffix("(B)"): _numbers(values)
+            for metric, values in as_mapping(content.get("per_class")).items()
         }
+
+
+def _numbers(values: object) -> dict[str, float]:
+    found = {name: as_number(value) for name, value in as_mapping(values).items()}
+    return {name: _drawable(value) for name, value in found.items() if value is not None}
 
 
 def _read_arguments(run: RunData, path: Path) -> None:
-    import yaml
-
-    run.arguments = masked(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+    content = any_yaml(path)
+    run.arguments = clean_arguments(content) if isinstance(content, dict) else {}
 
 
 def _read_boxes(run: RunData, path: Path) -> None:
-    content = json.loads(path.read_text(encoding="utf-8"))
-    names = {int(index): str(name) for index, name in content["names"].items()}
-    images = [
-        {
-            "path": Path(image["path"]),
-            "size": tuple(int(side) for side in image["size"]),
-            "boxes": [tuple(box) for box in (*image["truth"], *image["predictions"])],
-        }
-        for image in content["images"]
-    ]
-    run.boxes = {"names": names, "images": images}
+    content = as_mapping(any_json(path))
+    given = as_mapping(content.get("names"))
+    names = {int(index): as_text(name) for index, name in given.items() if re.fullmatch(r"[0-9]{1,9}", index)}
+    images = [_boxed_image(as_mapping(image)) for image in as_list(content.get("images"))]
+    run.boxes = {"names": names, "images": [image for image in images if image]}
+
+
+def _boxed_image(image: Mapping[str, Any]) -> dict[str, Any] | None:
+    # not `as_text`: the name of a file that is not UTF-8 holds surrogates, by which it is found
+    path, size = image.get("path"), [as_count(side) for side in as_list(image.get("size"))]
+    if not isinstance(path, str) or len(size) != 2 or not all(size):
+        return None
+    boxes = [_box(as_list(box)) for name in ("truth", "predictions") for box in as_list(image.get(name))]
+    return {"path": Path(path), "size": tuple(size), "boxes": [box for box in boxes if box]}
+
+
+def _box(box: list[Any]) -> tuple[Any, ...] | None:
+    if len(box) != 6:
+        return None
+    edges, label, confidence = [as_number(edge) for edge in box[:4]], as_number(box[4]), as_number(box[5])
+    right = all(edge is not None and math.isfinite(edge) for edge in (*edges, label))
+    if not right or (confidence is None) != (box[5] is None) or not math.isfinite(confidence or 0.0):
+        return None
+    return (*edges, as_count(label), confidence)
 
 
 def _read_picture(run: RunData, path: Path) -> None:
