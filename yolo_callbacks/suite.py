@@ -477,7 +477,7 @@ class Suite:
         run.shared["ended"] = stopped
 
     def _decide_late(self, run: TrainerAdaptor, restored: Restored) -> bool:
-        """Let the callbacks decide that have not decided on the last epoch; return whether one of them stops the run."""
+        """Let the callbacks decide that have not decided on the last epoch; return whether one stops the run."""
         stops = False
         for recovery, slots in restored.undecided():
             with run.recall(recovery.undecided or {}):
