@@ -252,7 +252,7 @@ def test_the_table_says_what_happened(train, scripted, messages):
     assert "% of training" in table[3]
     assert table[4].endswith(str(folder))
     state = json.loads((folder / "callbacks.json").read_text())
-    assert (state["schema"], state["epoch"], state["summary"]["status"]) == (1, 3, "finished")
+    assert (state["schema"], state["epoch"], state["summary"]["status"]) == (2, 3, "finished")
     assert state["callbacks"]["EarlyStopping(fitness)"]["stopped_epoch"] == 3
     assert set(state["versions"]) == {"python", "torch", "ultralytics", "yolo_callbacks"}
 
@@ -320,7 +320,7 @@ def test_a_broken_state_starts_fresh(train, scripted, content, messages):
     resumed.train(resume=True)
     assert stopping.best_epoch == 3
     assert any("started fresh: EarlyStopping(mAP50)" in message for message in messages)
-    assert (folder / "callbacks.json.corrupt").exists() == (not content.startswith('{"'))
+    assert (folder / "callbacks.json.corrupt").exists()
 
 
 @pytest.mark.training

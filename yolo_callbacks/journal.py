@@ -20,7 +20,6 @@ from yolo_callbacks.state_fields import (
     SCHEMA,
     Field,
     StateError,
-    anything,
     flag,
     mapping,
     number,
@@ -57,7 +56,7 @@ _ENTRY = {
     "schema": Field(schema, 1),
     "epoch": Field(whole(1)),
     "ended": Field(flag, False),
-    "states": Field(mapping(anything)),
+    "states": Field(mapping(lambda state: state)),  # each is read by its callback
     "published": Field(mapping(_VALUE), {}),
     "record": Field(lambda content: read_fields(content, _RECORD)),
 }
@@ -202,54 +201,43 @@ class Journal:
             self._write(b"")
         elif self.path.is_file():
             content = self.path.read_bytes()
-            *_, last = _lines(content) or [b"\n"]
-            if not last.endswith(b"\n"):  # a kill has cut it short, or only its end
-                self._write(content + b"\n" if _read_line(last) else content.removesuffix(last))
+            readable = _readable(content)  # a kill may have cut the last line short, or only its end
+            if readable != content:
+                self._write(readable)
 
     def add_from(self, other: Journal) -> None:
         """Add the lines of another folder's journal in one write; OSError where that is not possible.
 
         Lines that are there stay: until the first new checkpoint is written, the old one can be gone on from.
         """
-        found = _lines(other.path.read_bytes()) if other.path.is_file() else []
-        lines = b"".join(line.rstrip() + b"\n" for line in found if _read_line(line))
+        lines = _readable(other.path.read_bytes()) if other.path.is_file() else b""
         content = self.path.read_bytes() if self.path.is_file() else b""
         if content and not content.endswith(b"\n"):
             content += b"\n"
         if not content.endswith(lines):
             self._write(content + lines)
 
-    def entries(self) -> tuple[list[Entry], bool]:
-        """Return the lines that can be read, and whether there were others.
+    def entries(self, errors: list[str]) -> list[Entry]:
+        """Return the lines that can be read; `begin` takes the others out.
 
-        Leave a last line out that a kill has cut short. Where other lines cannot be read, keep a copy of the file as
-        `*.corrupt`, take them out and say so in one warning.
+        Args:
+            errors: Gets what is wrong with the others; a last line that a kill has cut short is none of them.
 
         Raises:
             OSError: If the file cannot be read.
         """
         if not self.path.is_file():
-            if not (aside := set_aside(self.path)):
-                return [], False
-            LOGGER.warning(f"{self.path} is not a file{aside}: going on without it")
-            return [], True
+            if aside := set_aside(self.path):
+                LOGGER.warning(f"{self.path} is not a file{aside}: going on without it")
+            return []
         found: list[Entry] = []
-        whole_lines: list[bytes] = []
-        problems: list[str] = []
         for number_of_line, line in enumerate(_lines(self.path.read_bytes()), 1):
-            entry = _read_line(line, problems, number_of_line)
-            if entry is not None:
-                found.append(entry)
-                whole_lines.append(line)
-        if problems:
-            aside = set_aside(self.path, copy=True)
-            several = "" if len(problems) == 1 else f", and {len(problems) - 1} more"
-            LOGGER.warning(
-                f"{self.path} has a line that cannot be read ({problems[0]}{several}){aside}: going on with the others"
-            )
-            with contextlib.suppress(OSError):  # what a folder that cannot be written means is said at the next write
-                self._write(b"".join(whole_lines))
-        return found, bool(problems)
+            try:
+                found.append(_read_line(line))
+            except StateError as error:
+                if line.strip() and line.endswith(b"\n"):
+                    errors.append(f"line {number_of_line}: {error}")
+        return found
 
     def _write(self, content: bytes) -> None:
         replace_atomic(self.path, lambda temporary: temporary.write_bytes(content))
@@ -261,16 +249,24 @@ def _lines(content: bytes) -> list[bytes]:
     return [line + b"\n" for line in ended] + ([last] if last else [])
 
 
-def _read_line(line: bytes, problems: list[str] | None = None, number_of_line: int = 0) -> Entry | None:
-    """Read a line; add what is wrong to `problems`, unless a kill has cut the line short or it is empty."""
+def _readable(content: bytes) -> bytes:
+    """The lines that can be read, each with its end."""
+    readable = []
+    for line in _lines(content):
+        with contextlib.suppress(StateError):
+            _read_line(line)
+            readable.append(line.removesuffix(b"\n") + b"\n")
+    return b"".join(readable)
+
+
+def _read_line(line: bytes) -> Entry:
+    """Read a line; StateError where that is not possible."""
     try:
         content = read_fields(parse_json(line.decode("utf-8")), _ENTRY)
-        if content["epoch"] != content["record"]["epoch"]:
-            raise StateError("its record is of another epoch")
     except ValueError as error:
-        if problems is not None and line.strip() and line.endswith(b"\n"):
-            problems.append(f"line {number_of_line}: {error}")
-        return None
+        raise StateError(str(error)) from None
+    if content["epoch"] != content["record"]["epoch"]:
+        raise StateError("its record is of another epoch")
     del content["schema"]
     return Entry(**content)
 

@@ -12,8 +12,8 @@ from yolo_callbacks.files import LOGGER
 from yolo_callbacks.journal import JOURNAL_FILE, Recovery
 from yolo_callbacks.relocation import copy_run_files, find_moved_folder, say_moved
 from yolo_callbacks.slot import Slot
-from yolo_callbacks.state import STATE_FILE, find_recoveries, keep_copy_aside
-from yolo_callbacks.state_fields import StateError, printable
+from yolo_callbacks.state import STATE_FILE, Errors, find_recoveries, keep_copies_aside
+from yolo_callbacks.state_fields import StateError, anything, mapping, printable
 
 __all__ = ["Restored", "load_reached", "restore"]
 
@@ -45,42 +45,42 @@ def restore(slots: Sequence[Slot], run: TrainerAdaptor) -> Restored | None:
 
     Where the run's folder was moved or copied, the state beside the checkpoint comes first.
     """
-    folder, found = _find(run)
+    errors: Errors = {}
+    folder, found = _find(run, errors)
     if not found:
+        keep_copies_aside(errors)
         _say(slots, None, run)
         return None
     restored = Restored(found[0])
     run.remember(restored.recovery.past)
     extension = restored.recovery.extension
     run.extended = extension is not None and extension["after"] == run.completed_epochs
-    wrong: dict[Path, list[StateError]] = {}
     for slot in slots:
         for recovery in found:
             try:
                 loaded = _load(slot, recovery.states, run)
             except StateError as error:
                 name = JOURNAL_FILE if recovery.journalled else STATE_FILE
-                wrong.setdefault(folder / name, []).append(StateError(f"the state of {slot.label}: {error}"))
+                errors.setdefault(folder / name, []).append(f"the state of {slot.label}: {error}")
                 continue  # it may be right in the journal
             if loaded:
                 restored.taken.append((slot, recovery))
             break
-    for path, errors in wrong.items():
-        keep_copy_aside(path, errors)
+    keep_copies_aside(errors)
     _say(slots, restored, run)
     if run.moved_from:
         say_moved(run.moved_from, run)
     return restored
 
 
-def _find(run: TrainerAdaptor) -> tuple[Path, list[Recovery]]:
+def _find(run: TrainerAdaptor, errors: Errors) -> tuple[Path, list[Recovery]]:
     """Find the folder that holds the state of a resumed run; in the run's own there is what goes on from it."""
     moved = find_moved_folder(run)
-    if moved and (found := find_recoveries(moved, run.completed_epochs)):
+    if moved and (found := find_recoveries(moved, run.completed_epochs, errors)):
         run.moved_from = moved
         copy_run_files(moved, run)
         return moved, found
-    return run.save_dir, find_recoveries(run.save_dir, run.completed_epochs)
+    return run.save_dir, find_recoveries(run.save_dir, run.completed_epochs, errors)
 
 
 def _say(slots: Sequence[Slot], restored: Restored | None, run: TrainerAdaptor) -> None:
@@ -104,7 +104,7 @@ def _say(slots: Sequence[Slot], restored: Restored | None, run: TrainerAdaptor) 
 def load_reached(slot: Slot, state: Mapping[str, Any], folder: Path) -> None:
     """Bring a callback to what its copy in another process has reached; a state that is wrong only warns."""
     try:
-        slot.callback.load_state_dict({**state, "folder": str(folder)})
+        slot.callback.load_state_dict({**mapping(anything)(state), "folder": str(folder)})
     except Exception as error:
         LOGGER.warning(f"{slot.label}: its results cannot be read: {slot.origins.described(error)}")
         slot.call("reset")
@@ -126,7 +126,7 @@ def _load(slot: Slot, states: Mapping[str, Any], run: TrainerAdaptor) -> bool:
     if key is None:
         return False
     try:
-        slot.callback.load_state_dict(states[key])
+        slot.callback.load_state_dict(anything(states[key]))
         slot.callback.resume(run)
     except Exception as error:
         slot.call("reset")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,6 @@ from yolo_callbacks.state_fields import (
     mapping,
     number,
     optional,
-    printable,
     read_fields,
     schema,
     text,
@@ -32,16 +32,21 @@ from yolo_callbacks.state_fields import (
 
 __all__ = [
     "STATE_FILE",
+    "Errors",
     "RunState",
     "find_recoveries",
     "holds_state",
-    "keep_copy_aside",
+    "keep_copies_aside",
     "last_finished_epoch",
     "mark_extended",
     "read_state",
 ]
 
 STATE_FILE = "callbacks.json"
+_MOST_TOLD = 5
+
+Errors = dict[Path, list[str]]
+"""What is wrong in parts of files."""
 
 
 def _null_is_nan(value: Any) -> float:
@@ -59,7 +64,7 @@ _FIELDS = {
     "schema": Field(schema, 1),
     "epoch": Field(whole()),
     "ended": Field(flag, False),
-    "callbacks": Field(mapping(lambda state: state, key=lambda key: key)),
+    "callbacks": Field(mapping(lambda state: state, key=lambda key: key)),  # each is read by its callback
 }
 # What is wrong in these costs nothing but them.
 _FIELDS_BESIDE = {
@@ -216,17 +221,26 @@ def holds_state(folder: Path) -> bool:
     return any((folder / name).is_file() for name in (STATE_FILE, JOURNAL_FILE))
 
 
-def find_recoveries(folder: Path, epoch: int) -> list[Recovery]:
-    """List from where a run can go on after an epoch, counted from 1, by what a folder holds; the best first."""
+def find_recoveries(folder: Path, epoch: int, errors: Errors) -> list[Recovery]:
+    """List from where a run can go on after an epoch, counted from 1, by what a folder holds; the best first.
+
+    Args:
+        folder: The folder.
+        epoch: The epoch.
+        errors: Gets what is wrong in a file of which other parts are read, for `keep_copies_aside`.
+    """
     path, journal = folder / STATE_FILE, Journal(folder)
-    there = path.is_file()
-    state = read_state(path)
+    there = os.path.lexists(path)
+    state = read_state(path, errors)
+    wrong_lines: list[str] = []
     try:
-        entries, damaged = journal.entries()
+        entries = journal.entries(wrong_lines)
     except OSError as error:
         LOGGER.warning(f"{journal.path} cannot be read: {error}")
-        entries, damaged = [], True
-    found = recoveries(state, entries, epoch, damaged=damaged or (there and state is None))
+        entries = []
+    if wrong_lines:
+        errors.setdefault(journal.path, []).extend(wrong_lines)
+    found = recoveries(state, entries, epoch, damaged=bool(wrong_lines) or (there and state is None))
     if not found and state is not None:
         LOGGER.warning(
             f"{path} is of epoch {state['epoch']}, the checkpoint of epoch {epoch}, and the journal does not hold it"
@@ -235,33 +249,34 @@ def find_recoveries(folder: Path, epoch: int) -> list[Recovery]:
     return [replace(recovery, extension=extension) for recovery in found]
 
 
-def read_state(path: Path) -> dict[str, Any] | None:
+def read_state(path: Path, errors: Errors | None = None) -> dict[str, Any] | None:
     """The content of a callbacks.json; None, with a warning where there is one, if it cannot be read.
 
-    Of a file in which only a part is wrong a copy is kept as `*.corrupt`, and the rest is returned.
+    Args:
+        path: The file.
+        errors: Gets what is wrong in parts, while the rest is returned. Without it a warning says so.
     """
     content = read_json(path)
     if content is None:
         return None
-    errors: dict[str, StateError] = {}
+    wrong: dict[str, StateError] = {}
     try:
-        state = read_fields(content, _FIELDS) | read_fields(content, _FIELDS_BESIDE, errors=errors)
+        state = read_fields(content, _FIELDS) | read_fields(content, _FIELDS_BESIDE, errors=wrong)
     except StateError as error:
         LOGGER.warning(f"{path} cannot be read ({error}){set_aside(path)}: going on without it")
         return None
-    for key, callback in list(state["callbacks"].items()):
-        try:
-            text(key)
-            anything(callback)
-        except StateError as error:
-            errors[key] = StateError(f"the state of {printable(key)}: {error}")
-            del state["callbacks"][key]
-    if errors:
-        keep_copy_aside(path, errors.values())
+    if wrong:
+        found = {path: [str(error) for error in wrong.values()]}
+        if errors is None:
+            keep_copies_aside(found)
+        else:
+            errors.update(found)
     return state
 
 
-def keep_copy_aside(path: Path, errors: Iterable[Exception]) -> None:
-    """Keep a copy of a file in which something is wrong as `*.corrupt`, and say what in one warning."""
-    aside = set_aside(path, copy=True)
-    LOGGER.warning(f"{path} is wrong in part ({'; '.join(map(str, errors))}){aside}: going on with the rest")
+def keep_copies_aside(errors: Errors) -> None:
+    """Keep a copy of each file that is wrong in part as `*.corrupt`, and say what is wrong in one warning a file."""
+    for path, wrong in errors.items():
+        more = f"; and {len(wrong) - _MOST_TOLD} more" if len(wrong) > _MOST_TOLD else ""
+        told = f"{'; '.join(wrong[:_MOST_TOLD])}{more}"
+        LOGGER.warning(f"{path} is wrong in part ({told}){set_aside(path, copy=True)}: going on with the rest")
