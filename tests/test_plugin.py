@@ -88,6 +88,67 @@ def test_a_mistake_is_one_line_and_leaves_no_folder(text, said, installed, scene
     assert {path.name for path in tmp_path.iterdir()} == {"callbacks.yaml"}
 
 
+SECRET = "pass-one\nword"
+FAULTY = {
+    # a name, the command, the file, and what the line says
+    "at run time": (
+        "yolo train",
+        "callbacks:\n  - SaveBest: {monitor: '${SECRET}', mode: max}\n",
+        ":2: SaveBest: ValueError; its text is not shown, since it may hold the value of an argument that came from "
+        "the environment: monitor (from ${SECRET})",
+    ),
+    "at load": (
+        "yolo-callbacks train",
+        "callbacks:\n  - SaveBest\n  - EarlyStopping:\n      patience: '${SECRET}'\n",
+        ":4: EarlyStopping: patience must be int | None: TypeError; its text is not shown, since",
+    ),
+    "a module that exits": ("yolo train", "callbacks:\n  - exiting:Mine\n", ":2: exiting:Mine cannot be imported: Sys"),
+    "no date": (
+        "yolo predict",
+        "callbacks:\n  - WandbLogger:\n      name: 2026-02-30\n",
+        ":3: no valid YAML: '2026-02-30' is no !!timestamp",
+    ),
+    "deep": ("yolo val", "callbacks: " + "[" * 3000, ":1: no valid YAML: lists and mappings go deeper than 50"),
+}
+
+
+@pytest.mark.training
+@pytest.mark.parametrize("fault", FAULTY)
+def test_a_faulty_file_in_a_process(fault, installed, scenes, tmp_path):
+    """One line, exit code 2, no traceback, no folder, no value of a variable."""
+    command, text, said = FAULTY[fault]
+    (tmp_path / "exiting.py").write_text("raise SystemExit(0)")
+    (tmp_path / "c.yaml").write_text(text)
+    before = set(tmp_path.iterdir())
+    program, mode = command.split()
+    given = arguments(data=scenes, project=tmp_path, name="run")
+    if program == "yolo-callbacks":
+        given.append("callbacks=c.yaml")
+    done = installed.run(program, mode, *given, cwd=tmp_path, callbacks="c.yaml", SECRET=SECRET)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"c.yaml{said}")
+    assert done.stderr.count("\n") == 1
+    assert "Traceback" not in done.stdout
+    assert "pass-one" not in done.stdout + done.stderr
+    assert set(tmp_path.iterdir()) - {tmp_path / "__pycache__"} == before
+
+
+@pytest.mark.training
+def test_a_script_shows_no_value_of_a_variable(installed, scenes, tmp_path):
+    """Its traceback, that is, with what stands behind the error."""
+    (tmp_path / "c.yaml").write_text("callbacks:\n  - SaveBest: {monitor: '${SECRET}', mode: max}\n")
+    script = tmp_path / "script.py"
+    script.write_text(
+        f"from ultralytics import YOLO\nfrom yolo_callbacks import attach\n"
+        f"YOLO({TINY!r}).train(**{ {**FAST, 'data': str(scenes), 'project': str(tmp_path), 'name': 'run'}!r})\n"
+    )
+    done = installed.run("python", str(script), cwd=tmp_path, callbacks="c.yaml", SECRET=SECRET)
+    assert done.returncode == 1
+    assert "ConfigError: c.yaml:2: SaveBest: ValueError; its text is not shown" in done.stderr
+    assert "pass-one" not in done.stdout + done.stderr
+    assert not (tmp_path / "run").exists()
+
+
 # The processes that Ultralytics starts ------------------------------------------------------------------------------
 
 

@@ -40,6 +40,10 @@ class Snapshots:
         Raises:
             OSError: If the disk or the folder does not allow it. `target` is as it was then.
         """
+        if os.name != "posix":
+            # Windows: while the thread reads a file, none of its other names can be renamed
+            copy_atomic(source, target)
+            return
         if target.is_file() and target.samefile(source):
             return  # taken before a kill: renaming one name of a file to another of its names does nothing
         try:

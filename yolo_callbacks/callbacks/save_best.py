@@ -72,7 +72,8 @@ class SaveBest(MonitorCallback):
         top_k: How many checkpoints to keep. Defaults to `1`.
         min_delta: By how much a value must be better than the worst one kept, in the unit of the monitor. Defaults
             to `0.0`; a tie keeps the earlier epoch.
-        filename: Replaces `best-<monitor>` in the names of the files, without a folder. Defaults to `None`.
+        filename: Replaces `best-<monitor>` in the names of the files, without a folder; of letters, digits and `._()-`,
+            at most 228 bytes. Defaults to `None`.
         start_epoch: Epochs up to this one are not saved. Defaults to `0`.
         keep_optimizer: Leave the checkpoints as they are, so that training can go on from them. Defaults to `False`.
         promote: Make this the model's own choice: best.pt, the final validation and the weights that `model.train()`
@@ -90,7 +91,7 @@ class SaveBest(MonitorCallback):
     Raises:
         TypeError: If an argument is of the wrong kind.
         ValueError: If `top_k` is less than 1, `min_delta`, `start_epoch` or a guard is negative, `filename` is no plain
-            name or one of Ultralytics' own, or a monitor cannot be one; before the first epoch, if a monitor does not
+            name, one of Ultralytics' own or one that Windows reserves, or a monitor cannot be one; before the first epoch, if a monitor does not
             exist in the run; on `attach`, if another callback would write the same file.
 
     Example:

@@ -110,6 +110,6 @@ def _log_model(session: WandbSession, run: TrainerAdaptor) -> None:
     # W&B refuses metadata with NaN or infinity, and the artifact with it.
     facts = plain(checkpoint_facts(run, checkpoint))
     name = f"run_{session.run.id}_model"
-    with tempfile.TemporaryDirectory(prefix="yolo-callbacks-") as folder:
+    with tempfile.TemporaryDirectory(prefix="yolo-callbacks-", ignore_cleanup_errors=True) as folder:
         path = shareable(run.best, checkpoint, Path(folder))
         session.run.log_artifact(model_artifact(name, path, facts, copied=path != run.best), aliases=["best", "latest"])
