@@ -80,12 +80,14 @@ def test_show_of_a_run_that_is_not_at_its_end(capsys, folder):
         (["check", "wrong.yaml"], "wrong.yaml:2: no callback is called 'SaveBst', did you mean 'SaveBest'?"),
         (["list", "Early"], "no callback is called 'Early', did you mean 'EarlyStopping'?"),
         (["show", "."], ". has no callbacks.json: no callbacks ran there"),
-        (["show", "wrong.yaml"], "wrong.yaml cannot be read: JSONDecodeError: "),
+        (["show", "wrong.yaml"], "wrong.yaml cannot be read: JSONDecodeError: Expecting value"),
+        (["show", "list.json"], "list.json cannot be read: expected a mapping, found list"),
         (["demo", "--epochs", "many"], "yolo-callbacks demo: argument --epochs: invalid int value: 'many'"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(command, said, capsys, folder):
     (folder / "wrong.yaml").write_text("callbacks:\n  - SaveBst\n")
+    (folder / "list.json").write_text("[]")
     assert main(command) == 2
     told = capsys.readouterr()
     assert told.err.startswith(said)

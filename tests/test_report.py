@@ -250,7 +250,7 @@ def test_what_is_broken_is_left_out(ours, tmp_path, messages):
     assert page.charts["box loss"]["epochs"] == [1, 2, 3, 4]  # the last line of one of the two is cut short
     assert not {"events", "cost", "configuration"} & set(page.sections)
     assert {path.name for path in folder.iterdir()} == before | {"report.html"}  # nothing is moved aside
-    for name in ("callbacks.json", "args.yaml", "callbacks.images.json", sidecar.name):
+    for name in ("callbacks.json", "args.yaml"):  # of the others each value of another type is left out alone
         assert len([line for line in messages if f"{name} cannot be read" in line]) == 1
 
 

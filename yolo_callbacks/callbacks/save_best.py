@@ -91,8 +91,8 @@ class SaveBest(MonitorCallback):
     Raises:
         TypeError: If an argument is of the wrong kind.
         ValueError: If `top_k` is less than 1, `min_delta`, `start_epoch` or a guard is negative, `filename` is no plain
-            name, one of Ultralytics' own or one that Windows reserves, or a monitor cannot be one; before the first epoch, if a monitor does not
-            exist in the run; on `attach`, if another callback would write the same file.
+            name, one of Ultralytics' own or one that Windows reserves, or a monitor cannot be one; before the first
+            epoch, if a monitor does not exist in the run; on `attach`, if another callback would write the same file.
 
     Example:
         >>> from ultralytics import YOLO
@@ -391,11 +391,10 @@ def _check_filename(filename: object) -> str:
     if not isinstance(filename, str):
         raise TypeError(f"filename must be a string or None, received {filename!r}")
     stem = filename.removesuffix(".pt")
-    if not re.fullmatch(r"[A-Za-z0-9._()-]+", stem) or stem.startswith(".") or stem.endswith("."):
-        raise ValueError(
-            "filename must be of letters, digits and ._()- without a folder and without a dot at its ends, received "
-            f"{_shown(filename)}"
-        )
+    if not re.fullmatch(r"[A-Za-z0-9._()-]+", stem) or stem.startswith("."):
+        raise ValueError(f"filename must be of letters, digits and ._()- without a folder, received {_shown(filename)}")
+    if stem.endswith("."):
+        raise ValueError(f"filename must not end in a dot, received {_shown(filename)}")
     if len(stem.encode()) > _MAX_FILENAME:
         raise ValueError(
             f"filename must have at most {_MAX_FILENAME} bytes, which leaves room for the epoch and the ending, "
