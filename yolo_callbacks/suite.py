@@ -14,6 +14,7 @@ from yolo_callbacks.checks import check_bool
 from yolo_callbacks.files import LOGGER
 from yolo_callbacks.installation import run_folder, run_folders
 from yolo_callbacks.loop import TrainingOver
+from yolo_callbacks.relocation import copy_checkpoints
 from yolo_callbacks.report.at_end import draw_picture, recorders, write_report
 from yolo_callbacks.restoring import Restored, load_reached, restore
 from yolo_callbacks.slot import Slot
@@ -431,6 +432,7 @@ class Suite:
                     self._published = run.record().published
         if stopped:
             LOGGER.info(f"Callbacks: this run had come to its end with epoch {run.completed_epochs}, it ends at once")
+            copy_checkpoints(run)
         run.shared["ended"] = stopped
 
 
