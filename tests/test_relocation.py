@@ -182,6 +182,26 @@ def test_a_copy_while_the_original_has_gone_on(begun, resume, tmp_path):
 
 
 @pytest.mark.training
+def test_a_moved_run_that_was_over_ends_at_once(train, scripted, tmp_path, messages):
+    scripted([0.3, 0.2, 0.1, 0.1])
+    model = YOLO(TINY)
+    attach(model, SaveBest("mAP50"), EarlyStopping("mAP50", patience=2))
+    here = interrupted(train, model, 3, epochs=6)
+    there = Path(shutil.move(here, tmp_path / "there"))
+    scripted([0.3])
+    resumed, saved, stopping = (
+        YOLO(there / "weights" / "last.pt"),
+        SaveBest("mAP50"),
+        EarlyStopping("mAP50", patience=2),
+    )
+    attach(resumed, saved, stopping)
+    resumed.train(resume=True)
+    assert (saved.best_epoch, stopping.stopped_epoch, len(results_csv(here))) == (1, 3, 3)
+    assert {path.name for path in (here / "weights").glob("*.pt")} == {"last.pt", "best.pt", "best-mAP50.pt"}
+    assert not any("Traceback" in message for message in messages)
+
+
+@pytest.mark.training
 def test_resumed_by_a_relative_path_from_another_working_directory(begun, resume, tmp_path, monkeypatch, messages):
     here = begun()
     shutil.move(here, tmp_path / "there")

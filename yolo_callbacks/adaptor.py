@@ -170,6 +170,11 @@ class TrainerAdaptor:
         return Path(path) if path else None
 
     @property
+    def last(self) -> Path:
+        """The checkpoint of the last epoch."""
+        return Path(self.trainer.last)
+
+    @property
     def best(self) -> Path:
         """The checkpoint that Ultralytics validates and loads after training."""
         return Path(self.trainer.best)

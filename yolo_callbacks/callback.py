@@ -118,7 +118,10 @@ class Callback:
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` gave, perhaps by an older version: use `.get` for keys added later."""
+        """Take over what `state_dict` gave, perhaps by an older version: use `.get` for keys added later.
+
+        Any exception says that the state cannot be taken over: a suite warns, and the callback starts fresh.
+        """
 
     def resume(self, run: TrainerAdaptor) -> None:
         """Bring the run to the state that was just loaded. Called before the first epoch of a resumed run."""

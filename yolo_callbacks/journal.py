@@ -198,6 +198,8 @@ class Journal:
         Lines of later epochs stay: until the first new checkpoint is written, the old one can be gone on from.
         """
         if not epoch:
+            if self.path.is_dir():
+                set_aside(self.path)
             self._write(b"")
         elif self.path.is_file():
             content = self.path.read_bytes()

@@ -11,13 +11,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from yolo_callbacks.adaptor import TrainerAdaptor
-from yolo_callbacks.files import LOGGER, replace_atomic
+from yolo_callbacks.files import LOGGER, copy_atomic, replace_atomic
 from yolo_callbacks.installation import resume_takes_save_dir
 from yolo_callbacks.journal import Journal
 from yolo_callbacks.places import is_same_folder, run_folder_of
 from yolo_callbacks.state import holds_state
 
-__all__ = ["copy_run_files", "find_moved_folder", "say_moved"]
+__all__ = ["copy_checkpoints", "copy_run_files", "find_moved_folder", "say_moved"]
 
 
 def find_moved_folder(run: TrainerAdaptor) -> Path | None:
@@ -43,6 +43,19 @@ def copy_run_files(folder: Path, run: TrainerAdaptor) -> None:
             replace_atomic(target, lambda temporary: temporary.write_bytes(content))
     except OSError as error:
         LOGGER.warning(f"{run.save_dir} lacks what {folder} holds of this run: {error}")
+
+
+def copy_checkpoints(run: TrainerAdaptor) -> None:
+    """Copy last.pt and best.pt to the run's folder, for a moved run that ends at once.
+
+    It writes no checkpoint any more, and Ultralytics loads one at the end.
+    """
+    checkpoint = run.resumed_checkpoint
+    if run.moved_from is None or checkpoint is None:
+        return
+    for source, target in ((checkpoint, run.last), (checkpoint.with_name(run.best.name), run.best)):
+        if source.is_file() and not target.exists():
+            copy_atomic(source, target)
 
 
 def say_moved(folder: Path, run: TrainerAdaptor) -> None:

@@ -16,6 +16,7 @@ from yolo_callbacks.files import LOGGER, remove_temporary_files
 from yolo_callbacks.installation import run_folder, run_folders
 from yolo_callbacks.loop import TrainingOver
 from yolo_callbacks.redaction import Origins, origins_of
+from yolo_callbacks.relocation import copy_checkpoints
 from yolo_callbacks.report.at_end import draw_picture, recorders, write_report
 from yolo_callbacks.restoring import Restored, load_reached, restore
 from yolo_callbacks.slot import Slot, log_error, shown_error
@@ -474,6 +475,7 @@ class Suite:
             stopped |= self._decide_late(run, restored)
         if stopped:
             LOGGER.info(f"Callbacks: this run had come to its end with epoch {run.completed_epochs}, it ends at once")
+            copy_checkpoints(run)
         run.shared["ended"] = stopped
 
     def _decide_late(self, run: TrainerAdaptor, restored: Restored) -> bool:
