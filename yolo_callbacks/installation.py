@@ -7,6 +7,7 @@ import functools
 import logging
 import re
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
@@ -134,13 +135,17 @@ def before_tuning(warn: Callable[[Any], None]) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    logger = logging.getLogger("ultralytics")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    """Drop what Ultralytics says below an error, on this thread alone: its level is everybody's."""
+    logger, thread = logging.getLogger("ultralytics"), threading.get_ident()
+
+    def loud(record: logging.LogRecord) -> bool:
+        return record.thread != thread or record.levelno >= logging.ERROR
+
+    logger.addFilter(loud)
     try:
         yield
     finally:
-        logger.setLevel(level)
+        logger.removeFilter(loud)
 
 
 def run_folder(model: Any) -> Path | None:
