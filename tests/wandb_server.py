@@ -493,6 +493,7 @@ class _Server(ThreadingHTTPServer):
     """Listens on a socket that is bound already, and knows its open connections."""
 
     daemon_threads = True
+    request_queue_size = 128  # a client opens one connection a file: with 5 it is refused some, and tries again later
 
     def __init__(self, owner: WandbServer, bound: socket.socket) -> None:
         super().__init__(("127.0.0.1", 0), _Handler, bind_and_activate=False)

@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 MINIMUM_VERSION = (8, 3, 200)
+_WRAPPING = threading.Lock()
 _MARK = "_yolo_callbacks"  # on a function of Ultralytics that is wrapped already
 
 
@@ -102,6 +103,11 @@ def before_workers_without_callbacks(tell: Callable[[Any], None]) -> None:
         return
     from ultralytics.engine import trainer as engine
 
+    with _WRAPPING:
+        _tell_before_command(engine, tell)
+
+
+def _tell_before_command(engine: Any, tell: Callable[[Any], None]) -> None:
     original = engine.generate_ddp_command
     if not hasattr(original, "__wrapped__"):
 
@@ -120,7 +126,12 @@ def before_tuning(warn: Callable[[Any], None]) -> None:
     """
     from ultralytics.engine.model import Model
 
-    original = Model.tune
+    with _WRAPPING:
+        _warn_before_tuning(Model, warn)
+
+
+def _warn_before_tuning(model: Any, warn: Callable[[Any], None]) -> None:
+    original = model.tune
     if getattr(original, _MARK, False):
         return
 
@@ -130,7 +141,7 @@ def before_tuning(warn: Callable[[Any], None]) -> None:
         return original(self, *arguments, **keywords)
 
     setattr(tune, _MARK, True)
-    Model.tune = tune
+    model.tune = tune
 
 
 @contextlib.contextmanager

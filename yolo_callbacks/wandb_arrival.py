@@ -10,15 +10,16 @@ from typing import Any
 __all__ = ["ROWS", "last_step", "refusals"]
 
 ROWS = "rows"
+FILES = "images and other files"
 
 # What wandb 0.31.0 writes in debug-internal.log of a run's folder where a server refuses for good. `run.finish()`
 # returns as if all had arrived, and the console shows one line at most.
 _SIGNS = {
     "filestream: fatal error": ROWS,
     "runupserter: failed to upload": "config",
-    "runfiles: CreateRunFiles returned error": "images and other files",
-    "file transfer: upload: failed": "images and other files",
+    "runfiles: CreateRunFiles returned error": FILES,
 }
+_UPLOAD = "UploadTask"  # in the `task` of an entry about a file that was given up, whatever its message
 _ARTIFACT = "sender: failed to log artifact"
 _FILE_OF_ARTIFACT = "FileKind: 2"
 
@@ -44,8 +45,11 @@ def refusals(log: Path) -> tuple[dict[str, str], int]:
             entry = _entry(line)
             message = str(entry.get("msg", ""))
             artifacts += message.startswith(_ARTIFACT)
+            task = str(entry.get("task", ""))
+            if _UPLOAD in task and _FILE_OF_ARTIFACT not in task:
+                found.setdefault(FILES, message)
             for sign, what in _SIGNS.items():
-                if message.startswith(sign) and _FILE_OF_ARTIFACT not in str(entry.get("task", "")):
+                if message.startswith(sign):
                     found.setdefault(what, str(entry.get("error") or message.removeprefix(sign).lstrip(": ")))
     return found, artifacts
 

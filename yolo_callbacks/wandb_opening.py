@@ -6,6 +6,7 @@ wandb is imported inside functions only: who does not log to it does not wait fo
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import secrets
 import shutil
@@ -92,7 +93,7 @@ def open_run(options: Mapping[str, Any], *, init_timeout: float, finish_timeout:
     try:
         import_bounded()
         alone = not others_are_open()
-        with environment(BOUNDS) if alone else contextlib.nullcontext():
+        with environment(BOUNDS) if alone else contextlib.nullcontext(), _quiet_log_file():
             opened = _Opening(options, init_timeout, finish_timeout, alone=alone).open()
         _open.append(opened.run)
         _make_global(opened.run)
@@ -133,6 +134,27 @@ def environment(values: Mapping[str, str]) -> Iterator[None]:
     finally:
         for name in added:
             os.environ.pop(name, None)
+
+
+@contextlib.contextmanager
+def _quiet_log_file() -> Iterator[None]:
+    """Keep the handler that wandb adds for debug.log from printing a traceback for each line that a full disk refuses.
+
+    `wandb.init` of wandb 0.31.0 adds it and writes to it at once, so that it cannot be changed afterwards.
+    """
+    logger = logging.getLogger("wandb")
+    add = logger.addHandler
+
+    def add_quiet(handler: logging.Handler) -> None:
+        if isinstance(handler, logging.FileHandler):
+            handler.handleError = lambda record: None  # type: ignore[method-assign]
+        add(handler)
+
+    logger.addHandler = add_quiet  # type: ignore[method-assign, assignment]
+    try:
+        yield
+    finally:
+        del logger.addHandler
 
 
 class _Opening:
@@ -246,9 +268,14 @@ def _make_global(run: Any) -> None:
 
 
 def _after_fork() -> None:
-    """Leave what belongs to the parent alone: its locks, and the folder that wandb removes where a process ends."""
+    """Leave what belongs to the parent alone: its lock, its service, and the folder that wandb removes at exit."""
     global _opening  # noqa: PLW0603
     _opening = threading.Lock()
+    setup = sys.modules.get("wandb.sdk.wandb_setup")
+    connection = getattr(getattr(setup, "_singleton", None), "_connection", None)
+    keep_service = getattr(connection, "_cleanup", None)  # unregisters what wandb does with it at exit
+    if keep_service is not None:
+        keep_service()
     private = sys.modules.get("wandb.sdk.data_types._private")
     folder = getattr(private, "MEDIA_TMP", None)
     if folder is None:

@@ -39,7 +39,7 @@ __all__ = ["Upload", "WandbSession", "clean_name", "init_arguments", "without_cr
 
 # Shares of `finish_timeout`: for calls that wait for the server one by one; for wandb to send the rest; for all that
 # the thread does. What is left is for the rows that wandb did not take.
-_UPLOADING, _FINISHING, _THREAD = 0.25, 0.5, 0.9
+_UPLOADING, _FINISHING, _THREAD = 0.4, 0.35, 0.9
 # Rows of batches that wait for wandb, or that are kept in case it loses them; rows of epochs are all kept.
 _MAX_BATCH_ROWS = 10_000
 # Rows whose images wait for wandb; further ones lose theirs.
@@ -109,7 +109,7 @@ class WandbSession:
         self._left: dict[str, str] = {}  # what did not arrive, and why
         self._unconfirmed = False
         self._remedies: dict[str, str] = {}
-        self._error: BaseException | None = None
+        self._warned: set[tuple[type, int | None]] = set()
         self._ended = False
 
     # On the training thread -------------------------------------------------------------------------------------------
@@ -127,15 +127,20 @@ class WandbSession:
         try:
             self._thread.start()
         except RuntimeError as error:  # the system allows no thread more
-            self._error = error
+            self._warn("the run could not be opened", error)
             self._opened.set()
         if not background:
             self._opened.wait(2 * self.init_timeout + 5)
 
     @property
+    def inherited(self) -> bool:
+        """Whether this process is a fork of the one that has the run."""
+        return self._pid != os.getpid()
+
+    @property
     def run(self) -> Any:
         """The run; waits for it `init_timeout` at most, and is None if it is not open then."""
-        if self._pid != os.getpid():
+        if self.inherited:
             return None
         self._opened.wait(self.init_timeout)
         return self._run
@@ -193,7 +198,7 @@ class WandbSession:
             failed: Whether the training failed.
         """
         _sessions[:] = [other for other in _sessions if other is not self]
-        if self._pid != os.getpid():  # a fork of the process that has the run
+        if self.inherited:
             return
         code = int(failed)
         self._left = dict.fromkeys(last, "no time was left")
@@ -242,8 +247,7 @@ class WandbSession:
         try:
             self._open()
         except BaseException as error:  # nobody but the end of the run asks for it
-            self._error = error
-            self._news.append(("warning", f"W&B: the run could not be opened: {type(error).__name__} {error}"))
+            self._warn("the run could not be opened", error)
         finally:
             self._opened.set()
         while True:
@@ -260,7 +264,7 @@ class WandbSession:
             )
             if opened.why_offline:
                 self._news.append(("warning", f"W&B: {opened.why_offline}. The run is logged offline."))
-            elif opened.run.url:
+            elif not opened.run.offline and opened.run.url:
                 self._news.append(("info", f"W&B: {opened.run.url}"))
             self._run = opened.run
             _exit_after_wandb()
@@ -311,9 +315,14 @@ class WandbSession:
         try:
             function(self._run)
         except Exception as error:
-            if self._error is None:  # once: it may fail in every epoch
-                self._error = error
-                self._news.append(("warning", f"W&B: {what} could not be logged: {type(error).__name__} {error}"))
+            self._warn(f"{what} could not be logged", error)
+
+    def _warn(self, what: str, error: BaseException) -> None:
+        """Warn of an error, once a kind: a full disk fails every call."""
+        kind = type(error), getattr(error, "errno", None)
+        if kind not in self._warned:
+            self._warned.add(kind)
+            self._news.append(("warning", f"W&B: {what}: {type(error).__name__} {error}"))
 
     def _end(self, last: Mapping[str, Upload], code: int) -> None:
         artifacts: dict[str, Any] = {}
@@ -336,7 +345,7 @@ class WandbSession:
                 artifacts[name] = upload.call(self._run)
             except Exception as error:
                 self._left[name] = f"{type(error).__name__} {error}"
-                self._news.append(("warning", f"W&B: {name} could not be logged: {self._left[name]}"))
+                self._warn(f"{name} could not be logged", error)
                 if upload.remedy is not None:
                     self._remedies[name] = upload.remedy(self._run)
             else:
@@ -348,7 +357,7 @@ class WandbSession:
             self._run.finish(exit_code=code)
         except Exception as error:
             # What was handed over may or may not have arrived: nothing is known of any of it.
-            self._news.append(("warning", f"W&B: the run could not be finished: {type(error).__name__} {error}"))
+            self._warn("the run could not be finished", error)
             self._left[ROWS] = str(error)
             if not isinstance(error, TimeoutError):  # wandb's process is gone
                 _kill_if_alone(self._run)

@@ -360,6 +360,9 @@ class WandbLogger(Callback):
         session = self._session
         if session is None or not run.is_main:
             return
+        if session.inherited:
+            self._session = None
+            return
         uploads: dict[str, Upload] = {}
         try:
             self._alert_on_end(failure)
