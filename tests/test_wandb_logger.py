@@ -431,7 +431,7 @@ def kill_in_the_second(trainer):
         os.kill(os.getpid(), signal.SIGKILL)
 
 model = YOLO(TINY)
-attach(model, WandbLogger(images=0, log_model=False))
+attach(model, WandbLogger(images=0, log_model=False, background=False))
 model.add_callback("on_fit_epoch_end", kill_in_the_second)
 model.train(**{**FAST, "data": data, "epochs": 3, "project": folder, "name": "run"})
 """
@@ -454,6 +454,40 @@ def test_what_was_logged_survives_a_kill(interpreter, tmp_path, scenes):
     (run,) = runs(tmp_path)
     assert [row["epoch"] for row in rows(run)] == [1, 2]
     assert run.exit_code is None
+
+
+KILLED_AT_THE_END = """
+import os, signal, sys, time
+from pathlib import Path
+from trainings import FAST, TINY
+from ultralytics import YOLO
+from yolo_callbacks import WandbLogger, attach
+from yolo_callbacks.wandb_file import logged_rows
+
+def kill(trainer):
+    if resume or trainer.validator.training:
+        return
+    while ("final", 0) not in logged_rows(Path(logger.run.sync_dir)):
+        time.sleep(0.05)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+model = YOLO(Path(folder) / "run/weights/last.pt" if resume else TINY)
+logger = WandbLogger(images=0, log_model=False)
+attach(model, logger)
+model.add_callback("on_fit_epoch_end", kill)
+model.train(**({"resume": True} if resume else {**FAST, "data": data, "epochs": 2, "project": folder, "name": "run"}))
+"""
+
+
+@pytest.mark.training
+def test_a_kill_after_the_final_evaluation_repeats_no_row(interpreter, tmp_path, scenes):
+    for resume, status in ((False, -signal.SIGKILL), (True, 0)):
+        ended = interpreter.run(KILLED_AT_THE_END, data=str(scenes), folder=str(tmp_path), resume=resume)
+        assert ended.status == status, ended.said
+    found = runs(tmp_path)
+    assert len({run.id for run in found}) == 1
+    assert [row["epoch"] for run in found for row in rows(run)] == [1, 2]
+    assert len([row for run in found for row in run.rows if any(key.startswith("final/") for key in row)]) == 1
 
 
 @pytest.mark.parametrize(
@@ -499,6 +533,7 @@ def test_no_credentials_in_the_config(value, clean):
         ({"batch_period": 2.5}, TypeError, "batch_period must be an integer, received 2.5"),
         ({"log_model": "all"}, ValueError, "log_model must be 'best' or False, received 'all'"),
         ({"alerts": "yes"}, TypeError, "alerts must be True or False, received 'yes'"),
+        ({"background": 1}, TypeError, "background must be True or False, received 1"),
         ({"init_timeout": 0}, ValueError, "init_timeout must be finite and at least 1, received 0"),
         ({"finish_timeout": float("inf")}, ValueError, "finish_timeout must be finite and at least 1, received inf"),
     ],

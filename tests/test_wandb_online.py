@@ -146,8 +146,9 @@ def test_a_server_that_dies(interpreter, tmp_path, scenes, fault):
                 server.fault = fault
 
         waited, said, exit_seconds = train(
-            interpreter, tmp_path, scenes, server.environment, die, arguments={"images": 2}, pause=0.5
-        )
+            interpreter, tmp_path, scenes, server.environment, die, pause=0.5,
+            arguments={"images": 2, "background": False},  # open before the server dies
+        )  # fmt: skip
     assert waited["on_fit_epoch_end"] < 5
     assert waited["on_train_end"] < 8 + 5
     assert exit_seconds < 8 + 5

@@ -60,6 +60,16 @@ class ServedRun:
     """None: the run did not finish."""
 
 
+@dataclass
+class Refusal:
+    """Requests that are refused."""
+
+    at: str
+    status: int
+    left: int
+    """How many are answered before."""
+
+
 class WandbServer:
     """A server on a free port of 127.0.0.1, for as long as the `with` block lasts."""
 
@@ -77,6 +87,7 @@ class WandbServer:
         self._switching = threading.RLock()  # guards what follows
         self._fault: Fault | None = None
         self._stop_after: tuple[int, Fault] | None = None
+        self._refusals: list[Refusal] = []
         self._released = threading.Event()
         self._connections: set[socket.socket] = set()
         self._http: _Server | None = None
@@ -138,6 +149,33 @@ class WandbServer:
         """Fail from the moment when this many history rows have arrived, of all runs; they are still acknowledged."""
         with self._switching:
             self._stop_after = (rows, fault)
+
+    def refuse(self, at: str, status: int, *, after: int = 0) -> None:
+        """Answer requests of one kind with an HTTP status, for good.
+
+        Args:
+            at: The name of a GraphQL operation, `"file_stream"`, `"finish"` (the last request of the file stream),
+                `"run files"` or `"artifact files"` (the uploads themselves), or `"everything"`.
+            status: The HTTP status.
+            after: How many such requests are answered before.
+        """
+        with self._switching:
+            self._refusals.append(Refusal(at, status, after))
+
+    def heal(self) -> None:
+        """Refuse nothing any more."""
+        with self._switching:
+            self._refusals.clear()
+
+    def refused(self, path: str, body: bytes) -> int | None:
+        """Return the status with which a request is refused."""
+        with self._switching:
+            found = None
+            for refusal in self._refusals:
+                if refusal.at in ("everything", *_kinds(path, body)):
+                    refusal.left -= 1
+                    found = refusal.status if refusal.left < 0 else found
+            return found
 
     def wait(self, condition: Callable[[], Any], seconds: float = 30) -> bool:
         """Wait until something is true of what arrived, or of the fault; False if it took too long."""
@@ -305,6 +343,28 @@ class WandbServer:
         }
         return {"upsertBucket": {"bucket": bucket, "inserted": inserted}}
 
+    def _answer_Run(self, given: dict[str, Any]) -> dict[str, Any]:
+        """A run for `wandb.Api().run(...)`."""
+        run = self.runs.get(given["name"])
+        found = run and {
+            "id": run.id,
+            "projectId": "1",
+            "name": run.id,
+            "displayName": run.name,
+            "state": "running" if run.exit_code is None else "finished",
+            "config": json.dumps({key: {"value": value} for key, value in run.config.items()}),
+            "summaryMetrics": json.dumps(run.summary),
+            "historyLineCount": len(run.history),
+            "tags": run.tags,
+            "user": {"name": ENTITY, "username": ENTITY},
+        }
+        return {"project": {"run": found}}
+
+    def _answer_RunHistoryKeys(self, given: dict[str, Any]) -> dict[str, Any]:
+        run = self.runs.get(given["name"])
+        steps = [row["_step"] for row in run.history if "_step" in row] if run else []
+        return {"project": {"run": run and {"historyKeys": {"lastStep": max(steps, default=-1), "keys": {}}}}}
+
     def _answer_CreateRunFiles(self, given: dict[str, Any]) -> dict[str, Any]:
         files = [{"name": name, "uploadUrl": self._upload("run", given["run"], name)} for name in given["files"]]
         return {"createRunFiles": {"runID": given["run"], "uploadHeaders": [], "files": files}}
@@ -380,14 +440,60 @@ class WandbServer:
         self._run(asked["run"]).artifacts.append(artifact)
         return {"commitArtifact": {"artifact": {"id": name, "digest": asked.get("digest")}}}
 
+    def _answer_ArtifactByID(self, given: dict[str, Any]) -> dict[str, Any]:
+        """An artifact for `artifact.wait()`."""
+        asked = self._artifacts[given["id"]]
+        name = (asked.get("artifactCollectionNames") or [asked.get("artifactCollectionName")])[0]
+        owner = self._run(asked["run"])
+        sequence = {
+            "__typename": "ArtifactSequence",
+            "id": "1",
+            "name": name,
+            "project": {"id": "1", "internalId": "1", "name": owner.project, "entity": {"id": "1", "name": ENTITY}},
+        }
+        artifact = {
+            "__typename": "Artifact",
+            "id": given["id"],
+            "artifactSequence": sequence,
+            "versionIndex": 0,
+            "artifactType": {"name": asked.get("artifactTypeName")},
+            "description": None,
+            "metadata": asked.get("metadata"),
+            "ttlDurationSeconds": -2,
+            "ttlIsInherited": True,
+            "tags": [],
+            "historyStep": None,
+            "state": "COMMITTED",
+            "size": 0,
+            "digest": asked.get("digest") or "",
+            "digestAlgorithm": "MANIFEST_MD5",
+            "commitHash": "0",
+            "fileCount": 1,
+            "createdAt": "2026-01-01T00:00:00",
+            "updatedAt": None,
+            "aliases": [],
+        }
+        return {"artifact": artifact}
+
     def _upload(self, kind: str, owner: str, name: str) -> str:
         return f"{self.url}/storage/{kind}/{quote(owner)}/{quote(name)}"
+
+
+def _kinds(path: str, body: bytes) -> list[str]:
+    """Return what `WandbServer.refuse` calls a request."""
+    if path == "/graphql":
+        found = OPERATION.search(json.loads(body)["query"])
+        return [found[1]] if found else []
+    if path.startswith("/storage/"):
+        return ["run files" if path.startswith("/storage/run/") else "artifact files"]
+    return ["file_stream", "finish"] if json.loads(body).get("complete") else ["file_stream"]
 
 
 class _Server(ThreadingHTTPServer):
     """Listens on a socket that is bound already, and knows its open connections."""
 
     daemon_threads = True
+    request_queue_size = 128  # a client opens one connection a file: with 5 it is refused some, and tries again later
 
     def __init__(self, owner: WandbServer, bound: socket.socket) -> None:
         super().__init__(("127.0.0.1", 0), _Handler, bind_and_activate=False)
@@ -427,6 +533,10 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if fault is not None:
             self._answer({"errors": [{"message": "the test server was told to fail"}]}, STATUS[fault])
+            return
+        status = owner.refused(self.path, body)
+        if status is not None:
+            self._answer({"error": "refused", "errors": [{"message": "the test server was told to fail"}]}, status)
             return
         if self.path.startswith("/storage/"):
             answer = owner._put(self.path, body)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import re
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
@@ -29,6 +30,7 @@ __all__ = [
 ]
 
 MINIMUM_VERSION = (8, 3, 200)
+_WRAPPING = threading.Lock()
 _MARK = "_yolo_callbacks"  # on a function of Ultralytics that is wrapped already
 
 
@@ -95,6 +97,11 @@ def before_workers_without_callbacks(tell: Callable[[Any], None]) -> None:
         return
     from ultralytics.engine import trainer as engine
 
+    with _WRAPPING:
+        _tell_before_command(engine, tell)
+
+
+def _tell_before_command(engine: Any, tell: Callable[[Any], None]) -> None:
     original = engine.generate_ddp_command
     if not hasattr(original, "__wrapped__"):
 
@@ -122,7 +129,12 @@ def before_tuning(warn: Callable[[Any, Mapping[str, Any]], None]) -> None:
 def _before(method: str, function: Callable[[Any, Mapping[str, Any]], None]) -> None:
     from ultralytics.engine.model import Model
 
-    original = getattr(Model, method)
+    with _WRAPPING:
+        _wrap(Model, method, function)
+
+
+def _wrap(model: Any, method: str, function: Callable[[Any, Mapping[str, Any]], None]) -> None:
+    original = getattr(model, method)
     if getattr(original, _MARK, False):
         return
 
@@ -132,7 +144,7 @@ def _before(method: str, function: Callable[[Any, Mapping[str, Any]], None]) -> 
         return original(self, *arguments, **keywords)
 
     setattr(wrapped, _MARK, True)
-    setattr(Model, method, wrapped)
+    setattr(model, method, wrapped)
 
 
 def run_folder(model: Any) -> Path | None:

@@ -1,193 +1,515 @@
-"""One W&B run that never costs the training: opened and closed within bounds, offline where there is no server.
+"""One W&B run that never costs the training: a thread opens it, sends its rows and finishes it, within bounds.
 
 wandb is imported inside functions only: who does not log to it does not wait for it.
 """
 
 from __future__ import annotations
 
-import contextlib
+import atexit
 import inspect
 import os
+import queue
 import re
 import shlex
+import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from yolo_callbacks.files import LOGGER
-from yolo_callbacks.wandb_arguments import hide_command_line
-from yolo_callbacks.wandb_file import logged_epochs
+from yolo_callbacks.wandb_arrival import ROWS, last_step, refusals
+from yolo_callbacks.wandb_file import RowKey, logged_rows, row_key, write_completed
+from yolo_callbacks.wandb_opening import (
+    BOUNDS,
+    chooses_id,
+    environment,
+    forget,
+    kill_service,
+    named_id,
+    new_id,
+    open_run,
+    others_are_open,
+    users_run,
+)
 
-__all__ = ["WandbSession", "clean_name", "init_arguments"]
+__all__ = ["Upload", "WandbSession", "clean_name", "init_arguments"]
 
-# Read when wandb starts; measured with wandb 0.31.0. Without them a dead server costs 10 s more at the start (two
-# look-ups of 5 s), 19 s for each table or artifact, and 10 to 20 s at the exit of the interpreter, where wandb's own
-# error reports go to the same server.
-_BOUNDS = {"WANDB_X_DISABLE_VIEWER": "true", "WANDB_HTTP_TIMEOUT": "3", "WANDB_ERROR_REPORTING": "false"}
-_WITHOUT_SERVER = ("offline", "disabled", "dryrun")
-# The share of the time at the end for calls that wait for the server one by one; the rest is wandb's, to send.
-_WAITING_SHARE = 1 / 3
+# Shares of `finish_timeout`: for calls that wait for the server one by one; for wandb to send the rest; for all that
+# the thread does. What is left is for the rows that wandb did not take.
+_UPLOADING, _FINISHING, _THREAD = 0.4, 0.35, 0.9
+# Rows of batches that wait for wandb, or that are kept in case it loses them; rows of epochs are all kept.
+_MAX_BATCH_ROWS = 10_000
+# Rows whose images wait for wandb; further ones lose theirs.
+_MAX_WAITING_IMAGES = 8
+_ASKING = 3  # times that the server is asked for the last row: it may be a moment behind
+
+
+class Upload(NamedTuple):
+    """Something large that is uploaded at the end."""
+
+    call: Callable[[Any], Any]
+    """Gets the run, and returns the artifact where it logs one."""
+    remedy: Callable[[Any], str] | None = None
+    """Gets the run, and returns what the user can do where it did not arrive and `wandb sync` does not bring it."""
+
+
+class _Row(NamedTuple):
+    values: dict[str, Any]
+    media: Callable[[], Mapping[str, Any]] | None
 
 
 class WandbSession:
-    """A W&B run, and what is needed to finish it, upload it later, or continue it.
+    """A W&B run, and the thread that is alone to call wandb.
 
     Args:
         options: Arguments of `wandb.init`.
         init_timeout: Seconds that the start may take before the run goes offline.
-        finish_timeout: Seconds that all uploads at the end may take together.
+        finish_timeout: Seconds that `close` may take.
+        spare: The folder for rows that wandb does not take, where they cannot be added to its own file.
 
     Attributes:
-        run: The `wandb.Run`; None before `open`.
-        owned: Whether the session opened the run, and therefore finishes it.
-        left: What was not uploaded, by name.
+        owned: Whether the session opens the run, and therefore finishes it.
+        folders: The folders of the run so far, of a resumed run the earlier ones first.
     """
 
-    def __init__(self, options: Mapping[str, Any], *, init_timeout: float, finish_timeout: float) -> None:
+    def __init__(
+        self,
+        options: Mapping[str, Any],
+        *,
+        init_timeout: float,
+        finish_timeout: float,
+        spare: Path,
+        folders: Iterable[str] = (),
+    ) -> None:
         self.options = dict(options)
         self.init_timeout, self.finish_timeout = init_timeout, finish_timeout
-        self.run: Any = None
-        self.owned = False
-        self.left: list[str] = []
+        self.folders = list(folders)
+        self._resumed = "resume" in self.options
+        if named_id(self.options, self.options.get("settings")) is None and not chooses_id(self.options):
+            self.options["id"] = new_id()  # here, so that the state of the first epoch has it
+        self._spare = spare
+        self._pid = os.getpid()
+        self._run: Any = users_run()
+        self.owned = self._run is None
+        self._queue: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="wandb-session", daemon=True)
+        self._opened = threading.Event()
+        self._news: deque[tuple[str, str]] = deque()  # level and text, for the training thread to print
+        self._waiting = self._waiting_images = 0
+        self._rows: list[dict[str, Any]] = []  # of epochs, and the final one
+        self._batch_rows: deque[dict[str, Any]] = deque(maxlen=_MAX_BATCH_ROWS)
+        self._past: list[dict[str, Any]] = []
+        self._earlier: list[str] = []
+        self._logged: set[RowKey] = set()
+        self._metrics: list[tuple[str, str, str | None]] = []
+        self._lost: dict[str, int] = {}  # what never reached wandb, and how often
+        self._left: dict[str, str] = {}  # what did not arrive, and why
+        self._unconfirmed = False
+        self._remedies: dict[str, str] = {}
+        self._warned: set[tuple[type, int | None]] = set()
+        self._ended = False
 
-    def open(self) -> None:
-        """Take the run that is open already, or open one: online if that is quick enough, else offline."""
-        with _environment(_BOUNDS):
-            import wandb
+    # On the training thread -------------------------------------------------------------------------------------------
 
-            if wandb.run is not None:
-                self.run = wandb.run
-                return
-            # A service that wandb started before has not read the bounds.
-            wandb.teardown()
-            mode = self._mode()
-            if mode in _WITHOUT_SERVER or not self._open_online(mode):
-                self.run = self._init(mode=mode if mode in _WITHOUT_SERVER else "offline")
-            self.owned = True
-
-    def log(self, row: Mapping[str, Any]) -> None:
-        """Log one row of history."""
-        self.run.log(dict(row))
-
-    def logged_epochs(self, folders: list[str]) -> set[int] | None:
-        """The epochs of a resumed run that have arrived, or that its folders hold; None where that is not known."""
-        try:
-            if self.owned and self.offline:
-                return set().union(*(logged_epochs(Path(folder)) for folder in folders))
-            # rows arrive in order
-            return set(range(1, int(self.run.summary["epoch"]) + 1)) if self.owned else None
-        except Exception as error:  # a file of another version of wandb, a server that says nothing of it
-            LOGGER.debug(f"W&B: what was logged before is not known: {error!r}")
-            return None
-
-    def close(self, last: Mapping[str, Callable[[], object]], *, failed: bool) -> None:
-        """Do what is `last`, then finish the run if it is ours: all within `finish_timeout`.
+    def start(self, *, past: Iterable[Mapping[str, Any]] = (), background: bool) -> None:
+        """Start to open the run, and log those rows of the past that a kill has lost.
 
         Args:
-            last: Calls that may wait for the server, such as for tables and artifacts, by what they upload.
+            past: The rows of the epochs that a resumed run has behind it.
+            background: Whether to return at once; otherwise return when the run is open.
+        """
+        self._past = [dict(row) for row in past]
+        self._queue.put(self._replay)
+        _sessions.append(self)
+        try:
+            self._thread.start()
+        except RuntimeError as error:  # the system allows no thread more
+            self._warn("the run could not be opened", error)
+            self._opened.set()
+        if not background:
+            self._opened.wait(2 * self.init_timeout + 5)
+
+    @property
+    def inherited(self) -> bool:
+        """Whether this process is a fork of the one that has the run."""
+        return self._pid != os.getpid()
+
+    @property
+    def run(self) -> Any:
+        """The run; waits for it `init_timeout` at most, and is None if it is not open then."""
+        if self.inherited:
+            return None
+        self._opened.wait(self.init_timeout)
+        return self._run
+
+    @property
+    def run_id(self) -> str | None:
+        """The id of the run, as far as it is known now."""
+        return str(self._run.id) if self._run is not None else self.options.get("id")
+
+    def log(self, row: Mapping[str, Any], media: Callable[[], Mapping[str, Any]] | None = None) -> None:
+        """Log one row of history.
+
+        Args:
+            row: Its plain values.
+            media: Makes what else the row has, on the session's thread.
+        """
+        values = dict(row)
+        key = row_key(values)
+        if key is not None and key[0] == "batch":
+            if self._waiting >= _MAX_BATCH_ROWS:
+                self._lose("batch losses")
+                return
+            self._batch_rows.append(values)
+        elif key is not None:
+            self._rows.append(values)
+        if media is not None:
+            if self._waiting_images >= _MAX_WAITING_IMAGES:
+                self._lose("images")
+                media = None
+            else:
+                self._waiting_images += 1
+        self._waiting += 1
+        self._queue.put(lambda: self._log(_Row(values, media)))
+
+    def define(self, name: str, step_metric: str, summary: str | None = None) -> None:
+        """Define a metric."""
+        self._metrics.append((name, step_metric, summary))
+        self.call(name, lambda run: run.define_metric(name, step_metric=step_metric, summary=summary))
+
+    def call(self, what: str, function: Callable[[Any], object]) -> None:
+        """Call a function with the run, on the session's thread."""
+        self._queue.put(lambda: self._try(what, function))
+
+    def tell(self) -> None:
+        """Print what the thread has to say: the address of the run, or why there is none."""
+        while self._news:
+            level, text = self._news.popleft()
+            (LOGGER.warning if level == "warning" else LOGGER.info)(text)
+
+    def close(self, last: Mapping[str, Upload], *, failed: bool) -> None:
+        """Upload what is `last`, then finish the run if the session has opened it: all within `finish_timeout`.
+
+        Args:
+            last: What is uploaded, by name.
             failed: Whether the training failed.
         """
-        self.left = list(last)
-        # A call that waits for a dead server cannot be ended, only left behind: in a thread that nobody waits for.
-        uploading = threading.Thread(target=self._upload, args=(last,), name="wandb-uploads", daemon=True)
-        uploading.start()
-        uploading.join(self.finish_timeout * (_WAITING_SHARE if self.owned else 1.0))
-        if self.owned:
-            self._finish(last, exit_code=1 if failed else 0)
+        _sessions[:] = [other for other in _sessions if other is not self]
+        if self.inherited:
+            return
+        code = int(failed)
+        self._left = dict.fromkeys(last, "no time was left")
+        self._queue.put(lambda: self._end(last, code))
+        self._queue.put(None)
+        if self._thread.ident is not None:
+            self._thread.join(self.finish_timeout * _THREAD)
+        if self._thread.is_alive():
+            self._abandon()
+        elif self._ended:
+            forget(self._run)
+        if self.owned and not self._disabled:
+            self._save_rows(code)  # where all went well it finds none missing
+        elif not self._opened.is_set() or self._thread.is_alive():
+            self._left[ROWS] = "wandb does not answer"
+        self.tell()
 
     @property
     def offline(self) -> bool:
-        """Whether the run writes to disk only."""
-        return bool(self.run.offline)
+        """Whether the run writes to disk only; to be read where the run is open."""
+        return bool(self._run.offline)
 
-    @property
-    def folder(self) -> Path:
-        """Where the run's own file is."""
-        return Path(self.run.sync_dir)
-
-    def told(self, folders: list[str]) -> str:
-        """Where the run is, or how to upload it from its folders."""
-        if self.run.disabled:
+    def outcome(self) -> str:
+        """Return where the run is, what did not arrive, and how to upload it."""
+        if self._disabled:
             return "disabled"
-        missing = f"not uploaded: {', '.join(self.left)}; " if self.left else ""
-        if self.offline or self.left:
-            include = [] if self.offline else ["--include-online"]
-            return f"{missing}upload with: {shlex.join(['wandb', 'sync', *include, *folders])}"
-        return str(self.run.url)
+        parts = []
+        if self._lost:
+            lost = ", ".join(f"{what} ({count} x)" for what, count in self._lost.items())
+            parts.append(f"not logged, wandb was too slow: {lost}")
+        missing = {what: why for what, why in self._left.items() if what != ROWS or not self._unconfirmed}
+        if missing:
+            named = [f"{what} ({self._remedies[what]})" if what in self._remedies else what for what in missing]
+            parts.append(f"not uploaded: {', '.join(named)}")
+        if self._unconfirmed:
+            parts.append(f"not confirmed by the server: {ROWS}")
+        if self._run is None or self.offline or self._left or self._unconfirmed:
+            parts.append(f"upload with: {self._sync_command()}")
+        else:
+            parts.append(str(self._run.url))
+        return "; ".join(parts)
 
-    def _mode(self) -> str:
-        """What wandb would take: the argument, the settings given, the environment, the settings file."""
-        import wandb
+    # On the session's thread ------------------------------------------------------------------------------------------
 
-        given = self.options.get("settings")
-        in_settings = given.get("mode") if isinstance(given, Mapping) else getattr(given, "mode", None)
-        named = isinstance(given, Mapping) or "mode" in getattr(given, "model_fields_set", ())
-        return str(self.options.pop("mode", None) or (in_settings if named else None) or wandb.setup().settings.mode)
-
-    def _open_online(self, mode: str) -> bool:
-        import wandb
-
+    def _work(self) -> None:
         try:
-            # prompt=False: a question on a terminal would wait for an answer for ever
-            if self._has_own_key() or wandb.login(prompt=False, verify=False):
-                self.run = self._init(mode=mode)
-                return True
-            reason = "no API key"
-        except Exception as error:  # wandb raises many kinds, one for each way a server can be away
-            reason = f"{type(error).__name__} {error}".strip()
-            # without it the same id is "in use" when it is opened again offline
-            wandb.teardown()
-        LOGGER.warning(f"W&B: {reason}. The run is logged offline.")
-        return False
+            self._open()
+        except BaseException as error:  # nobody but the end of the run asks for it
+            self._warn("the run could not be opened", error)
+        finally:
+            self._opened.set()
+        while True:
+            task = self._queue.get()
+            if task is None:
+                return
+            if self._run is not None:
+                task()
 
-    def _has_own_key(self) -> bool:
-        given = self.options.get("settings")
-        key = given.get("api_key") if isinstance(given, Mapping) else getattr(given, "api_key", None)
-        return bool(key)
+    def _open(self) -> None:
+        if self.owned:
+            opened = open_run(
+                self.options, init_timeout=self.init_timeout, finish_timeout=max(self.finish_timeout * _FINISHING, 0.5)
+            )
+            if opened.why_offline:
+                self._news.append(("warning", f"W&B: {opened.why_offline}. The run is logged offline."))
+            elif not opened.run.offline and opened.run.url:
+                self._news.append(("info", f"W&B: {opened.run.url}"))
+            self._run = opened.run
+            _exit_after_wandb()
+        if self._disabled:
+            return
+        folder = Path(self._run.sync_dir)
+        if self._resumed and self.owned:  # a kill may have come before the state had the folder
+            found = sorted(str(path) for path in folder.parent.glob(f"*run-*-{self._run.id}") if path != folder)
+            self.folders += [path for path in found if path not in self.folders]
+        self._earlier = list(self.folders)
+        self.folders.append(str(folder))
 
-    def _init(self, *, mode: Any) -> Any:
-        import wandb
+    def _replay(self) -> None:
+        """Log what a kill has lost of the epochs that a resumed run has behind it."""
+        if not self.owned or not self._earlier:
+            return
+        self._logged = self._rows_before(self._earlier)
+        for row in self._past:
+            self._waiting += 1
+            self._rows.append(row)
+            self._log(_Row(row, None))
 
-        hide_command_line()
-        settings = wandb.Settings(
-            # one second for what comes before and after the connection itself
-            init_timeout=max(self.init_timeout - 1.0, 1.0),
-            finish_timeout=max(self.finish_timeout * (1 - _WAITING_SHARE), 1.0),
-            finish_timeout_raises=True,
-            # what a kill loses; a resumed run logs it again
-            x_transaction_log_flush_interval=0.1,
-        )
-        options = dict(self.options)
-        given = options.pop("settings", None)
-        if isinstance(given, Mapping):
-            settings.update_from_dict({**given, "mode": mode})
-        elif given is not None:
-            settings.update_from_settings(given)
-        return wandb.init(**options, mode=mode, settings=settings)
+    def _rows_before(self, folders: Iterable[str]) -> set[RowKey]:
+        """Return the rows of a resumed run that have arrived, or that its folders hold."""
+        try:
+            if self.offline:
+                return set().union(*(logged_rows(Path(folder)) for folder in folders))
+            summary = self._run.summary
+            final = {("final", 0)} if any(str(key).startswith("final/") for key in summary.keys()) else set()  # noqa: SIM118
+            # rows arrive in order
+            return {("epoch", epoch) for epoch in range(1, int(summary["epoch"]) + 1)} | final
+        except Exception as error:  # a file of another version of wandb, a server that says nothing of it
+            LOGGER.debug(f"W&B: what was logged before is not known: {error!r}")
+            return {key for row in self._past if (key := row_key(row)) is not None}  # rather lost than twice
 
-    def _upload(self, last: Mapping[str, Callable[[], object]]) -> None:
+    def _log(self, row: _Row) -> None:
+        self._waiting -= 1
+        media: Mapping[str, Any] = {}
+        if row.media is not None:
+            self._waiting_images -= 1
+            media = row.media()
+        key = row_key(row.values)
+        if key is not None and key in self._logged:
+            return
+        self._try("a row", lambda run: run.log({**row.values, **media}))
+
+    def _try(self, what: str, function: Callable[[Any], object]) -> None:
+        try:
+            function(self._run)
+        except Exception as error:
+            self._warn(f"{what} could not be logged", error)
+
+    def _warn(self, what: str, error: BaseException) -> None:
+        """Warn of an error, once a kind: a full disk fails every call."""
+        kind = type(error), getattr(error, "errno", None)
+        if kind not in self._warned:
+            self._warned.add(kind)
+            self._news.append(("warning", f"W&B: {what}: {type(error).__name__} {error}"))
+
+    def _end(self, last: Mapping[str, Upload], code: int) -> None:
+        artifacts: dict[str, Any] = {}
+        # A call that waits for a dead server cannot be ended, only left behind: in a thread that nobody waits for.
+        uploading = threading.Thread(target=self._upload, args=(last, artifacts), name="wandb-uploads", daemon=True)
+        uploading.start()
+        uploading.join(self.finish_timeout * (_UPLOADING if self.owned else _THREAD))
+        step = -1 if self._disabled or self.offline else int(self._run.step) - 1
+        in_time = not self.owned or self._finish(code)
+        self._ended = self.owned
+        if not self._disabled and not self.offline:
+            self._look_for_artifacts(last, artifacts)
+            self._look_for_refusals()
+            if self.owned and in_time and ROWS not in self._left:
+                self._unconfirmed = not self._confirmed(step)
+
+    def _upload(self, last: Mapping[str, Upload], artifacts: dict[str, Any]) -> None:
         for name, upload in last.items():
             try:
-                upload()
+                artifacts[name] = upload.call(self._run)
             except Exception as error:
-                LOGGER.warning(f"W&B: {name} could not be logged: {type(error).__name__} {error}")
+                self._left[name] = f"{type(error).__name__} {error}"
+                self._warn(f"{name} could not be logged", error)
+                if upload.remedy is not None:
+                    self._remedies[name] = upload.remedy(self._run)
             else:
-                self.left.remove(name)
+                self._left.pop(name, None)
 
-    def _finish(self, last: Mapping[str, object], *, exit_code: int) -> None:
+    def _finish(self, code: int) -> bool:
+        """Finish the run, and return whether that went well."""
         try:
-            self.run.finish(exit_code=exit_code)
+            self._run.finish(exit_code=code)
         except Exception as error:
             # What was handed over may or may not have arrived: nothing is known of any of it.
-            LOGGER.warning(f"W&B: the run could not be finished: {type(error).__name__} {error}")
-            self.left = ["the end of the run", *last]
+            self._warn("the run could not be finished", error)
+            self._left[ROWS] = str(error)
+            if not isinstance(error, TimeoutError):  # wandb's process is gone
+                _kill_if_alone(self._run)
+            return False
+        return True
+
+    def _look_for_artifacts(self, last: Mapping[str, Upload], artifacts: Mapping[str, Any]) -> None:
+        for name, artifact in list(artifacts.items()):
+            remedy = last[name].remedy
+            if remedy is None:
+                continue
+            self._remedies[name] = remedy(self._run)
+            try:
+                artifact.wait(timeout=1)
+            except Exception as error:
+                self._left[name] = f"{type(error).__name__} {error}"
+        for name, upload in last.items():
+            if name in self._left and upload.remedy is not None:
+                self._remedies[name] = upload.remedy(self._run)
+
+    def _look_for_refusals(self) -> None:
+        try:
+            found, artifacts = refusals(Path(self._run.settings.log_internal))
+        except (OSError, TypeError):
+            self._unconfirmed = True
+            return
+        self._left.update(found)
+        named = sum(name in self._left for name in self._remedies)
+        if artifacts > named:
+            self._left["tables of charts"] = "refused"
+
+    def _confirmed(self, step: int) -> bool:
+        """Return whether the server has the last row, and so all before it."""
+        for attempt in range(_ASKING):
+            try:
+                if last_step(self._run.path, self.finish_timeout / 10) >= step:
+                    return True
+            except Exception as error:
+                LOGGER.debug(f"W&B: the server does not say which rows it has: {error!r}")
+                return False
+            time.sleep(self.finish_timeout / 50 * attempt)
+        return False
+
+    # At the end -------------------------------------------------------------------------------------------------------
+
+    @property
+    def _disabled(self) -> bool:
+        return self._run is not None and bool(self._run.disabled)
+
+    def _abandon(self) -> None:
+        """Leave a thread behind that waits for wandb, and end wandb's process if nobody else needs it."""
+        self._left[ROWS] = "wandb does not answer"
+        self._news.append(("warning", "W&B: wandb does not answer, nobody waits for it any more"))
+        forget(self._run)
+        _abandoned.append(self._thread)
+        # Beside: to look for other runs is a call of wandb too, which may wait for a lock that the thread has.
+        killing = threading.Thread(target=_kill_if_alone, args=(self._run,), name="wandb-end", daemon=True)
+        killing.start()
+        killing.join(self.finish_timeout * (1 - _THREAD) / 2)
+
+    def _save_rows(self, code: int) -> None:
+        """Write the rows that the run's own file lacks: wandb was stopped or killed, or had no room."""
+        folder = Path(self.folders[-1]) if self._run is not None else None
+        path = next(iter(folder.glob("run-*.wandb")), None) if folder else None
+        missing = self._missing(folder)
+        if not missing:
+            return
+        run = {
+            "run_id": self.run_id or "unknown",
+            "project": str(self.options.get("project") or ""),
+            "entity": str(self.options.get("entity") or ""),
+            "display_name": str(self.options.get("name") or ""),
+        }
+        stamp = time.strftime("%Y%m%d_%H%M%S")
+        spare = self._spare / "wandb" / f"offline-run-{stamp}-{run['run_id']}" / f"run-{run['run_id']}.wandb"
+        for target in [path, spare] if path and not self._thread.is_alive() else [spare]:
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                write_completed(target, path, missing, run=run, metrics=self._metrics, exit_code=code)
+            except Exception as error:  # no room here either; a file that another version of wandb wrote
+                reason = f"{type(error).__name__} {error}"
+                continue
+            self._take_folder(target.parent, folder)
+            return
+        self._lost["rows"] = self._lost.get("rows", 0) + len(missing)
+        self._news.append(("warning", f"W&B: {len(missing)} rows could not be saved: {reason}"))
+
+    def _missing(self, folder: Path | None) -> list[dict[str, Any]]:
+        rows = [row for row in (*self._batch_rows, *self._rows) if row_key(row) not in self._logged]
+        # `finish()` may return a few milliseconds before wandb 0.31.0 has written the file
+        for wait in (0.01, 0.05, 0.2, 0.0):
+            try:
+                written = logged_rows(folder) if folder else set()
+            except Exception as error:
+                LOGGER.debug(f"W&B: the run's file cannot be read: {error!r}")
+                written = set()
+            missing = [row for row in rows if row_key(row) not in written]
+            if not missing or folder is None:
+                break
+            time.sleep(wait)
+        return missing
+
+    def _take_folder(self, new: Path, old: Path | None) -> None:
+        """Let the command name the file that has all rows; its images stay where they are."""
+        if old is not None and new != old:
+            self.folders.remove(str(old))
+            try:
+                (new / "files").symlink_to(old / "files")
+            except OSError:
+                self._left["images"] = "no room"
+        if str(new) not in self.folders:
+            self.folders.append(str(new))
+
+    def _sync_command(self) -> str:
+        online = any(Path(folder).name.startswith("run-") for folder in self.folders)
+        given = self.options.get("id")
+        other = ["--id", str(given)] if given and self._run is not None and self._run.id != given else []
+        return shlex.join(["wandb", "sync", *(["--include-online"] if online else []), *other, *self.folders])
+
+    def _lose(self, what: str) -> None:
+        self._lost[what] = self._lost.get(what, 0) + 1
+
+
+_sessions: list[WandbSession] = []  # that are open, of this process or of the one that it was forked from
+_abandoned: list[threading.Thread] = []
+
+
+def _kill_if_alone(run: Any) -> None:
+    if not others_are_open(run):
+        kill_service()
+
+
+def _exit_after_wandb() -> None:
+    """Have `_at_exit` called before what wandb does at the exit of the interpreter: the last one is called first."""
+    atexit.unregister(_at_exit)
+    atexit.register(_at_exit)
+
+
+def _at_exit() -> None:
+    """Finish the runs that are open, and let no process of wandb that does not answer keep the interpreter."""
+    for session in list(_sessions):
+        session.close({}, failed=getattr(sys, "last_value", None) is not None)
+    if any(thread.is_alive() for thread in _abandoned):
+        killing = threading.Thread(target=kill_service, daemon=True)
+        killing.start()
+        killing.join(2)
 
 
 def init_arguments() -> list[str] | None:
     """Return the names of the arguments of `wandb.init`; None where they are not known, such as without wandb."""
     try:
-        with _environment(_BOUNDS):
+        with environment(BOUNDS):
             import wandb
         parameters = inspect.signature(wandb.init).parameters.values()
     except (ImportError, TypeError, ValueError):
@@ -200,15 +522,3 @@ def init_arguments() -> list[str] | None:
 def clean_name(name: str, default: str) -> str:
     """A name of a project or run that W&B accepts: it refuses some characters, and more than 128 of them."""
     return re.sub(r"[/\\#?%:\s]", "-", name).strip("-.")[-128:] or default
-
-
-@contextlib.contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables that the user has not set, for a while."""
-    added = {name: value for name, value in values.items() if name not in os.environ}
-    os.environ.update(added)
-    try:
-        yield
-    finally:
-        for name in added:
-            os.environ.pop(name, None)

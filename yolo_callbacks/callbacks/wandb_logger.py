@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -22,7 +23,7 @@ from yolo_callbacks.redaction import clean_arguments
 from yolo_callbacks.run_description import describe, drop_built_in_wandb, labelled_losses, training_losses
 from yolo_callbacks.scalars import epoch_scalars, final_scalars
 from yolo_callbacks.state_fields import Field, StateError, listing, optional, read_fields, text, whole
-from yolo_callbacks.wandb_session import WandbSession, clean_name, init_arguments
+from yolo_callbacks.wandb_session import Upload, WandbSession, clean_name, init_arguments
 
 __all__ = ["WandbLogger"]
 
@@ -32,10 +33,12 @@ _MODES = ("online", "offline", "disabled", "shared")
 class WandbLogger(Callback):
     """Log a training to Weights & Biases: losses, metrics, rates, classes, images with boxes, the best checkpoint.
 
-    A run that is open already, a user's or a sweep's, is used and left open; otherwise one is opened under the
-    project's and the run's own names, and finished, with exit code 1 where the training failed. A resumed training
-    continues its run. Where there is no API key, no network, or a server that refuses or hangs, the run goes on
-    offline, and the table at the end names the `wandb sync` command that uploads it.
+    A run that a user or a sweep has open is used and left open; otherwise one is opened under the project's and the
+    run's own names, and finished, with exit code 1 where the training failed. A resumed training continues its run.
+
+    A thread opens the run and sends the rows, beside the training. Without an API key, a network, or a server that
+    answers within `init_timeout`, the run goes on offline. The table at the end names what did not arrive and the
+    commands that upload it.
 
     Ultralytics' own integration is taken out of a training that has this one.
 
@@ -55,10 +58,12 @@ class WandbLogger(Callback):
             Needs the extra `dashboard`. Defaults to `False`.
         init_timeout: Seconds that the start may take. Defaults to `10`.
         finish_timeout: Seconds that the end may take, uploads included. Defaults to `30`.
+        background: Whether the run is opened beside the training. `False` opens it before `on_train_start` returns, for
+            code that uses `wandb` itself. Defaults to `True`.
         **init: Further arguments of `wandb.init`, as they are, such as `tags` or `group`.
 
     Attributes:
-        run: The `wandb.Run`, None outside a training.
+        run: The `wandb.Run`, None outside a training. Waits until it is open, at most `init_timeout`.
         run_id: Its id, None before the first run.
 
     Raises:
@@ -95,6 +100,7 @@ class WandbLogger(Callback):
         dashboard: bool = False,
         init_timeout: float = 10,
         finish_timeout: float = 30,
+        background: bool = True,
         **init: Any,
     ) -> None:
         if init:
@@ -115,6 +121,7 @@ class WandbLogger(Callback):
         self.dashboard = check_bool("dashboard", dashboard)
         self.init_timeout = check_float("init_timeout", init_timeout, minimum=1)
         self.finish_timeout = check_float("finish_timeout", finish_timeout, minimum=1)
+        self.background = check_bool("background", background)
         self.init = init
         self._session: WandbSession | None = None
         self.reset()
@@ -137,7 +144,7 @@ class WandbLogger(Callback):
 
     @property
     def run(self) -> Any:
-        """The `wandb.Run`, None outside a training."""
+        """The `wandb.Run`, None outside a training; waits until it is open, at most `init_timeout`."""
         return self._session.run if self._session else None
 
     def reset(self) -> None:
@@ -184,19 +191,27 @@ class WandbLogger(Callback):
         run = self.enter(trainer)
         if not run.is_main:
             return
-        session = WandbSession(self._options(run), init_timeout=self.init_timeout, finish_timeout=self.finish_timeout)
-        session.open()
-        self._session = session
-        if self.run_id:
-            self._log_what_a_kill_lost(session, run)
-        self.run_id = session.run.id
-        self._folders.append(str(session.folder))
+        session = self._session = WandbSession(
+            self._options(run),
+            init_timeout=self.init_timeout,
+            finish_timeout=self.finish_timeout,
+            spare=run.save_dir,
+            folders=self._folders,
+        )
+        past = self._past_rows(session, run) if self.run_id and session.owned else []
         # what the user or a sweep has set stays
-        session.run.config.setdefaults(clean_arguments(describe(run)))
-        self._publish(session, run)
+        config = clean_arguments(describe(run))
+        session.call("config", lambda opened: opened.config.setdefaults(config))
+        if self.dashboard:
+            names = list(run.names.values())
+            session.call("dashboard", partial(self._publish, run.task, names))
+        session.start(past=past, background=self.background)
+        session.tell()
 
     def on_train_epoch_start(self, trainer: Any) -> None:
         """Start counting batches; those of a pass that is repeated were none."""
+        if self._session is not None:
+            self._session.tell()
         self._alert_on_repeat(trainer.epoch + 1, trainer.batch_size)
         self._batch = 0
         self._batch_losses.clear()
@@ -222,7 +237,7 @@ class WandbLogger(Callback):
         if not run.is_main or self._session is None:
             return
         record = run.record()
-        images = self._pictures.take(record.names)
+        images = self._pictures.take(record.names, "final/images" if record.final else "validation/images")
         if record.final:
             self._log_final(self._session, record, images)
         elif record.epoch > self._logged_epoch:
@@ -245,6 +260,8 @@ class WandbLogger(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """What continues the run."""
+        if self._session is not None:
+            self.run_id, self._folders = self._session.run_id, list(self._session.folders)
         folders = [stored_path(Path(folder), self._run_folder) for folder in self._folders]
         return {"run_id": self.run_id, "folders": folders, "logged_epoch": self._logged_epoch}
 
@@ -293,55 +310,55 @@ class WandbLogger(Callback):
             **self.init,
         }
 
-    def _publish(self, session: WandbSession, run: TrainerAdaptor) -> None:
+    def _publish(self, task: str, names: list[str], run: Any) -> None:
         """Start to publish the workspace; it needs a server, and nobody waits for it before the end."""
-        if not self.dashboard:
-            return
-        if session.offline:
+        if run.offline:
             LOGGER.info("WandbLogger: no dashboard from a run that is offline; later: yolo-callbacks dashboard")
-            return
-        names = list(run.names.values())
-        self._publication = Publication(session.run.entity, session.run.project, run.task, names)
+        else:
+            self._publication = Publication(run.entity, run.project, task, names)
 
-    def _log_epoch(self, session: WandbSession, record: EpochRecord, images: list[Any]) -> None:
+    def _log_epoch(self, session: WandbSession, record: EpochRecord, images: Callable[[], Any] | None) -> None:
+        session.log(self._epoch_row(session, record), images)
+
+    def _epoch_row(self, session: WandbSession, record: EpochRecord) -> dict[str, Any]:
+        """Return the row of an epoch, whose keys are defined."""
         row: dict[str, Any] = epoch_scalars(record)
-        if images:
-            row["validation/images"] = images
-        for prefix in {key.partition("/")[0] for key in row} - self._prefixes:
+        shown = ["validation"] if self.images else []
+        for prefix in {*shown, *(key.partition("/")[0] for key in row)} - self._prefixes:
             self._define(session, prefix)
-        session.log({**row, "epoch": record.epoch})
+        return {**row, "epoch": record.epoch}
 
-    def _log_what_a_kill_lost(self, session: WandbSession, run: TrainerAdaptor) -> None:
-        """What was handed to wandb a moment before a kill may or may not have reached its file."""
-        logged = session.logged_epochs(self._folders)
-        if logged is not None:
-            for record in run.past:
-                if record.epoch not in logged:
-                    self._log_epoch(session, record, [])
-            self._logged_epoch = max([*logged, *(record.epoch for record in run.past)], default=0)
+    def _past_rows(self, session: WandbSession, run: TrainerAdaptor) -> list[dict[str, Any]]:
+        """Return the rows that a resumed run has behind it.
+
+        What was handed to wandb a moment before a kill may or may not have reached its file.
+        """
+        rows = [self._epoch_row(session, record) for record in run.past]
+        self._logged_epoch = max((record.epoch for record in run.past), default=self._logged_epoch)
+        return rows
 
     def _define(self, session: WandbSession, prefix: str) -> None:
         """Give the keys of a prefix their axis, and the summary that tells how good the run is."""
         self._prefixes.add(prefix)
         best = {"metrics": "max", "per_class": "max", "fitness": "max", "train": "min", "val": "min"}.get(prefix)
         name = prefix if prefix == "fitness" else f"{prefix}/*"
-        session.run.define_metric(name, step_metric="epoch", summary=f"{best},last" if best else None)
+        session.define(name, "epoch", f"{best},last" if best else None)
 
     def _log_batches(self, session: WandbSession, run: TrainerAdaptor) -> None:
         if not self._batch_losses:
             return
         if "batch" not in self._prefixes:
             self._prefixes.add("batch")
-            session.run.define_metric("batch/*", step_metric="batch/step")
+            session.define("batch/*", "batch/step")
         before = int(run.trainer.epoch) * self._batch
         for position, losses in self._batch_losses:
             session.log({"batch/step": before + position + 1, **labelled_losses(run, losses)})
         self._batch_losses.clear()
 
-    def _log_final(self, session: WandbSession, record: EpochRecord, images: list[Any]) -> None:
+    def _log_final(self, session: WandbSession, record: EpochRecord, images: Callable[[], Any] | None) -> None:
         final: dict[str, Any] = final_scalars(record)
-        session.run.summary.update(final)
-        session.log({**final, "final/images": images} if images else final)
+        session.call("the final evaluation", lambda run: run.summary.update(final))
+        session.log(final, images)
 
     def _alert_on_repeat(self, epoch: int, batch_size: int) -> None:
         """Ultralytics repeats an epoch after a NaN, from last.pt, and the first one after an out-of-memory error."""
@@ -361,28 +378,35 @@ class WandbLogger(Callback):
             self._alert("Training stops", f"with epoch {record.epoch} of {record.epochs}")
 
     def _alert(self, title: str, text: str, level: str = "INFO") -> None:
-        if self.alerts and self.run is not None:
-            self.run.alert(title=title, text=text, level=level)
+        if self.alerts and self._session is not None:
+            self._session.call("an alert", lambda run: run.alert(title=title, text=text, level=level))
 
     def _close(self, run: TrainerAdaptor, *, failure: BaseException | None) -> None:
         session = self._session
         if session is None or not run.is_main:
             return
-        self._session = None
-        uploads: dict[str, Callable[[], object]] = {}
+        if session.inherited:
+            self._session = None
+            return
+        uploads: dict[str, Upload] = {}
         try:
-            self._alert_on_end(session, failure)
+            self._alert_on_end(failure)
             with_model = bool(self.log_model) and failure is None
-            uploads = last_uploads(session, run, self._last, pictures=self.images > 0, model=with_model)
-            if self._publication is not None:
-                uploads["dashboard"] = self._publication.wait
+            uploads = last_uploads(run, self._last, pictures=self.images > 0, model=with_model)
+            if self.dashboard:
+                uploads["dashboard"] = Upload(self._wait_for_dashboard)
         finally:  # whatever fails before it, a run that was opened is finished
             session.close(uploads, failed=failure is not None)
+            self.run_id, self._folders = session.run_id, list(session.folders)
+            self._session = None
             self._pictures.forget()
-            self._outcome = session.told(self._folders)
+            self._outcome = session.outcome()
 
-    def _alert_on_end(self, session: WandbSession, failure: BaseException | None) -> None:
-        if self.alerts:
-            what = f"failed: {type(failure).__name__} {failure}" if failure else "finished"
-            title = "Out of memory" if is_out_of_memory(failure) else "Training ended"
-            session.run.alert(title=title, text=what, level="ERROR" if failure else "INFO")
+    def _wait_for_dashboard(self, _: Any) -> None:
+        if self._publication is not None:
+            self._publication.wait()
+
+    def _alert_on_end(self, failure: BaseException | None) -> None:
+        what = f"failed: {type(failure).__name__} {failure}" if failure else "finished"
+        title = "Out of memory" if is_out_of_memory(failure) else "Training ended"
+        self._alert(title, what, level="ERROR" if failure else "INFO")

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from yolo_callbacks.report.drawing import default_style
 from yolo_callbacks.report.run_data import Series
 
 __all__ = ["COLORS", "NOTHING", "Chart", "Line", "Scale", "draw", "number"]
@@ -213,12 +214,8 @@ def _hover(lines: Sequence[Line], scale: Scale) -> dict[str, Any]:
 @contextlib.contextmanager
 def _style(title: str) -> Iterator[None]:
     """Matplotlib's own defaults, whatever the user's style; ids that do not clash with those of another chart."""
-    import matplotlib as mpl
-
     ours: Mapping[str, Any] = {"svg.fonttype": "none", "svg.hashsalt": title, "font.family": ["DejaVu Sans"]}
-    with mpl.rc_context():
-        mpl.rcdefaults()
-        mpl.rcParams.update(ours)
+    with default_style(ours):
         yield
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from yolo_callbacks.files import replace_atomic
+from yolo_callbacks.report.drawing import LOCK, default_style
 from yolo_callbacks.report.monitors import monitored
 from yolo_callbacks.report.run_data import Event, RunData, Series, read_run
 
@@ -38,7 +39,7 @@ def draw_timeline(folder: Path) -> Path | None:
     if not series:
         return None
     path = folder / PICTURE
-    with warnings.catch_warnings():
+    with LOCK, warnings.catch_warnings():
         # a class may be named in a script that matplotlib's font does not have
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         replace_atomic(path, lambda temporary: _draw(run, series, temporary))
@@ -47,13 +48,10 @@ def draw_timeline(folder: Path) -> Path | None:
 
 def _draw(run: RunData, series: dict[str, Series], path: Path) -> None:
     # Without pyplot: its figures are global, and a user may have one open.
-    import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    with mpl.rc_context():
-        mpl.rcdefaults()
-        mpl.rcParams["text.parse_math"] = False  # a `$` in the name of a class
+    with default_style({"text.parse_math": False}):  # a `$` in the name of a class
         height = 0.9 + 1.7 * len(series)
         figure = Figure(figsize=(9, height), dpi=110, facecolor="white")
         canvas = FigureCanvasAgg(figure)
