@@ -309,6 +309,8 @@ class WandbSession:
         key = row_key(row.values)
         if key is not None and key in self._logged:
             return
+        if key is not None and key[0] == "epoch":
+            self._logged.discard(("final", 0))  # of an extended run: it has another end
         self._try("a row", lambda run: run.log({**row.values, **media}))
 
     def _try(self, what: str, function: Callable[[Any], object]) -> None:
