@@ -11,6 +11,7 @@ import os
 import queue
 import re
 import shlex
+import shutil
 import sys
 import threading
 import time
@@ -44,6 +45,8 @@ _UPLOADING, _FINISHING, _THREAD = 0.4, 0.35, 0.9
 _MAX_BATCH_ROWS = 10_000
 # Rows whose images wait for wandb; further ones lose theirs.
 _MAX_WAITING_IMAGES = 8
+# Bytes that `wandb sync` of wandb 0.31.0 needs beside a run's file, for its own state.
+_ROOM_TO_SYNC = 2**20
 _ASKING = 3  # times that the server is asked for the last row: it may be a moment behind
 
 
@@ -423,7 +426,8 @@ class WandbSession:
         folder = Path(self.folders[-1]) if self._run is not None else None
         path = next(iter(folder.glob("run-*.wandb")), None) if folder else None
         missing = self._missing(folder)
-        if not missing:
+        full = folder is not None and shutil.disk_usage(folder).free < _ROOM_TO_SYNC
+        if not missing and not full:
             return
         run = {
             "run_id": self.run_id or "unknown",
@@ -433,7 +437,7 @@ class WandbSession:
         }
         stamp = time.strftime("%Y%m%d_%H%M%S")
         spare = self._spare / "wandb" / f"offline-run-{stamp}-{run['run_id']}" / f"run-{run['run_id']}.wandb"
-        for target in [path, spare] if path and not self._thread.is_alive() else [spare]:
+        for target in [path, spare] if path and not full and not self._thread.is_alive() else [spare]:
             try:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 write_completed(target, path, missing, run=run, metrics=self._metrics, exit_code=code)
@@ -441,6 +445,8 @@ class WandbSession:
                 reason = f"{type(error).__name__} {error}"
                 continue
             self._take_folder(target.parent, folder)
+            return
+        if not missing:
             return
         self._lost["rows"] = self._lost.get("rows", 0) + len(missing)
         self._news.append(("warning", f"W&B: {len(missing)} rows could not be saved: {reason}"))
