@@ -20,7 +20,7 @@ from ultralytics.models.yolo.detect import DetectionTrainer
 from wandb_runs import Run, read_runs
 
 from yolo_callbacks import EarlyStopping, SaveBest, WandbLogger, attach
-from yolo_callbacks.wandb_session import clean_name, without_credentials
+from yolo_callbacks.wandb_options import clean_name, without_credentials
 
 MODEL = "yolo11n.yaml"
 ULTRALYTICS = tuple(int(part) for part in ultralytics.__version__.split(".")[:3])

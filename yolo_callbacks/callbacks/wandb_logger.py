@@ -20,7 +20,8 @@ from yolo_callbacks.monitor import nearest
 from yolo_callbacks.record import EpochRecord
 from yolo_callbacks.run_description import describe, drop_built_in_wandb, labelled_losses, training_losses
 from yolo_callbacks.scalars import epoch_scalars, final_scalars
-from yolo_callbacks.wandb_session import Upload, WandbSession, clean_name, init_arguments, without_credentials
+from yolo_callbacks.wandb_options import clean_name, init_arguments, without_credentials
+from yolo_callbacks.wandb_session import Upload, WandbSession
 
 __all__ = ["WandbLogger"]
 

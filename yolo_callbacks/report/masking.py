@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from yolo_callbacks.wandb_session import without_credentials
+from yolo_callbacks.wandb_options import without_credentials
 
 __all__ = ["MASK", "masked"]
 
