@@ -18,6 +18,9 @@ import pytest
 from wandb_runs import Run, read_run, read_runs
 from wandb_server import Fault, WandbServer
 
+from yolo_callbacks.wandb_arrival import refusals
+from yolo_callbacks.wandb_file import logged_rows, write_completed
+
 LOGGING = """
 import numpy, sys, wandb
 
@@ -168,6 +171,30 @@ class TestRunFile:
             client(LOGGING, name, weights, WANDB_MODE="offline")
         assert [run.id for run in read_runs(tmp_path)] == ["b", "a"]
 
+    def test_rows_are_added_to_a_file(self, logged: Run) -> None:
+        before = read_run(logged.path)
+        rows = [{"epoch": epoch, "text": "x" * 40_000, "loss": float("nan")} for epoch in (4, 5)]
+        write_completed(logged.path, logged.path, rows, run={"run_id": "one"}, metrics=[], exit_code=0)
+        after = read_run(logged.path)
+        assert after.column("epoch") == [1, 2, 3, 3, 4, 5]
+        assert after.column("_step") == [0, 1, 2, 3, 4, 5]
+        assert (after.exit_code, after.summary["epoch"]) == (0, 5)
+        assert (after.config, after.artifacts, after.metrics) == (before.config, before.artifacts, before.metrics)
+        assert logged_rows(logged.path.parent) == {("epoch", epoch) for epoch in range(1, 6)}
+
+    def test_a_file_of_a_run_that_was_never_opened(self, tmp_path: Path) -> None:
+        path = tmp_path / "run-two.wandb"
+        run = {"run_id": "two", "project": "p", "entity": "", "display_name": "named"}
+        metrics = [("metrics/*", "epoch", "max,last"), ("fitness", "epoch", None)]
+        write_completed(path, None, [{"epoch": 1, "final/a": 1.0}], run=run, metrics=metrics, exit_code=1)
+        found = read_run(path)
+        assert (found.id, found.project, found.name, found.exit_code) == ("two", "p", "named", 1)
+        assert [(metric.get("glob"), metric.get("name")) for metric in found.metrics] == [
+            ("metrics/*", None),
+            (None, "fitness"),
+        ]
+        assert found.column("epoch") == [1]
+
     def test_another_file_is_refused(self, tmp_path: Path) -> None:
         other = tmp_path / "run-x.wandb"
         other.write_bytes(b"something else")
@@ -249,3 +276,21 @@ class TestServer:
             connection = hanging(server)
         with connection:
             assert connection.recv(1) == b""
+
+
+def test_what_a_server_refused_is_read_from_the_log(tmp_path: Path) -> None:
+    entries = [
+        {"level": "INFO", "msg": "filestream: fatal error is only a word here"},
+        {"level": "ERROR", "msg": "api: HTTP error", "status": 403},
+        {"level": "ERROR+4", "msg": "filestream: fatal error: 403 Forbidden"},
+        {"level": "ERROR", "msg": "context canceled", "task": "DefaultUploadTask{FileKind: 3, Path: a.jpg}"},
+        {"level": "ERROR", "msg": "file transfer: upload: failed", "task": "DefaultUploadTask{FileKind: 2, Path: b}"},
+        {"level": "ERROR", "msg": "sender: failed to log artifact: no"},
+        {"level": "ERROR", "msg": "runupserter: failed to upload changes", "error": "401"},
+    ]
+    log = tmp_path / "debug-internal.log"
+    log.write_text("".join(f"{json.dumps(entry)}\n" for entry in entries) + '{"level":"ERROR","msg":"cut o')
+    assert refusals(log) == (
+        {"rows": "403 Forbidden", "images and other files": "context canceled", "config": "401"},
+        1,
+    )

@@ -21,7 +21,7 @@ from wandb_runs import Run, read_runs
 
 from yolo_callbacks import EarlyStopping, SaveBest, WandbLogger, attach
 from yolo_callbacks.redaction import without_credentials
-from yolo_callbacks.wandb_session import clean_name
+from yolo_callbacks.wandb_options import clean_name
 
 MODEL = "yolo11n.yaml"
 ULTRALYTICS = tuple(int(part) for part in ultralytics.__version__.split(".")[:3])
@@ -457,21 +457,26 @@ def test_what_was_logged_survives_a_kill(interpreter, tmp_path, scenes):
 
 
 KILLED_AT_THE_END = """
-import os, signal, sys, time
+import os, shutil, signal, time
 from pathlib import Path
 from trainings import FAST, TINY
 from ultralytics import YOLO
 from yolo_callbacks import WandbLogger, attach
 from yolo_callbacks.wandb_file import logged_rows
 
+last = Path(folder) / "run/weights/last.pt"
+
 def kill(trainer):
+    if not resume and trainer.validator.training and trainer.epoch == 1:
+        shutil.copy(last, folder)  # stripped before the final evaluation, it cannot be resumed
     if resume or trainer.validator.training:
         return
     while ("final", 0) not in logged_rows(Path(logger.run.sync_dir)):
         time.sleep(0.05)
+    shutil.copy(Path(folder) / "last.pt", last)
     os.kill(os.getpid(), signal.SIGKILL)
 
-model = YOLO(Path(folder) / "run/weights/last.pt" if resume else TINY)
+model = YOLO(last if resume else TINY)
 logger = WandbLogger(images=0, log_model=False)
 attach(model, logger)
 model.add_callback("on_fit_epoch_end", kill)

@@ -76,7 +76,7 @@ def write_completed(
         OSError: If the disk or the folder does not allow it.
     """
     before = [] if source is None else list(records(source.read_bytes()))
-    kept = [record for record in before if not record.HasField("exit")]
+    kept = [record for record in before if record.WhichOneof("record_type") not in (None, "exit")]
     if not any(record.HasField("run") for record in kept):
         kept = [*_start(run), *(_metric(*metric) for metric in metrics)]
     steps = [record.history.step.num for record in kept if record.HasField("history")]
@@ -140,6 +140,8 @@ def _history(rows: Iterable[Mapping[str, Any]], first: int) -> Iterator[Any]:
         record.history.step.num = step
         last |= row
         yield record
+    if not last:
+        return  # `wandb sync` of wandb 0.31.0 crashes at a record without content
     summary = wandb_internal_pb2.Record()
     for key, value in last.items():
         item = summary.summary.update.add()
@@ -152,6 +154,7 @@ def _exit(code: int) -> Any:
     from wandb.proto import wandb_internal_pb2
 
     record = wandb_internal_pb2.Record()
+    record.exit.SetInParent()
     record.exit.exit_code = code
     return record
 

@@ -6,10 +6,8 @@ wandb is imported inside functions only: who does not log to it does not wait fo
 from __future__ import annotations
 
 import atexit
-import inspect
 import os
 import queue
-import re
 import shlex
 import sys
 import threading
@@ -21,11 +19,9 @@ from typing import Any, NamedTuple
 
 from yolo_callbacks.files import LOGGER
 from yolo_callbacks.wandb_arrival import ROWS, last_step, refusals
-from yolo_callbacks.wandb_file import RowKey, logged_rows, row_key, write_completed
+from yolo_callbacks.wandb_file import RowKey, logged_rows, row_key
 from yolo_callbacks.wandb_opening import (
-    BOUNDS,
     chooses_id,
-    environment,
     forget,
     kill_service,
     named_id,
@@ -34,8 +30,9 @@ from yolo_callbacks.wandb_opening import (
     others_are_open,
     users_run,
 )
+from yolo_callbacks.wandb_saving import Saved
 
-__all__ = ["Upload", "WandbSession", "clean_name", "init_arguments"]
+__all__ = ["Upload", "WandbSession"]
 
 # Shares of `finish_timeout`: for calls that wait for the server one by one; for wandb to send the rest; for all that
 # the thread does. What is left is for the rows that wandb did not take.
@@ -421,57 +418,25 @@ class WandbSession:
         killing.join(self.finish_timeout * (1 - _THREAD) / 2)
 
     def _save_rows(self, code: int) -> None:
-        """Write the rows that the run's own file lacks: wandb was stopped or killed, or had no room."""
-        folder = Path(self.folders[-1]) if self._run is not None else None
-        path = next(iter(folder.glob("run-*.wandb")), None) if folder else None
-        missing = self._missing(folder)
-        if not missing:
-            return
-        run = {
-            "run_id": self.run_id or "unknown",
-            "project": str(self.options.get("project") or ""),
-            "entity": str(self.options.get("entity") or ""),
-            "display_name": str(self.options.get("name") or ""),
-        }
-        stamp = time.strftime("%Y%m%d_%H%M%S")
-        spare = self._spare / "wandb" / f"offline-run-{stamp}-{run['run_id']}" / f"run-{run['run_id']}.wandb"
-        for target in [path, spare] if path and not self._thread.is_alive() else [spare]:
-            try:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                write_completed(target, path, missing, run=run, metrics=self._metrics, exit_code=code)
-            except Exception as error:  # no room here either; a file that another version of wandb wrote
-                reason = f"{type(error).__name__} {error}"
-                continue
-            self._take_folder(target.parent, folder)
-            return
-        self._lost["rows"] = self._lost.get("rows", 0) + len(missing)
-        self._news.append(("warning", f"W&B: {len(missing)} rows could not be saved: {reason}"))
-
-    def _missing(self, folder: Path | None) -> list[dict[str, Any]]:
+        """Let the command name a file that has all rows: wandb may have been stopped or killed, or had no room."""
+        saved = Saved(
+            run_id=self.run_id or "unknown",
+            options=self.options,
+            folder=Path(self.folders[-1]) if self._run is not None else None,
+            spare=self._spare / "wandb",
+            in_use=self._thread.is_alive(),
+        )
         rows = [row for row in (*self._batch_rows, *self._rows) if row_key(row) not in self._logged]
-        # `finish()` may return a few milliseconds before wandb 0.31.0 has written the file
-        for wait in (0.01, 0.05, 0.2, 0.0):
-            try:
-                written = logged_rows(folder) if folder else set()
-            except Exception as error:
-                LOGGER.debug(f"W&B: the run's file cannot be read: {error!r}")
-                written = set()
-            missing = [row for row in rows if row_key(row) not in written]
-            if not missing or folder is None:
-                break
-            time.sleep(wait)
-        return missing
-
-    def _take_folder(self, new: Path, old: Path | None) -> None:
-        """Let the command name the file that has all rows; its images stay where they are."""
-        if old is not None and new != old:
-            self.folders.remove(str(old))
-            try:
-                (new / "files").symlink_to(old / "files")
-            except OSError:
-                self._left["images"] = "no room"
-        if str(new) not in self.folders:
-            self.folders.append(str(new))
+        try:
+            new = saved.complete(rows, self._metrics, code)
+        except Exception as error:  # no room anywhere; a file that another version of wandb wrote
+            self._lost["rows"] = self._lost.get("rows", 0) + len(saved.missing)
+            self._warn(f"{len(saved.missing)} rows could not be saved", error)
+            return
+        if saved.without_images:
+            self._left["images"] = "no room"
+        if new is not None and str(new) not in self.folders:
+            self.folders = [folder for folder in self.folders if folder != str(saved.folder)] + [str(new)]
 
     def _sync_command(self) -> str:
         online = any(Path(folder).name.startswith("run-") for folder in self.folders)
@@ -506,21 +471,3 @@ def _at_exit() -> None:
         killing = threading.Thread(target=kill_service, daemon=True)
         killing.start()
         killing.join(2)
-
-
-def init_arguments() -> list[str] | None:
-    """Return the names of the arguments of `wandb.init`; None where they are not known, such as without wandb."""
-    try:
-        with environment(BOUNDS):
-            import wandb
-        parameters = inspect.signature(wandb.init).parameters.values()
-    except (ImportError, TypeError, ValueError):
-        return None
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        return None
-    return [parameter.name for parameter in parameters]
-
-
-def clean_name(name: str, default: str) -> str:
-    """A name of a project or run that W&B accepts: it refuses some characters, and more than 128 of them."""
-    return re.sub(r"[/\\#?%:\s]", "-", name).strip("-.")[-128:] or default

@@ -23,7 +23,8 @@ from yolo_callbacks.redaction import clean_arguments
 from yolo_callbacks.run_description import describe, drop_built_in_wandb, labelled_losses, training_losses
 from yolo_callbacks.scalars import epoch_scalars, final_scalars
 from yolo_callbacks.state_fields import Field, StateError, listing, optional, read_fields, text, whole
-from yolo_callbacks.wandb_session import Upload, WandbSession, clean_name, init_arguments
+from yolo_callbacks.wandb_options import clean_name, init_arguments
+from yolo_callbacks.wandb_session import Upload, WandbSession
 
 __all__ = ["WandbLogger"]
 
