@@ -13,7 +13,7 @@ import shutil
 import string
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +24,7 @@ __all__ = [
     "BOUNDS",
     "Opened",
     "chooses_id",
+    "described",
     "environment",
     "forget",
     "kill_service",
@@ -76,13 +77,25 @@ def forget(run: Any) -> None:
     _open[:] = [other for other in _open if other is not run]
 
 
-def open_run(options: Mapping[str, Any], *, init_timeout: float, finish_timeout: float) -> Opened:
+def described(error: BaseException) -> str:
+    """Return the kind of an error and its text."""
+    return f"{type(error).__name__} {error}".strip()
+
+
+def open_run(
+    options: Mapping[str, Any],
+    *,
+    init_timeout: float,
+    finish_timeout: float,
+    describe: Callable[[BaseException], str] = described,
+) -> Opened:
     """Open a run: online where that is quick enough, else offline.
 
     Args:
         options: Arguments of `wandb.init`.
         init_timeout: Seconds for the attempt to reach the server.
         finish_timeout: Seconds that `run.finish()` may take.
+        describe: Says what an error is.
 
     Raises:
         Exception: What wandb raises where not even an offline run can be opened.
@@ -95,7 +108,7 @@ def open_run(options: Mapping[str, Any], *, init_timeout: float, finish_timeout:
         import_bounded()
         alone = not others_are_open()
         with environment(BOUNDS) if alone else contextlib.nullcontext(), _quiet_log_file():
-            opened = _Opening(options, init_timeout, finish_timeout, alone=alone).open()
+            opened = _Opening(options, init_timeout, finish_timeout, describe, alone=alone).open()
         _open.append(opened.run)
         _make_global(opened.run)
         return opened
@@ -159,7 +172,16 @@ def _quiet_log_file() -> Iterator[None]:
 
 
 class _Opening:
-    def __init__(self, options: Mapping[str, Any], init_timeout: float, finish_timeout: float, *, alone: bool) -> None:
+    def __init__(
+        self,
+        options: Mapping[str, Any],
+        init_timeout: float,
+        finish_timeout: float,
+        describe: Callable[[BaseException], str],
+        *,
+        alone: bool,
+    ) -> None:
+        self.describe = describe
         self.options = dict(options)
         self.given = self.options.pop("settings", None)
         self.init_timeout, self.finish_timeout, self.alone = init_timeout, finish_timeout, alone
@@ -181,7 +203,7 @@ class _Opening:
                 return Opened(self._init(mode), "")
             reason = "no API key"
         except Exception as error:  # wandb raises many kinds, one for each way a server can be away
-            reason = f"{type(error).__name__} {error}".strip()
+            reason = self.describe(error)
             self._clean_up(before)
         return Opened(self._init("offline"), reason)
 

@@ -22,6 +22,7 @@ from yolo_callbacks.wandb_arrival import ROWS, last_step, refusals
 from yolo_callbacks.wandb_file import RowKey, logged_rows, row_key
 from yolo_callbacks.wandb_opening import (
     chooses_id,
+    described,
     forget,
     kill_service,
     named_id,
@@ -66,6 +67,8 @@ class WandbSession:
         init_timeout: Seconds that the start may take before the run goes offline.
         finish_timeout: Seconds that `close` may take.
         spare: The folder for rows that wandb does not take, where they cannot be added to its own file.
+        folders: The folders of a resumed run so far.
+        describe: Says what an error is; its text may hold an argument that no message may show.
 
     Attributes:
         owned: Whether the session opens the run, and therefore finishes it.
@@ -80,10 +83,12 @@ class WandbSession:
         finish_timeout: float,
         spare: Path,
         folders: Iterable[str] = (),
+        describe: Callable[[BaseException], str] = described,
     ) -> None:
         self.options = dict(options)
         self.init_timeout, self.finish_timeout = init_timeout, finish_timeout
         self.folders = list(folders)
+        self._describe = describe
         self._resumed = "resume" in self.options
         if named_id(self.options, self.options.get("settings")) is None and not chooses_id(self.options):
             self.options["id"] = new_id()  # here, so that the state of the first epoch has it
@@ -257,7 +262,10 @@ class WandbSession:
     def _open(self) -> None:
         if self.owned:
             opened = open_run(
-                self.options, init_timeout=self.init_timeout, finish_timeout=max(self.finish_timeout * _FINISHING, 0.5)
+                self.options,
+                init_timeout=self.init_timeout,
+                finish_timeout=max(self.finish_timeout * _FINISHING, 0.5),
+                describe=self._describe,
             )
             if opened.why_offline:
                 self._news.append(("warning", f"W&B: {opened.why_offline}. The run is logged offline."))
@@ -321,7 +329,7 @@ class WandbSession:
         kind = type(error), getattr(error, "errno", None)
         if kind not in self._warned:
             self._warned.add(kind)
-            self._news.append(("warning", f"W&B: {what}: {type(error).__name__} {error}"))
+            self._news.append(("warning", f"W&B: {what}: {self._describe(error)}"))
 
     def _end(self, last: Mapping[str, Upload], code: int) -> None:
         artifacts: dict[str, Any] = {}
@@ -343,7 +351,7 @@ class WandbSession:
             try:
                 artifacts[name] = upload.call(self._run)
             except Exception as error:
-                self._left[name] = f"{type(error).__name__} {error}"
+                self._left[name] = self._describe(error)
                 self._warn(f"{name} could not be logged", error)
                 if upload.remedy is not None:
                     self._remedies[name] = upload.remedy(self._run)
@@ -372,7 +380,7 @@ class WandbSession:
             try:
                 artifact.wait(timeout=1)
             except Exception as error:
-                self._left[name] = f"{type(error).__name__} {error}"
+                self._left[name] = self._describe(error)
         for name, upload in last.items():
             if name in self._left and upload.remedy is not None:
                 self._remedies[name] = upload.remedy(self._run)

@@ -19,10 +19,11 @@ from yolo_callbacks.memory import is_out_of_memory
 from yolo_callbacks.monitor import nearest
 from yolo_callbacks.places import found_path, stored_path
 from yolo_callbacks.record import EpochRecord
-from yolo_callbacks.redaction import clean_arguments
+from yolo_callbacks.redaction import clean_arguments, origins_of
 from yolo_callbacks.run_description import describe, drop_built_in_wandb, labelled_losses, training_losses
 from yolo_callbacks.scalars import epoch_scalars, final_scalars
 from yolo_callbacks.state_fields import Field, StateError, listing, optional, read_fields, text, whole
+from yolo_callbacks.wandb_opening import described
 from yolo_callbacks.wandb_options import clean_name, init_arguments
 from yolo_callbacks.wandb_session import Upload, WandbSession
 
@@ -198,6 +199,7 @@ class WandbLogger(Callback):
             finish_timeout=self.finish_timeout,
             spare=run.save_dir,
             folders=self._folders,
+            describe=origins.described if (origins := origins_of(self)).variables else described,
         )
         past = self._past_rows(session, run) if self.run_id and session.owned else []
         # what the user or a sweep has set stays
