@@ -203,7 +203,7 @@ class WandbSession:
         if self.inherited:
             return
         code = int(failed)
-        self._left = dict.fromkeys(last, "no time was left")
+        self._left = dict.fromkeys([*last, ROWS], "no time was left")  # until the opposite is known
         self._queue.put(lambda: self._end(last, code))
         self._queue.put(None)
         if self._thread.ident is not None:
@@ -214,8 +214,6 @@ class WandbSession:
             forget(self._run)
         if self.owned and not self._disabled:
             self._save_rows(code)  # where all went well it finds none missing
-        elif not self._opened.is_set() or self._thread.is_alive():
-            self._left[ROWS] = "wandb does not answer"
         self.tell()
 
     @property
@@ -257,7 +255,10 @@ class WandbSession:
             if task is None:
                 return
             if self._run is not None:
-                task()
+                try:
+                    task()
+                except Exception as error:
+                    self._warn("a call of wandb failed", error)
 
     def _open(self) -> None:
         if self.owned:
@@ -337,14 +338,24 @@ class WandbSession:
         uploading = threading.Thread(target=self._upload, args=(last, artifacts), name="wandb-uploads", daemon=True)
         uploading.start()
         uploading.join(self.finish_timeout * (_UPLOADING if self.owned else _THREAD))
-        step = -1 if self._disabled or self.offline else int(self._run.step) - 1
+        step = self._last_step()
         in_time = not self.owned or self._finish(code)
         self._ended = self.owned
+        if in_time:
+            self._left.pop(ROWS)
         if not self._disabled and not self.offline:
             self._look_for_artifacts(last, artifacts)
             self._look_for_refusals()
             if self.owned and in_time and ROWS not in self._left:
-                self._unconfirmed = not self._confirmed(step)
+                self._unconfirmed = step is None or not self._confirmed(step)
+
+    def _last_step(self) -> int | None:
+        """Return the step of the last row that was logged; None where no server is asked, or wandb does not know it."""
+        try:
+            return None if self._disabled or self.offline else int(self._run.step) - 1
+        except Exception as error:
+            LOGGER.debug(f"W&B: the last step is not known: {error!r}")
+            return None
 
     def _upload(self, last: Mapping[str, Upload], artifacts: dict[str, Any]) -> None:
         for name, upload in last.items():
