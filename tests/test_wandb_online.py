@@ -6,15 +6,13 @@ The server is a stand-in on the loopback address; the client is the real one, in
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from time import monotonic
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from interpreter import Interpreter
@@ -24,69 +22,39 @@ from wandb_server import WandbServer
 pytestmark = pytest.mark.server
 
 TRAINING = """
-import json, time
+import time
 from trainings import FAST, TINY
 from ultralytics import YOLO
 from yolo_callbacks import SaveBest, WandbLogger, attach
 
 model = YOLO(TINY)
-logger = WandbLogger(init_timeout=4, finish_timeout=8, batch_period=1, **arguments)
+logger = WandbLogger(init_timeout=4, finish_timeout=finish_timeout, batch_period=1, **arguments)
 attach(model, SaveBest(), logger)
-waited = {}
-
-def timed(method):
-    call = getattr(logger, method)
-    def run(trainer):
-        started = time.monotonic()
-        call(trainer)
-        waited[method] = max(waited.get(method, 0), time.monotonic() - started)
-    setattr(logger, method, run)
-
 model.add_callback("on_train_epoch_start", lambda trainer: print("EPOCH", trainer.epoch + 1, flush=True))
 model.add_callback("on_train_epoch_start", lambda trainer: time.sleep(pause))
-for method in ("on_train_start", "on_fit_epoch_end", "on_train_end"):
-    timed(method)
 model.train(**{**FAST, "data": data, "epochs": 4, "project": folder, "name": "run", "plots": plots})
-print("WAITED", json.dumps(waited), flush=True)
 """
 PICTURES = {"images": 2, "image_period": 1}
-
-
-class Trained(NamedTuple):
-    """What a training in a process of its own was like."""
-
-    waited: dict[str, float]
-    """The seconds of each method of the logger."""
-    said: str
-    exit_seconds: float
-    """From the end of the training to that of the process."""
 
 
 def train(
     interpreter: Interpreter, folder: Path, data: Path, environment: dict[str, str],
     on_line: Callable[[str], object] = bool, *,
-    arguments: dict[str, Any] = PICTURES, plots: bool = False, pause: float = 0,
-) -> Trained:  # fmt: skip
-    """Train with a server; `arguments` are those of `WandbLogger`."""
-    found: dict[str, Any] = {}
-
-    def read(line: str) -> None:
-        on_line(line)
-        if line.startswith("WAITED"):
-            found.update(waited=json.loads(line.removeprefix("WAITED")), ended=monotonic())
-
+    arguments: dict[str, Any] = PICTURES, plots: bool = False, pause: float = 0, finish_timeout: float = 20,
+) -> str:  # fmt: skip
+    """Train with a server; `arguments` are those of `WandbLogger`. Returns what was printed."""
     isolated = {"WANDB_DATA_DIR": str(folder / "data"), "WANDB_CONFIG_DIR": str(folder / "config"), "HOME": str(folder)}
     ended = interpreter.run(
-        TRAINING, environment={**isolated, **environment}, on_line=read,
-        arguments=arguments, data=str(data), folder=str(folder), plots=plots, pause=pause,
+        TRAINING, environment={**isolated, **environment}, on_line=on_line, arguments=arguments, data=str(data),
+        folder=str(folder), plots=plots, pause=pause, finish_timeout=finish_timeout,
     )  # fmt: skip
     assert ended.status == 0, ended.said
-    return Trained(found["waited"], ended.said, monotonic() - found["ended"])
+    return ended.said
 
 
 def test_everything_arrives(interpreter, tmp_path, scenes):
     with WandbServer() as server:
-        said = train(interpreter, tmp_path, scenes, server.environment, plots=True).said
+        said = train(interpreter, tmp_path, scenes, server.environment, plots=True)
         (run,) = server.runs.values()
     for kind in ("media/images/validation", "media/metadata/boxes2D"):
         assert any(kind in name for name in run.files), (said, sorted(run.files))
@@ -123,12 +91,7 @@ def test_a_server_that_is_away_from_the_start(interpreter, tmp_path, scenes, fau
             environment["WANDB_API_KEY"] = "short"
         else:
             server.fault = fault
-        waited, said, exit_seconds = train(interpreter, tmp_path, scenes, environment)
-    # bounds with room for a slow machine; without any, the first two would be 100 s and more
-    assert waited["on_train_start"] < 4 + 6
-    assert waited["on_fit_epoch_end"] < 5
-    assert waited["on_train_end"] < 8 + 5
-    assert exit_seconds < 8 + 5
+        said = train(interpreter, tmp_path, scenes, environment)
     # the attempt to go online may have left a folder without rows
     (run,) = [run for run in read_runs(tmp_path / "run") if run.rows]
     assert [row["epoch"] for row in run.rows if "epoch" in row] == [1, 2, 3, 4]
@@ -145,13 +108,10 @@ def test_a_server_that_dies(interpreter, tmp_path, scenes, fault):
             if line.startswith("EPOCH 3"):
                 server.fault = fault
 
-        waited, said, exit_seconds = train(
+        said = train(
             interpreter, tmp_path, scenes, server.environment, die, pause=0.5,
-            arguments={"images": 2, "background": False},  # open before the server dies
+            arguments={"images": 2, "background": False}, finish_timeout=8,  # open before the server dies
         )  # fmt: skip
-    assert waited["on_fit_epoch_end"] < 5
-    assert waited["on_train_end"] < 8 + 5
-    assert exit_seconds < 8 + 5
     (run,) = read_runs(tmp_path / "run")
     assert [row["epoch"] for row in run.rows if "epoch" in row] == [1, 2, 3, 4]
     assert "not uploaded: " in said
@@ -161,7 +121,7 @@ def test_a_server_that_dies(interpreter, tmp_path, scenes, fault):
 def test_what_was_logged_offline_can_be_uploaded(interpreter, tmp_path, scenes):
     with WandbServer() as server:
         server.fault = "refuse"
-        _, said, _ = train(interpreter, tmp_path, scenes, server.environment, arguments={"images": 0})
+        said = train(interpreter, tmp_path, scenes, server.environment, arguments={"images": 0})
         server.fault = None
         command = said.split("upload with: ")[1].split("\n")[0].split()
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("WANDB")}
