@@ -103,7 +103,7 @@ NAN, INF = math.nan, math.inf
                 (SaveBest,),
                 {"filename": name},
                 ValueError,
-                f"letters, digits and ._()- without a folder and without a dot at its ends, received {name!r}",
+                f"letters, digits and ._()- without a folder, received {name!r}",
             )
             for name in (
                 *("", ".pt", ".", "..", ".hidden", "a/b", "/tmp/mine", "../mine", "a\\b", "C:mine", "a b", " mine"),

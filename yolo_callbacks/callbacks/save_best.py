@@ -42,7 +42,7 @@ __all__ = ["SaveBest"]
 
 # File systems allow 255 bytes of a name. On top of a stem come the epoch, the longest ending, and what the name of a
 # temporary file, or of one that was set aside, adds.
-_MAX_FILENAME = 255 - len("-epoch9999999" + ".json" + ".corrupt" + ".")
+_MAX_FILENAME = 255 - len("-epoch9999999" + ".json" + ".corrupt" + "." + ".0123456789abcdef.tmp")
 # For the name of a monitor, which may be as long as that of a class is.
 _MAX_STEM = 150
 # Windows reserves these whatever follows a dot, so that a folder of checkpoints could not be copied there.

@@ -41,6 +41,7 @@ class StoppingCallback(MonitorCallback):
 
     def resume(self, run: TrainerAdaptor) -> None:
         """Count from nothing again where the run had stopped and is extended."""
+        super().resume(run)
         if run.extended and self.stopped_epoch:
             self.stopped_epoch, self.stopping_reason = 0, StoppingReason.NOT_STOPPED
             self.stopping_message = ""
