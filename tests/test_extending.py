@@ -36,7 +36,7 @@ def checkpoint(path: Path) -> dict:
 
 
 @pytest.mark.parametrize("lr", ["hold", "stretch"])
-@pytest.mark.parametrize("cos_lr", [False, True])
+@pytest.mark.parametrize("cos_lr", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_four_epochs_and_four_more_decide_as_eight(train, scripted, lr, cos_lr):
     def callbacks():
         plateau = ReduceLROnPlateau("mAP50", factor=0.5, patience=1)

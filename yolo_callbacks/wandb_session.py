@@ -285,7 +285,7 @@ class WandbSession:
 
     def _replay(self) -> None:
         """Log what a kill has lost of the epochs that a resumed run has behind it."""
-        if not self.owned or not self._earlier:
+        if not self.owned or not (self._earlier or self._past):
             return
         self._logged = self._rows_before(self._earlier)
         for row in self._past:
