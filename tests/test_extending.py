@@ -16,6 +16,7 @@ from wandb_runs import read_runs
 
 from yolo_callbacks import EarlyStopping, JsonlLogger, ReduceLROnPlateau, SaveBest, WandbLogger, attach, extend
 from yolo_callbacks.extending import prepare_extension
+from yolo_callbacks.installation import installed_version
 from yolo_callbacks.state import STATE_FILE
 
 pytestmark = pytest.mark.training
@@ -42,7 +43,7 @@ def test_four_epochs_and_four_more_decide_as_eight(train, scripted, lr, cos_lr):
         plateau = ReduceLROnPlateau("mAP50", factor=0.5, patience=1)
         return SaveBest("mAP50", top_k=2), plateau, JsonlLogger(), EarlyStopping("mAP50", patience=4)
 
-    options = {"optimizer": "SGD", "lr0": 0.01, "warmup_epochs": 1, "cos_lr": cos_lr, "close_mosaic": 0}
+    options = {"optimizer": "SGD", "lr0": 0.01, "warmup_epochs": 0, "cos_lr": cos_lr, "close_mosaic": 0}
     scripted(VALUES)
     model = YOLO(TINY)
     attach(model, *callbacks())
@@ -103,6 +104,7 @@ def test_a_run_that_patience_ended_gets_patience_again(train, scripted):
     assert (again.best_epoch, again.best_score) == (1, 0.5)
 
 
+@pytest.mark.skipif(installed_version() < (8, 4, 190), reason="Ultralytics' stopper forgets its count on resume")
 def test_ultralytics_own_stopper_gets_patience_again(train, scripted):
     scripted([0.5, 0.4, 0.3])
     model = YOLO(TINY)
