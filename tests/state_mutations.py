@@ -196,7 +196,7 @@ class StandIn:
     _do_train = train = validate = final_eval = save_model = resume_training = preprocess_batch = nothing
 
     def end_epoch(self, handle: Callable[[str, Any], None], value: float) -> None:
-        """The next epoch, as a suite is told of it."""
+        """Call the events of the next epoch on a suite."""
         self.epoch += 1
         handle("on_train_epoch_start", self)
         with_step = [group["lr"] for group in self.optimizer.param_groups]

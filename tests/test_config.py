@@ -137,7 +137,7 @@ MISTAKES = {
     "callbacks:\n  - SaveBest:\n      top_k: ${UNSET}": ":3: UNSET is not set in the environment: set it",
     "callbacks:\n  - SaveBest:\n      top_k: !!python/object/apply:os.system [x]": ":3: no valid YAML: could not",
     "strict: !!python/name:os.system\ncallbacks: [SaveBest]": ":1: no valid YAML: could not determine",
-    "callbacks: &all [*all]": ":1: an alias is used within what it stands for",
+    "callbacks: &all [*all]": ":1: an alias contains itself",
     "? [a]\n: 1": ":1: a key must be a name",
     "callbacks:\n  - SaveBest: {top_k: \x00}": ":2: no valid YAML: the character #x0000 is not allowed",
     "callbacks: " + "[" * 5000: ":1: no valid YAML: lists and mappings go deeper than 50",

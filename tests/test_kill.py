@@ -61,7 +61,7 @@ def sidecar(path: Path) -> dict[str, Any]:
 
 
 def epoch_and_kind(path: Path) -> tuple[float, bool]:
-    """What tells of which epoch a checkpoint is, and whether it is stripped."""
+    """Return the recall in a checkpoint, which is different in each epoch, and whether the checkpoint is stripped."""
     content = torch.load(path, map_location="cpu", weights_only=False)
     return content["train_metrics"]["metrics/recall(B)"], content["optimizer"] is None
 

@@ -190,7 +190,7 @@ class YamlFile:
 
         def size(node: yaml.Node) -> int:
             if id(node) in open_nodes:
-                self.refuse(node, "an alias is used within what it stands for")
+                self.refuse(node, "an alias contains itself")
             if id(node) not in sizes:
                 open_nodes.add(id(node))
                 sizes[id(node)] = 1 + sum(size(child) for child in _children(node))

@@ -33,9 +33,9 @@ class Configuration:
     """The aspects that are compared; `because` gives the reason where some are left out."""
     because: str = ""
     warns: bool = False
-    """Whether the suite must warn, because a callback cannot do its work here."""
+    """True if a callback cannot work with this configuration, so that the suite must print a warning."""
     forked: bool = False
-    """Whether the training runs in a separate process without pytest."""
+    """True if the training runs in a process of its own, which does not import pytest."""
     sample: str = ""
     """The suite that the short run of `make test` compares; none where it is empty."""
     arguments: dict[str, Any] = field(default_factory=dict)

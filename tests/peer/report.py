@@ -17,7 +17,7 @@ CLOCK = ("time",)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one test in one way.
+    """The result of one test in one way of running it.
 
     Attributes:
         outcome: `"passed"`, `"failed"` or `"skipped"`.
@@ -61,7 +61,7 @@ def rows(text: str) -> list[dict[str, str]]:
 
 
 def results_differences(plain: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
-    """Say where the results.csv files of a test differ from the plain ones."""
+    """Return one line for each results.csv of a test that differs from the one of the plain run."""
     found = [
         f"{place}: {'missing' if place in plain else 'not in plain'}" for place in sorted(plain.keys() ^ other.keys())
     ]
@@ -79,7 +79,7 @@ def results_differences(plain: Mapping[str, str], other: Mapping[str, str]) -> l
 
 
 def weights_differences(plain: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
-    """Say where the checkpoints of Ultralytics of a test differ from the plain ones."""
+    """Return one line for each last.pt or best.pt of a test that differs from the one of the plain run."""
     return [
         f"{place}: {other.get(place, 'missing')}, plain {plain.get(place, 'missing')}"
         for place in sorted(plain.keys() | other.keys())

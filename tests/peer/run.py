@@ -36,7 +36,7 @@ INTEGRATIONS = ("wandb", "tensorboard", "mlflow", "comet", "clearml", "dvc", "ra
 
 @dataclass(frozen=True)
 class Place:
-    """Where the tests, the data sets and the weights are."""
+    """The folders of the tests, the data sets and the weights."""
 
     checkout: Path
     datasets: Path
