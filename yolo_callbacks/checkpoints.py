@@ -11,7 +11,15 @@ from yolo_callbacks.files import LOGGER, copy_atomic, has_room, read_json, set_a
 from yolo_callbacks.state_fields import SCHEMA, Field, StateError, read_fields, schema, whole
 from yolo_callbacks.trainer.stripping import strip_checkpoint
 
-__all__ = ["copy_checkpoint", "fetch_checkpoint", "holds_epoch", "remove_checkpoint", "strip", "write_sidecar"]
+__all__ = [
+    "copy_checkpoint",
+    "epoch_of_checkpoint",
+    "fetch_checkpoint",
+    "holds_epoch",
+    "remove_checkpoint",
+    "strip",
+    "write_sidecar",
+]
 
 
 _SIDECAR = {"schema": Field(schema, 1), "epoch": Field(whole(1))}
@@ -58,17 +66,20 @@ def write_sidecar(checkpoint: Path, content: dict[str, Any]) -> None:
 
 def holds_epoch(checkpoint: Path, epoch: int) -> bool:
     """Whether a checkpoint of ours is there and of an epoch, as far as the JSON beside it tells."""
-    if not checkpoint.is_file():
-        return False
+    return checkpoint.is_file() and epoch_of_checkpoint(checkpoint) in (None, epoch)
+
+
+def epoch_of_checkpoint(checkpoint: Path) -> int | None:
+    """Return the epoch of a checkpoint of ours, as the JSON beside it says; None where it does not say it."""
     path = checkpoint.with_suffix(".json")
     sidecar = read_json(path)
     if sidecar is None:
-        return True
+        return None
     try:
-        return bool(read_fields(sidecar, _SIDECAR)["epoch"] == epoch)
+        return int(read_fields(sidecar, _SIDECAR)["epoch"])
     except StateError as error:
         LOGGER.warning(f"{path} cannot be read ({error}){set_aside(path)}: going on without it")
-        return True
+        return None
 
 
 def fetch_checkpoint(source: Path, target: Path, epoch: int) -> None:

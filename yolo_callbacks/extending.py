@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,9 @@ from typing import Any
 from _yolo_callbacks_boot import VARIABLE
 from yolo_callbacks.attaching import attach
 from yolo_callbacks.callback import Callback
+from yolo_callbacks.checkpoints import epoch_of_checkpoint
 from yolo_callbacks.checks import check_choice, check_int
-from yolo_callbacks.state import STATE_FILE, mark_extended
+from yolo_callbacks.state import STATE_FILE, mark_extended, read_state
 from yolo_callbacks.trainer.extension import extend_checkpoint, load_resumable
 
 __all__ = ["extend", "prepare_extension"]
@@ -110,17 +110,10 @@ def _latest_resumable(folder: Path) -> dict[str, Any]:
 
 def _kept(folder: Path) -> list[Path]:
     """Return the checkpoints of the callbacks in a run, as its callbacks.json lists them."""
-    try:
-        listed = json.loads((folder / STATE_FILE).read_text(encoding="utf-8"))["files"]
-        paths = [folder / name for name in listed if name.endswith(".pt")]
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        return []
-    return [path for path in paths if path.parent == folder / "weights" and path.is_file()]
+    state = read_state(folder / STATE_FILE) or {}
+    paths = [folder / name for name in state.get("files", ()) if name.endswith(".pt")]
+    return [path for path in paths if path.parent == folder / "weights"]
 
 
 def _epoch(checkpoint: Path) -> int:
-    """Return the epoch of a checkpoint, as the JSON beside it says."""
-    try:
-        return int(json.loads(checkpoint.with_suffix(".json").read_text(encoding="utf-8"))["epoch"])
-    except (OSError, ValueError, LookupError, TypeError):
-        return 0
+    return epoch_of_checkpoint(checkpoint) or 0

@@ -97,25 +97,14 @@ def before_workers_without_callbacks(tell: Callable[[Any], None]) -> None:
         return
     from ultralytics.engine import trainer as engine
 
-    with _WRAPPING:
-        _tell_before_command(engine, tell)
-
-
-def _tell_before_command(engine: Any, tell: Callable[[Any], None]) -> None:
-    original = engine.generate_ddp_command
-    if not hasattr(original, "__wrapped__"):
-
-        @functools.wraps(original)
-        def generate_ddp_command(trainer: Any) -> Any:
-            tell(trainer)
-            return original(trainer)
-
-        engine.generate_ddp_command = generate_ddp_command
+    _before(engine, "generate_ddp_command", lambda trainer, _: tell(trainer))
 
 
 def before_training(check: Callable[[Any, Mapping[str, Any]], None]) -> None:
     """Call `check` with the model and the arguments before each `model.train()`; what it raises ends the call."""
-    _before("train", check)
+    from ultralytics.engine.model import Model
+
+    _before(Model, "train", check)
 
 
 def before_tuning(warn: Callable[[Any, Mapping[str, Any]], None]) -> None:
@@ -123,28 +112,25 @@ def before_tuning(warn: Callable[[Any, Mapping[str, Any]], None]) -> None:
 
     Ultralytics' own tuner trains by commands in processes of their own, Ray Tune in workers that drop the callbacks.
     """
-    _before("tune", warn)
-
-
-def _before(method: str, function: Callable[[Any, Mapping[str, Any]], None]) -> None:
     from ultralytics.engine.model import Model
 
+    _before(Model, "tune", warn)
+
+
+def _before(owner: Any, name: str, function: Callable[[Any, Mapping[str, Any]], None]) -> None:
+    """Wrap a function of a class or module, once: call `function` first, with its first argument and its keywords."""
     with _WRAPPING:
-        _wrap(Model, method, function)
+        original = getattr(owner, name)
+        if getattr(original, _MARK, False):
+            return
 
+        @functools.wraps(original)
+        def wrapped(first: Any, *arguments: Any, **keywords: Any) -> Any:
+            function(first, keywords)
+            return original(first, *arguments, **keywords)
 
-def _wrap(model: Any, method: str, function: Callable[[Any, Mapping[str, Any]], None]) -> None:
-    original = getattr(model, method)
-    if getattr(original, _MARK, False):
-        return
-
-    @functools.wraps(original)
-    def wrapped(self: Any, *arguments: Any, **keywords: Any) -> Any:
-        function(self, keywords)
-        return original(self, *arguments, **keywords)
-
-    setattr(wrapped, _MARK, True)
-    setattr(model, method, wrapped)
+        setattr(wrapped, _MARK, True)
+        setattr(owner, name, wrapped)
 
 
 def run_folder(model: Any) -> Path | None:

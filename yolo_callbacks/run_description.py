@@ -20,7 +20,6 @@ __all__ = [
     "describe",
     "drop_built_in_wandb",
     "labelled_losses",
-    "load_checkpoint",
     "plots",
     "shareable",
     "training_losses",
@@ -53,13 +52,6 @@ def plots(run: TrainerAdaptor, *, pictures: bool) -> dict[str, Path]:
     drawn = [Path(path) for owner in (run.trainer, run.validator) for path in getattr(owner, "plots", {})]
     shown = [path for path in drawn if pictures or not path.stem.startswith(("train_batch", "val_batch"))]
     return {path.stem: path for path in shown if path.is_file()}
-
-
-def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Return the content of a checkpoint that this run has written."""
-    import torch
-
-    return dict(torch.load(path, map_location="cpu", weights_only=False))
 
 
 def checkpoint_facts(run: TrainerAdaptor, checkpoint: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any
 from yolo_callbacks.files import LOGGER, read_json, set_aside, write_json
 from yolo_callbacks.installation import versions
 from yolo_callbacks.journal import JOURNAL_FILE, Journal, Recovery, recoveries
+from yolo_callbacks.places import stored_path
 from yolo_callbacks.record import EpochRecord
 from yolo_callbacks.state_fields import (
     SCHEMA,
@@ -156,7 +157,7 @@ class RunState:
             "versions": versions(),
             "callbacks": self._states,
             "published": self._published,
-            "files": [_relative(path, self.path.parent) for path in (*self.files, *self._leftovers)],
+            "files": [stored_path(path, self.path.parent) for path in (*self.files, *self._leftovers)],
             "summary": summary,
         }
         self._later(self._write_now, content)
@@ -192,10 +193,6 @@ def mark_extended(folder: Path, *, after: int, planned: int, hold: bool) -> None
     held = before.get("held") if hold and before.get("hold") else None
     extension = {"after": after, "planned": planned, "hold": hold, "held": held}
     write_json(path, {**state, "schema": SCHEMA, "ended": False, "summary": None, "extension": extension})
-
-
-def _relative(path: Path, folder: Path) -> str:
-    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.as_posix()
 
 
 def _may_be_removed(name: str) -> bool:

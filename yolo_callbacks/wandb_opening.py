@@ -27,6 +27,7 @@ __all__ = [
     "described",
     "environment",
     "forget",
+    "import_bounded",
     "kill_service",
     "named_id",
     "new_id",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 
-from yolo_callbacks.wandb_opening import BOUNDS, environment
+from yolo_callbacks.wandb_opening import import_bounded
 
 __all__ = ["clean_name", "init_arguments"]
 
@@ -13,8 +13,9 @@ __all__ = ["clean_name", "init_arguments"]
 def init_arguments() -> list[str] | None:
     """Return the names of the arguments of `wandb.init`; None where they are not known, such as without wandb."""
     try:
-        with environment(BOUNDS):
-            import wandb
+        import_bounded()
+        import wandb
+
         parameters = inspect.signature(wandb.init).parameters.values()
     except (ImportError, TypeError, ValueError):
         return None

@@ -20,11 +20,11 @@ from yolo_callbacks.run_description import (
     checkpoint_facts,
     confusion_matrix,
     curves,
-    load_checkpoint,
     plots,
     shareable,
 )
 from yolo_callbacks.scalars import MAX_CLASSES
+from yolo_callbacks.trainer.resume import load_checkpoint
 from yolo_callbacks.wandb_content import boxed, class_table, confusion_chart, curve_chart, model_artifact, picture
 from yolo_callbacks.wandb_session import Upload
 

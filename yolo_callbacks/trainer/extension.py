@@ -8,17 +8,15 @@ from typing import Any
 
 from yolo_callbacks.files import LOGGER, replace_atomic
 from yolo_callbacks.trainer.method_patches import Methods
-from yolo_callbacks.trainer.resume import is_resumable
+from yolo_callbacks.trainer.resume import is_resumable, load_checkpoint
 
 __all__ = ["extend_checkpoint", "held_factor", "hold_factor", "load_resumable"]
 
 
 def load_resumable(path: Path) -> dict[str, Any] | None:
     """Load a checkpoint of a run that the user has named; None where it cannot be resumed."""
-    from ultralytics.utils.torch_utils import torch_load
-
     try:
-        content = torch_load(path, map_location="cpu")
+        content = load_checkpoint(path)
     except Exception as error:
         LOGGER.warning(f"{path} cannot be read: {error}")
         return None

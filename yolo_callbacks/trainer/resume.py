@@ -6,9 +6,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from yolo_callbacks.places import run_folder_of
 from yolo_callbacks.trainer.method_patches import Methods
 
-__all__ = ["check_resume", "is_resumable", "run_of_checkpoint", "watch_resume"]
+__all__ = ["check_resume", "is_resumable", "load_checkpoint", "run_of_checkpoint", "watch_resume"]
+
+
+def load_checkpoint(path: Path) -> Any:
+    """Load a checkpoint that this run has written or the user has named: loading can run code."""
+    from ultralytics.utils.torch_utils import torch_load
+
+    return torch_load(path, map_location="cpu")
 
 
 def is_resumable(checkpoint: object) -> bool:
@@ -21,11 +29,11 @@ def is_resumable(checkpoint: object) -> bool:
 
 def run_of_checkpoint(checkpoint: Path) -> Path | None:
     """Return the folder of the run that a checkpoint lies in; None where it lies in no run."""
-    folder = checkpoint.absolute().parent
-    if folder.name != "weights":
+    folder = run_folder_of(checkpoint)
+    if folder == checkpoint.absolute().parent:
         return None
     files = ("args.yaml", "results.csv", "callbacks.json")
-    return folder.parent if any((folder.parent / name).is_file() for name in files) else None
+    return folder if any((folder / name).is_file() for name in files) else None
 
 
 def check_resume(model: Any, arguments: Mapping[str, Any], *, finished: Callable[[Path], tuple[int, bool]]) -> None:
@@ -50,14 +58,14 @@ def check_resume(model: Any, arguments: Mapping[str, Any], *, finished: Callable
     if folder is None:
         return
     last_epoch, kept = finished(folder)
-    checkpoint = _load(path) if named else model.ckpt
+    checkpoint = load_checkpoint(path) if named else model.ckpt
     last = folder / "weights" / "last.pt"
     if is_resumable(checkpoint):
         # A last.pt that was not to be kept is still whole: a kill came just before its stripping.
         over = last_epoch and checkpoint["epoch"] + 1 >= last_epoch and (kept or path.name != last.name)
         if over:
             raise ValueError(_over(path, folder, can_be_extended=True))
-    elif not last_epoch and path.name != last.name and last.is_file() and is_resumable(_load(last)):
+    elif not last_epoch and path.name != last.name and last.is_file() and is_resumable(load_checkpoint(last)):
         raise ValueError(f"{path} holds no optimizer and cannot be resumed: resume {last}")
     else:
         raise ValueError(_over(path, folder, can_be_extended=kept))
@@ -74,7 +82,7 @@ def watch_resume(methods: Methods, *, single_process: bool) -> None:
     def watched(checkpoint: Any) -> None:
         if getattr(trainer, "resume", False) and checkpoint is not None and not is_resumable(checkpoint):
             path = Path(str(trainer.args.resume))
-            raise ValueError(_over(path, run_of_checkpoint(path) or path.parent, can_be_extended=False))
+            raise ValueError(_over(path, run_folder_of(path), can_be_extended=False))
         epochs = trainer.epochs
         start = checkpoint.get("epoch", -1) + 1 if checkpoint else 0
         if single_process and start >= epochs:  # more with `time=`, which estimates `epochs` anew in each epoch
@@ -96,10 +104,3 @@ def _over(path: Path, folder: Path, *, can_be_extended: bool) -> str:
         f"{message}: its optimizer was removed at the end. A run that was trained with keep_resumable=True can be "
         f"trained for more epochs: {command}"
     )
-
-
-def _load(path: Path) -> Any:
-    """Load a checkpoint that the user has named."""
-    from ultralytics.utils.torch_utils import torch_load
-
-    return torch_load(path, map_location="cpu")

@@ -18,6 +18,7 @@ from typing import Any
 
 from yolo_callbacks.files import LOGGER, replace_atomic, temporary_beside
 from yolo_callbacks.signals import deferred
+from yolo_callbacks.trainer.resume import load_checkpoint
 
 __all__ = ["LastCheckpoint", "strip_checkpoint", "strip_through_temporary_files"]
 
@@ -134,10 +135,8 @@ def _wrap(original: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, An
 
 def _load(path: Any) -> dict[str, Any]:
     """Load a checkpoint that this run has written."""
-    from ultralytics.utils import torch_utils
-
     try:
-        content: dict[str, Any] = torch_utils.torch_load(path, map_location="cpu")
+        content: dict[str, Any] = load_checkpoint(path)
     except Exception as error:
         LOGGER.warning(f"{path} cannot be read: {error}")
         return {}
