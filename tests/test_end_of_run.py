@@ -123,6 +123,26 @@ def test_an_interrupted_end_leaves_a_run_that_a_resume_finishes(train, scripted)
     assert json.loads((folder / STATE_FILE).read_text())["summary"]["status"] == "finished"
 
 
+def test_an_interrupted_end_after_a_late_attachment_leaves_a_run_that_can_be_resumed(train, scripted):
+    scripted([0.1, 0.3])
+
+    def attach_late(trainer):
+        if trainer.epoch == 0:
+            attach(trainer, SaveBest("mAP50"))
+
+    def interrupt(validator):
+        if not validator.training:
+            raise KeyboardInterrupt
+
+    model = YOLO(TINY)
+    model.add_callback("on_train_epoch_start", attach_late)
+    model.add_callback("on_val_end", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        train(model, epochs=2)
+    assert not stripped(Path(model.trainer.last))
+    assert not temporary_files(Path(model.trainer.save_dir))
+
+
 def test_a_final_eval_of_the_users_own_strips_through_temporary_files_too(train, scripted, monkeypatch):
     written = []
     save = torch.save

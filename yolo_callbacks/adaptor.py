@@ -686,7 +686,8 @@ class TrainerAdaptor:
     def close(self) -> None:
         """Strip last.pt where the run is over, the very last step of a run; then let go of the trainer."""
         self._snapshots.wait()
-        if self._last_checkpoint and self._failure is None:
+        # `failure`, not `_failure`: that of a training that had begun before the suite was attached is seen only there
+        if self._last_checkpoint and self.failure is None:
             self._last_checkpoint.strip()
         elif self._last_checkpoint:
             self._last_checkpoint.discard()
