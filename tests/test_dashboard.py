@@ -191,8 +191,7 @@ def test_published_once_by_trainings(interpreter, tmp_path, scenes):
 def test_a_server_that_knows_no_workspaces_costs_one_warning(interpreter, tmp_path, scenes, monkeypatch):
     monkeypatch.delattr(WandbServer, "_answer_UpsertView2")
     with WandbServer() as server:
-        waited, said, _ = train_online(interpreter, tmp_path, scenes, server.environment, arguments=LOGGING)
+        said = train_online(interpreter, tmp_path, scenes, server.environment, arguments=LOGGING)
         (run,) = server.runs.values()
     assert [row["epoch"] for row in run.history if "epoch" in row] == [1, 2, 3, 4]
     assert said.count("W&B: dashboard could not be logged") == 1
-    assert waited["on_train_start"] < 4 + 6
