@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -301,6 +302,40 @@ def test_a_resumed_training_is_one_run(train, scripted, messages):
     command = next(line for line in messages[-1].splitlines() if "wandb sync" in line)
     assert str(first.path.parent) in command
     assert str(second.path.parent) in command
+
+
+@pytest.mark.training
+@pytest.mark.parametrize("lost", [False, True], ids=["rows of the first part written", "rows of the first part lost"])
+def test_a_resumed_training_whose_run_cannot_be_opened(train, scripted, messages, monkeypatch, lost):
+    """All rows are saved, each one once: also those that the first part did not bring to its file."""
+    scripted([0.1, 0.2])
+    model = YOLO(TINY)
+
+    def interrupt(trainer: Any) -> None:
+        if trainer.epoch == 1:
+            raise KeyboardInterrupt
+
+    attach(model, WandbLogger(images=0, log_model=False))
+    model.add_callback("on_fit_epoch_end", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        train(model, epochs=4)
+    folder = Path(model.trainer.save_dir)
+    if lost:
+        (run,) = runs(folder)
+        shutil.rmtree(run.path.parent)
+
+    def refused(*_: Any, **__: Any) -> None:
+        raise OSError("no more processes")
+
+    monkeypatch.setattr("yolo_callbacks.wandb_session.open_run", refused)
+    scripted([0.3, 0.4])
+    resumed = YOLO(folder / "weights" / "last.pt")
+    attach(resumed, WandbLogger(images=0, log_model=False))
+    resumed.train(resume=True)
+    found = runs(folder)
+    assert len({run.id for run in found}) == 1
+    assert sorted(row["epoch"] for run in found for row in rows(run)) == [1, 2, 3, 4]
+    assert all(str(run.path.parent) in messages[-1] for run in found)
 
 
 @pytest.mark.training

@@ -222,7 +222,8 @@ class _Opening:
 
     def _folders(self) -> list[Path]:
         root = Path(str(self.options.get("dir") or self._setting("root_dir") or os.environ.get("WANDB_DIR") or "."))
-        return [path for name in ("wandb", ".wandb") for path in (root / name).glob(f"run-*-{self.id}")]
+        patterns = (f"run-*-{self.id}", f"run-*-{self.id}-[0-9]")  # with a number where the name was taken
+        return [path for name in ("wandb", ".wandb") for each in patterns for path in (root / name).glob(each)]
 
     def _mode(self) -> str:
         """Return what wandb would take: the argument, the settings given, the environment, the settings file."""

@@ -6,6 +6,7 @@ wandb is imported inside functions only: who does not log to it does not wait fo
 from __future__ import annotations
 
 import atexit
+import glob
 import os
 import queue
 import shlex
@@ -277,9 +278,9 @@ class WandbSession:
         if self._disabled:
             return
         folder = Path(self._run.sync_dir)
-        if self._resumed and self.owned:  # a kill may have come before the state had the folder
-            found = sorted(str(path) for path in folder.parent.glob(f"*run-*-{self._run.id}") if path != folder)
-            self.folders += [path for path in found if path not in self.folders]
+        if self._resumed and self.owned:
+            self._find_folders(folder.parent, self._run.id)
+        self.folders = [path for path in self.folders if path != str(folder)]
         self._earlier = list(self.folders)
         self.folders.append(str(folder))
 
@@ -288,10 +289,17 @@ class WandbSession:
         if not self.owned or not (self._earlier or self._past):
             return
         self._logged = self._rows_before(self._earlier)
-        for row in self._past:
+        self._rows[:0] = self._past
+        past, self._past = self._past, []
+        for row in past:
             self._waiting += 1
-            self._rows.append(row)
             self._log(_Row(row, None))
+
+    def _find_folders(self, root: Path, run_id: str) -> None:
+        """Add the folders of the run that the state does not have: a kill may have come before it was written."""
+        # wandb adds a number to the name of a folder that exists; the file in it has the id alone
+        found = sorted(str(path.parent) for path in root.glob(f"*run-*/run-{glob.escape(run_id)}.wandb"))
+        self.folders += [path for path in found if path not in self.folders]
 
     def _rows_before(self, folders: Iterable[str]) -> set[RowKey]:
         """Return the rows of a resumed run that have arrived, or that its folders hold."""
@@ -445,6 +453,8 @@ class WandbSession:
             spare=self._spare / "wandb",
             in_use=self._thread.is_alive(),
         )
+        if self._past:  # the run was never open, or too late to log them again
+            self._restore_past()
         rows = [row for row in (*self._batch_rows, *self._rows) if row_key(row) not in self._logged]
         try:
             new = saved.complete(rows, self._metrics, code)
@@ -456,6 +466,16 @@ class WandbSession:
             self._left["images"] = "no room"
         if new is not None and str(new) not in self.folders:
             self.folders = [folder for folder in self.folders if folder != str(saved.folder)] + [str(new)]
+
+    def _restore_past(self) -> None:
+        """Take those rows of the past that no folder of the run has; no server is asked here."""
+        if self._run is None:
+            self._find_folders(self._spare / "wandb", str(self.run_id))
+        try:
+            self._logged = set().union(*(logged_rows(Path(folder)) for folder in self.folders))
+        except Exception as error:  # a file of another version of wandb
+            LOGGER.debug(f"W&B: what was logged before is not known: {error!r}")
+        self._rows[:0] = self._past
 
     def _sync_command(self) -> str:
         online = any(Path(folder).name.startswith("run-") for folder in self.folders)
