@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 .PHONY: demo test test-slow test-versions test-peer bench bench-quick docs lint clean
 
 demo: $(VENV)/installed  ## train YOLO11n on datasets/trees with the suite
-	$(BIN)/python -m yolo_callbacks.demo
+	$(BIN)/yolo-callbacks demo
 
 # One thread a worker: the trainings are too small to share among cores.
 test: lint  ## all tests, and a few of them on older versions of Ultralytics

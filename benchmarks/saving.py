@@ -12,9 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from yolo_callbacks.background import Background
-from yolo_callbacks.files import copy_atomic
-from yolo_callbacks.snapshots import Snapshots
+from yolo_callbacks.trainer.linked_copies import Snapshots
+from yolo_callbacks.utils.background import Background
+from yolo_callbacks.utils.files import copy_atomic
 
 
 def measure(sizes: str = "nmx", *, repeats: int = 7, folder: Path | None = None) -> dict[str, dict[str, float]]:

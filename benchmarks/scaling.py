@@ -79,7 +79,7 @@ def run(
         WandbLogger,
         attach,
     )
-    from yolo_callbacks.images import ImageCapture
+    from yolo_callbacks.trainer.validation_images import ImageCapture
 
     data = scenes(folder / "data", train=train, val=val, classes=classes)
     rising = itertools.count()

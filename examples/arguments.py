@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from yolo_callbacks.data import trees
+from yolo_callbacks.utils.demo_data import trees
 
 
 def training(description: str, **defaults: Any) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from trainings import FAST, detection_metrics  # first: it isolates Ultralytics
 from ultralytics import YOLO
 from ultralytics.engine.validator import BaseValidator
 
-from yolo_callbacks.memory import GIB, accelerator_of
+from yolo_callbacks.utils.memory import GIB, accelerator_of
 
 # Ultralytics collects garbage at the end of every training: without what was imported it is done at once, not in 0.2 s.
 gc.freeze()

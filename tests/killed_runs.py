@@ -37,7 +37,7 @@ from ultralytics.engine.trainer import BaseTrainer
 from ultralytics.engine.validator import BaseValidator
 
 from yolo_callbacks import EarlyStopping, JsonlLogger, ReduceLROnPlateau, SaveBest, WandbLogger, attach
-from yolo_callbacks.suite import EVENTS
+from yolo_callbacks.suite.suite import EVENTS
 
 EPOCHS = 8
 STOP = 7
@@ -160,9 +160,9 @@ def watch(moments: Moments) -> None:
         moments(f"after a line of {path.name}")
         return None
 
-    import yolo_callbacks.background as background
-    import yolo_callbacks.files as files
-    import yolo_callbacks.journal as journal
+    import yolo_callbacks.state.journal as journal
+    import yolo_callbacks.utils.background as background
+    import yolo_callbacks.utils.files as files
 
     background.ThreadPoolExecutor = Inline  # type: ignore[misc,assignment]
     written, written_bytes, copied, appended = Path.write_text, Path.write_bytes, shutil.copyfile, files.append_line

@@ -19,14 +19,14 @@ from trainings import TINY
 from ultralytics import YOLO
 
 from yolo_callbacks import Callback, attach
-from yolo_callbacks.cli import main
-from yolo_callbacks.console import EncodableFilter, printable
-from yolo_callbacks.files import LOGGER
-from yolo_callbacks.lenient import any_json, any_yaml, as_count, as_mapping, as_number, as_text, epoch_of
+from yolo_callbacks.cli.command import main
 from yolo_callbacks.report import report
 from yolo_callbacks.report.run_data import read_run
 from yolo_callbacks.report.timeline import draw_timeline
-from yolo_callbacks.summary import read_summary, render
+from yolo_callbacks.state.summary import read_summary, render
+from yolo_callbacks.utils.console import EncodableFilter, printable
+from yolo_callbacks.utils.files import LOGGER
+from yolo_callbacks.utils.lenient import any_json, any_yaml, as_count, as_mapping, as_number, as_text, epoch_of
 
 KEYS = "epoch,time,train/box_loss,metrics/mAP50(B),metrics/mAP50-95(B),val/box_loss,lr/pg0"
 ROWS = "".join(f"{epoch},{epoch},{1 / epoch},0.{epoch},0.0{epoch},{2 / epoch},0.01\n" for epoch in range(1, 4))
@@ -241,7 +241,7 @@ CONSOLES = [
 # All commands in one process: to import what they need takes seconds.
 SCRIPT = """
 import json, os, sys
-from yolo_callbacks.cli import main
+from yolo_callbacks.cli.command import main
 for command in json.loads(sys.argv[1]):
     try:
         code = main([os.fsdecode(part.encode()) for part in command])

@@ -12,8 +12,8 @@ from ultralytics import YOLO
 from ultralytics.models.yolo.detect import DetectionTrainer
 
 from yolo_callbacks import EarlyStopping, ReduceLROnPlateau, SaveBest, attach
-from yolo_callbacks.adaptor import TrainerAdaptor
-from yolo_callbacks.state import STATE_FILE
+from yolo_callbacks.state.run_state import STATE_FILE
+from yolo_callbacks.trainer.training_run import TrainerAdaptor
 
 pytestmark = pytest.mark.training
 

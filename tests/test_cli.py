@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 from environments import arguments
 
-from yolo_callbacks import JsonlLogger, demo, registry
-from yolo_callbacks.cli import COMMANDS, main
-from yolo_callbacks.config import load
+from yolo_callbacks import JsonlLogger
+from yolo_callbacks.cli import demo
+from yolo_callbacks.cli.command import COMMANDS, main
+from yolo_callbacks.config import registry
+from yolo_callbacks.config.loading import load
 
 
 @pytest.fixture(autouse=True)

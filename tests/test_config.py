@@ -11,9 +11,10 @@ import jsonschema
 import pytest
 import yaml
 
-from yolo_callbacks import Callback, config, registry, schema
-from yolo_callbacks.attaching import default_suite
-from yolo_callbacks.config import ConfigError, load
+from yolo_callbacks import Callback
+from yolo_callbacks.config import loading, registry, schema
+from yolo_callbacks.config.loading import ConfigError, load
+from yolo_callbacks.suite.attaching import default_suite
 
 
 @pytest.fixture(autouse=True)
@@ -221,7 +222,7 @@ def conforms(text: str) -> bool:
 
 
 def test_the_schema_that_is_shipped_is_that_of_the_signatures():
-    assert json.loads(schema.PATH.read_text()) == schema.schema(), "run `python -m yolo_callbacks.schema`"
+    assert json.loads(schema.PATH.read_text()) == schema.schema(), "run `python -m yolo_callbacks.config.schema`"
     jsonschema.Draft7Validator.check_schema(schema.schema())
 
 
@@ -268,4 +269,4 @@ def test_every_line_of_it_can_be_put_in_force():
 
 
 def test_configuration_knows_no_other_origin():
-    assert config.Configuration(()).origin(Callback()) == "YOLO_CALLBACKS"
+    assert loading.Configuration(()).origin(Callback()) == "YOLO_CALLBACKS"

@@ -19,8 +19,8 @@ from wandb_runs import Run, read_runs
 from wandb_server import WandbServer
 
 from yolo_callbacks import EarlyStopping, MemoryMonitor, ReduceLROnPlateau, SaveBest, WandbLogger, attach
-from yolo_callbacks.cli import main
-from yolo_callbacks.dashboard import dashboard
+from yolo_callbacks.cli.command import main
+from yolo_callbacks.loggers.wandb_parts.workspace import dashboard
 
 # wandb-workspaces 0.4.13 is written for an older pydantic
 pytestmark = [pytest.mark.server, pytest.mark.filterwarnings("ignore:Pydantic V1 style:DeprecationWarning")]
@@ -113,7 +113,7 @@ def test_the_command(tmp_path, monkeypatch, capsys):
 
 
 def test_without_the_library(monkeypatch, capsys):
-    monkeypatch.setattr("yolo_callbacks.dashboard.find_spec", lambda name: None)
+    monkeypatch.setattr("yolo_callbacks.loggers.wandb_parts.workspace.find_spec", lambda name: None)
     with pytest.raises(ImportError, match=re.escape('pip install "yolo-callbacks[dashboard]"')):
         dashboard("crowns", dry_run=True)
     assert main(["dashboard", "--project", "crowns", "--dry-run"]) == 2
@@ -122,7 +122,7 @@ def test_without_the_library(monkeypatch, capsys):
 
 @pytest.mark.training
 def test_a_logger_without_the_library_fails_before_the_first_epoch(monkeypatch, train, tmp_path):
-    monkeypatch.setattr("yolo_callbacks.dashboard.find_spec", lambda name: None)
+    monkeypatch.setattr("yolo_callbacks.loggers.wandb_parts.workspace.find_spec", lambda name: None)
     model = YOLO(TINY)
     attach(model, WandbLogger(dashboard=True, mode="disabled"))
     with pytest.raises(ImportError, match="needs wandb-workspaces"):
@@ -140,7 +140,7 @@ def test_arguments():
 
 PUBLISH = """
 import json
-from yolo_callbacks.dashboard import dashboard
+from yolo_callbacks.loggers.wandb_parts.workspace import dashboard
 print(dashboard("crowns", classes=["tree"]))
 print(dashboard("crowns", classes=["tree", "shrub"]))
 print(json.dumps(json.loads(dashboard("crowns", classes=["tree", "shrub"], dry_run=True))["spec"]))

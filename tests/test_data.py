@@ -12,7 +12,7 @@ import digits
 import pytest
 import yaml
 
-from yolo_callbacks.data import trees
+from yolo_callbacks.utils.demo_data import trees
 
 ROOT = Path(__file__).parent.parent
 
@@ -37,7 +37,7 @@ def test_the_wheel_carries_the_data(tmp_path):
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
     with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
         wheel.extractall(tmp_path / "installed")
-    find = "from yolo_callbacks.data import trees; print(trees())"
+    find = "from yolo_callbacks.utils.demo_data import trees; print(trees())"
     done = subprocess.run(
         [sys.executable, "-c", find], cwd=tmp_path, env={"PYTHONPATH": str(tmp_path / "installed")},
         capture_output=True, text=True, check=True,

@@ -18,8 +18,8 @@ from trainings import FAST
 from ultralytics import YOLO
 
 from yolo_callbacks import JsonlLogger, attach
-from yolo_callbacks.cli import COMMANDS
-from yolo_callbacks.config import load
+from yolo_callbacks.cli.command import COMMANDS
+from yolo_callbacks.config.loading import load
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

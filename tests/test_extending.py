@@ -15,9 +15,9 @@ from ultralytics import YOLO
 from wandb_runs import read_runs
 
 from yolo_callbacks import EarlyStopping, JsonlLogger, ReduceLROnPlateau, SaveBest, WandbLogger, attach, extend
-from yolo_callbacks.extending import prepare_extension
-from yolo_callbacks.installation import installed_version
-from yolo_callbacks.state import STATE_FILE
+from yolo_callbacks.state.run_state import STATE_FILE
+from yolo_callbacks.suite.extending import prepare_extension
+from yolo_callbacks.trainer.installation import installed_version
 
 pytestmark = pytest.mark.training
 
@@ -182,7 +182,12 @@ def test_the_command_extends_and_refuses(train, scripted, tmp_path):
     folder = train(model, epochs=2)
 
     def command(*arguments: str) -> subprocess.CompletedProcess[str]:
-        line = [sys.executable, "-c", "import sys; from yolo_callbacks.cli import main; sys.exit(main())", *arguments]
+        line = [
+            sys.executable,
+            "-c",
+            "import sys; from yolo_callbacks.cli.command import main; sys.exit(main())",
+            *arguments,
+        ]
         return subprocess.run(line, capture_output=True, text=True, check=False, timeout=300, cwd=tmp_path)
 
     for wrong in ([], ["epochs=two"], ["epochs=2"], ["epochs=4", "lr=no"]):

@@ -21,7 +21,7 @@ from ultralytics.engine.trainer import BaseTrainer
 from wandb_runs import read_runs
 
 from yolo_callbacks import Callback, EarlyStopping, JsonlLogger, SaveBest, attach
-from yolo_callbacks.suite import EVENTS
+from yolo_callbacks.suite.suite import EVENTS
 
 pytestmark = pytest.mark.training
 
@@ -49,7 +49,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture
 def nothing_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """The room of replaced checkpoints is free at once, as where there is little from the start."""
-    monkeypatch.setattr("yolo_callbacks.snapshots._PLENTY", 10**9)
+    monkeypatch.setattr("yolo_callbacks.trainer.linked_copies._PLENTY", 10**9)
 
 
 @pytest.mark.usefixtures("nothing_kept")
@@ -165,7 +165,7 @@ def test_a_disk_with_no_room_for_two_checkpoints_at_a_time(
 ):
     """Ultralytics' own are written in place then, as without us; a best that never became a file of its own goes."""
     if not separated:
-        monkeypatch.setattr("yolo_callbacks.snapshots.separate", lambda path: None)
+        monkeypatch.setattr("yolo_callbacks.trainer.linked_copies.separate", lambda path: None)
     scripted([0.1, 0.2, 0.1, 0.1, 0.1])
     model, saved = YOLO(TINY), SaveBest("mAP50", keep_optimizer=True)
     attach(model, saved)

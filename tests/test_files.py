@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from yolo_callbacks.files import (
+from yolo_callbacks.utils.files import (
     LOGGER,
     append_line,
     copy_atomic,

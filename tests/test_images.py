@@ -22,8 +22,8 @@ from ultralytics import YOLO
 from ultralytics.models.yolo.detect import DetectionValidator
 from ultralytics.nn.tasks import BaseModel
 
-from yolo_callbacks import images
-from yolo_callbacks.images import Box, BoxedImage, ImageCapture, encode_jpeg
+from yolo_callbacks.trainer import validation_images as images
+from yolo_callbacks.trainer.validation_images import Box, BoxedImage, ImageCapture, encode_jpeg
 
 pytestmark = pytest.mark.training
 

@@ -18,7 +18,7 @@ from ultralytics import YOLO
 from ultralytics.models.yolo.detect import DetectionTrainer
 
 from yolo_callbacks import Callback, EarlyStopping, ReduceLROnPlateau, SaveBest, attach
-from yolo_callbacks.adaptor import TrainerAdaptor
+from yolo_callbacks.trainer.training_run import TrainerAdaptor
 
 pytestmark = pytest.mark.training
 

@@ -23,11 +23,12 @@ from hypothesis import strategies as st
 from trainings import TINY
 from ultralytics import YOLO
 
-from yolo_callbacks import Callback, JsonlLogger, MemoryCleanup, MemoryMonitor, attach, memory
+from yolo_callbacks import Callback, JsonlLogger, MemoryCleanup, MemoryMonitor, attach
+from yolo_callbacks.callbacks.memory_parts.diary import suggest
 from yolo_callbacks.decisions import Cadence, GrowthRule, cache_is_idle, host_is_short
-from yolo_callbacks.memory import GIB, accelerator_of, is_out_of_memory
-from yolo_callbacks.out_of_memory import suggest
 from yolo_callbacks.trainer import finished
+from yolo_callbacks.utils import memory
+from yolo_callbacks.utils.memory import GIB, accelerator_of, is_out_of_memory
 
 sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
 
@@ -691,7 +692,9 @@ def test_two_monitors_are_one_too_many():
 @pytest.mark.training
 def test_a_diary_that_cannot_be_written_only_warns(train, exhausted, messages, monkeypatch):
     exhausted(3)
-    monkeypatch.setattr("yolo_callbacks.out_of_memory.write_json", lambda *_: (_ for _ in ()).throw(OSError("full")))
+    monkeypatch.setattr(
+        "yolo_callbacks.callbacks.memory_parts.diary.write_json", lambda *_: (_ for _ in ()).throw(OSError("full"))
+    )
     model = YOLO(TINY)
     attach(model, MemoryMonitor(), strict=True)
     with pytest.raises(torch.cuda.OutOfMemoryError, match="says the test"):
@@ -702,7 +705,7 @@ def test_a_diary_that_cannot_be_written_only_warns(train, exhausted, messages, m
 @pytest.mark.parametrize("batch", [(1, 2), {}, {"img": 5}, {"img": torch.zeros(2, 3), "bboxes": torch.tensor(1)}])
 def test_a_batch_of_another_form_is_no_error(batch):
     """What watches it stands outside every guard."""
-    from yolo_callbacks.adaptor import TrainerAdaptor
+    from yolo_callbacks.trainer.training_run import TrainerAdaptor
 
     trainer = SimpleNamespace(preprocess_batch=lambda batch, scale: (batch, scale))
     seen = TrainerAdaptor(trainer).watch_batches()
@@ -711,7 +714,7 @@ def test_a_batch_of_another_form_is_no_error(batch):
 
 
 def test_what_was_replaced_is_taken_back():
-    from yolo_callbacks.adaptor import TrainerAdaptor
+    from yolo_callbacks.trainer.training_run import TrainerAdaptor
 
     def own(batch: Any) -> Any:
         return batch

@@ -9,8 +9,8 @@ import re
 import numpy as np
 import pytest
 
-from yolo_callbacks.monitor import Monitor, nearest
-from yolo_callbacks.record import Catalog, EpochRecord
+from yolo_callbacks.metrics.epoch_record import Catalog, EpochRecord
+from yolo_callbacks.metrics.monitor import Monitor, nearest
 
 NAN, INF = math.nan, math.inf
 NAMES = {0: "person", 1: "car", 2: "traffic/light", 3: "dog", 4: "3"}

@@ -9,7 +9,7 @@ from importlib import resources
 import pytest
 
 import yolo_callbacks
-from yolo_callbacks.installation import check_version
+from yolo_callbacks.trainer.installation import check_version
 
 
 def imported_by(statement: str) -> set[str]:
@@ -18,7 +18,7 @@ def imported_by(statement: str) -> set[str]:
     return set(done.stdout.split())
 
 
-@pytest.mark.parametrize("module", ["yolo_callbacks", "yolo_callbacks.decisions", "yolo_callbacks.monitor"])
+@pytest.mark.parametrize("module", ["yolo_callbacks", "yolo_callbacks.decisions", "yolo_callbacks.metrics.monitor"])
 def test_imports_are_lazy(module):
     assert not {"ultralytics", "torch", "wandb", "cv2", "numpy"} & imported_by(f"import {module}")
 

@@ -17,8 +17,9 @@ from ultralytics.engine import trainer as engine
 from ultralytics.utils.callbacks.base import default_callbacks, get_default_callbacks
 
 import _yolo_callbacks_boot as boot
-from yolo_callbacks import SaveBest, attach, plugin
-from yolo_callbacks.installation import installed_version
+from yolo_callbacks import SaveBest, attach
+from yolo_callbacks.config import plugin
+from yolo_callbacks.trainer.installation import installed_version
 
 
 @pytest.fixture

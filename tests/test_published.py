@@ -14,7 +14,7 @@ from trainings import TINY
 from ultralytics import YOLO
 
 from yolo_callbacks import Callback, JsonlLogger, TensorBoardLogger, WandbLogger, attach
-from yolo_callbacks.record import EpochRecord
+from yolo_callbacks.metrics.epoch_record import EpochRecord
 
 
 def record() -> EpochRecord:

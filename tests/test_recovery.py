@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from yolo_callbacks.decisions import PlateauRule, Ranking, StopRule
-from yolo_callbacks.journal import JOURNAL_FILE, Entry, Journal, Recovery, recoveries, restored_record
-from yolo_callbacks.record import EpochRecord
-from yolo_callbacks.state import STATE_FILE, RunState, find_recoveries
+from yolo_callbacks.metrics.epoch_record import EpochRecord
+from yolo_callbacks.state.journal import JOURNAL_FILE, Entry, Journal, Recovery, recoveries
+from yolo_callbacks.state.run_state import STATE_FILE, RunState, find_recoveries
 
 # The steps of an epoch after which a kill may come.
 STEPS = ("trained", "half a line", "line", "checkpoint", "decided", "half a state", "state")
@@ -71,7 +71,7 @@ def train(folder: Path, values: list[float], start: int, kill: tuple[int, str] |
         deciders.load(recovery.states)
         ended = recovery.ended
         if recovery.undecided:
-            ended |= deciders.decide(restored_record(recovery.undecided, names={}, checkpoint=Path()))
+            ended |= deciders.decide(EpochRecord.restore(recovery.undecided, names={}, checkpoint=Path()))
     state.begin(start, deciders.states(), {}, ended=ended)
 
     def reached(epoch: int, step: str) -> None:
@@ -194,7 +194,7 @@ def test_a_record_comes_back_as_it_was(journal):
     assert [(entry.epoch, entry.ended, entry.states) for entry in entries] == [
         (1, False, {"a": {"wait": 1}}), (2, False, {"a": {"wait": 2}}), (3, True, {"a": {"wait": 3}})
     ]  # fmt: skip
-    back = [restored_record(entry.record, names={0: "a", 1: "b"}, checkpoint=Path("last.pt")) for entry in entries]
+    back = [EpochRecord.restore(entry.record, names={0: "a", 1: "b"}, checkpoint=Path("last.pt")) for entry in entries]
     assert (back[0].metrics, back[0].per_class) == ({"mAP50": 0.25}, {"mAP50(B)": {0: 0.25, 1: 0.75}})
     assert math.isnan(back[1].metrics["mAP50"])
     assert back[2].metrics["mAP50"] == math.inf

@@ -15,7 +15,7 @@ from trainings import TINY
 from ultralytics import YOLO
 
 from yolo_callbacks import Callback, WandbLogger, attach
-from yolo_callbacks.redaction import (
+from yolo_callbacks.utils.redaction import (
     MASK,
     Origins,
     clean_arguments,
@@ -263,7 +263,8 @@ def test_nothing_that_wandb_stores_has_credentials(train, scripted, monkeypatch,
         sys, "argv", ["yolo", "train", "tracker=https://u:hunter2@h/t.yaml", "token=hunter2", "epochs=2"]
     )
     monkeypatch.setattr(
-        "yolo_callbacks.run_description._git", lambda: {"origin": "https://hunter2@github.com/a/b", "branch": "main"}
+        "yolo_callbacks.trainer.run_description._git",
+        lambda: {"origin": "https://hunter2@github.com/a/b", "branch": "main"},
     )
     scripted([0.1, 0.2, 0.2])
     model = YOLO(TINY)

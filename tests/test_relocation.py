@@ -14,10 +14,10 @@ from trainings import TINY, interrupted, results_csv
 from ultralytics import YOLO
 
 from yolo_callbacks import EarlyStopping, JsonlLogger, ReduceLROnPlateau, SaveBest, attach
-from yolo_callbacks.cli import main
-from yolo_callbacks.installation import resume_takes_save_dir
-from yolo_callbacks.places import found_path, run_folder_of, stored_path, with_folder
-from yolo_callbacks.suite import Suite
+from yolo_callbacks.cli.command import main
+from yolo_callbacks.suite.suite import Suite
+from yolo_callbacks.trainer.installation import resume_takes_save_dir
+from yolo_callbacks.utils.stored_paths import found_path, run_folder_of, stored_path, with_folder
 
 VALUES = [0.1, 0.5, 0.4, 0.3, 0.3, 0.2, 0.2]
 # a reduction after each epoch without improvement: from the third on
@@ -298,8 +298,8 @@ def test_a_moved_folder_that_cannot_be_written_to_only_warns(tmp_path, monkeypat
     def refuse(*_: Any) -> None:
         raise OSError("no room")
 
-    monkeypatch.setattr("yolo_callbacks.journal.replace_atomic", refuse)
-    monkeypatch.setattr("yolo_callbacks.checkpoints.copy_atomic", refuse)
+    monkeypatch.setattr("yolo_callbacks.state.journal.replace_atomic", refuse)
+    monkeypatch.setattr("yolo_callbacks.trainer.checkpoint_copies.copy_atomic", refuse)
     suite = restored(old, moved / "weights" / "last.pt")
     assert suite.callbacks[3].cuts == [3]
     assert suite.callbacks[0].best_epoch == 0  # its files could not be copied

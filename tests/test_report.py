@@ -22,12 +22,12 @@ from trainings import FAST, TINY, results_csv
 from ultralytics import YOLO
 
 from yolo_callbacks import EarlyStopping, MemoryMonitor, ReduceLROnPlateau, SaveBest, attach
-from yolo_callbacks.cli import main
-from yolo_callbacks.redaction import MASK, clean_arguments
+from yolo_callbacks.cli.command import main
 from yolo_callbacks.report import report
 from yolo_callbacks.report.charts import number
 from yolo_callbacks.report.monitors import monitored
 from yolo_callbacks.report.run_data import read_run
+from yolo_callbacks.utils.redaction import MASK, clean_arguments
 
 HOSTILE = "<script>alert('$x$')</script>"
 SECTIONS = (

@@ -17,10 +17,11 @@ from trainings import TINY
 from ultralytics import YOLO
 from ultralytics.models.yolo.detect import DetectionTrainer
 
-from yolo_callbacks import SaveBest, attach, snapshots
-from yolo_callbacks.background import Background
-from yolo_callbacks.files import write_json
-from yolo_callbacks.snapshots import Snapshots, separate
+from yolo_callbacks import SaveBest, attach
+from yolo_callbacks.trainer import linked_copies
+from yolo_callbacks.trainer.linked_copies import Snapshots, separate
+from yolo_callbacks.utils.background import Background
+from yolo_callbacks.utils.files import write_json
 
 WEIGHTS = b"\x00\xffweights" * 1000
 
@@ -41,7 +42,7 @@ def held(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
         event.wait(60)
         separate(path)
 
-    monkeypatch.setattr(snapshots, "separate", waiting)
+    monkeypatch.setattr(linked_copies, "separate", waiting)
     return event
 
 
@@ -205,7 +206,7 @@ def test_a_file_changed_while_it_is_copied_is_never_half_of_each(last, monkeypat
 
 def test_a_copy_that_finds_no_room_is_given_up_only_where_it_must_be(last, monkeypatch, caplog):
     monkeypatch.setattr(shutil, "copyfile", refuse)
-    monkeypatch.setattr(snapshots.LOGGER, "propagate", True)
+    monkeypatch.setattr(linked_copies.LOGGER, "propagate", True)
     best, other, copies = last.with_name("best.pt"), last.with_name("other.pt"), Snapshots(Background())
     copies.take(last, best)
     copies.wait()
@@ -240,7 +241,7 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> None:
         time.sleep(0.2)
         separate(path)
 
-    monkeypatch.setattr(snapshots, "separate", later)
+    monkeypatch.setattr(linked_copies, "separate", later)
 
 
 def names_of_the_best(model: YOLO, saved: SaveBest) -> list[int]:
@@ -278,7 +279,7 @@ def test_a_copy_that_is_still_shared_is_not_stripped_with_last_pt(train, scripte
 
 @pytest.mark.training
 def test_the_next_checkpoint_does_not_reach_a_copy_that_is_still_shared(train, scripted, monkeypatch):
-    monkeypatch.setattr(snapshots, "separate", lambda path: None)
+    monkeypatch.setattr(linked_copies, "separate", lambda path: None)
     scripted([0.1, 0.3, 0.2, 0.1])
     model, saved = YOLO(TINY), SaveBest("mAP50", keep_optimizer=True)
     attach(model, saved)

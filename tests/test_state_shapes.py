@@ -18,10 +18,10 @@ from trainings import TINY, interrupted, results_csv
 from ultralytics import YOLO
 
 from yolo_callbacks import EarlyStopping, ReduceLROnPlateau, SaveBest, attach
-from yolo_callbacks.checkpoints import holds_epoch
-from yolo_callbacks.files import LOGGER
-from yolo_callbacks.state import read_state
-from yolo_callbacks.state_fields import (
+from yolo_callbacks.state.run_state import read_state
+from yolo_callbacks.suite.suite import Suite
+from yolo_callbacks.trainer.checkpoint_copies import holds_epoch
+from yolo_callbacks.utils.fields import (
     MAX_COUNT,
     SCHEMA,
     Field,
@@ -39,7 +39,7 @@ from yolo_callbacks.state_fields import (
     text,
     whole,
 )
-from yolo_callbacks.suite import Suite
+from yolo_callbacks.utils.files import LOGGER
 
 NAN, INF = math.nan, math.inf
 

@@ -26,8 +26,8 @@ from yolo_callbacks import (
     WandbLogger,
     attach,
 )
-from yolo_callbacks.installation import installed_version
-from yolo_callbacks.suite import EVENTS
+from yolo_callbacks.suite.suite import EVENTS
+from yolo_callbacks.trainer.installation import installed_version
 
 
 class Failing(Callback):
@@ -333,8 +333,8 @@ def test_a_folder_that_cannot_be_written_only_warns(train, scripted, monkeypatch
     def full(source: Path, target: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("yolo_callbacks.files.shutil.copyfile", full)
-    monkeypatch.setattr("yolo_callbacks.snapshots.os.link", full)
+    monkeypatch.setattr("yolo_callbacks.utils.files.shutil.copyfile", full)
+    monkeypatch.setattr("yolo_callbacks.trainer.linked_copies.os.link", full)
     train(model, epochs=3)
     assert saved.best_model_path is None
     assert sum("could not be saved: [Errno 28] No space left" in message for message in messages) == 3

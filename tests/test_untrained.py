@@ -16,8 +16,8 @@ from ultralytics.utils.torch_utils import EarlyStopping as UltralyticsStopper
 
 from yolo_callbacks import EarlyStopping, ReduceLROnPlateau, SaveBest, StopOnOverfit, StoppingReason, attach
 from yolo_callbacks.decisions import EpochKind, StopRule, UntrainedRule, detects_nothing
-from yolo_callbacks.monitor import Monitor
-from yolo_callbacks.record import Catalog, EpochRecord
+from yolo_callbacks.metrics.epoch_record import Catalog, EpochRecord
+from yolo_callbacks.metrics.monitor import Monitor
 
 CHECK, NO_IMPROVEMENT, NO_CHECK = EpochKind.CHECK, EpochKind.NO_IMPROVEMENT, EpochKind.NO_CHECK
 BOX, MASK, POSE = ("metrics/mAP50(B)", "metrics/mAP50-95(B)"), ("metrics/mAP50-95(M)",), ("metrics/mAP50-95(P)",)

@@ -18,8 +18,8 @@ import pytest
 from wandb_runs import Run, read_run, read_runs
 from wandb_server import Fault, WandbServer
 
-from yolo_callbacks.wandb_arrival import refusals
-from yolo_callbacks.wandb_file import logged_rows, write_completed
+from yolo_callbacks.loggers.wandb_parts.arrival import refusals
+from yolo_callbacks.loggers.wandb_parts.file import logged_rows, write_completed
 
 LOGGING = """
 import numpy, sys, wandb

@@ -21,8 +21,8 @@ from ultralytics.models.yolo.detect import DetectionTrainer
 from wandb_runs import Run, read_runs
 
 from yolo_callbacks import EarlyStopping, SaveBest, WandbLogger, attach
-from yolo_callbacks.redaction import without_credentials
-from yolo_callbacks.wandb_options import clean_name
+from yolo_callbacks.loggers.wandb_parts.options import clean_name
+from yolo_callbacks.utils.redaction import without_credentials
 
 MODEL = "yolo11n.yaml"
 ULTRALYTICS = tuple(int(part) for part in ultralytics.__version__.split(".")[:3])
@@ -327,7 +327,7 @@ def test_a_resumed_training_whose_run_cannot_be_opened(train, scripted, messages
     def refused(*_: Any, **__: Any) -> None:
         raise OSError("no more processes")
 
-    monkeypatch.setattr("yolo_callbacks.wandb_session.open_run", refused)
+    monkeypatch.setattr("yolo_callbacks.loggers.wandb_parts.session.open_run", refused)
     scripted([0.3, 0.4])
     resumed = YOLO(folder / "weights" / "last.pt")
     attach(resumed, WandbLogger(images=0, log_model=False))
@@ -345,7 +345,7 @@ def test_pictures_that_fail_cost_no_scalars_and_no_run(train, monkeypatch, messa
     def full(path: Path) -> bytes:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("yolo_callbacks.callbacks.wandb_media.encode_jpeg", full)
+    monkeypatch.setattr("yolo_callbacks.loggers.wandb_parts.media.encode_jpeg", full)
     model = YOLO(TINY)
     attach(model, WandbLogger(images=2, image_period=1, log_model=False))
     folders = [train(model, epochs=2, name=name) for name in ("first", "second")]
@@ -497,7 +497,7 @@ from pathlib import Path
 from trainings import FAST, TINY
 from ultralytics import YOLO
 from yolo_callbacks import WandbLogger, attach
-from yolo_callbacks.wandb_file import logged_rows
+from yolo_callbacks.loggers.wandb_parts.file import logged_rows
 
 last = Path(folder) / "run/weights/last.pt"
 

@@ -13,7 +13,8 @@ import torch
 from trainings import TINY, interrupted, results_csv
 from ultralytics import YOLO
 
-from yolo_callbacks import EarlyStopping, JsonlLogger, SaveBest, attach, snapshots
+from yolo_callbacks import EarlyStopping, JsonlLogger, SaveBest, attach
+from yolo_callbacks.trainer import linked_copies
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="looks up the open files of this process")
 
@@ -56,7 +57,7 @@ def windows(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         raise OSError(1, "The volume does not support hard links")
 
     here = {**vars(os), "name": "nt", **({} if request.param else {"link": no_link})}
-    monkeypatch.setattr(snapshots, "os", SimpleNamespace(**here))
+    monkeypatch.setattr(linked_copies, "os", SimpleNamespace(**here))
     return refused
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from yolo_callbacks import SaveBest
-from yolo_callbacks.cli import main
-from yolo_callbacks.config import load
+from yolo_callbacks.cli.command import main
+from yolo_callbacks.config.loading import load
 
 SECRETS = {
     "SECRET_A": "pass-one\nword",

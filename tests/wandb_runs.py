@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from yolo_callbacks.wandb_file import records
+from yolo_callbacks.loggers.wandb_parts.file import records
 
 FILE_HEADER = 7  # `:W&B`, two magic bytes, version
 

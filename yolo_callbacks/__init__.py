@@ -4,33 +4,31 @@ from ultralytics import YOLO
 from yolo_callbacks import EarlyStopping, SaveBest, attach
 
 model = YOLO("yolo11n.pt")
-attach(model, SaveBest("mAP50", top_k=3), EarlyStopping("val/box_loss", patience=20))
+attach(model, SaveBest("mAP50", top_k=3), EarlyStopping(patience=20))
 model.train(data="coco8.yaml", epochs=100)
 """
 
-from yolo_callbacks.installation import check_version
+from yolo_callbacks.trainer.installation import check_version
+from yolo_callbacks.utils.version import __version__ as __version__
 
-__version__ = "0.1.0"
+check_version()  # first: its message is clearer than that of a failed import
 
-check_version()
-
-from yolo_callbacks.attaching import attach  # noqa: E402
-from yolo_callbacks.callback import Callback  # noqa: E402 (the version first: its message is the clearer one)
-from yolo_callbacks.callbacks import (  # noqa: E402
-    EarlyStopping,
-    JsonlLogger,
-    MemoryCleanup,
-    MemoryMonitor,
-    ReduceLROnPlateau,
-    SaveBest,
-    StopOnOverfit,
-    TensorBoardLogger,
-    WandbLogger,
-)
-from yolo_callbacks.decisions import StoppingReason  # noqa: E402
-from yolo_callbacks.extending import extend  # noqa: E402
-from yolo_callbacks.record import EpochRecord  # noqa: E402
-from yolo_callbacks.suite import Suite  # noqa: E402
+# ruff: noqa: E402
+from yolo_callbacks.callbacks.callback import Callback
+from yolo_callbacks.callbacks.early_stopping import EarlyStopping
+from yolo_callbacks.callbacks.memory_cleanup import MemoryCleanup
+from yolo_callbacks.callbacks.memory_monitor import MemoryMonitor
+from yolo_callbacks.callbacks.reduce_lr_on_plateau import ReduceLROnPlateau
+from yolo_callbacks.callbacks.save_best import SaveBest
+from yolo_callbacks.callbacks.stop_on_overfit import StopOnOverfit
+from yolo_callbacks.decisions import StoppingReason
+from yolo_callbacks.loggers.jsonl_logger import JsonlLogger
+from yolo_callbacks.loggers.tensorboard_logger import TensorBoardLogger
+from yolo_callbacks.loggers.wandb_logger import WandbLogger
+from yolo_callbacks.metrics.epoch_record import EpochRecord
+from yolo_callbacks.suite.attaching import attach
+from yolo_callbacks.suite.extending import extend
+from yolo_callbacks.suite.suite import Suite
 
 __all__ = [
     "Callback",

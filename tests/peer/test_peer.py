@@ -100,7 +100,7 @@ def test_every_callback_of_the_library_is_configured() -> None:
 
 
 def test_the_yaml_of_every_callback_is_valid(tmp_path) -> None:
-    from yolo_callbacks.config import load
+    from yolo_callbacks.config.loading import load
 
     configured = load(ways.value("strict", tmp_path))
     assert configured.strict

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from yolo_callbacks.adaptor import TrainerAdaptor
 from yolo_callbacks.callbacks.patience_callback import PatienceCallback
 from yolo_callbacks.callbacks.stopping_callback import StoppingCallback
-from yolo_callbacks.checks import check_bool, check_int, check_optional_float
 from yolo_callbacks.decisions import StopDecision, StopRule, counted
-from yolo_callbacks.monitor import MonitorLike
-from yolo_callbacks.record import EpochRecord
+from yolo_callbacks.metrics.epoch_record import EpochRecord
+from yolo_callbacks.metrics.monitor import MonitorLike
+from yolo_callbacks.trainer.training_run import TrainerAdaptor
+from yolo_callbacks.utils.arguments import check_bool, check_int, check_optional_float
 
 __all__ = ["EarlyStopping"]
 

@@ -7,11 +7,13 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Any, ClassVar, Literal
 
-from yolo_callbacks.adaptor import TrainerAdaptor
-from yolo_callbacks.callback import Callback
-from yolo_callbacks.checks import check_bool, check_choice, check_float, check_int
+from yolo_callbacks.callbacks.callback import Callback
 from yolo_callbacks.decisions import Cadence, cache_is_idle, host_is_short
-from yolo_callbacks.memory import (
+from yolo_callbacks.trainer import finished
+from yolo_callbacks.trainer.training_run import TrainerAdaptor
+from yolo_callbacks.utils.arguments import check_bool, check_choice, check_float, check_int
+from yolo_callbacks.utils.fields import Field, mapping, number, read_fields
+from yolo_callbacks.utils.memory import (
     GIB,
     Accelerator,
     accelerator_of,
@@ -20,8 +22,6 @@ from yolo_callbacks.memory import (
     is_out_of_memory,
     trim_host,
 )
-from yolo_callbacks.state_fields import Field, mapping, number, read_fields
-from yolo_callbacks.trainer import finished
 
 __all__ = ["MemoryCleanup"]
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
-from yolo_callbacks.adaptor import TrainerAdaptor
-from yolo_callbacks.callback import Callback
-from yolo_callbacks.checks import check_bool, check_int
+from yolo_callbacks.callbacks.callback import Callback
+from yolo_callbacks.callbacks.memory_parts.diary import Moment, write_diary
 from yolo_callbacks.decisions import Growth, GrowthRule
-from yolo_callbacks.files import LOGGER
-from yolo_callbacks.loop import BatchInFlight
-from yolo_callbacks.memory import (
+from yolo_callbacks.trainer.loop import BatchInFlight
+from yolo_callbacks.trainer.training_run import TrainerAdaptor
+from yolo_callbacks.utils.arguments import check_bool, check_int
+from yolo_callbacks.utils.fields import Field, listing, mapping, number, optional, read_fields, text
+from yolo_callbacks.utils.files import LOGGER
+from yolo_callbacks.utils.memory import (
     GIB,
     Accelerator,
     accelerator_of,
@@ -20,8 +22,6 @@ from yolo_callbacks.memory import (
     is_out_of_memory,
     workers,
 )
-from yolo_callbacks.out_of_memory import Moment, write_diary
-from yolo_callbacks.state_fields import Field, listing, mapping, number, optional, read_fields, text
 
 __all__ = ["MemoryMonitor"]
 

@@ -6,15 +6,15 @@ import math
 from collections import Counter
 from typing import Any
 
-from yolo_callbacks.adaptor import TrainerAdaptor
-from yolo_callbacks.callback import Callback
-from yolo_callbacks.checks import check_bool, check_float, check_int
+from yolo_callbacks.callbacks.callback import Callback
 from yolo_callbacks.decisions import EpochKind, Mode, UntrainedRule, counted
-from yolo_callbacks.files import LOGGER
-from yolo_callbacks.monitor import Monitor, MonitorLike
-from yolo_callbacks.record import EpochRecord
-from yolo_callbacks.redaction import origins_of
-from yolo_callbacks.state_fields import MAX_COUNT, Field, StateError, flag, mapping, one_of, read_fields, text, whole
+from yolo_callbacks.metrics.epoch_record import EpochRecord
+from yolo_callbacks.metrics.monitor import Monitor, MonitorLike
+from yolo_callbacks.trainer.training_run import TrainerAdaptor
+from yolo_callbacks.utils.arguments import check_bool, check_float, check_int
+from yolo_callbacks.utils.fields import MAX_COUNT, Field, StateError, flag, mapping, one_of, read_fields, text, whole
+from yolo_callbacks.utils.files import LOGGER
+from yolo_callbacks.utils.redaction import origins_of
 
 __all__ = ["MonitorCallback", "last_checked_epoch"]
 

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from yolo_callbacks.callbacks.monitor_callback import MonitorCallback, last_checked_epoch
 from yolo_callbacks.decisions import PlateauRule, StopRule
-from yolo_callbacks.state_fields import Field, StateError, number, optional, read_fields, whole
+from yolo_callbacks.utils.fields import Field, StateError, number, optional, read_fields, whole
 
 __all__ = ["PatienceCallback"]
 

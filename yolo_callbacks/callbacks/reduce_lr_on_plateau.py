@@ -5,15 +5,15 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from yolo_callbacks.adaptor import TrainerAdaptor
 from yolo_callbacks.callbacks.monitor_callback import last_checked_epoch
 from yolo_callbacks.callbacks.patience_callback import PatienceCallback
-from yolo_callbacks.checks import check_float, check_int
 from yolo_callbacks.decisions import PlateauRule, RateCut, counted
-from yolo_callbacks.files import LOGGER
-from yolo_callbacks.monitor import MonitorLike
-from yolo_callbacks.record import EpochRecord
-from yolo_callbacks.state_fields import Field, StateError, listing, number, read_fields, whole
+from yolo_callbacks.metrics.epoch_record import EpochRecord
+from yolo_callbacks.metrics.monitor import MonitorLike
+from yolo_callbacks.trainer.training_run import TrainerAdaptor
+from yolo_callbacks.utils.arguments import check_float, check_int
+from yolo_callbacks.utils.fields import Field, StateError, listing, number, read_fields, whole
+from yolo_callbacks.utils.files import LOGGER
 
 __all__ = ["ReduceLROnPlateau"]
 

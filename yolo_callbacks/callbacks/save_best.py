@@ -9,9 +9,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from yolo_callbacks.adaptor import TrainerAdaptor
 from yolo_callbacks.callbacks.monitor_callback import MonitorCallback, last_checked_epoch
-from yolo_callbacks.checkpoints import (
+from yolo_callbacks.decisions import Guarded, Ranking, broken_guard
+from yolo_callbacks.metrics.epoch_record import EpochRecord
+from yolo_callbacks.metrics.monitor import Monitor, MonitorLike
+from yolo_callbacks.trainer.checkpoint_copies import (
     copy_checkpoint,
     fetch_checkpoint,
     holds_epoch,
@@ -19,13 +21,9 @@ from yolo_callbacks.checkpoints import (
     strip,
     write_sidecar,
 )
-from yolo_callbacks.checks import check_bool, check_float, check_int
-from yolo_callbacks.decisions import Guarded, Ranking, broken_guard
-from yolo_callbacks.files import LOGGER
-from yolo_callbacks.installation import versions
-from yolo_callbacks.monitor import Monitor, MonitorLike
-from yolo_callbacks.record import EpochRecord
-from yolo_callbacks.state_fields import (
+from yolo_callbacks.trainer.training_run import TrainerAdaptor
+from yolo_callbacks.utils.arguments import check_bool, check_float, check_int
+from yolo_callbacks.utils.fields import (
     Field,
     StateError,
     listing,
@@ -37,6 +35,8 @@ from yolo_callbacks.state_fields import (
     text,
     whole,
 )
+from yolo_callbacks.utils.files import LOGGER
+from yolo_callbacks.utils.version import versions
 
 __all__ = ["SaveBest"]
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from yolo_callbacks.adaptor import TrainerAdaptor
 from yolo_callbacks.callbacks.monitor_callback import last_checked_epoch
 from yolo_callbacks.callbacks.stopping_callback import StoppingCallback
-from yolo_callbacks.checks import check_float, check_int
 from yolo_callbacks.decisions import OverfitRule
-from yolo_callbacks.monitor import Monitor, MonitorLike
-from yolo_callbacks.record import EpochRecord
-from yolo_callbacks.state_fields import Field, read_fields, whole
+from yolo_callbacks.metrics.epoch_record import EpochRecord
+from yolo_callbacks.metrics.monitor import Monitor, MonitorLike
+from yolo_callbacks.trainer.training_run import TrainerAdaptor
+from yolo_callbacks.utils.arguments import check_float, check_int
+from yolo_callbacks.utils.fields import Field, read_fields, whole
 
 __all__ = ["StopOnOverfit"]
 

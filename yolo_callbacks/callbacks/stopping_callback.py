@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from yolo_callbacks.adaptor import TrainerAdaptor
 from yolo_callbacks.callbacks.monitor_callback import MonitorCallback, last_checked_epoch
 from yolo_callbacks.decisions import StopDecision, StoppingReason
-from yolo_callbacks.files import LOGGER
-from yolo_callbacks.record import EpochRecord
-from yolo_callbacks.state_fields import Field, StateError, one_of, read_fields, text, whole
+from yolo_callbacks.metrics.epoch_record import EpochRecord
+from yolo_callbacks.trainer.training_run import TrainerAdaptor
+from yolo_callbacks.utils.fields import Field, StateError, one_of, read_fields, text, whole
+from yolo_callbacks.utils.files import LOGGER
 
 __all__ = ["StoppingCallback"]
 

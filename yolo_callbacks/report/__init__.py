@@ -35,9 +35,9 @@ def report(
         ValueError: If a `results.csv` holds no epoch.
         OSError: If the file cannot be written.
     """
-    from yolo_callbacks.files import replace_atomic
     from yolo_callbacks.report.page import comparison_page, run_page
     from yolo_callbacks.report.run_data import read_run
+    from yolo_callbacks.utils.files import replace_atomic
 
     runs = [read_run(Path(folder)) for folder in (run, *others)]
     page = comparison_page(runs) if others else run_page(runs[0])

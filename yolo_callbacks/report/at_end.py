@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from time import perf_counter
 
-from yolo_callbacks.callback import Callback
-from yolo_callbacks.callbacks import JsonlLogger
+from yolo_callbacks.callbacks.callback import Callback
 from yolo_callbacks.callbacks.monitor_callback import MonitorCallback
-from yolo_callbacks.files import LOGGER
+from yolo_callbacks.loggers.jsonl_logger import JsonlLogger
+from yolo_callbacks.utils.files import LOGGER
 
 __all__ = ["draw_picture", "recorders", "write_report"]
 

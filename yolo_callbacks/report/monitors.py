@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from yolo_callbacks.monitor import Monitor
-from yolo_callbacks.record import Catalog, EpochRecord
+from yolo_callbacks.metrics.epoch_record import Catalog, EpochRecord
+from yolo_callbacks.metrics.monitor import Monitor
 from yolo_callbacks.report.run_data import RunData, Series, class_series
 
 __all__ = ["monitored"]

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from yolo_callbacks.files import LOGGER
-from yolo_callbacks.lenient import (
+from yolo_callbacks.state.summary import read_summary
+from yolo_callbacks.trainer.results import read_results
+from yolo_callbacks.utils.files import LOGGER
+from yolo_callbacks.utils.lenient import (
     any_json,
     any_yaml,
     as_count,
@@ -21,9 +23,7 @@ from yolo_callbacks.lenient import (
     epoch_of,
     json_lines,
 )
-from yolo_callbacks.redaction import clean_arguments, text_of
-from yolo_callbacks.results import read_results
-from yolo_callbacks.summary import read_summary
+from yolo_callbacks.utils.redaction import clean_arguments, text_of
 
 __all__ = ["BOXES_FILE", "Event", "RunData", "Series", "class_series", "read_run"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import astuple
 from typing import Any, ClassVar
 
-from yolo_callbacks.callback import Callback
-from yolo_callbacks.files import write_json
-from yolo_callbacks.images import ImageCapture
+from yolo_callbacks.callbacks.callback import Callback
 from yolo_callbacks.report.run_data import BOXES_FILE
+from yolo_callbacks.trainer.validation_images import ImageCapture
+from yolo_callbacks.utils.files import write_json
 
 __all__ = ["ValidationSnapshot"]
 

@@ -87,7 +87,7 @@ def cost(run: RunData) -> dict[str, Any]:
 
 def changed(arguments: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The arguments that are not Ultralytics' defaults."""
-    from yolo_callbacks.installation import default_arguments
+    from yolo_callbacks.trainer.installation import default_arguments
 
     defaults = default_arguments()
     return shown({name: value for name, value in arguments.items() if value != defaults.get(name)})

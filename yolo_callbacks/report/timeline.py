@@ -7,10 +7,10 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from yolo_callbacks.files import replace_atomic
 from yolo_callbacks.report.drawing import LOCK, default_style
 from yolo_callbacks.report.monitors import monitored
 from yolo_callbacks.report.run_data import Event, RunData, Series, read_run
+from yolo_callbacks.utils.files import replace_atomic
 
 __all__ = ["PICTURE", "draw_timeline"]
 

@@ -1,1 +1,1 @@
-"""Everything that knows the internals and the versions of Ultralytics; older modules of that kind move here."""
+"""Read and steer Ultralytics' trainer. Only this folder knows its internals and its versions."""

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from yolo_callbacks.files import LOGGER, replace_atomic
 from yolo_callbacks.trainer.method_patches import Methods
 from yolo_callbacks.trainer.resume import is_resumable, load_checkpoint
+from yolo_callbacks.utils.files import LOGGER, replace_atomic
 
 __all__ = ["extend_checkpoint", "held_factor", "hold_factor", "load_resumable"]
 

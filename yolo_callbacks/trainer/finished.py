@@ -7,7 +7,7 @@ import threading
 import weakref
 from typing import Any
 
-from yolo_callbacks.loop import release
+from yolo_callbacks.trainer.loop import release
 
 __all__ = ["add", "any_left", "discard", "release_all"]
 

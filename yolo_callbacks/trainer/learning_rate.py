@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from yolo_callbacks.decisions import RateCut
-from yolo_callbacks.files import LOGGER
 from yolo_callbacks.trainer.method_patches import Methods, WrappedStep
+from yolo_callbacks.utils.files import LOGGER
 
 __all__ = ["LearningRate", "warmup_iterations"]
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from yolo_callbacks.places import run_folder_of
 from yolo_callbacks.trainer.method_patches import Methods
+from yolo_callbacks.utils.stored_paths import run_folder_of
 
 __all__ = ["check_resume", "is_resumable", "load_checkpoint", "run_of_checkpoint", "watch_resume"]
 

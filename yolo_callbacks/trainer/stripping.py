@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from yolo_callbacks.files import LOGGER, replace_atomic, temporary_beside
-from yolo_callbacks.signals import deferred
 from yolo_callbacks.trainer.resume import load_checkpoint
+from yolo_callbacks.utils.files import LOGGER, replace_atomic, temporary_beside
+from yolo_callbacks.utils.signals import deferred
 
 __all__ = ["LastCheckpoint", "strip_checkpoint", "strip_through_temporary_files"]
 

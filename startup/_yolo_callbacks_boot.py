@@ -1,0 +1,123 @@
+"""Give our callbacks to Ultralytics' own trainings; imported by `yolo_callbacks.pth` where YOLO_CALLBACKS is set.
+
+It runs at the start of every Python process that inherits the variable, most of which never train. So it stands beside
+the package, whose import takes ten times as long, and imports it only once Ultralytics makes its first model: by then
+all of Ultralytics is imported, so that a callback's module may import it, and no run has a folder yet.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+TYPE_CHECKING = False  # as type checkers know it; typing itself takes longer to import than all of this
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+    from typing import Any
+
+__all__ = ["VARIABLE", "install", "is_file", "refuse"]
+
+VARIABLE = "YOLO_CALLBACKS"
+_TARGET = "ultralytics.utils.callbacks.base"
+_COMMANDS = ("yolo", "yolo.exe", "ultralytics", "ultralytics.exe")
+
+
+def install() -> None:
+    """Have Ultralytics' default callbacks hold ours, in this process and in those that it starts."""
+    value = os.environ.get(VARIABLE)
+    if not value:
+        return
+    if is_file(value):
+        os.environ[VARIABLE] = os.path.abspath(value)  # model.tune() changes the working directory
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Finder())
+
+
+def is_file(value: str) -> bool:
+    """Whether a value of YOLO_CALLBACKS is the path of a file rather than names."""
+    return value.lower().endswith((".yaml", ".yml")) or "/" in value or os.sep in value
+
+
+def refuse(error: Exception) -> None:
+    """Report a user's mistake: in a script as the error that it is, in a `yolo` command as one line.
+
+    A command that would not train ends too: what the variable asks for cannot be done, and a line that scrolls by is
+    easily missed.
+
+    Raises:
+        SystemExit: In a `yolo` command, with exit code 2.
+    """
+    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+    if os.path.basename(sys.argv[0]) not in _COMMANDS and getattr(spec, "name", None) != "ultralytics.cfg.__init__":
+        # Not with the error that is being handled behind it: its text may hold a value of the environment.
+        raise error from error.__cause__
+    print(error, file=sys.stderr)
+    raise SystemExit(2)
+
+
+class _Finder:
+    """Finds the module of the default callbacks as the finders behind this one do, and hooks it."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if name != _TARGET:
+            return None
+        for finder in sys.meta_path[sys.meta_path.index(self) + 1 :]:
+            find_spec = getattr(finder, "find_spec", None)
+            spec: ModuleSpec | None = find_spec(name, path, target) if find_spec else None
+            if spec:
+                spec.loader = _Loader(spec.loader) if spec.loader else None  # type: ignore[assignment]
+                return spec
+        return None
+
+
+class _Loader:
+    """A module's own loader, but for the hook once the module is there."""
+
+    def __init__(self, loader: Any) -> None:
+        self.loader = loader
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.loader, name)
+
+    def exec_module(self, module: Any) -> None:
+        module.__loader__ = module.__spec__.loader = self.loader
+        self.loader.exec_module(module)
+        _hook(module)
+
+
+def _hook(base: Any) -> None:
+    """Register our functions before the default callbacks are copied for a model, or for a worker's trainer."""
+    get_default, add_integrations = base.get_default_callbacks, base.add_integration_callbacks
+
+    def get_default_callbacks() -> Any:
+        _register(base)
+        return get_default()
+
+    def add_integration_callbacks(instance: Any) -> Any:
+        # A model that was unpickled, as in a trial of Ray, has never asked for the default callbacks.
+        if hasattr(instance, "optimizer_step") and os.environ.get(VARIABLE):
+            _register(base)
+            from yolo_callbacks.config import plugin
+
+            plugin.reach(instance.callbacks)
+        return add_integrations(instance)
+
+    base.get_default_callbacks = get_default_callbacks
+    base.add_integration_callbacks = add_integration_callbacks
+
+
+def _register(base: Any) -> None:
+    if os.environ.get(VARIABLE):
+        try:
+            from yolo_callbacks.config import plugin
+
+            plugin.register(base.default_callbacks)
+        except (ImportError, ValueError) as error:
+            refuse(error)
+
+
+install()

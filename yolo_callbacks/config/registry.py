@@ -1,0 +1,154 @@
+"""The callbacks that can be named outside Python: ours, those of other packages, and `package.module:Class`."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from importlib import import_module, metadata
+from pathlib import Path
+from typing import Any
+
+import yolo_callbacks
+from yolo_callbacks.callbacks.callback import Callback
+from yolo_callbacks.metrics.monitor import nearest
+from yolo_callbacks.utils.redaction import text_of
+
+__all__ = ["GROUP", "Argument", "arguments", "find", "hint", "offered", "own", "shown_type", "summary", "takes_any"]
+
+GROUP = "yolo_callbacks"
+
+_ENTRY = re.compile(r"^    \*{0,2}(\w+): (.+(?:\n {5,}.+)*)", re.MULTILINE)
+_DEFAULT = re.compile(r"\s*Defaults to .*", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Argument:
+    """An argument of a callback that can be given by name.
+
+    Attributes:
+        name: Its name.
+        default: Its default; `inspect.Parameter.empty` if it must be given.
+        annotation: Its type.
+        description: What its class's docstring says of it, in one line without the default.
+    """
+
+    name: str
+    default: Any
+    annotation: Any
+    description: str
+
+    @property
+    def required(self) -> bool:
+        """Whether it has no default."""
+        return self.default is inspect.Parameter.empty
+
+
+def own() -> dict[str, type[Callback]]:
+    """Our callbacks by name."""
+    exported = ((name, getattr(yolo_callbacks, name)) for name in yolo_callbacks.__all__)
+    return {name: found for name, found in exported if _is_callback(found)}
+
+
+def offered() -> dict[str, metadata.EntryPoint]:
+    """The callbacks that installed packages offer, by name, without those that are called like one of ours."""
+    return {point.name: point for point in metadata.entry_points(group=GROUP) if point.name not in own()}
+
+
+def find(name: str, folder: Path) -> type[Callback]:
+    """The callback class of a name.
+
+    Args:
+        name: One of ours, one of an entry point, or `package.module:Class`.
+        folder: Where a module is looked for that is found nowhere else.
+
+    Raises:
+        ValueError: If there is none of that name, its module cannot be imported, or it is no callback.
+    """
+    found: Any = own().get(name)
+    if found is None:
+        points = offered()
+        if name in points:
+            found = _load(name, points[name].value)
+        elif ":" in name:
+            if str(folder) not in sys.path:
+                sys.path.append(str(folder))
+            found = _load(name, name)
+        else:
+            names = [*own(), *points]
+            raise ValueError(f"no callback is called {name!r}{hint(name, names)} (there are {', '.join(names)})")
+    if not _is_callback(found):
+        raise ValueError(f"{name} is no subclass of yolo_callbacks.Callback, it is {_shown(found)}")
+    return found  # type: ignore[no-any-return]
+
+
+def hint(name: str, candidates: Iterable[str]) -> str:
+    """What was meant by `name`, as the end of a message."""
+    meant = nearest(name, candidates)
+    return f", did you mean {meant!r}?" if meant else ""
+
+
+def arguments(callback: type[Callback]) -> list[Argument]:
+    """What can be given to a callback by name."""
+    described = dict(_described(callback))
+    return [
+        Argument(name, parameter.default, parameter.annotation, described.get(name, ""))
+        for name, parameter in _parameters(callback).items()
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    ]
+
+
+def takes_any(callback: type[Callback]) -> bool:
+    """Whether a callback takes arguments of any name, to hand them on."""
+    return any(parameter.kind is parameter.VAR_KEYWORD for parameter in _parameters(callback).values())
+
+
+def summary(callback: type[Callback]) -> str:
+    """The first sentence of a callback's docstring."""
+    return (inspect.getdoc(callback) or "").partition("\n\n")[0].replace("\n", " ")
+
+
+def _load(name: str, reference: str) -> object:
+    module, _, path = reference.partition(":")
+    try:
+        found: object = import_module(module)
+        for attribute in path.split("."):
+            found = getattr(found, attribute)
+    except BaseException as error:  # a module may raise anything, and may call sys.exit
+        raise ValueError(f"{name} cannot be imported: {type(error).__name__}: {text_of(error)}") from error
+    return found
+
+
+def _shown(found: object) -> str:
+    try:
+        return repr(found)
+    except Exception:  # `__repr__` of somebody else
+        return f"an object of type {type(found).__name__}"
+
+
+def shown_type(annotation: Any) -> str:
+    """Return the types that an argument may have, for a message; empty where they are not known."""
+    if annotation in (None, inspect.Parameter.empty, Any):
+        return ""
+    if isinstance(annotation, type):
+        return annotation.__name__
+    return re.sub(r"\b(?:\w+\.)+(?=\w)", "", str(annotation))
+
+
+def _is_callback(found: object) -> bool:
+    return isinstance(found, type) and issubclass(found, Callback) and found is not Callback
+
+
+def _parameters(callback: type[Callback]) -> dict[str, inspect.Parameter]:
+    try:
+        return dict(inspect.signature(callback, eval_str=True).parameters)
+    except Exception:  # types that only a type checker imports, or that only a later Python understands
+        return dict(inspect.signature(callback).parameters)
+
+
+def _described(callback: type[Callback]) -> Iterator[tuple[str, str]]:
+    _, _, section = (inspect.getdoc(callback) or "").partition("\nArgs:\n")
+    for name, text in _ENTRY.findall(section.partition("\n\n")[0]):
+        yield name, _DEFAULT.sub("", " ".join(text.split()))

@@ -1,0 +1,140 @@
+"""The JSON Schema of a file of callbacks, by which editors complete and check it, and the file that a user starts from.
+
+Both are generated from the signatures and docstrings. The schema is shipped; after a change of a signature:
+
+    python -m yolo_callbacks.config.schema
+"""
+
+from __future__ import annotations
+
+import collections.abc
+import json
+import types
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+from yolo_callbacks.callbacks.callback import Callback
+from yolo_callbacks.config.registry import Argument, arguments, own, summary, takes_any
+from yolo_callbacks.suite.attaching import default_suite
+
+__all__ = ["PATH", "schema", "template"]
+
+PATH = Path(__file__).with_name("callbacks.schema.json")
+
+_SIMPLE = {bool: "boolean", int: "integer", float: "number", str: "string", type(None): "null"}
+_ENVIRONMENT = {"type": "string", "pattern": r"\$\{[A-Za-z_][A-Za-z0-9_]*(:-[^}]*)?\}"}
+# Of other packages, or package.module:Class: what they take, only their own signatures tell.
+_FOREIGN = {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_.]*(:[A-Za-z_][A-Za-z0-9_.]*)?$"}
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema."""
+    known = own()
+    return {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "Callbacks of a training",
+        "type": "object",
+        "required": ["callbacks"],
+        "additionalProperties": False,
+        "properties": {
+            "callbacks": {
+                "description": "In the order in which they run; loggers run last whatever their place.",
+                "type": "array",
+                "minItems": 1,
+                "items": {"anyOf": [{"enum": list(known)}, _FOREIGN, _with_arguments(known)]},
+            },
+            "strict": {"description": "Whether an exception inside a callback ends the training.", "type": "boolean"},
+            "report": {"description": "Whether a report is written at the end of a run.", "type": "boolean"},
+            "keep_resumable": {
+                "description": "Whether last.pt keeps its optimizer at the end, so that the run can be extended.",
+                "type": "boolean",
+            },
+        },
+        "definitions": {
+            "environment": {"description": "A value of the environment.", **_ENVIRONMENT},
+            **{name: _of_callback(callback) for name, callback in known.items()},
+        },
+    }
+
+
+def template() -> str:
+    """A commented YAML file: the default suite, and everything else commented out."""
+    active = {type(callback).__name__: callback for callback in default_suite()}
+    known = own()
+    lines = [
+        f"# yaml-language-server: $schema={PATH.as_uri()}",
+        "# The callbacks of a training: YOLO_CALLBACKS=callbacks.yaml yolo train model=yolo11n.pt data=coco8.yaml",
+        "# A line without its # is in force; the values that stand here are the defaults. ${NAME} is a value of the",
+        "# environment, package.module:Class a callback of your own. To check this file: yolo-callbacks check FILE",
+        "",
+        "# strict: false  # whether an exception inside a callback ends the training",
+        "# report: false  # whether report.html is written at the end of a run",
+        "# keep_resumable: false  # whether last.pt keeps its optimizer at the end, so that the run can be extended",
+        "",
+        "callbacks:",
+    ]
+    for name in [*active, *(name for name in known if name not in active)]:
+        lines += ["", f"  # {summary(known[name])}", f"  {'' if name in active else '# '}- {name}:"]
+        for argument in arguments(known[name]):
+            given = vars(active[name]).get(argument.name) if name in active else None
+            if isinstance(given, (bool, int, float, str)) and given != argument.default:
+                text = f"      {argument.name}: {json.dumps(given)}"
+            else:
+                margin = "      # " if name in active else "  #     "
+                text = f"{margin}{argument.name}: {json.dumps(argument.default)}"
+            lines.append(f"{text:<34}  # {argument.description.partition('. ')[0].rstrip('.')}")
+    return "\n".join(lines) + "\n"
+
+
+def _with_arguments(known: dict[str, type[Callback]]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "minProperties": 1,
+        "maxProperties": 1,
+        "properties": {name: {"$ref": f"#/definitions/{name}"} for name in known},
+        "additionalProperties": {"type": ["object", "null"]},
+    }
+
+
+def _of_callback(callback: type[Callback]) -> dict[str, Any]:
+    known = arguments(callback)
+    return {
+        "description": summary(callback),
+        "type": ["object", "null"],
+        "additionalProperties": takes_any(callback),
+        "required": [argument.name for argument in known if argument.required],
+        "properties": {argument.name: _of_argument(argument) for argument in known},
+    }
+
+
+def _of_argument(argument: Argument) -> dict[str, Any]:
+    described = {"description": argument.description}
+    if not argument.required:
+        described["default"] = argument.default
+    kinds = _kinds(argument.annotation)
+    if kinds is None:
+        return described
+    if not any(kind.get("type") == "string" for kind in kinds):
+        kinds.append({"$ref": "#/definitions/environment"})
+    return {**described, "anyOf": kinds}
+
+
+def _kinds(annotation: Any) -> list[dict[str, Any]] | None:
+    """What YAML can give for a type; None where that is anything."""
+    if annotation in _SIMPLE:
+        return [{"type": _SIMPLE[annotation]}]
+    origin, parameters = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return [{"enum": list(parameters)}]
+    if origin is collections.abc.Mapping:
+        return [{"type": "object", "additionalProperties": {"anyOf": _kinds(parameters[1])}}]
+    if origin is collections.abc.Callable:
+        return []  # Python only
+    if origin in (Union, types.UnionType):
+        kinds = [_kinds(parameter) for parameter in parameters]
+        return None if None in kinds else [kind for found in kinds for kind in found or ()]
+    return None
+
+
+if __name__ == "__main__":
+    PATH.write_text(json.dumps(schema(), indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,293 @@
+"""Read a YAML file node by node: with the line of everything in it, and with the values of the environment.
+
+What is wrong with it is one line, with the file and the line, whatever PyYAML raises.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+
+from yolo_callbacks.utils.redaction import one_line, text_of
+
+__all__ = ["ConfigError", "Value", "YamlFile", "is_null"]
+
+_ENVIRONMENT = re.compile(r"\$\{(?P<name>[A-Za-z_]\w*)(?::-(?P<default>[^}]*))?\}")
+_TAG = "tag:yaml.org,2002:"
+_NULL, _MAP, _SEQ = f"{_TAG}null", f"{_TAG}map", f"{_TAG}seq"
+# `=` and `<<` as values, which PyYAML has no type for.
+_PLAIN_TEXT = (f"{_TAG}value", f"{_TAG}merge")
+# What a file may have; one of callbacks is far below all of them. PyYAML is recursive, and copies what aliases name.
+_MAX_BYTES = 1 << 20
+_MAX_DEPTH = 50
+_MAX_VALUES = 10_000
+_SHOWN = 40  # characters of a value in a message
+
+
+class ConfigError(ValueError):
+    """What is wrong with the callbacks that a user named outside Python, in one line."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(one_line(text))
+
+
+@dataclass(frozen=True)
+class Value:
+    """A value of the file.
+
+    Attributes:
+        value: In Python's types.
+        where: File and line, such as `callbacks.yaml:3`.
+        variables: The variables of the environment that it was made of.
+    """
+
+    value: Any
+    where: str
+    variables: tuple[str, ...] = ()
+
+
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]
+    """YAML's plain types; and 1e-4 is a number, as everywhere else, where YAML 1.1 wants 1.0e-4."""
+
+
+_Loader.add_implicit_resolver(f"{_TAG}float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789"))
+
+
+class YamlFile:
+    """A YAML file.
+
+    Args:
+        path: Its path.
+
+    Attributes:
+        name: How messages name it.
+        folder: The folder that it is in.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self.folder = path.absolute().parent
+            self.name = str(path.absolute().relative_to(Path.cwd()))
+        except (OSError, ValueError):  # elsewhere, or the working directory is gone
+            self.folder, self.name = path.parent, str(path)
+        # By id: nodes have no hash of their own. They live as long as `_root` does.
+        self._variables: dict[int, tuple[str, ...]] = {}
+        self._root: yaml.Node | None = None
+        self._loader = _Loader("")
+
+    def root(self) -> yaml.MappingNode:
+        """Return the mapping that the file consists of, checked as a whole.
+
+        Raises:
+            ConfigError: If there is none.
+        """
+        text = self._text()
+        root = self._root = self._composed(text)
+        if root is None or is_null(root):
+            raise ConfigError(f"{self.name}:1: is empty, expected `callbacks:` with a list")
+        self._check_aliases(root)
+        if not isinstance(root, yaml.MappingNode):
+            self.refuse(root, "expected `callbacks:` with a list")
+        self._prepare(root, set())
+        return root
+
+    def value(self, node: yaml.Node, at: yaml.Node | None = None) -> Value:
+        """Return the value of a node.
+
+        Args:
+            node: The node.
+            at: The node whose line is that of the value, such as its key.
+
+        Raises:
+            ConfigError: If PyYAML cannot make it.
+        """
+        variables = tuple(dict.fromkeys(name for each in _nodes(node) for name in self._variables.get(id(each), ())))
+        return Value(self._made(node), self.where(node if at is None else at), variables)
+
+    def entries(self, node: yaml.MappingNode) -> list[tuple[yaml.ScalarNode, yaml.Node]]:
+        """Return the keys and values of a mapping, with those that `<<` merges into it.
+
+        Raises:
+            ConfigError: If something else than mappings is merged.
+        """
+        try:
+            self._loader.flatten_mapping(node)
+        except yaml.MarkedYAMLError as error:
+            self._refuse_yaml(error)
+        return list(node.value)
+
+    def where(self, node: yaml.Node) -> str:
+        """Return file and line of a node."""
+        return f"{self.name}:{node.start_mark.line + 1}"
+
+    def refuse(self, node: yaml.Node, message: str) -> NoReturn:
+        """Raise an error with the place of a node."""
+        raise ConfigError(f"{self.where(node)}: {message}") from None
+
+    def shown(self, node: yaml.ScalarNode) -> str:
+        """Return the text of a scalar for a message; the variables in its place where it came from the environment."""
+        names = self._variables.get(id(node), ())
+        if names:
+            return " and ".join(f"${{{name}}}" for name in names)
+        return repr(node.value if len(node.value) <= _SHOWN else f"{node.value[:_SHOWN]}…")
+
+    # Parts ------------------------------------------------------------------------------------------------------------
+
+    def _text(self) -> str:
+        try:
+            with self._path.open("rb") as file:
+                content = file.read(_MAX_BYTES + 1)
+        except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+            reason = getattr(error, "strerror", None) or text_of(error)
+            raise ConfigError(f"{self.name}: {reason}") from error
+        if len(content) > _MAX_BYTES:
+            raise ConfigError(f"{self.name}:1: no file of callbacks: it is larger than {_MAX_BYTES >> 20} MiB")
+        try:
+            return content.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            line = content.count(b"\n", 0, error.start) + 1
+            raise ConfigError(f"{self.name}:{line}: no valid YAML: not UTF-8 ({text_of(error)})") from error
+
+    def _composed(self, text: str) -> yaml.Node | None:
+        try:
+            self._loader = _Loader(text)
+            self._check_depth()
+            self._loader = _Loader(text)
+            return self._loader.get_single_node()
+        except yaml.MarkedYAMLError as error:
+            self._refuse_yaml(error)
+        except yaml.reader.ReaderError as error:
+            line = text.count("\n", 0, error.position) + 1
+            self._refuse_line(line, f"the character #x{error.character:04x} is not allowed")
+        except ConfigError:
+            raise
+        except Exception as error:  # `"\U00110000"` is a ValueError, a directive of 5000 digits another one
+            self._refuse_line(self._loader.line + 1, text_of(error))
+
+    def _check_depth(self) -> None:
+        """Refuse a file that PyYAML's recursion would not come to the end of."""
+        depth = 0
+        while self._loader.check_event():
+            event = self._loader.get_event()
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+                if depth > _MAX_DEPTH:
+                    self._refuse_line(event.start_mark.line + 1, f"lists and mappings go deeper than {_MAX_DEPTH}")
+            elif isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+
+    def _check_aliases(self, root: yaml.Node) -> None:
+        """Refuse aliases that contain themselves, and those that make a few lines a million values."""
+        sizes: dict[int, int] = {}
+        open_nodes: set[int] = set()
+
+        def size(node: yaml.Node) -> int:
+            if id(node) in open_nodes:
+                self.refuse(node, "an alias contains itself")
+            if id(node) not in sizes:
+                open_nodes.add(id(node))
+                sizes[id(node)] = 1 + sum(size(child) for child in _children(node))
+                open_nodes.remove(id(node))
+                if sizes[id(node)] > _MAX_VALUES:
+                    self.refuse(node, f"holds more than {_MAX_VALUES} values, aliases included")
+            return sizes[id(node)]
+
+        size(root)
+
+    def _prepare(self, node: yaml.Node, seen: set[int]) -> None:
+        """Refuse keys that are given twice, which YAML lets pass, and put in the environment's values."""
+        if id(node) in seen:  # an alias
+            return
+        seen.add(id(node))
+        if isinstance(node, yaml.ScalarNode):
+            self._substitute(node)
+            return
+        keys: set[str] = set()
+        for child in node.value:
+            if isinstance(node, yaml.MappingNode):
+                key, child = child
+                if not isinstance(key, yaml.ScalarNode):
+                    self.refuse(key, "a key must be a name")
+                if key.value in keys:
+                    self.refuse(key, f"{self.shown(key)} is given twice")
+                keys.add(key.value)
+            self._prepare(child, seen)
+
+    def _substitute(self, node: yaml.ScalarNode) -> None:
+        names: list[str] = []
+
+        def value_of(found: re.Match[str]) -> str:
+            name, default = found["name"], found["default"]
+            value = os.environ.get(name)
+            if not value and default is not None:
+                return default
+            if value is None:
+                self.refuse(node, f"{name} is not set in the environment: set it, or write ${{{name}:-default}}")
+            names.append(name)
+            return value
+
+        if node.tag in _PLAIN_TEXT:
+            node.tag = f"{_TAG}str"
+        text = _ENVIRONMENT.sub(value_of, node.value)
+        if names:
+            self._variables[id(node)] = tuple(dict.fromkeys(names))
+        if text != node.value:
+            node.value = text
+            if node.style is None:  # not quoted: a number is a number
+                node.tag = self._loader.resolve(yaml.ScalarNode, text, (True, False))
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            self.refuse(node, f"{self.shown(node)} has a character that UTF-8 does not have")
+
+    def _made(self, node: yaml.Node) -> Any:
+        if isinstance(node, yaml.SequenceNode) and node.tag == _SEQ:
+            return [self._made(item) for item in node.value]
+        if isinstance(node, yaml.MappingNode) and node.tag == _MAP:
+            return {self._made(key): self._made(value) for key, value in self.entries(node)}
+        for child in _children(node):
+            self._made(child)  # its own line, where it is what PyYAML fails on
+        try:
+            return self._loader.construct_object(node, deep=True)
+        except Exception as error:  # KeyError of `!!bool maybe`, AttributeError of `!!timestamp x`, ValueError of `0x_`
+            if node.tag not in self._loader.yaml_constructors:
+                self.refuse(node, f"no valid YAML: could not determine a constructor for the tag {node.tag!r}")
+            if isinstance(error, yaml.MarkedYAMLError) and not isinstance(node, yaml.ScalarNode):
+                self._refuse_yaml(error)
+            shown = self.shown(node) if isinstance(node, yaml.ScalarNode) else "it"
+            self.refuse(node, f"no valid YAML: {shown} is no !!{node.tag.removeprefix(_TAG)}")
+
+    def _refuse_line(self, line: int, message: str) -> NoReturn:
+        raise ConfigError(f"{self.name}:{line}: no valid YAML: {message}") from None
+
+    def _refuse_yaml(self, error: yaml.MarkedYAMLError) -> NoReturn:
+        mark = error.problem_mark or error.context_mark
+        # a plain ${…} ends at its brace inside { }
+        advice = "; with ${…} write the arguments one a line" if "'{'" in str(error.problem) else ""
+        self._refuse_line(mark.line + 1 if mark else 1, f"{error.problem or error.context}{advice}")
+
+
+def is_null(node: yaml.Node) -> bool:
+    """Return whether a node is empty, or `null`."""
+    return isinstance(node, yaml.ScalarNode) and node.tag == _NULL
+
+
+def _children(node: yaml.Node) -> Iterator[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        for pair in node.value:
+            yield from pair
+    elif isinstance(node, yaml.SequenceNode):
+        yield from node.value
+
+
+def _nodes(node: yaml.Node) -> Iterator[yaml.Node]:
+    yield node
+    for child in _children(node):
+        yield from _nodes(child)

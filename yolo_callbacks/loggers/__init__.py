@@ -1,0 +1,1 @@
+"""Record a training: one logger a file."""

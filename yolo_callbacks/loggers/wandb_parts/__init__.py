@@ -1,0 +1,1 @@
+"""Parts of `WandbLogger`: the session with W&B, what it logs, and its workspace."""

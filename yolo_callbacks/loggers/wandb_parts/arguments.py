@@ -1,0 +1,41 @@
+"""Keep the credentials of the command line out of what W&B stores of a run.
+
+wandb is imported inside the function only: who does not log to it does not wait for it.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from yolo_callbacks.utils.files import LOGGER
+from yolo_callbacks.utils.redaction import clean_command_line
+
+__all__ = ["hide_command_line"]
+
+
+def hide_command_line() -> None:
+    """Let wandb store the arguments of the command without credentials. To be called before `wandb.init`.
+
+    wandb 0.31.0 reads `sys.argv` in a property of its settings, each time that it hands them to its process, and has no
+    setting for them. This replaces the property for good: `sys.argv` itself stays as it is, which other threads may
+    read, and a run of the user's own has nothing to lose but credentials.
+    """
+    if clean_command_line(sys.argv[1:]) == sys.argv[1:]:
+        return
+    from wandb import Settings
+
+    original = getattr(Settings, "_args", None)
+    if not isinstance(original, property) or original.fget is None:
+        LOGGER.warning(
+            "W&B: this version of wandb may store the arguments of the command as they are, with credentials"
+        )
+        return
+    read = original.fget
+    if getattr(read, "_yolo_callbacks", False):
+        return
+
+    def cleaned(self: Settings) -> list[str]:
+        return clean_command_line([str(argument) for argument in read(self)])
+
+    cleaned._yolo_callbacks = True  # type: ignore[attr-defined]
+    Settings._args = property(cleaned)

@@ -1,0 +1,159 @@
+"""The large things that `WandbLogger` logs: validation images while training, plots and checkpoint at its end."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from yolo_callbacks.loggers.scalars import MAX_CLASSES
+from yolo_callbacks.loggers.wandb_parts.content import (
+    boxed,
+    class_table,
+    confusion_chart,
+    curve_chart,
+    model_artifact,
+    picture,
+)
+from yolo_callbacks.loggers.wandb_parts.session import Upload
+from yolo_callbacks.metrics.epoch_record import EpochRecord
+from yolo_callbacks.trainer.resume import load_checkpoint
+from yolo_callbacks.trainer.run_description import (
+    checkpoint_facts,
+    confusion_matrix,
+    curves,
+    plots,
+    shareable,
+)
+from yolo_callbacks.trainer.training_run import TrainerAdaptor
+from yolo_callbacks.trainer.validation_images import BoxedImage, ImageCapture, encode_jpeg
+from yolo_callbacks.utils.files import LOGGER, plain
+
+__all__ = ["ValidationImages", "last_uploads"]
+
+_ALIASES = ("best", "latest")
+
+
+class ValidationImages:
+    """Validation images with boxes; each picture is made smaller once, what changes are its boxes.
+
+    Args:
+        count: How many images.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.capture = ImageCapture(count)
+        self._pictures: dict[Path, Path] = {}
+        self._folder: Path | None = None
+        self._pid = os.getpid()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The folder belongs to this process; who has a copy must not remove it.
+        return {**vars(self), "_pictures": {}, "_folder": None}
+
+    def listen(self, validator: Any) -> None:
+        """Look at the predictions of a validation, if it is one to look at."""
+        if self.count:
+            self.capture.listen(validator)
+
+    def take(self, names: Mapping[int, str], key: str) -> Callable[[], dict[str, Any]] | None:
+        """Take what the last validation showed.
+
+        Args:
+            names: Class names by index.
+            key: The key to log it under.
+
+        Returns:
+            What makes W&B images of it, off the training thread; None where there is nothing to show.
+        """
+        taken = self.capture.take() if self.count else []
+        return partial(self._boxed, taken, dict(names), key) if taken else None
+
+    def forget(self) -> None:
+        """Let go of the run."""
+        self.capture.forget()
+        self._pictures.clear()
+        if self._folder and self._pid == os.getpid():  # a fork must not remove what its parent still logs
+            shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder = None
+
+    def _boxed(self, images: list[BoxedImage], names: Mapping[int, str], key: str) -> dict[str, Any]:
+        if not self.count:
+            return {}
+        try:
+            return {key: [boxed(image, self._picture(image), names) for image in images]}
+        except Exception as error:  # the epoch's scalars are worth more than its pictures
+            LOGGER.warning(f"WandbLogger: no images from here on: {type(error).__name__} {error}")
+            self.count = 0
+            self.capture.active = False
+            return {}
+
+    def _picture(self, image: BoxedImage) -> Path:
+        if image.path not in self._pictures:
+            self._folder = self._folder or Path(tempfile.mkdtemp(prefix="yolo-callbacks-"))
+            target = self._folder / f"{len(self._pictures)}.jpg"
+            target.write_bytes(encode_jpeg(image.path))
+            self._pictures[image.path] = target
+        return self._pictures[image.path]
+
+
+def last_uploads(run: TrainerAdaptor, last: EpochRecord | None, *, pictures: bool, model: bool) -> dict[str, Upload]:
+    """Return what is logged at the end, by name, the most valuable first.
+
+    What may change after the training is copied here; each upload is made on the session's thread.
+    """
+    uploads: dict[str, Upload] = {}
+    if model and run.best.is_file():
+        uploads[run.best.name] = Upload(partial(_log_model, run, run.best), partial(_put_command, run.best))
+    found = plots(run, pictures=pictures)
+    if found:
+        uploads["plots"] = Upload(
+            lambda wandb_run: wandb_run.log({f"plots/{name}": picture(path) for name, path in found.items()})
+        )
+    drawn = {f"curves/{title}": deepcopy(curve) for title, *curve in curves(run)}
+    if drawn:
+        uploads["curves"] = Upload(
+            lambda wandb_run: wandb_run.log({key: curve_chart(key, *curve) for key, curve in drawn.items()})
+        )
+    if last is not None:
+        uploads |= _class_uploads(run, last)
+    return uploads
+
+
+def _class_uploads(run: TrainerAdaptor, last: EpochRecord) -> dict[str, Upload]:
+    many, matrix = len(last.names) > MAX_CLASSES, deepcopy(confusion_matrix(run))
+    if many and last.per_class:
+        return {"per_class": Upload(lambda to: to.log({"per_class": class_table(last.per_class, last.names)}))}
+    if matrix is None or many:
+        return {}
+    names = list(last.names.values())
+    return {"confusion_matrix": Upload(lambda to: to.log({"confusion_matrix": confusion_chart(matrix, names)}))}
+
+
+def _log_model(run: TrainerAdaptor, path: Path, wandb_run: Any) -> Any:
+    checkpoint = load_checkpoint(path)
+    # W&B refuses metadata with NaN or infinity, and the artifact with it.
+    facts = plain(checkpoint_facts(run, checkpoint))
+    with tempfile.TemporaryDirectory(prefix="yolo-callbacks-", ignore_cleanup_errors=True) as folder:
+        shared = shareable(path, checkpoint, Path(folder))
+        artifact = model_artifact(_artifact_name(wandb_run), shared, facts, copied=shared != path)
+        return wandb_run.log_artifact(artifact, aliases=list(_ALIASES))
+
+
+def _artifact_name(wandb_run: Any) -> str:
+    return f"run_{wandb_run.id}_model"
+
+
+def _put_command(path: Path, wandb_run: Any) -> str:
+    """Return the command that uploads a checkpoint: wandb 0.31.0 keeps no record of an online run's artifacts."""
+    name = "/".join(part for part in (wandb_run.entity, wandb_run.project, _artifact_name(wandb_run)) if part)
+    aliases = [part for alias in _ALIASES for part in ("--alias", alias)]
+    put = ["wandb", "artifact", "put", "--name", name, "--type", "model", *aliases, "--id", wandb_run.id, str(path)]
+    return f"upload it with: {shlex.join(put)}"

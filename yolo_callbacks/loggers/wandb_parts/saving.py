@@ -1,0 +1,104 @@
+"""Save the rows of a W&B run that are not in its own file, where `wandb sync` finds them."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from yolo_callbacks.loggers.wandb_parts.file import logged_rows, row_key, write_completed
+from yolo_callbacks.utils.files import LOGGER
+
+__all__ = ["Saved"]
+
+# Bytes that `wandb sync` of wandb 0.31.0 needs beside a run's file, for its own state.
+_ROOM_TO_SYNC = 2**20
+# `finish()` may return a few milliseconds before wandb 0.31.0 has written the file.
+_PAUSES = (0.01, 0.05, 0.2, 0.0)
+
+
+class Saved:
+    """The file of a run at the end of the training.
+
+    Args:
+        run_id: The id of the run.
+        options: The arguments of `wandb.init`.
+        folder: The folder of the run; None where it was never opened.
+        spare: Where a folder is made if the run's own cannot be used.
+        in_use: Whether wandb may still write to the run's file.
+
+    Attributes:
+        missing: The rows that the run's own file lacks.
+        without_images: Whether the images of the run are not beside the new file.
+    """
+
+    def __init__(
+        self, *, run_id: str, options: Mapping[str, Any], folder: Path | None, spare: Path, in_use: bool
+    ) -> None:
+        self.folder, self.in_use = folder, in_use
+        self.missing: list[Mapping[str, Any]] = []
+        self.without_images = False
+        self._run = {"run_id": run_id, **{name: str(options.get(name) or "") for name in ("project", "entity")}}
+        self._run["display_name"] = str(options.get("name") or "")
+        self._path = next(iter(folder.glob("run-*.wandb")), None) if folder else None
+        stamp = time.strftime("%Y%m%d_%H%M%S")
+        self._spare = spare / f"offline-run-{stamp}-{run_id}" / f"run-{run_id}.wandb"
+
+    def complete(
+        self, rows: Iterable[Mapping[str, Any]], metrics: Iterable[tuple[str, str, str | None]], exit_code: int
+    ) -> Path | None:
+        """See to it that all rows are in a file that `wandb sync` can read.
+
+        Args:
+            rows: The rows that the file has to have.
+            metrics: Name, step metric and summary of each `define_metric`.
+            exit_code: Of the run.
+
+        Returns:
+            The folder of the file; None where the run's own file has all, and room beside it.
+
+        Raises:
+            OSError: If rows are missing and no file can be written.
+        """
+        self.missing = self._look(list(rows))
+        full = self.folder is not None and shutil.disk_usage(self.folder).free < _ROOM_TO_SYNC
+        if not self.missing and not full:
+            return None
+        in_place = self._path is not None and not full and not self.in_use
+        if in_place and self._path is not None and self._write(self._path, metrics, exit_code, last=False):
+            return self.folder
+        if not self._write(self._spare, metrics, exit_code, last=bool(self.missing)):
+            return None
+        if self.folder is not None:  # the images stay where they are
+            try:
+                (self._spare.parent / "files").symlink_to(self.folder / "files")
+            except OSError:
+                self.without_images = True
+        return self._spare.parent
+
+    def _write(self, path: Path, metrics: Iterable[tuple[str, str, str | None]], exit_code: int, *, last: bool) -> bool:
+        """Write the file, and return whether that was possible; raise if it was the last way."""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_completed(path, self._path, self.missing, run=self._run, metrics=metrics, exit_code=exit_code)
+        except Exception:
+            if last:
+                raise
+            return False
+        return True
+
+    def _look(self, rows: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        missing = rows
+        for pause in _PAUSES:
+            try:
+                written = logged_rows(self.folder) if self.folder else set()
+            except Exception as error:
+                LOGGER.debug(f"W&B: the run's file cannot be read: {error!r}")
+                written = set()
+            missing = [row for row in rows if row_key(row) not in written]
+            if not missing or self.folder is None:
+                break
+            time.sleep(pause)
+        return missing

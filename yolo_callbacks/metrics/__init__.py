@@ -1,0 +1,1 @@
+"""Represent what an epoch measured, and read one value of it for each monitor."""

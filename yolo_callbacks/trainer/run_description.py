@@ -1,0 +1,149 @@
+"""Part of the adaptor: what loggers want to know of a run once, at its start or at its end."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from yolo_callbacks.trainer.results import numbers, read_results
+from yolo_callbacks.trainer.training_run import TrainerAdaptor
+from yolo_callbacks.utils.redaction import clean_checkpoint
+from yolo_callbacks.utils.version import versions
+
+__all__ = [
+    "checkpoint_facts",
+    "confusion_matrix",
+    "curves",
+    "describe",
+    "drop_built_in_wandb",
+    "labelled_losses",
+    "plots",
+    "shareable",
+    "training_losses",
+]
+
+_BUILT_IN_WANDB = "ultralytics.utils.callbacks.wb"
+
+
+def describe(run: TrainerAdaptor) -> dict[str, Any]:
+    """Arguments, data set with its size, size of the model, versions, git state; complete from `on_train_start` on."""
+    trainer = run.trainer
+    names = run.names
+    model = getattr(trainer.model, "module", trainer.model)
+    return {
+        **vars(trainer.args),
+        "dataset": {
+            "classes": len(names),
+            "names": {str(index): name for index, name in names.items()},
+            "train": _size(trainer.train_loader.dataset),
+            "val": _size(trainer.test_loader.dataset),
+        },
+        "model_size": {"parameters": sum(parameter.numel() for parameter in model.parameters())},
+        "versions": versions(),
+        "git": _git(),
+    }
+
+
+def plots(run: TrainerAdaptor, *, pictures: bool) -> dict[str, Path]:
+    """The plots that Ultralytics drew, by name; those that show photographs only with `pictures`."""
+    drawn = [Path(path) for owner in (run.trainer, run.validator) for path in getattr(owner, "plots", {})]
+    shown = [path for path in drawn if pictures or not path.stem.startswith(("train_batch", "val_batch"))]
+    return {path.stem: path for path in shown if path.is_file()}
+
+
+def checkpoint_facts(run: TrainerAdaptor, checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """Metrics and epoch of one of the run's own checkpoints.
+
+    Stripping takes the epoch out of a checkpoint; it is found again as the row of results.csv with its metrics.
+    """
+    metrics = numbers(checkpoint.get("train_metrics") or {})
+    rows: list[dict[str, float]] = []
+    with contextlib.suppress(OSError):  # a trainer of the user's own may write none
+        rows = read_results(Path(run.trainer.csv))
+    epochs = [int(row["epoch"]) for row in rows if _same(row, metrics)]
+    chosen = run.choice or {"monitor": "fitness", "score": metrics.get("fitness")}
+    return {"epoch": epochs[0] if epochs else None, **chosen, **metrics}
+
+
+def shareable(path: Path, checkpoint: Mapping[str, Any], folder: Path) -> Path:
+    """Return a checkpoint that may be handed on: a copy without credentials where the run's own has some.
+
+    Args:
+        path: The run's own, which stays as it is.
+        checkpoint: Its content.
+        folder: Where a copy goes, under the same name.
+    """
+    cleaned = clean_checkpoint(checkpoint)
+    if cleaned is None:
+        return path
+    import torch
+
+    copy = folder / path.name
+    torch.save(cleaned, copy)
+    return copy
+
+
+def training_losses(trainer: Any) -> Any:
+    """The losses of a batch, as the trainer has them: on the device, a new object each batch."""
+    return trainer.loss_items
+
+
+def curves(run: TrainerAdaptor) -> list[tuple[str, Any, dict[str, Any], str]]:
+    """Title, x, the mean and each class as y, and the name of x, of every curve that the last validation drew."""
+    results: Any = getattr(run.validator, "metrics", None)
+    titles = getattr(results, "curves", None) or []
+    if not titles or not len(getattr(results, "ap_class_index", ())):
+        return []
+    names = [str(results.names[index]) for index in results.ap_class_index]
+    found = []
+    for title, (x, by_class, x_title, _) in zip(titles, results.curves_results, strict=False):
+        found.append((title, x, {"mean": by_class.mean(0), **dict(zip(names, by_class, strict=False))}, x_title))
+    return found
+
+
+def confusion_matrix(run: TrainerAdaptor) -> Any:
+    """The confusion matrix of the last validation, predicted by actual; None where it was not counted."""
+    matrix = getattr(getattr(run.validator, "confusion_matrix", None), "matrix", None)
+    return matrix if matrix is not None and matrix.any() else None
+
+
+def labelled_losses(run: TrainerAdaptor, losses: Any) -> dict[str, float]:
+    """What `training_losses` gave, by name and as numbers."""
+    labelled: Mapping[str, Any] = run.trainer.label_loss_items(losses, prefix="batch")
+    return {str(name): float(value) for name, value in labelled.items()}
+
+
+def drop_built_in_wandb(run: TrainerAdaptor) -> bool:
+    """Take Ultralytics' own W&B integration out of this training; whether it was on."""
+    found = False
+    for functions in run.trainer.callbacks.values():
+        others = [function for function in functions if getattr(function, "__module__", "") != _BUILT_IN_WANDB]
+        found |= len(others) < len(functions)
+        # In place: Ultralytics is going through one of these lists, and up to 8.4.120 theirs opens its run there.
+        functions[:] = others
+    return found
+
+
+def _same(row: Mapping[str, float], metrics: Mapping[str, float]) -> bool:
+    """Whether a row of results.csv, which holds six digits, has these metrics."""
+    pairs = [(row[name], value) for name, value in metrics.items() if name in row]
+    same = [math.isclose(a, b, rel_tol=1e-5) or (math.isnan(a) and math.isnan(b)) for a, b in pairs]
+    return bool(same) and all(same)
+
+
+def _size(dataset: Any) -> dict[str, int]:
+    labels = getattr(dataset, "labels", None)
+    if labels is None:  # classification: one class a picture, no boxes
+        return {"images": len(dataset)}
+    return {"images": len(labels), "boxes": sum(len(label["cls"]) for label in labels)}
+
+
+def _git() -> dict[str, str | None]:
+    """Of the folder that the training was started in; Ultralytics' own `GIT` is of the folder it is installed in."""
+    from ultralytics.utils.git import GitRepo
+
+    repository = GitRepo(Path.cwd())
+    return {name: getattr(repository, name, None) for name in ("branch", "commit", "origin")}

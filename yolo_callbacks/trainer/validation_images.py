@@ -1,0 +1,259 @@
+"""Validation images with their boxes, from the predictions that the running validation has just made.
+
+numpy, torch, cv2 and ultralytics are imported inside the functions that need them: a run that logs no image pays for
+none of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from yolo_callbacks.utils.files import LOGGER
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Array = npt.NDArray[np.float64]
+
+__all__ = ["Box", "BoxedImage", "ImageCapture", "encode_jpeg"]
+
+
+@dataclass(frozen=True)
+class Box:
+    """One box, its edges as fractions of the image from 0 to 1.
+
+    Attributes:
+        left: The left edge, as a fraction of the width.
+        top: The upper edge, as a fraction of the height.
+        right: The right edge, as a fraction of the width.
+        bottom: The lower edge, as a fraction of the height.
+        label: The class index.
+        confidence: The confidence of a prediction, or None for ground truth.
+    """
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+    label: int
+    confidence: float | None = None
+
+
+@dataclass(frozen=True)
+class BoxedImage:
+    """One validation image with its boxes.
+
+    Attributes:
+        path: The image file.
+        size: Width and height of the image in that file.
+        truth: The boxes of the label file, in its order.
+        predictions: The predicted boxes, highest confidence first.
+    """
+
+    path: Path
+    size: tuple[int, int]
+    truth: tuple[Box, ...]
+    predictions: tuple[Box, ...]
+
+
+class ImageCapture:
+    """Collects images with ground truth and predictions from validations that run anyway.
+
+    It stands in front of the validator's `update_metrics`, the only place that is given the predictions: the events
+    of Ultralytics get the validator alone, where they are not kept. So no image goes through a model for it. The
+    images are the first ones of the validation set, the same in each validation and in the final evaluation; a rank
+    of a multi-GPU run collects those of them that it validates itself. Only detection has boxes here.
+
+    Attributes:
+        count: How many images to collect.
+        max_boxes: The most boxes of an image, of ground truth and of predictions each. Defaults to `100`.
+        min_confidence: Predictions below it are left out. Defaults to `0.05`.
+        active: Whether to collect; otherwise the predictions are not even looked at. Defaults to `True`.
+
+    Example:
+        >>> capture = ImageCapture(16)
+        >>> from ultralytics import YOLO
+        >>> model = YOLO("yolo11n.yaml")
+        >>> model.add_callback("on_val_start", capture.listen)
+        >>> model.add_callback("on_val_end", lambda validator: print(len(capture.take())))
+    """
+
+    def __init__(self, count: int, *, max_boxes: int = 100, min_confidence: float = 0.05) -> None:
+        self.count = count
+        self.max_boxes = max_boxes
+        self.min_confidence = min_confidence
+        self.active = True
+        self._tap: _Tap | None = None
+        self._failed = False
+        self._chosen: dict[str, int] = {}  # keys in the order of the validation set
+        self._collected: dict[str, BoxedImage] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Ultralytics pickles and deep-copies callbacks, also after a run that failed without any further event (up to
+        # 8.4.140 at least): what belongs to a run stays behind.
+        return {**vars(self), "_tap": None, "_failed": False, "_chosen": {}, "_collected": {}}
+
+    def listen(self, validator: Any) -> None:
+        """Start a new collection, in `on_val_start`: the data loader is there from then on."""
+        if self._tap is not None and self._tap.validator is not validator:
+            self.forget()
+        self._collected = {}
+        try:
+            if self._failed or self.count < 1 or validator.args.task != "detect":
+                return
+            if self._tap is None:  # the final evaluation has the validator of the epochs
+                self._tap = _Tap(validator, self._look)
+            self._chosen = dict.fromkeys(map(str, validator.dataloader.dataset.im_files[: self.count]), 0)
+        except Exception as error:
+            self._fail(error)
+
+    def take(self) -> list[BoxedImage]:
+        """What the last validation collected, in the order of the validation set; it is handed out once."""
+        collected, self._collected = self._collected, {}
+        return [collected[file] for file in self._chosen if file in collected]
+
+    def forget(self) -> None:
+        """Leave the validator as it was, and keep nothing of the run."""
+        if self._tap is not None:
+            self._tap.remove()
+        self._tap, self._failed, self._chosen, self._collected = None, False, {}, {}
+
+    # The rest is for a validator of the user's own, whose `update_metrics` may take more.
+    def _look(self, preds: Any = None, batch: Any = None, *_: Any, **__: Any) -> None:
+        if not self.active or self._failed:
+            return
+        try:
+            files = [(index, str(file)) for index, file in enumerate(batch["im_file"]) if str(file) in self._chosen]
+            truth = _truth(batch) if files else None
+            for index, file in files:
+                self._collected[file] = _boxed(preds[index], truth, batch, index, self.max_boxes, self.min_confidence)
+        except Exception as error:
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        self._failed = True
+        LOGGER.error("Validation images could not be collected, training goes on without them", exc_info=error)
+
+
+class _Tap:
+    """Stands in place of a validator's `update_metrics`, looks at the arguments and passes them on."""
+
+    def __init__(self, validator: Any, look: Callable[..., None]) -> None:
+        self.validator = validator
+        self.original = validator.update_metrics
+        self.look: Callable[..., None] | None = look
+        self.was_own = "update_metrics" in vars(validator)
+        validator.update_metrics = self
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self.look is not None:
+            # First: with single_cls the original overwrites the classes in place.
+            self.look(*args, **kwargs)
+        return self.original(*args, **kwargs)
+
+    def remove(self) -> None:
+        # Whoever came after us holds this object and must go on working: then it stays, and only passes on.
+        self.look = None
+        if vars(self.validator).get("update_metrics") is self:
+            if self.was_own:
+                self.validator.update_metrics = self.original
+            else:
+                del self.validator.update_metrics
+
+
+def _boxed(preds: Any, truth: Any, batch: Any, index: int, max_boxes: int, min_confidence: float) -> BoxedImage:
+    """One image of a batch, with all its numbers copied to the CPU."""
+    import numpy as np
+
+    # one copy from the device, not three, and none of the mask coefficients or whatever else a prediction has
+    rows = _to_cpu(preds["bboxes"], preds["conf"], preds["cls"])
+    rows = rows[np.isfinite(rows).all(axis=1) & (rows[:, 4] >= min_confidence)]
+    rows = rows[np.argsort(-rows[:, 4], kind="stable")][:max_boxes]
+    true = truth[truth[:, 0] == index][:max_boxes]
+    height, width = batch["ori_shape"][index][:2]
+    return BoxedImage(
+        path=Path(batch["im_file"][index]),
+        size=(int(width), int(height)),
+        truth=_boxes(_fractions(true[:, 2:], batch, index), true[:, 1]),
+        predictions=_boxes(_fractions(rows[:, :4], batch, index), rows[:, 5], rows[:, 4].tolist()),
+    )
+
+
+def _boxes(edges: Array, labels: Array, confidences: list[float] | None = None) -> tuple[Box, ...]:
+    columns = (*edges.T.tolist(), labels.astype(int).tolist(), confidences or [None] * len(labels))
+    return tuple(Box(*row) for row in zip(*columns, strict=True))
+
+
+def _truth(batch: Any) -> Array:
+    """Ground truth of a batch: position in the batch, class, and edges in pixels of what the network saw."""
+    rows = _to_cpu(batch["batch_idx"], batch["cls"], batch["bboxes"])
+    height, width = batch["img"].shape[2:]
+    centre, half = rows[:, 2:4].copy(), rows[:, 4:6] / 2  # fractions of the letterboxed image
+    rows[:, 2:4], rows[:, 4:6] = (centre - half) * (width, height), (centre + half) * (width, height)
+    return rows
+
+
+def _fractions(edges: Array, batch: Any, index: int) -> Array:
+    """Edges in pixels of what the network saw, as fractions of the original image.
+
+    Not by `ops.scale_boxes`: with `ratio_pad` it takes the gain of the height for both axes up to 8.4.104 at least,
+    which is off where the resize has rounded (by 5 % for 45x20 pixels in 32); it is right in 8.4.139.
+    """
+    import numpy as np
+
+    geometry = np.asarray(batch["ratio_pad"][index], dtype=np.float64)
+    # (gains, padding) after a letterbox; RT-DETR stretches its images instead, and has only the gains
+    gains, padding = geometry if geometry.ndim == 2 else (geometry, np.zeros(2))
+    shape = np.asarray(batch["ori_shape"][index][:2], dtype=np.float64)
+    seen = (gains * shape)[::-1]  # width and height of the image within what the network saw
+    fractions: Array = (edges.reshape(-1, 2, 2) - padding) / seen
+    return fractions.clip(0, 1).reshape(-1, 4)
+
+
+def _to_cpu(*columns: Any) -> Array:
+    import torch
+
+    table = torch.cat([column if column.ndim == 2 else column[:, None] for column in columns], dim=1)
+    # inference tensors, half precision with AMP on a GPU
+    rows: Array = table.detach().cpu().double().numpy()
+    return rows
+
+
+def encode_jpeg(path: Path, *, max_side: int = 1024, quality: int = 85) -> bytes:
+    """An image file as a JPEG of bounded size. Slow enough to be called off the training thread.
+
+    Args:
+        path: The image file. It is read as Ultralytics reads it, turned by its EXIF orientation as the boxes are.
+        max_side: The longer side in pixels to scale down to; a smaller image is not enlarged.
+        quality: The quality of the JPEG, up to 100.
+
+    Returns:
+        The content of a JPEG file.
+
+    Raises:
+        OSError: If the file is missing, or is no image.
+    """
+    import cv2
+    import numpy as np
+    from ultralytics.utils.patches import imread
+
+    try:
+        image = imread(str(path))
+    except cv2.error:  # an empty file
+        image = None
+    if image is None:
+        raise OSError(f"{path} cannot be read as an image")
+    # at least up to 8.4.103 a TIFF comes with all its bands and as many bits as it has
+    image = np.ascontiguousarray(image[..., :3] if image.shape[2] > 2 else image[..., :1])
+    if image.dtype != np.uint8:
+        image = cv2.normalize(image, None, 0, 255, cv2.NORM_MINMAX, cv2.CV_8U)
+    height, width = image.shape[:2]
+    scale = max_side / max(height, width)
+    if scale < 1:
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return bytes(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1])

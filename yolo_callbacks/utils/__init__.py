@@ -1,0 +1,1 @@
+"""Help all other folders: files, arguments, signals, secrets. Nothing here knows a training."""
