@@ -11,8 +11,8 @@ from trainings import TINY, detection_metrics, results_csv
 from ultralytics import YOLO
 
 from yolo_callbacks import Callback, EarlyStopping, JsonlLogger, SaveBest, TensorBoardLogger, attach
-from yolo_callbacks.loggers.scalars import MAX_CLASSES, epoch_scalars, final_scalars
 from yolo_callbacks.metrics.epoch_record import EpochRecord
+from yolo_callbacks.metrics.scalars import MAX_CLASSES, epoch_scalars, final_scalars
 
 
 def lines(folder: Path) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from yolo_callbacks.callbacks.callback import Callback
-from yolo_callbacks.loggers.scalars import epoch_scalars, final_scalars
+from yolo_callbacks.metrics.scalars import epoch_scalars, final_scalars
 from yolo_callbacks.trainer.training_run import TrainerAdaptor
 from yolo_callbacks.utils.fields import Field, read_fields, whole
 from yolo_callbacks.utils.files import LOGGER, append_line, parse_json, read_lines, replace_atomic, set_aside, to_json

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from yolo_callbacks.callbacks.callback import Callback
-from yolo_callbacks.loggers.scalars import epoch_scalars, final_scalars
+from yolo_callbacks.metrics.scalars import epoch_scalars, final_scalars
 from yolo_callbacks.trainer.training_run import TrainerAdaptor
 from yolo_callbacks.utils.files import LOGGER, copy_atomic, set_aside
 

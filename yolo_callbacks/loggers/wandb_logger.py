@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from yolo_callbacks.callbacks.callback import Callback
-from yolo_callbacks.loggers.scalars import epoch_scalars, final_scalars
 from yolo_callbacks.loggers.wandb_parts.media import ValidationImages, last_uploads
 from yolo_callbacks.loggers.wandb_parts.opening import described
 from yolo_callbacks.loggers.wandb_parts.options import clean_name, init_arguments
@@ -18,6 +17,7 @@ from yolo_callbacks.loggers.wandb_parts.session import Upload, WandbSession
 from yolo_callbacks.loggers.wandb_parts.workspace import Publication, check_installed
 from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.metrics.monitor import nearest
+from yolo_callbacks.metrics.scalars import epoch_scalars, final_scalars
 from yolo_callbacks.trainer.run_description import describe, drop_built_in_wandb, labelled_losses, training_losses
 from yolo_callbacks.trainer.training_run import TrainerAdaptor
 from yolo_callbacks.utils.arguments import UnknownArgumentError, check_bool, check_float, check_int, check_optional_str

@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from yolo_callbacks.loggers.scalars import MAX_CLASSES
 from yolo_callbacks.loggers.wandb_parts.content import (
     boxed,
     class_table,
@@ -23,6 +22,7 @@ from yolo_callbacks.loggers.wandb_parts.content import (
 )
 from yolo_callbacks.loggers.wandb_parts.session import Upload
 from yolo_callbacks.metrics.epoch_record import EpochRecord
+from yolo_callbacks.metrics.scalars import MAX_CLASSES
 from yolo_callbacks.trainer.resume import load_checkpoint
 from yolo_callbacks.trainer.run_description import (
     checkpoint_facts,

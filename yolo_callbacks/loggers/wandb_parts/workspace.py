@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from yolo_callbacks.loggers.scalars import MAX_CLASSES
+from yolo_callbacks.metrics.scalars import MAX_CLASSES
 
 if TYPE_CHECKING:
     from wandb_workspaces import workspaces
