@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from yolo_callbacks.trainer.linked_copies import Snapshots
+from yolo_callbacks.trainer.linked_copies import LinkedCopies
 from yolo_callbacks.utils.background import Background
 from yolo_callbacks.utils.files import copy_atomic
 
@@ -37,7 +37,7 @@ def measure(sizes: str = "nmx", *, repeats: int = 7, folder: Path | None = None)
     with tempfile.TemporaryDirectory(prefix="bench-", dir=folder or Path.cwd()) as temporary:
         last, best = Path(temporary) / "last.pt", Path(temporary) / "best.pt"
         for size in sizes:
-            copies = Snapshots(Background())
+            copies = LinkedCopies(Background())
             steps: dict[str, Callable[[], object]] = {
                 "torch_save_ms": partial(torch.save, _checkpoint(size), last),
                 "taken_ms": partial(copies.take, last, best),

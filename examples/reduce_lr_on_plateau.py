@@ -16,7 +16,7 @@ def main() -> None:
     plateau = ReduceLROnPlateau("mAP50", factor=0.5, patience=2, cooldown=1, min_lr=1e-5)
     attach(model, plateau, EarlyStopping("mAP50", patience=8))
     model.train(**training("Lower the learning rate on a plateau.", epochs=30), patience=0)
-    print(f"Learning rate reduced at epochs {plateau.cuts}, to {plateau.scale:g} of its schedule")
+    print(f"Learning rate reduced at epochs {plateau.reductions}, to {plateau.scale:g} of its schedule")
 
 
 if __name__ == "__main__":

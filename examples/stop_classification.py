@@ -25,9 +25,9 @@ def main() -> None:
     arguments["data"] = arguments["data"] or digits()
     model.train(**arguments, patience=0)  # the validation loss alone decides
     if stopping.stopped_epoch:
-        print(f"Stopped at epoch {stopping.stopped_epoch}, {stopping.stopping_message}")
+        print(f"Stopped at epoch {stopping.stopped_epoch}, {stopping.stopping_reason_message}")
     else:
-        print(f"Not stopped, {stopping.wait} of 10 epochs without a lower loss")
+        print(f"Not stopped, {stopping.wait_count} of 10 epochs without a lower loss")
 
 
 def digits() -> str:

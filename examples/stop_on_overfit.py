@@ -16,7 +16,7 @@ def main() -> None:
     overfit = StopOnOverfit("val/cls_loss", "train/cls_loss", ratio=1.5, patience=3)
     attach(model, overfit, EarlyStopping("mAP50-95", patience=20, training_phases=True))
     model.train(**training("Stop when validation and training part.", epochs=30), patience=0)
-    print(f"Stopped at epoch {overfit.stopped_epoch}, {overfit.stopping_message or 'not by overfitting'}")
+    print(f"Stopped at epoch {overfit.stopped_epoch}, {overfit.stopping_reason_message or 'not by overfitting'}")
 
 
 if __name__ == "__main__":

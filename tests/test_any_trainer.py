@@ -13,7 +13,7 @@ from ultralytics.models.yolo.detect import DetectionTrainer
 
 from yolo_callbacks import EarlyStopping, ReduceLROnPlateau, SaveBest, attach
 from yolo_callbacks.state.run_state import STATE_FILE
-from yolo_callbacks.trainer.training_run import TrainerAdaptor
+from yolo_callbacks.trainer.training_run import TrainingRun
 
 pytestmark = pytest.mark.training
 
@@ -194,13 +194,14 @@ def test_the_table_says_that_other_code_stopped_the_run(train, scripted, message
 
 
 @pytest.mark.parametrize(
-    "broken", ["follow", "apply_reductions", "catalog", "epoch_trained", "epoch_complete", "validation_started", "wait"]
+    "broken",
+    ["follow", "apply_reductions", "metric_names", "epoch_trained", "epoch_complete", "validation_started", "wait"],
 )
 def test_a_fault_in_the_suites_own_work_never_ends_a_training(train, monkeypatch, messages, broken):
     def fail(*arguments: Any, **keywords: Any) -> Any:
         raise AttributeError(f"{broken} does not work with this trainer")
 
-    monkeypatch.setattr(TrainerAdaptor, broken, fail)
+    monkeypatch.setattr(TrainingRun, broken, fail)
     model = YOLO(TINY)
     attach(model, SaveBest("val/loss"), EarlyStopping("val/loss"))
     assert len(results_csv(train(model, epochs=2))) == 2
@@ -211,7 +212,7 @@ def test_with_strict_a_fault_in_the_suites_own_work_ends_the_training(train, mon
     def fail(*arguments: Any, **keywords: Any) -> Any:
         raise AttributeError("broken")
 
-    monkeypatch.setattr(TrainerAdaptor, "epoch_trained", fail)
+    monkeypatch.setattr(TrainingRun, "epoch_trained", fail)
     model = YOLO(TINY)
     attach(model, EarlyStopping("val/loss"), strict=True)
     with pytest.raises(AttributeError, match="broken"):

@@ -115,9 +115,9 @@ NAN, INF = math.nan, math.inf
             for name in ("last", "best", "last.pt", "best.pt", "Best", "LAST.pt", "epoch0", "epoch12.pt", "Epoch3")
         ),
         # neither by position nor under another name
-        (BOTH, {"patiense": 3}, TypeError, "unexpected keyword argument 'patiense'"),
-        ((SaveBest,), {"patience": 3}, TypeError, "unexpected keyword argument 'patience'"),
-        ((EarlyStopping,), {"top_k": 3}, TypeError, "unexpected keyword argument 'top_k'"),
+        (BOTH, {"patiense": 3}, TypeError, "has no argument 'patiense', did you mean 'patience'?"),
+        ((SaveBest,), {"patience": 3}, TypeError, "SaveBest has no argument 'patience'"),
+        ((EarlyStopping,), {"top_k": 3}, TypeError, "EarlyStopping has no argument 'top_k'"),
     ],
 )
 def test_refused(classes, arguments, error, match):
@@ -213,7 +213,7 @@ def score(metrics):
     ],
 )
 def test_the_files_that_are_claimed(arguments, task, file):
-    assert SaveBest(**arguments).claims(task) == {f"weights/{file}.pt".casefold()}
+    assert SaveBest(**arguments).output_files(task) == {f"weights/{file}.pt".casefold()}
 
 
 @pytest.mark.parametrize("callback", BOTH)
@@ -224,6 +224,6 @@ def test_auto_is_told_by_the_run(callback):
 
 def test_nothing_has_happened_yet():
     stopping, saving = EarlyStopping(), SaveBest()
-    assert (stopping.best_score, stopping.best_epoch, stopping.wait, stopping.stopped_epoch) == (None, 0, 0, 0)
-    assert (stopping.stopping_reason.value, stopping.stopping_message) == ("not_stopped", "")
+    assert (stopping.best_score, stopping.best_epoch, stopping.wait_count, stopping.stopped_epoch) == (None, 0, 0, 0)
+    assert (stopping.stopping_reason.value, stopping.stopping_reason_message) == ("not_stopped", "")
     assert (saving.best_score, saving.best_epoch, saving.best_model_path, saving.best_k_models) == (None, 0, None, {})

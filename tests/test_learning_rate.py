@@ -18,7 +18,7 @@ from ultralytics import YOLO
 from ultralytics.models.yolo.detect import DetectionTrainer
 
 from yolo_callbacks import Callback, EarlyStopping, ReduceLROnPlateau, SaveBest, attach
-from yolo_callbacks.trainer.training_run import TrainerAdaptor
+from yolo_callbacks.trainer.training_run import TrainingRun
 
 pytestmark = pytest.mark.training
 
@@ -111,7 +111,7 @@ SCHEDULERS: dict[str, Callable[[Any], Any]] = {
     "SequentialLR": lambda o: S.SequentialLR(o, [S.LinearLR(o, 0.1, 1.0, 2), S.CosineAnnealingLR(o, 6)], [3]),
     "ChainedScheduler": lambda o: S.ChainedScheduler([S.ConstantLR(o, 0.5, 3), S.ExponentialLR(o, 0.8)]),
     "a class of the user's own": Absolute,
-    "a recursive class with slots": Recursive,
+    "a recursive class with members": Recursive,
     "a wrapper around StepLR": lambda o: Delegating(S.StepLR(o, 2, 0.5)),
     "a warm-up around CosineAnnealingLR": lambda o: Warming(S.CosineAnnealingLR(o, 6), 2),
     "step replaced on the instance": replaced_on_the_instance,
@@ -151,10 +151,10 @@ class Rates:
         self.batches.setdefault(trainer.epoch + 1, []).append(rates)
 
     def note_scale(self, trainer: Any) -> None:
-        record = TrainerAdaptor.of(trainer).record()
+        record = TrainingRun.of(trainer).record()
         if not record.final:
-            self.published[record.epoch] = dict(record.published)
-            self.scales[record.epoch] = record.published.get("lr/scale", 1.0)
+            self.published[record.epoch] = dict(record.scalars)
+            self.scales[record.epoch] = record.scalars.get("lr/scale", 1.0)
 
 
 def compare(without: Rates, reduced: Rates, *, rel: float = 1e-9) -> None:
@@ -183,7 +183,7 @@ def both(train, scripted):
         without, reduced = rates
         expected = [1.0, 0.3, 0.3, 0.09, 0.09, 0.027]
         assert [reduced.scales[epoch] for epoch in range(1, 7)] == pytest.approx(expected)
-        assert plateau.cuts == [2, 4, 6]
+        assert plateau.reductions == [2, 4, 6]
         return without, reduced
 
     return run
@@ -272,7 +272,7 @@ def test_recovery_from_nan(train, scripted, name, epoch):
 
 @pytest.mark.parametrize(
     ("name", "after"),
-    [("StepLR", 2), ("StepLR", 3), ("LambdaLR", 3), ("CosineAnnealingLR", 2), ("a recursive class with slots", 2)],
+    [("StepLR", 2), ("StepLR", 3), ("LambdaLR", 3), ("CosineAnnealingLR", 2), ("a recursive class with members", 2)],
 )
 def test_a_resumed_run_has_the_rates_of_an_uninterrupted_one(train, scripted, name, after):
     trainer = trainer_with(SCHEDULERS[name])
@@ -414,7 +414,7 @@ def test_what_cannot_be_reduced_is_said_once_and_nothing_is_claimed(
     assert len(warned) == 1
     assert warned[0] < started[1]  # before the first epoch
     assert reason in messages[warned[0]]
-    assert (first.cuts, second.cuts, first.scale, second.scale) == ([], [], 1.0, 1.0)
+    assert (first.reductions, second.reductions, first.scale, second.scale) == ([], [], 1.0, 1.0)
     assert set(rates[1].scales.values()) == {1.0}
     assert not [message for message in messages if "learning rate reduced to" in message]
     assert f"off: {reason}" in messages[-1]
@@ -440,7 +440,7 @@ def test_rates_that_other_code_writes(train, scripted, messages, first_epoch):
     assert rates.scales == {**dict.fromkeys(range(1, EPOCHS + 1), 1.0), **scales}
     expected = {epoch: 0.005 if epoch >= first_epoch else 0.01 * scales.get(epoch - 1, 1.0) for epoch in rates.batches}
     assert {epoch: batches[0][0] for epoch, batches in rates.batches.items()} == pytest.approx(expected)
-    assert plateau.cuts == ([2] if first_epoch == 4 else [])
+    assert plateau.reductions == ([2] if first_epoch == 4 else [])
     warned = [message for message in messages if "cannot be reduced" in message]
     assert len(warned) == 1
     assert "other code overwrites it after scheduler.step()" in warned[0]
@@ -559,7 +559,7 @@ def test_as_a_plain_function(train, scripted):
         rates.append(Rates(model))
         train(model, name=str(reduces), trainer=trainer_with(SCHEDULERS["StepLR"]), **ARGUMENTS)
     compare(*rates)
-    assert plateau.cuts == [2, 4, 6]
+    assert plateau.reductions == [2, 4, 6]
     assert type(model.trainer.scheduler) is S.StepLR
 
 

@@ -10,7 +10,7 @@ import pytest
 from trainings import TINY, detection_metrics, results_csv
 from ultralytics import YOLO
 
-from yolo_callbacks import Callback, EarlyStopping, JsonlLogger, SaveBest, TensorBoardLogger, attach
+from yolo_callbacks import Callback, EarlyStopping, JsonlLogger, SaveBest, TensorBoardLogger, TrainingRun, attach
 from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.metrics.scalars import MAX_CLASSES, epoch_scalars, final_scalars
 
@@ -34,7 +34,7 @@ def test_names_of_scalars():
         per_class={"mAP50(B)": {0: 0.4, 2: 0.6}, "mAP50(M)": {0: 0.3}},
         names={0: "cat", 1: "dog", 2: "cat"},
     )
-    record.publish("memory/host", 2.0)
+    record.log("memory/host", 2.0)
     assert epoch_scalars(record) == {
         "train/box_loss": 1.0,
         "metrics/mAP50(B)": 0.5,
@@ -163,9 +163,9 @@ def test_what_a_callback_of_the_user_publishes_is_logged(train, scripted):
 
     class Gap(Callback):
         def on_fit_epoch_end(self, trainer: Any) -> None:
-            record = self.enter(trainer).record()
+            record = TrainingRun.of(trainer).record()
             if record.validated and not record.final:
-                record.publish("overfit/gap", record.metrics["val/box_loss"] - record.metrics["train/box_loss"])
+                record.log("overfit/gap", record.metrics["val/box_loss"] - record.metrics["train/box_loss"])
 
     scripted([0.1, 0.2])
     model = YOLO(TINY)

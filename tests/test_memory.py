@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from trainings import TINY
 from ultralytics import YOLO
 
-from yolo_callbacks import Callback, JsonlLogger, MemoryCleanup, MemoryMonitor, attach
+from yolo_callbacks import Callback, JsonlLogger, MemoryCleanup, MemoryMonitor, TrainingRun, attach
 from yolo_callbacks.callbacks.memory_parts.diary import suggest
 from yolo_callbacks.decisions import Cadence, GrowthRule, cache_is_idle, host_is_short
 from yolo_callbacks.trainer import finished
@@ -262,7 +262,7 @@ def test_another_rank_frees_in_the_epochs_that_rank_0_has_chosen(train, fake_dev
     model, cleanup = YOLO(TINY), MemoryCleanup(host=False)
 
     def as_rank_one(trainer: Any) -> None:
-        cleanup.enter(trainer).shared["memory_cleanup"] = {"accelerator": 3}
+        TrainingRun.of(trainer).shared["memory_cleanup"] = {"accelerator": 3}
         fake_device.taken = 6 * GIB
         fake_device.calls.append("epoch")
         monkeypatch.setattr("ultralytics.utils.RANK", 1)
@@ -705,22 +705,22 @@ def test_a_diary_that_cannot_be_written_only_warns(train, exhausted, messages, m
 @pytest.mark.parametrize("batch", [(1, 2), {}, {"img": 5}, {"img": torch.zeros(2, 3), "bboxes": torch.tensor(1)}])
 def test_a_batch_of_another_form_is_no_error(batch):
     """What watches it stands outside every guard."""
-    from yolo_callbacks.trainer.training_run import TrainerAdaptor
+    from yolo_callbacks.trainer.training_run import TrainingRun
 
     trainer = SimpleNamespace(preprocess_batch=lambda batch, scale: (batch, scale))
-    seen = TrainerAdaptor(trainer).watch_batches()
+    seen = TrainingRun(trainer).watch_batches()
     assert trainer.preprocess_batch(batch, scale=2) == (batch, 2)
     assert (seen.index, seen.shape, seen.instances) == (0, (), None)
 
 
 def test_what_was_replaced_is_taken_back():
-    from yolo_callbacks.trainer.training_run import TrainerAdaptor
+    from yolo_callbacks.trainer.training_run import TrainingRun
 
     def own(batch: Any) -> Any:
         return batch
 
     trainer = SimpleNamespace(preprocess_batch=own)
-    adaptor = TrainerAdaptor(trainer)
+    adaptor = TrainingRun(trainer)
     adaptor.watch_batches()
     adaptor.watch_batches()
     assert trainer.preprocess_batch is not own

@@ -9,8 +9,9 @@ import re
 import numpy as np
 import pytest
 
-from yolo_callbacks.metrics.epoch_record import Catalog, EpochRecord
-from yolo_callbacks.metrics.monitor import Monitor, nearest
+from yolo_callbacks.metrics.epoch_record import EpochRecord, MetricNames
+from yolo_callbacks.metrics.monitor import Monitor
+from yolo_callbacks.utils.arguments import nearest
 
 NAN, INF = math.nan, math.inf
 NAMES = {0: "person", 1: "car", 2: "traffic/light", 3: "dog", 4: "3"}
@@ -43,7 +44,7 @@ TRAINING = {task: {f"train/{loss}": value for loss, value in LOSSES[task].items(
 def catalog_of(task, *, losses=True):
     """The names of a run, those of the losses on request."""
     keys = (*(f"metrics/{name}" for name in METRICS[task]), *RATES)
-    return Catalog(task, keys, tuple(LOSSES[task]) if losses else None, NAMES)
+    return MetricNames(task, keys, tuple(LOSSES[task]) if losses else None, NAMES)
 
 
 def epoch_of(task, *, per_class=None, **changes):

@@ -13,7 +13,16 @@ import ultralytics
 from trainings import TINY, detection_metrics, results_csv
 from ultralytics import YOLO
 
-from yolo_callbacks import Callback, EarlyStopping, ReduceLROnPlateau, SaveBest, StopOnOverfit, StoppingReason, attach
+from yolo_callbacks import (
+    Callback,
+    EarlyStopping,
+    ReduceLROnPlateau,
+    SaveBest,
+    StopOnOverfit,
+    StoppingReason,
+    TrainingRun,
+    attach,
+)
 from yolo_callbacks.decisions import Guarded, OverfitRule, broken_guard
 
 ULTRALYTICS = tuple(int(part) for part in ultralytics.__version__.split(".")[:3])
@@ -224,10 +233,10 @@ def test_stops_on_overfit_by_component_and_by_sum(train, scripted):
     model, published = YOLO(TINY), []
     total, cls = StopOnOverfit(ratio=2.0, patience=3), StopOnOverfit("val/cls_loss", "train/cls_loss", patience=3)
     attach(model, total, cls)
-    model.add_callback("on_fit_epoch_end", lambda t: published.append(dict(total.enter(t).record().published)))
+    model.add_callback("on_fit_epoch_end", lambda t: published.append(dict(TrainingRun.of(t).record().scalars)))
     folder = train(model, epochs=6)
-    assert (total.stopped_epoch, total.stopping_reason, total.wait) == (4, StoppingReason.OVERFITTING, 3)
-    assert (cls.stopped_epoch, cls.wait) == (0, 0)
+    assert (total.stopped_epoch, total.stopping_reason, total.wait_count) == (4, StoppingReason.OVERFITTING, 3)
+    assert (cls.stopped_epoch, cls.wait_count) == (0, 0)
     row = results_csv(folder)[0]
     sums = [sum(row[f"{split}/{name}_loss"] for name in ("box", "cls", "dfl")) for split in ("val", "train")]
     assert published[0]["overfit/ratio"] == pytest.approx(sums[0] / sums[1], rel=1e-3)
@@ -267,9 +276,9 @@ def test_training_phases(train, scripted, messages):
 
     class Waits(Callback):
         def on_fit_epoch_end(self, trainer: Any) -> None:
-            record = self.enter(trainer).record()
+            record = TrainingRun.of(trainer).record()
             if not record.final:
-                checks.append((record.warming_up, record.mosaic_closed, aware.wait, plain.wait))
+                checks.append((record.warming_up, record.mosaic_closed, aware.wait_count, plain.wait_count))
 
     attach(model, aware, plateau, plain, Waits())
     train(model, epochs=8, warmup_epochs=3.0, close_mosaic=3, patience=0)
@@ -282,7 +291,7 @@ def test_training_phases(train, scripted, messages):
         assert warming == [True] * 3 + [False] * 5
         # the first check is epoch 4, the best of what counts; then mosaic closes with epoch 6
         assert (aware_waits, aware.best_epoch) == ([0, 0, 0, 0, 1, 1, 2, 3], 4)
-        assert (aware.stopped_epoch, plateau.cuts) == (8, [7])
+        assert (aware.stopped_epoch, plateau.reductions) == (8, [7])
     assert closed == [False] * 5 + [True] * 3
     assert plain_waits == list(range(8))
     line = re.compile("(EarlyStopping|ReduceLROnPlateau): mosaic closed with epoch 6, patience starts again")

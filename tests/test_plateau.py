@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from trainings import TINY, interrupted, results_csv
 from ultralytics import YOLO
 
-from yolo_callbacks import Callback, ReduceLROnPlateau, attach
-from yolo_callbacks.decisions import PlateauRule, RateCut
+from yolo_callbacks import Callback, ReduceLROnPlateau, TrainingRun, attach
+from yolo_callbacks.decisions import PlateauRule, RateReduction
 
 ULTRALYTICS = tuple(int(part) for part in ultralytics.__version__.split(".")[:3])
 
@@ -35,17 +35,17 @@ ULTRALYTICS = tuple(int(part) for part in ultralytics.__version__.split(".")[:3]
 )
 def test_when_the_rate_is_cut(values, patience, cooldown, min_delta, cuts):
     rule = PlateauRule("min", patience, min_delta, cooldown)
-    assert [epoch for epoch, value in enumerate(values, start=1) if rule.check(epoch, value).cut] == cuts
+    assert [epoch for epoch, value in enumerate(values, start=1) if rule.check(epoch, value).reduce] == cuts
 
 
 @pytest.mark.parametrize(
     ("cut", "rate", "left"),
     [
-        (RateCut(0.5, 0), 0.01, 0.01),
-        (RateCut(0.5, 3), 0.08, 0.01),
-        (RateCut(0.1, 2, min_lr=0.005), 0.01, 0.005),
-        (RateCut(0.1, 2, min_lr=0.05), 0.01, 0.01),
-        (RateCut(0.5, 9), 1e-8, 1e-8),
+        (RateReduction(0.5, 0), 0.01, 0.01),
+        (RateReduction(0.5, 3), 0.08, 0.01),
+        (RateReduction(0.1, 2, min_lr=0.005), 0.01, 0.005),
+        (RateReduction(0.1, 2, min_lr=0.05), 0.01, 0.01),
+        (RateReduction(0.5, 9), 1e-8, 1e-8),
     ],
 )
 def test_what_is_left_of_a_rate(cut, rate, left):
@@ -77,8 +77,8 @@ def test_no_difference_from_torch(values, mode, factor, patience, min_delta, coo
     rule, times = PlateauRule(mode, patience, min_delta, cooldown), 0
     for epoch, value in enumerate(values, start=1):
         scheduler.step(value)
-        times += rule.check(epoch, value).cut
-        rates = [RateCut(factor, times, min_lr).apply(rate) for rate in first]
+        times += rule.check(epoch, value).reduce
+        rates = [RateReduction(factor, times, min_lr).apply(rate) for rate in first]
         assert rates == [group["lr"] for group in optimizer.param_groups]
         assert (rule.wait, rule.resting) == (scheduler.num_bad_epochs, scheduler.cooldown_counter)
 
@@ -137,7 +137,7 @@ def test_the_floor_and_several_cuts(train, scripted, messages):
     train(model, epochs=8, optimizer="SGD", lr0=0.01, warmup_epochs=0, patience=0)
     base = [rate[0] / lf for rate, lf in zip(rates.rates, rates.lf, strict=True)]
     assert base == pytest.approx([0.01, 0.01, 0.005, 0.0025, 0.002, 0.002, 0.002, 0.002])
-    assert (plateau.cuts, plateau.scale) == ([2, 3, 4], pytest.approx(0.2))
+    assert (plateau.reductions, plateau.scale) == ([2, 3, 4], pytest.approx(0.2))
     lines = [message for message in messages if "ReduceLROnPlateau: epoch" in message]
     assert lines[0].endswith(
         "epoch 2, learning rate reduced to 0.5 of its schedule (base rate 0.01 to 0.005), "
@@ -158,7 +158,7 @@ def test_the_cut_holds_where_the_schedule_is_rebuilt_each_epoch(train, scripted)
     model.add_callback("on_fit_epoch_end", enough)
     attach(model, plateau, rates)
     folder = train(model, epochs=100, time=0.01, optimizer="SGD", lr0=0.01, warmup_epochs=0, patience=0)
-    assert plateau.cuts == [3, 5]
+    assert plateau.reductions == [3, 5]
     initial = [rate[0] for rate in rates_of(folder)]
     assert max(initial[3:5]) <= 0.001
     assert max(initial[5:]) <= 0.0001
@@ -181,7 +181,7 @@ def test_the_cut_survives_recovery_from_nan(train, scripted):
     attach(model, plateau, rates)
     train(model, epochs=4, optimizer="SGD", lr0=0.01, warmup_epochs=0, patience=0)
     assert passes == [1, 2, 3, 3, 4]
-    assert plateau.cuts == [2]
+    assert plateau.reductions == [2]
     base = [rate[0] / lf for rate, lf in zip(rates.rates, rates.lf, strict=True)]
     assert base == pytest.approx([0.01, 0.01, 0.001, 0.001])
 
@@ -205,7 +205,7 @@ def test_the_cut_survives_a_kill_and_a_resume(train, scripted, messages):
     resumed, plateau = YOLO(folder / "weights" / "last.pt"), ReduceLROnPlateau("mAP50", factor=0.1, patience=1)
     attach(resumed, plateau)
     resumed.train(resume=True)
-    assert plateau.cuts == [3, 5]
+    assert plateau.reductions == [3, 5]
     assert rates_of(folder) == expected
 
 
@@ -219,7 +219,7 @@ def test_two_plateaus_add_up_and_publish_apart(train, scripted):
         ReduceLROnPlateau("mAP50", factor=0.5, patience=1),
         ReduceLROnPlateau("recall", factor=0.1, patience=1),
     )
-    model.add_callback("on_fit_epoch_end", lambda t: published.append(dict(rates.enter(t).record().published)))
+    model.add_callback("on_fit_epoch_end", lambda t: published.append(dict(TrainingRun.of(t).record().scalars)))
     train(model, epochs=4, optimizer="SGD", lr0=0.01, warmup_epochs=0, patience=0)
     assert rates.rates[3][0] / rates.lf[3] == pytest.approx(0.01 * 0.5 * 0.1)
     assert published[3] == {"lr/scale": 0.5, "lr/scale(recall)": pytest.approx(0.1)}

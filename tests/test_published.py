@@ -13,7 +13,7 @@ import torch
 from trainings import TINY
 from ultralytics import YOLO
 
-from yolo_callbacks import Callback, JsonlLogger, TensorBoardLogger, WandbLogger, attach
+from yolo_callbacks import Callback, JsonlLogger, TensorBoardLogger, TrainingRun, WandbLogger, attach
 from yolo_callbacks.metrics.epoch_record import EpochRecord
 
 
@@ -37,15 +37,15 @@ def record() -> EpochRecord:
 )
 def test_numbers(value, number):
     epoch = record()
-    epoch.publish("own/value", value)
-    assert epoch.published == {"own/value": number}
-    assert type(epoch.published["own/value"]) is float
+    epoch.log("own/value", value)
+    assert epoch.scalars == {"own/value": number}
+    assert type(epoch.scalars["own/value"]) is float
 
 
 def test_not_a_number_is_one():
     epoch = record()
-    epoch.publish("own/value", float("nan"))
-    assert math.isnan(epoch.published["own/value"])
+    epoch.log("own/value", float("nan"))
+    assert math.isnan(epoch.scalars["own/value"])
 
 
 @pytest.mark.parametrize(
@@ -68,8 +68,8 @@ def test_not_a_number_is_one():
 def test_what_is_no_number(value, error):
     epoch = record()
     with pytest.raises(error, match="the value of 'own/value' must "):
-        epoch.publish("own/value", value)
-    assert epoch.published == {}
+        epoch.log("own/value", value)
+    assert epoch.scalars == {}
 
 
 @pytest.mark.parametrize(
@@ -89,18 +89,18 @@ def test_what_is_no_number(value, error):
 def test_what_is_no_key(key, error):
     epoch = record()
     with pytest.raises(error):
-        epoch.publish(key, 1.0)
-    assert epoch.published == {}
+        epoch.log(key, 1.0)
+    assert epoch.scalars == {}
 
 
 class Careless(Callback):
     """Publishes things that are no scalars."""
 
     def on_fit_epoch_end(self, trainer: Any) -> None:
-        epoch = self.enter(trainer).record()
+        epoch = TrainingRun.of(trainer).record()
         if not epoch.final:
-            epoch.publish("careless/right", 1.0)
-            epoch.publish("careless/wrong", torch.zeros(2))
+            epoch.log("careless/right", 1.0)
+            epoch.log("careless/wrong", torch.zeros(2))
 
 
 def test_a_wrong_scalar_costs_its_author_only(train, scripted, monkeypatch, messages):

@@ -84,7 +84,7 @@ def test_one_decides_and_all_follow(trained):
     model.trainer = type("Trainer", (), {"save_dir": folder})()
     assert suite.load_results()["summary"]["epochs"] == 5
     assert (saved.best_score, saved.best_epoch, saved.best_model_path) == (0.6, 2, folder / "weights" / "best-mAP50.pt")
-    assert (stopping.stopped_epoch, stopping.wait, plateau.cuts) == (5, 3, [3, 4, 5])
+    assert (stopping.stopped_epoch, stopping.wait_count, plateau.reductions) == (5, 3, [3, 4, 5])
 
 
 def test_a_reduction_under_a_recursive_scheduler_reaches_every_rank(trained):

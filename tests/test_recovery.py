@@ -34,13 +34,13 @@ class Deciders:
         self.stop = StopRule("max", patience=3)
         self.plateau = PlateauRule("max", patience=1, cooldown=1)
         self.ranking = Ranking("max", top_k=2)
-        self.cuts: list[int] = []
+        self.reductions: list[int] = []
 
     def decide(self, record: EpochRecord) -> bool:
         value = record.metrics["mAP50"]
         worst = min(record.per_class["mAP50(B)"].values())
-        if self.plateau.check(record.epoch, value).cut:
-            self.cuts.append(record.epoch)
+        if self.plateau.check(record.epoch, value).reduce:
+            self.reductions.append(record.epoch)
         decision = self.ranking.consider(record.epoch, worst)
         if decision.keep:
             self.ranking.add(record.epoch, worst, evicted=decision.evicted)
@@ -49,12 +49,12 @@ class Deciders:
     def states(self) -> dict[str, Any]:
         kept = [[epoch, value] for epoch, value in self.ranking.kept.items()]
         return json.loads(json.dumps({"stop": asdict(self.stop), "plateau": asdict(self.plateau), "kept": kept,
-                                      "cuts": self.cuts}))  # fmt: skip
+                                      "cuts": self.reductions}))  # fmt: skip
 
     def load(self, states: dict[str, Any]) -> None:
         self.stop, self.plateau = StopRule(**states["stop"]), PlateauRule(**states["plateau"])
         self.ranking = Ranking("max", top_k=2, kept=dict(states["kept"]))
-        self.cuts = states["cuts"]
+        self.reductions = states["cuts"]
 
 
 def record(epoch: int, value: float) -> EpochRecord:

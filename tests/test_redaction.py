@@ -150,10 +150,10 @@ class Leaky(Callback):
     def __init__(self, token: str, event: str = "on_fit_epoch_end") -> None:
         self.token, self.event = token, event
 
-    def key(self, task: str) -> str:
+    def state_key(self, task: str) -> str:
         return f"Leaky({self.token})" if self.event == "key" else "Leaky"
 
-    def check(self, run: object) -> bool:
+    def validate(self, run: object) -> bool:
         self._fail("check")
         return True
 

@@ -19,7 +19,7 @@ from ultralytics.models.yolo.detect import DetectionTrainer
 
 from yolo_callbacks import SaveBest, attach
 from yolo_callbacks.trainer import linked_copies
-from yolo_callbacks.trainer.linked_copies import Snapshots, separate
+from yolo_callbacks.trainer.linked_copies import LinkedCopies, separate
 from yolo_callbacks.utils.background import Background
 from yolo_callbacks.utils.files import write_json
 
@@ -59,7 +59,7 @@ def refuse(*_: Any, **__: Any) -> None:
 
 @pytest.mark.parametrize("old", [None, b"old"])
 def test_a_copy_is_complete_at_once_and_a_file_of_its_own_soon_after(last, held, old):
-    target, copies = last.with_name("best.pt"), Snapshots(Background())
+    target, copies = last.with_name("best.pt"), LinkedCopies(Background())
     if old:
         target.write_bytes(old)
     copies.take(last, target)
@@ -84,7 +84,7 @@ def waiting_to_be_freed() -> int:
 
 @tells_open_files
 def test_what_is_replaced_or_removed_is_freed_by_the_thread(last, held):
-    target, copies = last.with_name("best.pt"), Snapshots(Background())
+    target, copies = last.with_name("best.pt"), LinkedCopies(Background())
     target.write_bytes(b"old")
     copies.take(last, last.with_name("other.pt"))  # at which the thread is held
     copies.take(last, target)
@@ -102,7 +102,7 @@ def test_what_is_replaced_or_removed_is_freed_by_the_thread(last, held):
 @pytest.mark.parametrize(("room", "kept"), [(10, 1), (9, 0)])
 def test_what_is_written_again_before_long_is_freed_just_before_it(last, monkeypatch, room, kept):
     best, thread = last.with_name("best.pt"), Background()
-    copies = Snapshots(thread)
+    copies = LinkedCopies(thread)
     best.write_bytes(WEIGHTS)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=room * len(WEIGHTS)))
     with copies.freed_later(best, written_again=True):
@@ -115,7 +115,7 @@ def test_what_is_written_again_before_long_is_freed_just_before_it(last, monkeyp
 
 
 def test_several_copies_of_one_file(last, held):
-    targets, copies = [last.with_name(f"best-{name}.pt") for name in "abc"], Snapshots(Background())
+    targets, copies = [last.with_name(f"best-{name}.pt") for name in "abc"], LinkedCopies(Background())
     for target in targets:
         copies.take(last, target)
     copies.take(targets[0], targets[2])  # which it is already
@@ -129,7 +129,7 @@ def test_several_copies_of_one_file(last, held):
 def test_a_file_system_without_hard_links_gets_a_copy_at_once(last, monkeypatch):
     monkeypatch.setattr(os, "link", refuse)
     target = last.with_name("best.pt")
-    Snapshots(Background()).take(last, target)
+    LinkedCopies(Background()).take(last, target)
     assert not target.samefile(last)
     assert target.read_bytes() == WEIGHTS
 
@@ -139,7 +139,7 @@ def test_where_no_thread_can_be_started_a_copy_is_made_at_once(last, monkeypatch
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", no_thread)
-    target, copies = last.with_name("best.pt"), Snapshots(Background())
+    target, copies = last.with_name("best.pt"), LinkedCopies(Background())
     target.write_bytes(b"old")
     copies.take(last, target)
     assert not target.samefile(last)
@@ -148,7 +148,7 @@ def test_where_no_thread_can_be_started_a_copy_is_made_at_once(last, monkeypatch
 
 
 def test_what_is_removed_may_be_missing_or_unreadable(tmp_path):
-    copies = Snapshots(Background())
+    copies = LinkedCopies(Background())
     for path in (tmp_path / "missing.pt", tmp_path):
         with copies.freed_later(path):
             pass
@@ -156,7 +156,7 @@ def test_what_is_removed_may_be_missing_or_unreadable(tmp_path):
 
 
 def test_a_symbolic_link_is_followed(last):
-    named, target, copies = last.with_name("link.pt"), last.with_name("best.pt"), Snapshots(Background())
+    named, target, copies = last.with_name("link.pt"), last.with_name("best.pt"), LinkedCopies(Background())
     named.symlink_to(last)
     copies.take(named, target)
     copies.wait()
@@ -167,7 +167,7 @@ def test_a_symbolic_link_is_followed(last):
 
 def test_what_a_kill_left_is_taken_over(last):
     """A copy that had not become a file of its own."""
-    target, copies = last.with_name("best.pt"), Snapshots(Background())
+    target, copies = last.with_name("best.pt"), LinkedCopies(Background())
     os.link(last, target)
     copies.take(last, target)
     copies.take(last, last.with_name("other.pt"))
@@ -184,7 +184,7 @@ def test_without_a_source_the_target_stays(tmp_path):
     target = tmp_path / "best.pt"
     target.write_bytes(b"old")
     with pytest.raises(FileNotFoundError, match=r"last\.pt"):
-        Snapshots(Background()).take(tmp_path / "last.pt", target)
+        LinkedCopies(Background()).take(tmp_path / "last.pt", target)
     assert target.read_bytes() == b"old"
     assert listing(tmp_path) == ["best.pt"]
 
@@ -197,7 +197,7 @@ def test_a_file_changed_while_it_is_copied_is_never_half_of_each(last, monkeypat
         last.write_bytes(b"changed")
 
     monkeypatch.setattr(shutil, "copyfile", changed)
-    target, copies = last.with_name("best.pt"), Snapshots(Background())
+    target, copies = last.with_name("best.pt"), LinkedCopies(Background())
     copies.take(last, target)
     copies.wait()
     assert target.read_bytes() == b"changed"
@@ -207,7 +207,7 @@ def test_a_file_changed_while_it_is_copied_is_never_half_of_each(last, monkeypat
 def test_a_copy_that_finds_no_room_is_given_up_only_where_it_must_be(last, monkeypatch, caplog):
     monkeypatch.setattr(shutil, "copyfile", refuse)
     monkeypatch.setattr(linked_copies.LOGGER, "propagate", True)
-    best, other, copies = last.with_name("best.pt"), last.with_name("other.pt"), Snapshots(Background())
+    best, other, copies = last.with_name("best.pt"), last.with_name("other.pt"), LinkedCopies(Background())
     copies.take(last, best)
     copies.wait()
     monkeypatch.undo()
@@ -223,7 +223,7 @@ def test_a_copy_that_finds_no_room_is_given_up_only_where_it_must_be(last, monke
 
 def test_giving_up_never_raises(last, monkeypatch):
     monkeypatch.setattr(shutil, "copyfile", refuse)
-    copies = Snapshots(Background())
+    copies = LinkedCopies(Background())
     copies.take(last, last.with_name("best.pt"))
     copies.wait()
     monkeypatch.setattr(Path, "unlink", refuse)

@@ -17,7 +17,7 @@ from state_mutations import EPOCH, KINDS, RATE, StandIn, callbacks, copy_of_real
 from trainings import TINY, interrupted, results_csv
 from ultralytics import YOLO
 
-from yolo_callbacks import EarlyStopping, ReduceLROnPlateau, SaveBest, attach
+from yolo_callbacks import EarlyStopping, ReduceLROnPlateau, SaveBest, TrainingRun, attach
 from yolo_callbacks.state.run_state import read_state
 from yolo_callbacks.suite.suite import Suite
 from yolo_callbacks.trainer.checkpoint_copies import holds_epoch
@@ -129,8 +129,9 @@ def resumed(folder: Path, checkpoint: Path | None = None) -> tuple[Suite, StandI
 def reached(suite: Suite) -> list[Any]:
     best, second, stopping, plateau, overfit, cleanup, monitor, _, wandb = suite.callbacks
     return [
-        list(best.best_k_models.values()), second.best_epoch, second._reference, (stopping.best_epoch, stopping.wait),
-        plateau.cuts, plateau.scale, overfit.wait, cleanup.freed, monitor.leak, wandb.run_id,
+        list(best.best_k_models.values()), second.best_epoch, second._reference,
+        (stopping.best_epoch, stopping.wait_count),
+        plateau.reductions, plateau.scale, overfit.wait_count, cleanup.freed, monitor.leak, wandb.run_id,
     ]  # fmt: skip
 
 
@@ -237,9 +238,11 @@ def test_a_value_out_of_range_decides_nothing(tmp_path, told, callback, field, v
     state["callbacks"][callback][field] = value
     (folder / "callbacks.json").write_text(json.dumps(state))
     suite, trainer = resumed(folder)
-    fresh = next(one for one in suite.callbacks if one.key("detect") == callback)
-    blank = next(one for one in callbacks() if one.key("detect") == callback)
-    blank.check(blank.enter(StandIn(folder)))
+    fresh = next(one for one in suite.callbacks if one.state_key("detect") == callback)
+    blank = next(one for one in callbacks() if one.state_key("detect") == callback)
+    stand_in = StandIn(folder)
+    blank.start_run(stand_in)
+    blank.validate(TrainingRun.of(stand_in))
     ignored = {"mode"}
     assert {k: v for k, v in fresh.state_dict().items() if k not in ignored} == {
         k: v for k, v in blank.state_dict().items() if k not in ignored
@@ -275,13 +278,13 @@ def mutated_and_resumed(folder: Path, seed: int, told: Told) -> None:
         assert kept.is_dir() if content is None else kept.read_bytes() == content, where
     best, second, stopping, plateau, *_ = suite.callbacks
     epochs = range(1, EPOCH + 2)
-    assert {*best._kept, *second._kept, *plateau.cuts} <= set(epochs), where
-    assert stopping.wait <= EPOCH + 1, where
+    assert {*best._kept, *second._kept, *plateau.reductions} <= set(epochs), where
+    assert stopping.wait_count <= EPOCH + 1, where
     assert all(math.isfinite(rate) and 0 < rate <= RATE for rate in trainer.lr.values()), where
     written = json.loads((folder / "callbacks.json").read_text())
     assert (written["schema"], written["epoch"]) == (SCHEMA, EPOCH + 1), where
     for one in callbacks():  # what `suite.load_results` does
-        state = read_state(folder / "callbacks.json")["callbacks"][one.key("detect")]
+        state = read_state(folder / "callbacks.json")["callbacks"][one.state_key("detect")]
         one.load_state_dict({**state, "folder": str(folder)})
 
 

@@ -17,16 +17,18 @@ from ultralytics.utils.callbacks.base import default_callbacks
 from yolo_callbacks import (
     Callback,
     EarlyStopping,
+    Event,
     JsonlLogger,
     MemoryCleanup,
     MemoryMonitor,
     ReduceLROnPlateau,
     SaveBest,
     TensorBoardLogger,
+    TrainingRun,
     WandbLogger,
     attach,
 )
-from yolo_callbacks.suite.suite import EVENTS
+from yolo_callbacks.callbacks import events
 from yolo_callbacks.trainer.installation import installed_version
 
 
@@ -61,7 +63,7 @@ class Publisher(Callback):
     """Publishes a scalar each epoch."""
 
     def on_fit_epoch_end(self, trainer: Any) -> None:
-        self.enter(trainer).record().publish("memory/host", 1.5)
+        TrainingRun.of(trainer).record().log("memory/host", 1.5)
 
 
 class Reader(Callback):
@@ -73,20 +75,18 @@ class Reader(Callback):
         self.seen: list[dict[str, float]] = []
 
     def on_fit_epoch_end(self, trainer: Any) -> None:
-        self.seen.append(dict(self.enter(trainer).record().published))
+        self.seen.append(dict(TrainingRun.of(trainer).record().scalars))
 
 
-def test_methods_and_events_are_one_to_one():
-    own = {"enter", "reset", "check", "claims", "key", "old_keys", "written_files"}
-    own |= {"state_dict", "load_state_dict", "resume", "release", "outcome"}
-    methods = {name for name in dir(Callback) if callable(getattr(Callback, name)) and not name.startswith("__")}
-    assert methods - own == set(default_callbacks) == set(EVENTS)
+def test_events_are_those_of_ultralytics_and_methods_of_a_callback():
+    assert {event.value for event in Event} == set(default_callbacks)
+    assert all(getattr(Callback, event.value).__doc__ for event in Event)
+    assert all(str(event) == event.value for event in Event)
 
 
 def test_the_loop_is_documented_with_every_event():
-    loop = Callback.__doc__
-    assert not [event for event in EVENTS if not event.startswith(("on_predict", "on_export")) and event not in loop]
-    assert not [event for event in EVENTS if not getattr(Callback, event).__doc__]
+    others = ("on_predict", "on_export")
+    assert not [event for event in Event if not event.startswith(others) and event.value not in events.__doc__]
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_attaching_again_replaces(train, scripted):
     with pytest.warns(UserWarning, match="attach replaces the callbacks that this model has"):
         attach(model, second)
     train(model, epochs=3)
-    assert (first.best_epoch, second.best_epoch, second.wait) == (0, 1, 2)
+    assert (first.best_epoch, second.best_epoch, second.wait_count) == (0, 1, 2)
 
 
 @pytest.mark.training
@@ -370,7 +370,7 @@ class Broken(Callback):
     def reset(self) -> None:
         self._answer("reset", None)
 
-    def check(self, run: Any) -> bool:
+    def validate(self, run: Any) -> bool:
         return self._answer("check", True)
 
     def state_dict(self) -> dict[str, Any]:
@@ -446,7 +446,7 @@ def test_resumed_from_an_older_checkpoint_what_came_after_is_forgotten(train, sc
     attach(resumed, saved, stopping, plateau)
     resumed.train(resume=True)
     assert list(saved.best_k_models.values()) == [0.3, 0.3]
-    assert (stopping.best_epoch, stopping.wait, plateau.cuts) == (3, 3, [4, 5, 6])
+    assert (stopping.best_epoch, stopping.wait_count, plateau.reductions) == (3, 3, [4, 5, 6])
     assert any("best-mAP50-95-epoch001.pt no longer holds epoch 1" in message for message in messages)
 
 
@@ -476,7 +476,7 @@ def test_resumed_with_other_arguments(train, scripted, first, second, kept):
 def test_a_record_read_early_harms_nobody(train, scripted):
     class Early(Callback):
         def on_train_epoch_end(self, trainer: Any) -> None:
-            self.enter(trainer).record()
+            TrainingRun.of(trainer).record()
 
     scripted([0.1, 0.3, 0.2, 0.9])
     model, saved = YOLO(TINY), SaveBest(top_k=9)
@@ -512,7 +512,7 @@ def test_several_of_a_kind_on_one_monitor(train, scripted):
     model, published = YOLO(TINY), []
     stoppings = [EarlyStopping("mAP50", patience=patience) for patience in (9, 8, 3)]
     attach(model, *stoppings)
-    model.add_callback("on_fit_epoch_end", lambda t: published.append(set(stoppings[0].enter(t).record().published)))
+    model.add_callback("on_fit_epoch_end", lambda t: published.append(set(TrainingRun.of(t).record().scalars)))
     train(model, epochs=6)
     assert [stopping.stopped_epoch for stopping in stoppings] == [0, 0, 4]
     name = "early_stopping/wait"
@@ -581,7 +581,7 @@ class Early(Callback):
     def on_train_end(self, trainer: Any) -> None:
         self.calls.append("end")
 
-    def release(self, run: Any) -> None:
+    def finalize(self, run: Any) -> None:
         self.calls.append("release")
 
     def outcome(self) -> str:

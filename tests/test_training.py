@@ -14,7 +14,7 @@ import ultralytics
 from trainings import FAST, TINY, detection_metrics, results_csv
 from ultralytics import YOLO
 
-from yolo_callbacks import Callback, EarlyStopping, SaveBest, StoppingReason, attach
+from yolo_callbacks import Callback, EarlyStopping, SaveBest, StoppingReason, TrainingRun, attach
 
 pytestmark = pytest.mark.training
 
@@ -29,7 +29,7 @@ class Recorder(Callback):
         self.records: list[Any] = []
 
     def on_fit_epoch_end(self, trainer: Any) -> None:
-        self.records.append(self.enter(trainer).record())
+        self.records.append(TrainingRun.of(trainer).record())
 
     @property
     def epochs(self) -> list[int]:
@@ -78,7 +78,7 @@ def test_a_class_a_best_of_its_own_and_no_value_where_it_is_absent(train, two_of
     attach(model, recorder, absent, present)
     train(model, data=str(two_of_three), epochs=3)
     assert [set(record.per_class["mAP50(B)"]) for record in recorder.records] == [{0, 1}] * 4
-    assert (absent.best_epoch, absent.wait, absent.stopped_epoch) == (0, 0, 0)
+    assert (absent.best_epoch, absent.wait_count, absent.stopped_epoch) == (0, 0, 0)
     assert present.best_epoch > 0
     reason = "the validation set has no object of class 'two'"
     assert any(f"not stopped, mAP50/two: no check in 3 epochs: {reason}" in message for message in messages)
@@ -131,7 +131,7 @@ def test_run_without_patience_is_never_stopped_by_none(train, scripted):
     model, ours = YOLO(TINY), EarlyStopping()
     attach(model, ours)
     assert len(results_csv(train(model, epochs=5, patience=0))) == 5
-    assert (ours.wait, ours.stopped_epoch) == (4, 0)
+    assert (ours.wait_count, ours.stopped_epoch) == (4, 0)
 
 
 def test_ties_keep_the_earlier_epoch_and_nan_never_improves(train, scripted):
@@ -178,7 +178,7 @@ def test_the_final_evaluation_is_no_epoch(train, scripted, old_convention):
     assert final[MAP] == 0.9
     assert not any(key.startswith(("val/", "train/", "lr/")) for key in final)
     assert sorted(saved.best_k_models.values()) == [0.1, 0.2, 0.9]
-    assert stopping.wait == 0
+    assert stopping.wait_count == 0
 
 
 @pytest.mark.smoke
@@ -193,7 +193,7 @@ def test_epochs_without_validation_are_no_checks(train):
     folder = train(model, epochs=4, val=False)
     assert [record.validated for record in recorder.records] == [False, False, False, True, True]
     assert all(MAP not in record.metrics and "fitness" not in record.metrics for record in recorder.records[:3])
-    assert (needs_it.best_epoch, needs_it.wait, function.best_epoch) == (4, 0, 4)
+    assert (needs_it.best_epoch, needs_it.wait_count, function.best_epoch) == (4, 0, 4)
     assert training_loss.best_epoch > 0
     assert saved.best_k_models == {folder / "weights" / "best-mAP50.pt": results_csv(folder)[-1]["metrics/mAP50(B)"]}
 
@@ -266,7 +266,7 @@ def test_one_suite_for_two_runs(train, scripted):
     assert (saved.best_score, stopping.stopped_epoch) == (0.9, 2)
     scripted([0.1, 0.2])
     second = train(model, epochs=2, name="second")
-    assert (saved.best_score, saved.best_epoch, stopping.stopped_epoch, stopping.wait) == (0.2, 2, 0, 0)
+    assert (saved.best_score, saved.best_epoch, stopping.stopped_epoch, stopping.wait_count) == (0.2, 2, 0, 0)
     assert saved.best_model_path == second / "weights" / "best-mAP50-95.pt"
     assert (first / "weights" / "best-mAP50-95.pt").is_file()
     assert [json.loads((folder / "callbacks.json").read_text())["epoch"] for folder in (first, second)] == [2, 2]

@@ -16,7 +16,7 @@ from ultralytics.utils.torch_utils import EarlyStopping as UltralyticsStopper
 
 from yolo_callbacks import EarlyStopping, ReduceLROnPlateau, SaveBest, StopOnOverfit, StoppingReason, attach
 from yolo_callbacks.decisions import EpochKind, StopRule, UntrainedRule, detects_nothing
-from yolo_callbacks.metrics.epoch_record import Catalog, EpochRecord
+from yolo_callbacks.metrics.epoch_record import EpochRecord, MetricNames
 from yolo_callbacks.metrics.monitor import Monitor
 
 CHECK, NO_IMPROVEMENT, NO_CHECK = EpochKind.CHECK, EpochKind.NO_IMPROVEMENT, EpochKind.NO_CHECK
@@ -83,7 +83,7 @@ def test_a_monitor_that_does_not_measure_detection_is_never_skipped():
 
 LOSSES = ("box_loss", "cls_loss")
 KEYS = ("metrics/recall(B)", *BOX, *MASK, "metrics/f1", "lr/pg0")
-CATALOG = Catalog("segment", KEYS, LOSSES, {0: "cat", 1: "dog"})
+CATALOG = MetricNames("segment", KEYS, LOSSES, {0: "cat", 1: "dog"})
 
 
 def epoch(**others: float) -> EpochRecord:
@@ -217,15 +217,15 @@ def test_no_patience_no_reduction_and_no_best_before_anything_is_detected(train,
     attach(model, *deciders)
     folder = train(model, epochs=7, patience=2)
     assert len(results_csv(folder)) == 7
-    assert (stop.best_epoch, stop.wait, own.best_epoch, own.wait) == (7, 0, 7, 0)
-    assert (plateau.cuts, plateau.best_epoch) == ([], 7)
+    assert (stop.best_epoch, stop.wait_count, own.best_epoch, own.wait_count) == (7, 0, 7, 0)
+    assert (plateau.reductions, plateau.best_epoch) == ([], 7)
     assert (loss.best_epoch, loss.best_score) == (7, 1.5)
     assert [path.stem[-3:] for path in best.best_k_models] == ["007", "005"]
     assert sorted(path.name for path in (folder / "weights").glob("best-mAP50*.pt")) == [
         "best-mAP50-epoch005.pt",
         "best-mAP50-epoch007.pt",
     ]
-    assert overfit.wait == 3  # not reset by the epoch that detected nothing
+    assert overfit.wait_count == 3  # not reset by the epoch that detected nothing
     assert not [message for message in messages if "no check" in message]
 
 
@@ -236,7 +236,7 @@ def test_the_rule_can_be_switched_off(train, from_scratch):
     plateau = ReduceLROnPlateau("val/box_loss", patience=1, skip_untrained=False)
     attach(model, stop, loss, plateau)
     train(model, epochs=7, patience=0)
-    assert (stop.best_epoch, loss.best_epoch, plateau.cuts[0]) == (1, 1, 3)
+    assert (stop.best_epoch, loss.best_epoch, plateau.reductions[0]) == (1, 1, 3)
 
 
 @pytest.mark.training
@@ -300,7 +300,7 @@ def test_stand_ins_survive_a_resume(train, scripted, tmp_path):
         ["best-mAP50-epoch002", "best-mAP50-epoch001"],
         ["best-mAP50-epoch003", "best-mAP50-epoch002"],
     ]
-    assert (saved.best_epoch, stop.stopped_epoch, stop.wait) == (4, 0, 0)
+    assert (saved.best_epoch, stop.stopped_epoch, stop.wait_count) == (4, 0, 0)
     assert {path.name for path in (folder / "weights").glob("best-*.pt")} == {"best-mAP50-epoch004.pt"}
 
 
@@ -372,4 +372,4 @@ def test_as_many_epochs_as_without_a_suite_for_masks_and_poses(tmp_path, task):
         epochs[suite] = len(rows)
         assert not any(value for row in rows for key, value in row.items() if key.startswith("metrics/mAP"))
     assert epochs[True] == epochs[False] == 4
-    assert plateau.cuts == []
+    assert plateau.reductions == []

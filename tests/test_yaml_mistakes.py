@@ -308,7 +308,7 @@ class Shy(Callback):
         return object()
 
 class Clashing(Callback):
-    def claims(self, task):
+    def output_files(self, task):
         raise RuntimeError("claims\\nfail")
 
 class Keyless(Callback):
@@ -318,7 +318,7 @@ class Keyless(Callback):
 class Same(Callback):
     def __init__(self, file):
         self.file = file
-    def claims(self, task):
+    def output_files(self, task):
         return {self.file}
 
 class Annotated(Callback):

@@ -16,8 +16,11 @@ check_version()  # first: its message is clearer than that of a failed import
 # ruff: noqa: E402
 from yolo_callbacks.callbacks.callback import Callback
 from yolo_callbacks.callbacks.early_stopping import EarlyStopping
+from yolo_callbacks.callbacks.events import Event
+from yolo_callbacks.callbacks.lambda_callback import LambdaCallback
 from yolo_callbacks.callbacks.memory_cleanup import MemoryCleanup
 from yolo_callbacks.callbacks.memory_monitor import MemoryMonitor
+from yolo_callbacks.callbacks.monitor_callback import MonitorCallback
 from yolo_callbacks.callbacks.reduce_lr_on_plateau import ReduceLROnPlateau
 from yolo_callbacks.callbacks.save_best import SaveBest
 from yolo_callbacks.callbacks.stop_on_overfit import StopOnOverfit
@@ -26,24 +29,32 @@ from yolo_callbacks.loggers.jsonl_logger import JsonlLogger
 from yolo_callbacks.loggers.tensorboard_logger import TensorBoardLogger
 from yolo_callbacks.loggers.wandb_logger import WandbLogger
 from yolo_callbacks.metrics.epoch_record import EpochRecord
-from yolo_callbacks.suite.attaching import attach
+from yolo_callbacks.metrics.monitor import Monitor
+from yolo_callbacks.suite.attaching import attach, detach
 from yolo_callbacks.suite.extending import extend
 from yolo_callbacks.suite.suite import Suite
+from yolo_callbacks.trainer.training_run import TrainingRun
 
 __all__ = [
     "Callback",
     "EarlyStopping",
     "EpochRecord",
+    "Event",
     "JsonlLogger",
+    "LambdaCallback",
     "MemoryCleanup",
     "MemoryMonitor",
+    "Monitor",
+    "MonitorCallback",
     "ReduceLROnPlateau",
     "SaveBest",
     "StopOnOverfit",
     "StoppingReason",
     "Suite",
     "TensorBoardLogger",
+    "TrainingRun",
     "WandbLogger",
     "attach",
+    "detach",
     "extend",
 ]

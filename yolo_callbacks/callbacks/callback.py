@@ -1,70 +1,60 @@
-"""The base of every callback: Ultralytics' events as methods, and the state that a suite keeps for it."""
+"""The base class of every callback: the events of Ultralytics as methods, and the state that a suite keeps."""
 
 from __future__ import annotations
 
+import functools
+import inspect
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
-from yolo_callbacks.trainer.training_run import TrainerAdaptor
+from yolo_callbacks.callbacks.events import TRAINER_EVENTS
+from yolo_callbacks.metrics.epoch_record import EpochRecord
+from yolo_callbacks.metrics.monitor import Monitor
+from yolo_callbacks.trainer.training_run import TrainingRun
+from yolo_callbacks.utils.arguments import refuse_unknown
+from yolo_callbacks.utils.redaction import origins_of
 
 __all__ = ["Callback"]
 
+# Methods under the names of version 0.1; they work for one minor version more.
+_RENAMED = {
+    "check": "validate",
+    "claims": "output_files",
+    "key": "state_key",
+    "old_keys": "old_state_keys",
+    "release": "finalize",
+}
+
 
 class Callback:
-    """Base class of all callbacks: override the events that matter, leave the rest.
+    """Base class of all callbacks: override the methods that matter, leave the rest.
 
-    Each method named after an event is a function of one argument, the object that Ultralytics hands to its
-    callbacks. It can be registered alone, `model.add_callback("on_fit_epoch_end", callback.on_fit_epoch_end)`, or
-    together with others by `attach`, which isolates errors, restores the state on resume and keeps ranks apart.
+    Most callbacks override `on_epoch`, which gets the run and the record of the epoch. Each other method is named
+    after an event of Ultralytics and gets the object that Ultralytics hands to its callbacks; `Event` shows when each
+    is called. A method can be registered alone, `model.add_callback("on_fit_epoch_end", callback.on_fit_epoch_end)`,
+    or together with others by `attach`, which isolates errors, restores the state on resume and keeps ranks apart.
 
-    The training loop with its events, as Ultralytics 8.3.200 to 8.4.x run it:
-
-    ```text
-    trainer is made:      on_pretrain_routine_start    no data, no model, no metrics yet; not on rank > 0
-    set-up:               on_pretrain_routine_end      the first event in which everything is there
-    on_train_start
-    for each epoch:
-        on_train_epoch_start
-        the scheduler steps                            so a rate written before this is lost
-        for each batch:
-            on_train_batch_start
-            forward, backward, optimizer step
-            on_train_batch_end
-        on_train_epoch_end
-        unless val=False:
-            on_val_start                               the validator is the argument from here
-            for each batch: on_val_batch_start, on_val_batch_end
-            on_val_end                                 rank 0 only
-        a NaN in the loss: back to last.pt and once more from on_train_epoch_start
-        results.csv, Ultralytics' own stopper
-        last.pt and best.pt are written:   on_model_save         not with save=False; rank 0 only
-        on_fit_epoch_end                               the epoch's record is complete: decide here
-        every rank reads whether rank 0 stops
-    best.pt is stripped and validated; in a suite last.pt is stripped last of all, after teardown:
-        on_val_start … on_val_end, on_fit_epoch_end    once more, but no epoch: record.final
-    on_train_end                                       rank 0 only
-    teardown                                           after an error too; a suite tells it on every version
-    ```
-
-    Reserved by Ultralytics, called by none of these versions: `optimizer_step`, `on_before_zero_grad`,
-    `on_params_update`. Prediction and export have events of their own, outside a training.
+    `reset` runs before the first event of each run, whichever event that is.
 
     Attributes:
         every_rank: Whether the callback runs on every rank of a multi-GPU training, not only on rank 0. Class
             attribute, defaults to `False`.
-        is_logger: Whether it logs what the others publish: a suite runs loggers last. Class attribute, defaults to
-            `False`.
+        is_logger: Whether it records what other callbacks log: a suite runs loggers last. Class attribute, defaults
+            to `False`.
         needs_start: Whether the callback needs `on_pretrain_routine_end` and `on_train_start`, where it overrides them:
             attached after them it does nothing in that run, with a warning. Class attribute, defaults to `True`.
+
+    Raises:
+        TypeError: If an argument is given that the callback does not have; the message names the nearest one.
 
     Example:
         >>> from yolo_callbacks import Callback
         >>> class Overfit(Callback):
-        ...     def on_fit_epoch_end(self, trainer):
-        ...         record = self.enter(trainer).record()
-        ...         if record.validated and not record.final:
-        ...             gap = record.metrics["val/box_loss"] - record.metrics["train/box_loss"]
-        ...             record.publish("overfit/gap", gap)
+        ...     def on_epoch(self, run, record):
+        ...         if record.validated:
+        ...             record.log("overfit/gap", record.metrics["val/box_loss"] - record.metrics["train/box_loss"])
     """
 
     every_rank: ClassVar[bool] = False
@@ -73,39 +63,73 @@ class Callback:
 
     _run_id: str | None = None
 
-    # The life of a callback ---------------------------------------------------------------------------------------
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for old, new in _RENAMED.items():
+            if old in vars(cls) and new not in vars(cls):
+                warnings.warn(f"{cls.__name__}.{old} is called {new} now", DeprecationWarning, stacklevel=2)
+                setattr(cls, new, vars(cls)[old])
+        if "__init__" in vars(cls):
+            cls.__init__ = _refusing_unknown(vars(cls)["__init__"])  # type: ignore[method-assign]
+        for event in TRAINER_EVENTS:
+            if event in vars(cls):
+                setattr(cls, event, _starting_run(vars(cls)[event]))
 
-    def enter(self, trainer: Any) -> TrainerAdaptor:
-        """The run that `trainer` belongs to; a run that the callback has not seen starts it from a clean state."""
-        run = TrainerAdaptor.of(trainer)
-        if self._run_id != run.id:
-            self._run_id = run.id
+    def __repr__(self) -> str:
+        """Show the arguments that differ from their defaults."""
+        return f"{type(self).__name__}({', '.join(_shown_arguments(self))})"
+
+    # One call an epoch ------------------------------------------------------------------------------------------------
+
+    def on_epoch(self, run: TrainingRun, record: EpochRecord) -> None:
+        """React to an epoch, validated or not, once its record is complete; on rank 0, unless `every_rank`."""
+
+    def on_final_evaluation(self, run: TrainingRun, record: EpochRecord) -> None:
+        """React to the evaluation of the best checkpoint after training; `record.final` is True, it is no epoch."""
+
+    # What a suite asks ------------------------------------------------------------------------------------------------
+
+    def start_run(self, trainer: Any) -> None:
+        """Reset the callback if it has not seen this training yet."""
+        run_id = TrainingRun.of(trainer).id
+        if self._run_id != run_id:
+            self._run_id = run_id
             self.reset()
-        return run
+
+    def enter(self, trainer: Any) -> TrainingRun:
+        """Return `TrainingRun.of(trainer)`; deprecated."""
+        warnings.warn("Callback.enter(trainer) is called TrainingRun.of(trainer) now", DeprecationWarning, stacklevel=2)
+        self.start_run(trainer)
+        return TrainingRun.of(trainer)
 
     def reset(self) -> None:
         """Forget the last run. Called before the first event of each run."""
 
-    def check(self, run: TrainerAdaptor) -> bool:
-        """Check the arguments against the run: before the first epoch, then after its first batch if asked to.
+    def listens_to(self, event: str) -> bool:
+        """Return whether the callback does something at an event."""
+        names = (event, "on_epoch", "on_final_evaluation") if event == "on_fit_epoch_end" else (event,)
+        return any(getattr(type(self), name) is not getattr(Callback, name) for name in names)
+
+    def validate(self, run: TrainingRun) -> bool:
+        """Validate the arguments against the run: before the first epoch, then after its first batch if asked to.
 
         Returns:
-            Whether all is checked. False asks for another call, after the first batch, when losses have names.
+            Whether all is validated. False asks for another call, after the first batch, when losses have names.
 
         Raises:
             ValueError: If an argument does not fit the run. It ends the training, before it has cost anything.
         """
         return True
 
-    def claims(self, task: str) -> set[str]:
-        """What no other callback of a suite may claim too, such as the files it writes, for a model of `task`."""
+    def output_files(self, task: str) -> set[str]:
+        """Return what no other callback of a suite may write too, for a model of `task`."""
         return set()
 
-    def key(self, task: str) -> str:
-        """The name under which a suite keeps the state: the class and what tells two of a kind apart."""
+    def state_key(self, task: str) -> str:
+        """Return the name under which a suite keeps the state: the class, and what tells two of one class apart."""
         return type(self).__name__
 
-    def old_keys(self, task: str) -> tuple[str, ...]:
+    def old_state_keys(self, task: str) -> tuple[str, ...]:
         """Return keys under which older versions stored the state."""
         return ()
 
@@ -114,108 +138,165 @@ class Callback:
         return []
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run needs, in plain JSON types. Written before and at the end of each epoch: keep it small."""
+        """Return what a resumed run needs, in plain JSON types. Written before and at the end of each epoch."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` gave, perhaps by an older version: use `.get` for keys added later.
+        """Restore what `state_dict` returned, perhaps from an older version: use `.get` for keys added later.
 
-        Any exception says that the state cannot be taken over: a suite warns, and the callback starts fresh.
+        Any exception means that the state cannot be restored: a suite warns, and the callback starts fresh.
         """
 
-    def resume(self, run: TrainerAdaptor) -> None:
+    def resume(self, run: TrainingRun) -> None:
         """Bring the run to the state that was just loaded. Called before the first epoch of a resumed run."""
 
-    def release(self, run: TrainerAdaptor) -> None:
-        """Let go of what the run holds. A suite calls it once a run, after the `teardown` of every callback."""
+    def finalize(self, run: TrainingRun) -> None:
+        """Drop references to what the run holds. Called once a run, after the `teardown` of every callback."""
 
     def outcome(self) -> str | None:
-        """One line for the table at the end of a run, or None to not stand in it."""
+        """Return one line for the table at the end of a run; None to leave the callback out of it."""
         return None
 
-    # Events of a training: the argument is the trainer ------------------------------------------------------------
+    # Events of a training: the argument is the trainer ----------------------------------------------------------------
 
     def on_pretrain_routine_start(self, trainer: Any) -> None:
-        """The trainer is being made; it has arguments and a folder, no data and no model."""
+        """React while the trainer is made: it has arguments and a folder, no data and no model."""
 
     def on_pretrain_routine_end(self, trainer: Any) -> None:
-        """Model, data, optimizer and validator are there; a resumed run has its state."""
+        """React once model, data, optimizer and validator are there; a resumed run has its state."""
 
     def on_train_start(self, trainer: Any) -> None:
-        """The first epoch is about to start."""
+        """React before the first epoch."""
 
     def on_train_epoch_start(self, trainer: Any) -> None:
-        """An epoch starts; once more for the same epoch after a recovery from NaN or out-of-memory."""
+        """React before an epoch; once more for the same epoch after a recovery from NaN or out-of-memory."""
 
     def on_train_batch_start(self, trainer: Any) -> None:
-        """A batch is about to go through the model."""
+        """React before a batch goes through the model."""
 
     def optimizer_step(self, trainer: Any) -> None:
-        """Reserved by Ultralytics, not called."""
+        """Do nothing: reserved by Ultralytics, not called."""
 
     def on_before_zero_grad(self, trainer: Any) -> None:
-        """Reserved by Ultralytics, not called."""
+        """Do nothing: reserved by Ultralytics, not called."""
 
     def on_train_batch_end(self, trainer: Any) -> None:
-        """A batch went through the model; with accumulation the optimizer may step later."""
+        """React after a batch; with accumulation the optimizer may step later."""
 
     def on_train_epoch_end(self, trainer: Any) -> None:
-        """All batches are done; `trainer.lr` and the losses are those of this epoch, the metrics are not yet."""
+        """React after the last batch; `trainer.lr` and the losses are those of this epoch, the metrics are not yet."""
 
     def on_fit_epoch_end(self, trainer: Any) -> None:
-        """Validated and saved: the record is complete. Once more after training, with `record.final`.
+        """Call `on_epoch`, or `on_final_evaluation` after training. Most callbacks override those instead.
 
-        A suite calls it before the first epoch of a resumed run too, where a kill came between the checkpoint and this:
-        the record is that of the checkpoint's epoch, and of the trainer only epoch, metrics, fitness and rates are.
+        A suite calls this before the first epoch of a resumed run too, where a kill came between the checkpoint and
+        this: the record is that of the checkpoint's epoch, and only epoch, metrics, fitness and rates of the trainer
+        belong to it.
         """
+        self.start_run(trainer)
+        run = TrainingRun.of(trainer)
+        if not (run.is_main or self.every_rank):
+            return
+        record = run.record()
+        if record.final:
+            self.on_final_evaluation(run, record)
+        else:
+            self.on_epoch(run, record)
 
     def on_model_save(self, trainer: Any) -> None:
-        """last.pt, and best.pt if it is the best by fitness, have been written."""
+        """React once last.pt, and best.pt if it is the best by fitness, have been written."""
 
     def on_train_end(self, trainer: Any) -> None:
-        """Training and final evaluation are over."""
+        """React after training and final evaluation."""
 
     def on_params_update(self, trainer: Any) -> None:
-        """Reserved by Ultralytics, not called."""
+        """Do nothing: reserved by Ultralytics, not called."""
 
     def teardown(self, trainer: Any) -> None:
-        """The trainer is done, or has failed."""
+        """React at the end of the trainer, also after an error."""
 
-    # Events of a validation: the argument is the validator --------------------------------------------------------
+    # Events of a validation: the argument is the validator ------------------------------------------------------------
 
     def on_val_start(self, validator: Any) -> None:
-        """Validation starts; `validator.training` is False in the final evaluation."""
+        """React before a validation; `validator.training` is False in the final evaluation."""
 
     def on_val_batch_start(self, validator: Any) -> None:
-        """A validation batch is about to go through the model."""
+        """React before a validation batch goes through the model."""
 
     def on_val_batch_end(self, validator: Any) -> None:
-        """A validation batch was predicted and counted."""
+        """React once a validation batch was predicted and counted."""
 
     def on_val_end(self, validator: Any) -> None:
-        """Validation is over and `validator.metrics` hold its results; the trainer does not have them yet."""
+        """React once `validator.metrics` hold the results; the trainer does not have them yet."""
 
-    # Events of a prediction: the argument is the predictor --------------------------------------------------------
+    # Events of a prediction: the argument is the predictor ------------------------------------------------------------
 
     def on_predict_start(self, predictor: Any) -> None:
-        """Prediction starts."""
+        """React before a prediction."""
 
     def on_predict_batch_start(self, predictor: Any) -> None:
-        """A batch is about to be predicted."""
+        """React before a batch is predicted."""
 
     def on_predict_postprocess_end(self, predictor: Any) -> None:
-        """The results of a batch are there."""
+        """React once the results of a batch are there."""
 
     def on_predict_batch_end(self, predictor: Any) -> None:
-        """A batch was predicted."""
+        """React after a batch was predicted."""
 
     def on_predict_end(self, predictor: Any) -> None:
-        """Prediction is over."""
+        """React after a prediction."""
 
-    # Events of an export: the argument is the exporter ------------------------------------------------------------
+    # Events of an export: the argument is the exporter ----------------------------------------------------------------
 
     def on_export_start(self, exporter: Any) -> None:
-        """Export starts."""
+        """React before an export."""
 
     def on_export_end(self, exporter: Any) -> None:
-        """Export is over."""
+        """React after an export."""
+
+
+def _starting_run(method: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
+    """Return a method for an event that resets its callback where it is the first event of a run."""
+
+    @functools.wraps(method)
+    def started(self: Callback, trainer: Any) -> None:
+        self.start_run(trainer)
+        return method(self, trainer)
+
+    return started
+
+
+def _refusing_unknown(init: Callable[..., None]) -> Callable[..., None]:
+    """Return an `__init__` that names the nearest argument where it is given one that it does not have."""
+
+    @functools.wraps(init)
+    def refusing(self: Callback, *given: Any, **named: Any) -> None:
+        if named:
+            refuse_unknown(type(self).__name__, init, named)
+        init(self, *given, **named)
+
+    return refusing
+
+
+def _shown_arguments(callback: Callback) -> list[str]:
+    """Return `name=value` of each argument that differs from its default; a value of the environment is not shown."""
+    variables = origins_of(callback).variables
+    shown = []
+    for name, parameter in inspect.signature(type(callback)).parameters.items():
+        if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL) or not hasattr(callback, name):
+            continue
+        value = getattr(callback, name)
+        if isinstance(value, Monitor):
+            value = value.monitor  # as it was given
+        if name in variables:
+            shown.append(f"{name}={'+'.join(f'${{{variable}}}' for variable in variables[name])}")
+        elif not _same(value, parameter.default):
+            shown.append(f"{name}={value!r}")
+    return shown
+
+
+def _same(value: object, default: object) -> bool:
+    try:
+        return value is default or bool(value == default)
+    except Exception:  # an array, or an object of somebody else
+        return False

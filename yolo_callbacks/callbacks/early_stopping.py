@@ -7,8 +7,8 @@ from yolo_callbacks.callbacks.stopping_callback import StoppingCallback
 from yolo_callbacks.decisions import StopDecision, StopRule, counted
 from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.metrics.monitor import MonitorLike
-from yolo_callbacks.trainer.training_run import TrainerAdaptor
-from yolo_callbacks.utils.arguments import check_bool, check_int, check_optional_float
+from yolo_callbacks.trainer.training_run import TrainingRun
+from yolo_callbacks.utils.arguments import validate_bool, validate_int, validate_optional_float
 
 __all__ = ["EarlyStopping"]
 
@@ -47,10 +47,10 @@ class EarlyStopping(PatienceCallback, StoppingCallback):
     Attributes:
         stopped_epoch: The epoch that it stopped with, counted from 1; 0 if it did not stop.
         stopping_reason: A `StoppingReason`.
-        stopping_message: The reason in words, `""` if it did not stop.
+        stopping_reason_message: The reason in words, `""` if it did not stop.
         best_score: The best value so far, None before there is one.
         best_epoch: The epoch of `best_score`, 0 before there is one.
-        wait: Checks in a row without improvement.
+        wait_count: Checks in a row without improvement.
 
     Raises:
         TypeError: If an argument is of the wrong kind.
@@ -89,10 +89,10 @@ class EarlyStopping(PatienceCallback, StoppingCallback):
             training_phases=training_phases,
             skip_untrained=skip_untrained,
         )
-        self.patience = None if patience is None else check_int("patience", patience, minimum=0)
-        self.stopping_threshold = check_optional_float("stopping_threshold", stopping_threshold)
-        self.divergence_threshold = check_optional_float("divergence_threshold", divergence_threshold)
-        self.check_finite = check_bool("check_finite", check_finite)
+        self.patience = None if patience is None else validate_int("patience", patience, minimum=0)
+        self.stopping_threshold = validate_optional_float("stopping_threshold", stopping_threshold)
+        self.divergence_threshold = validate_optional_float("divergence_threshold", divergence_threshold)
+        self.check_finite = validate_bool("check_finite", check_finite)
         self.reset()
 
     def reset(self) -> None:
@@ -107,34 +107,34 @@ class EarlyStopping(PatienceCallback, StoppingCallback):
             check_finite=self.check_finite,
         )
 
-    def decide(self, run: TrainerAdaptor, record: EpochRecord, value: float) -> None:
+    def decide(self, run: TrainingRun, record: EpochRecord, value: float) -> None:
         """Count the check, and stop if it was the last."""
         self._prepare(run)
         self._close(self._rule.check(record.epoch, value), run, record)
 
-    def decide_undetected(self, run: TrainerAdaptor, record: EpochRecord, value: float | None) -> None:
+    def decide_undetected(self, run: TrainingRun, record: EpochRecord, value: float | None) -> None:
         """Count a check without improvement, and stop if it was the last."""
         self._prepare(run)
         decision = self._rule.check_undetected(value, counts=True, is_loss=self.monitor.is_loss)
         self._close(decision, run, record)
 
-    def skip(self, run: TrainerAdaptor, record: EpochRecord, value: float | None) -> None:
+    def skip(self, run: TrainingRun, record: EpochRecord, value: float | None) -> None:
         """Stop if the value is not finite, or a loss that has diverged; count nothing."""
         if value is not None:
             self._prepare(run)
             decision = self._rule.check_undetected(value, counts=False, is_loss=self.monitor.is_loss)
             self.carry_out(decision, run, record)
 
-    def _prepare(self, run: TrainerAdaptor) -> None:
+    def _prepare(self, run: TrainingRun) -> None:
         """Give the rule what only the run can say."""
         self._rule.mode = self.mode
         self._rule.exempt_zero = self.skip_untrained and self.monitor.monitor == "fitness" and self.mode == "max"
         if self.patience is None:
             self._rule.patience = run.patience
 
-    def _close(self, decision: StopDecision, run: TrainerAdaptor, record: EpochRecord) -> None:
+    def _close(self, decision: StopDecision, run: TrainingRun, record: EpochRecord) -> None:
         self.carry_out(decision, run, record)
-        self.publish(record, "early_stopping/wait", self.wait)
+        self.log(record, "early_stopping/wait", self.wait_count)
 
     def outcome(self) -> str:
         """When and why it stopped, or how far it was from it."""
@@ -143,4 +143,4 @@ class EarlyStopping(PatienceCallback, StoppingCallback):
         if no_check := self.no_check():
             return f"{super().outcome()}: {no_check}"
         best = f"best {self.best_score:g} at epoch {self.best_epoch}" if self.best_epoch else "no value"
-        return f"{super().outcome()}: {best}, {counted(self.wait, 'check')} without improvement"
+        return f"{super().outcome()}: {best}, {counted(self.wait_count, 'check')} without improvement"

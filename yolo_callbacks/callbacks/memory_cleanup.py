@@ -10,8 +10,8 @@ from typing import Any, ClassVar, Literal
 from yolo_callbacks.callbacks.callback import Callback
 from yolo_callbacks.decisions import Cadence, cache_is_idle, host_is_short
 from yolo_callbacks.trainer import finished
-from yolo_callbacks.trainer.training_run import TrainerAdaptor
-from yolo_callbacks.utils.arguments import check_bool, check_choice, check_float, check_int
+from yolo_callbacks.trainer.training_run import TrainingRun
+from yolo_callbacks.utils.arguments import validate_bool, validate_choice, validate_float, validate_int
 from yolo_callbacks.utils.fields import Field, mapping, number, read_fields
 from yolo_callbacks.utils.memory import (
     GIB,
@@ -88,12 +88,12 @@ class MemoryCleanup(Callback):
         every: int = 1,
         release: Literal["next", "end"] = "next",
     ) -> None:
-        self.gpu_threshold = check_float("gpu_threshold", gpu_threshold, minimum=0.0)
+        self.gpu_threshold = validate_float("gpu_threshold", gpu_threshold, minimum=0.0)
         if self.gpu_threshold > 1.0:
             raise ValueError(f"gpu_threshold must be between 0 and 1, received {gpu_threshold!r}")
-        self.host = check_bool("host", host)
-        self.every = check_int("every", every, minimum=1)
-        self.release_at = check_choice("release", release, ("next", "end"))
+        self.host = validate_bool("host", host)
+        self.every = validate_int("every", every, minimum=1)
+        self.release_at = validate_choice("release", release, ("next", "end"))
         self.reset()
 
     def reset(self) -> None:
@@ -105,34 +105,33 @@ class MemoryCleanup(Callback):
 
     def on_pretrain_routine_start(self, trainer: Any) -> None:
         """Release what finished trainers of this process still hold."""
-        self.enter(trainer)
         self._release_finished()
 
     def on_train_start(self, trainer: Any) -> None:
         """Release it here too where the host is short of memory; never what trains now."""
-        run = self.enter(trainer)
+        run = TrainingRun.of(trainer)
         finished.discard(trainer)
         if run.is_main and finished.any_left() and host_is_short(*host_available()):
             self._release_finished()
 
     def on_fit_epoch_end(self, trainer: Any) -> None:
         """Free what is due."""
-        run = self.enter(trainer)
+        run = TrainingRun.of(trainer)
         if run.final:
             return
         before = sum(self.freed.values())
         self._free(run)
         freed = sum(self.freed.values()) - before
         if run.is_main and freed > 0:
-            run.record().publish("memory/freed", freed)
+            run.record().log("memory/freed", freed)
 
     def teardown(self, trainer: Any) -> None:
         """Release at once where no suite tells when all callbacks are done."""
-        run = self.enter(trainer)
+        run = TrainingRun.of(trainer)
         if not run.in_suite(self):
-            self.release(run)
+            self.finalize(run)
 
-    def release(self, run: TrainerAdaptor) -> None:
+    def finalize(self, run: TrainingRun) -> None:
         """Drop what the trainer holds, now or later, and give back what is free."""
         if self._released:
             return
@@ -172,7 +171,7 @@ class MemoryCleanup(Callback):
         found = read_fields(state, {"freed": counts, "seconds": counts})
         self.freed, self.seconds = ({step: found[name].get(step, 0.0) for step in _STEPS} for name in found)
 
-    def _free(self, run: TrainerAdaptor) -> None:
+    def _free(self, run: TrainingRun) -> None:
         epoch = run.epoch
         accelerator = accelerator_of(run.device)
         if finished.any_left() and host_is_short(*host_available()):
@@ -187,7 +186,7 @@ class MemoryCleanup(Callback):
         if run.is_main:  # the others read it in the next epoch, as this process does
             run.shared["memory_cleanup"] = {step: cadence.next_epoch for step, cadence in self._cadences.items()}
 
-    def _due(self, step: str, run: TrainerAdaptor, epoch: int) -> bool:
+    def _due(self, step: str, run: TrainingRun, epoch: int) -> bool:
         next_epoch = self._cadences[step].next_epoch
         if not run.is_main:  # when rank 0 has none of it to free, its own pause counts
             next_epoch = max(next_epoch, int(run.shared.get("memory_cleanup", {}).get(step, self.every)))

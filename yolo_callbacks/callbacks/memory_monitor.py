@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 from yolo_callbacks.callbacks.callback import Callback
 from yolo_callbacks.callbacks.memory_parts.diary import Moment, write_diary
 from yolo_callbacks.decisions import Growth, GrowthRule
+from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.trainer.loop import BatchInFlight
-from yolo_callbacks.trainer.training_run import TrainerAdaptor
-from yolo_callbacks.utils.arguments import check_bool, check_int
+from yolo_callbacks.trainer.training_run import TrainingRun
+from yolo_callbacks.utils.arguments import validate_bool, validate_int
 from yolo_callbacks.utils.fields import Field, listing, mapping, number, optional, read_fields, text
 from yolo_callbacks.utils.files import LOGGER
 from yolo_callbacks.utils.memory import (
@@ -75,8 +76,8 @@ class MemoryMonitor(Callback):
     every_rank: ClassVar[bool] = True
 
     def __init__(self, *, leak_window: int = 10, snapshot: bool = False) -> None:
-        self.leak_window = check_int("leak_window", leak_window, minimum=2)
-        self.snapshot = check_bool("snapshot", snapshot)
+        self.leak_window = validate_int("leak_window", leak_window, minimum=2)
+        self.snapshot = validate_bool("snapshot", snapshot)
         self.reset()
 
     def reset(self) -> None:
@@ -90,7 +91,7 @@ class MemoryMonitor(Callback):
         self._retries = self._batch_size = 0
         self._growth = {name: GrowthRule(self.leak_window, _MIN_RISE) for name in _WATCHED}
 
-    def claims(self, task: str) -> set[str]:
+    def output_files(self, task: str) -> set[str]:
         """The keys it publishes."""
         return {"memory/*"}
 
@@ -98,7 +99,7 @@ class MemoryMonitor(Callback):
 
     def on_train_start(self, trainer: Any) -> None:
         """Find the device, and start watching batches."""
-        run = self.enter(trainer)
+        run = TrainingRun.of(trainer)
         self._accelerator = accelerator_of(run.device)
         self._batch = run.watch_batches()
         if self.snapshot and self._accelerator:
@@ -106,7 +107,7 @@ class MemoryMonitor(Callback):
 
     def on_train_epoch_start(self, trainer: Any) -> None:
         """Start the training phase; where the epoch starts again because memory ran out, write that down."""
-        run = self.enter(trainer)
+        run = TrainingRun.of(trainer)
         if run.memory_retries > self._retries:
             self._write_down(run, None)
         self._retries, self._batch_size = run.memory_retries, run.batch_size
@@ -115,7 +116,7 @@ class MemoryMonitor(Callback):
 
     def on_train_epoch_end(self, trainer: Any) -> None:
         """Read the training phase."""
-        self.enter(trainer)
+        TrainingRun.of(trainer)
         self.readings = {"train": self._read()}
         self._phase = "val"
 
@@ -127,22 +128,18 @@ class MemoryMonitor(Callback):
         """What comes next is the checkpoint."""
         self._phase = "save"
 
-    def on_fit_epoch_end(self, trainer: Any) -> None:
-        """Read the validation phase, publish both, and look whether memory grows."""
-        run = self.enter(trainer)
-        if run.final or not run.is_main:
-            return
-        record = run.record()
+    def on_epoch(self, run: TrainingRun, record: EpochRecord) -> None:
+        """Read the validation phase, log both phases, and look whether memory grows."""
         if record.validated:
             self.readings["val"] = self._read()
         for phase, reading in self.readings.items():
             for name, value in reading.items():
-                record.publish(f"memory/{phase}/{name}", value)
+                record.log(f"memory/{phase}/{name}", value)
         self._look_for_a_leak(self.readings.get("train", {}))
 
     def teardown(self, trainer: Any) -> None:
         """Write down the out-of-memory error that ended the training."""
-        run = self.enter(trainer)
+        run = TrainingRun.of(trainer)
         if is_out_of_memory(run.failure):
             self._write_down(run, run.failure)
         if self.snapshot and self._accelerator:
@@ -200,7 +197,7 @@ class MemoryMonitor(Callback):
         host = {"process": host_in_use(), "workers": workers(), "available": host_available()[0]}
         return {**reading, **{f"host_{name}": value / GIB for name, value in host.items()}}
 
-    def _write_down(self, run: TrainerAdaptor, error: BaseException | None) -> None:
+    def _write_down(self, run: TrainingRun, error: BaseException | None) -> None:
         self._accelerator = self._accelerator or accelerator_of(run.device)  # none yet where set-up ran out
         what = "diary"
         try:

@@ -10,8 +10,8 @@ from yolo_callbacks.callbacks.callback import Callback
 from yolo_callbacks.decisions import EpochKind, Mode, UntrainedRule, counted
 from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.metrics.monitor import Monitor, MonitorLike
-from yolo_callbacks.trainer.training_run import TrainerAdaptor
-from yolo_callbacks.utils.arguments import check_bool, check_float, check_int
+from yolo_callbacks.trainer.training_run import TrainingRun
+from yolo_callbacks.utils.arguments import validate_bool, validate_float, validate_int
 from yolo_callbacks.utils.fields import MAX_COUNT, Field, StateError, flag, mapping, one_of, read_fields, text, whole
 from yolo_callbacks.utils.files import LOGGER
 from yolo_callbacks.utils.redaction import origins_of
@@ -57,10 +57,10 @@ class MonitorCallback(Callback):
         skip_untrained: bool = True,
     ) -> None:
         self.monitor = Monitor(monitor, mode)
-        self.min_delta = check_float("min_delta", min_delta, minimum=0.0)
-        self.start_epoch = check_int("start_epoch", start_epoch, minimum=0)
-        self.training_phases = check_bool("training_phases", training_phases)
-        self.skip_untrained = check_bool("skip_untrained", skip_untrained)
+        self.min_delta = validate_float("min_delta", min_delta, minimum=0.0)
+        self.start_epoch = validate_int("start_epoch", start_epoch, minimum=0)
+        self.training_phases = validate_bool("training_phases", training_phases)
+        self.skip_untrained = validate_bool("skip_untrained", skip_untrained)
         self._task = "detect"
         MonitorCallback.reset(self)
 
@@ -80,30 +80,30 @@ class MonitorCallback(Callback):
         names = origins_of(self).variables.get("monitor", ())
         return " ".join(f"${{{name}}}" for name in names) or self.monitor_name
 
-    def decide(self, run: TrainerAdaptor, record: EpochRecord, value: float) -> None:
+    def decide(self, run: TrainingRun, record: EpochRecord, value: float) -> None:
         """Take the value of an epoch and act on it."""
         raise NotImplementedError
 
-    def decide_undetected(self, run: TrainerAdaptor, record: EpochRecord, value: float | None) -> None:
+    def decide_undetected(self, run: TrainingRun, record: EpochRecord, value: float | None) -> None:
         """Count a check without improvement: the epoch detects nothing, but an earlier one did."""
         self.decide(run, record, math.nan)  # never an improvement
 
-    def skip(self, run: TrainerAdaptor, record: EpochRecord, value: float | None) -> None:
+    def skip(self, run: TrainingRun, record: EpochRecord, value: float | None) -> None:
         """Pass an epoch that is no check, because nothing has been detected in this run yet."""
 
     def restart_patience(self) -> None:
         """Count from nothing again; the best value stays."""
 
-    def finish(self, run: TrainerAdaptor) -> None:
+    def finish(self, run: TrainingRun) -> None:
         """Training is over. May be called twice."""
 
-    def publish(self, record: EpochRecord, key: str, value: float) -> None:
-        """Publish a scalar; where another callback took the key, with the monitor's name, then a number, behind it."""
+    def log(self, record: EpochRecord, key: str, value: float) -> None:
+        """Log a scalar; where another callback took the key, with the monitor's name, then a number, behind it."""
         name, number = key, 1
-        while name in record.published or name in record.metrics:
+        while name in record.scalars or name in record.metrics:
             name = f"{key}({self.monitor_name})" + (f"#{number}" if number > 1 else "")
             number += 1
-        record.publish(name, value)
+        record.log(name, value)
 
     def reset(self) -> None:
         """Forget the last run."""
@@ -114,32 +114,31 @@ class MonitorCallback(Callback):
         self._reported: set[str] = set()
         self.monitor.unbind()
 
-    def check(self, run: TrainerAdaptor) -> bool:
+    def validate(self, run: TrainingRun) -> bool:
         """Whether the monitor exists in this run; False while only a loss of that name could."""
         self._task = run.task
-        return not run.is_main or self.monitor.bind(run.catalog())
+        return not run.is_main or self.monitor.bind(run.metric_names())
 
-    def key(self, task: str) -> str:
+    def state_key(self, task: str) -> str:
         """The class and the monitor."""
         return f"{type(self).__name__}({self.monitor.name(task)})"
 
-    def on_fit_epoch_end(self, trainer: Any) -> None:
-        """Decide on the epoch, unless it is none, was decided already, or is no check."""
-        run = self.enter(trainer)
-        if not run.is_main:
-            return
-        record = run.record()
-        if record.final:
-            self._finish(run)
-        elif record.epoch > self._checked_epoch:
+    def on_epoch(self, run: TrainingRun, record: EpochRecord) -> None:
+        """Decide on the epoch, unless it was decided already or is no check."""
+        if run.is_main and record.epoch > self._checked_epoch:
             if not self.monitor.bound:
-                self.check(run)
+                self.validate(run)
             self._checked_epoch = record.epoch
             self._take(run, record)
 
+    def on_final_evaluation(self, run: TrainingRun, record: EpochRecord) -> None:
+        """Finish: the training is over."""
+        if run.is_main:
+            self._finish(run)
+
     def on_train_end(self, trainer: Any) -> None:
         """Finish, also where there was no final evaluation."""
-        self._finish(self.enter(trainer))
+        self._finish(TrainingRun.of(trainer))
 
     def no_check(self) -> str | None:
         """Return why the run had no check so far, None if it had one."""
@@ -191,12 +190,12 @@ class MonitorCallback(Callback):
         self._missed = Counter(found["missed"])
         self._reported = set(self._missed)
 
-    def resume(self, run: TrainerAdaptor) -> None:
+    def resume(self, run: TrainingRun) -> None:
         """Refuse a state of epochs that the run has not had: none of the next ones would be decided on."""
         if self._checked_epoch > run.completed_epochs:
             raise StateError(f"it is of epoch {self._checked_epoch}, the run has {run.completed_epochs} behind it")
 
-    def _take(self, run: TrainerAdaptor, record: EpochRecord) -> None:
+    def _take(self, run: TrainingRun, record: EpochRecord) -> None:
         """Find out what the epoch is, and decide on it if it is a check."""
         kind = self._untrained.judge(record.metrics, validated=record.validated, affected=self._affected(record))
         if not self._counts(record):
@@ -236,7 +235,7 @@ class MonitorCallback(Callback):
             self._reported.add(reason)
             LOGGER.warning(f"{type(self).__name__}: epoch {record.epoch} is no check for {self.shown_name!r}: {reason}")
 
-    def _finish(self, run: TrainerAdaptor) -> None:
+    def _finish(self, run: TrainingRun) -> None:
         reason = self.no_check()
         if reason and "finished" not in self._reported and not self._reported.intersection(self._missed):
             LOGGER.info(f"{type(self).__name__}: {self.shown_name!r} had {reason}")

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from yolo_callbacks.callbacks.monitor_callback import MonitorCallback, last_checked_epoch
 from yolo_callbacks.decisions import PlateauRule, StopRule
+from yolo_callbacks.utils.deprecation import renamed
 from yolo_callbacks.utils.fields import Field, StateError, number, optional, read_fields, whole
 
 __all__ = ["PatienceCallback"]
@@ -17,7 +18,7 @@ class PatienceCallback(MonitorCallback):
     Attributes:
         best_score: The best value so far, None before there is one.
         best_epoch: The epoch of `best_score`, 0 before there is one.
-        wait: Checks in a row without improvement.
+        wait_count: Checks in a row without improvement.
     """
 
     _counts_kept: ClassVar[tuple[str, ...]] = ("best_score", "best_epoch", "wait")
@@ -35,9 +36,11 @@ class PatienceCallback(MonitorCallback):
         return self._rule.best_epoch
 
     @property
-    def wait(self) -> int:
+    def wait_count(self) -> int:
         """Checks in a row without improvement."""
         return self._rule.wait
+
+    wait = renamed("wait", "wait_count")
 
     def restart_patience(self) -> None:
         """Count from nothing again; the best value stays."""

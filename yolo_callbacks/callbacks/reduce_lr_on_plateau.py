@@ -7,11 +7,12 @@ from typing import Any
 
 from yolo_callbacks.callbacks.monitor_callback import last_checked_epoch
 from yolo_callbacks.callbacks.patience_callback import PatienceCallback
-from yolo_callbacks.decisions import PlateauRule, RateCut, counted
+from yolo_callbacks.decisions import PlateauRule, RateReduction, counted
 from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.metrics.monitor import MonitorLike
-from yolo_callbacks.trainer.training_run import TrainerAdaptor
-from yolo_callbacks.utils.arguments import check_float, check_int
+from yolo_callbacks.trainer.training_run import TrainingRun
+from yolo_callbacks.utils.arguments import validate_float, validate_int
+from yolo_callbacks.utils.deprecation import renamed
 from yolo_callbacks.utils.fields import Field, StateError, listing, number, read_fields, whole
 from yolo_callbacks.utils.files import LOGGER
 
@@ -47,12 +48,12 @@ class ReduceLROnPlateau(PatienceCallback):
             detect nothing never improve. Defaults to `True`.
 
     Attributes:
-        cuts: The epochs that ended with a reduction, counted from 1.
+        reductions: The epochs that ended with a reduction, counted from 1.
         scale: The factor that is in force from the next epoch on, of the parameter group with the highest base rate;
             1.0 before the first reduction.
         best_score: The best value so far, None before there is one.
         best_epoch: The epoch of `best_score`, 0 before there is one.
-        wait: Checks in a row without improvement.
+        wait_count: Checks in a row without improvement.
 
     Raises:
         TypeError: If an argument is of the wrong kind.
@@ -87,12 +88,12 @@ class ReduceLROnPlateau(PatienceCallback):
         super().__init__(
             monitor, mode, min_delta=min_delta, training_phases=training_phases, skip_untrained=skip_untrained
         )
-        self.factor = check_float("factor", factor)
+        self.factor = validate_float("factor", factor)
         if not 0.0 < self.factor < 1.0:
             raise ValueError(f"factor must be between 0 and 1, received {factor!r}")
-        self.patience = check_int("patience", patience, minimum=0)
-        self.cooldown = check_int("cooldown", cooldown, minimum=0)
-        self.min_lr = check_float("min_lr", min_lr, minimum=0.0)
+        self.patience = validate_int("patience", patience, minimum=0)
+        self.cooldown = validate_int("cooldown", cooldown, minimum=0)
+        self.min_lr = validate_float("min_lr", min_lr, minimum=0.0)
         self.reset()
 
     def reset(self) -> None:
@@ -105,14 +106,16 @@ class ReduceLROnPlateau(PatienceCallback):
         self._logged_epoch = 0
         self._obstacle = ""
         self._base_rates: list[float] = []
-        self.cuts: list[int] = []
+        self.reductions: list[int] = []
         self.scale = 1.0
 
-    def check(self, run: TrainerAdaptor) -> bool:
+    cuts = renamed("cuts", "reductions")
+
+    def validate(self, run: TrainingRun) -> bool:
         """Check the monitor, and whether the learning rate of this run can be reduced."""
-        found = super().check(run)
-        if run.alone or run.in_suite(self):
-            if run.prepare_reductions(self._name, self._reduction(len(self.cuts))) and run.is_main:
+        found = super().validate(run)
+        if run.single_process or run.in_suite(self):
+            if run.prepare_reductions(self._name, self._reduction(len(self.reductions))) and run.is_main:
                 self._base_rates = run.base_rates
             self._obstacle = run.rate_obstacle
         elif not self._obstacle:
@@ -121,59 +124,60 @@ class ReduceLROnPlateau(PatienceCallback):
                 LOGGER.warning(f"ReduceLROnPlateau is off for this run: {self._obstacle}")
         return found
 
-    def decide(self, run: TrainerAdaptor, record: EpochRecord, value: float) -> None:
+    def decide(self, run: TrainingRun, record: EpochRecord, value: float) -> None:
         """Count the check, and reduce the rate if the plateau was long enough."""
         if self._obstacle:
             return
         self._rule.mode = self.mode
         decision = self._rule.check(record.epoch, value)
-        if not decision.cut:
+        if not decision.reduce:
             return
-        before, after = run.reduce_rates(self._name, self._reduction(len(self.cuts) + 1))
+        before, after = run.reduce_rates(self._name, self._reduction(len(self.reductions) + 1))
         if before != after:
-            self.cuts.append(record.epoch)
+            self.reductions.append(record.epoch)
             LOGGER.info(
                 f"ReduceLROnPlateau: epoch {record.epoch}, learning rate reduced to {_listed(run.rate_factors)} of its "
                 f"schedule (base rate {_listed(before)} to {_listed(after)}), {self.monitor_name}: {decision.reason}"
             )
 
-    def on_fit_epoch_end(self, trainer: Any) -> None:
+    def on_epoch(self, run: TrainingRun, record: EpochRecord) -> None:
         """Decide on the epoch, and log the factor that is in force from the next epoch on."""
-        super().on_fit_epoch_end(trainer)
-        run = self.enter(trainer)
-        if not run.is_main:
-            return
-        record = run.record()
-        if not record.final and record.epoch > self._logged_epoch:
+        super().on_epoch(run, record)
+        if run.is_main and record.epoch > self._logged_epoch:
             self._logged_epoch = record.epoch
             self.scale = run.reduction_of(self._name)
             self._obstacle = self._obstacle or run.rate_obstacle
-            self.publish(record, "lr/scale", self.scale)
+            self.log(record, "lr/scale", self.scale)
 
-    def finish(self, run: TrainerAdaptor) -> None:
+    def finish(self, run: TrainingRun) -> None:
         """Training is over."""
         if not run.in_suite(self):
             run.stop_reducing()
 
-    def resume(self, run: TrainerAdaptor) -> None:
+    def resume(self, run: TrainingRun) -> None:
         """Make the reductions of the run's first part again."""
         super().resume(run)
-        run.prepare_reductions(self._name, self._reduction(len(self.cuts)), self._base_rates)
+        run.prepare_reductions(self._name, self._reduction(len(self.reductions)), self._base_rates)
         self.scale = run.reduction_of(self._name)
 
     def outcome(self) -> str:
         """When it reduced the rate, and how far."""
         off = f"; off: {self._obstacle}" if self._obstacle else ""
-        if not self.cuts:
-            reason = self.no_check() or f"no reduction, {counted(self.wait, 'check')} without improvement"
+        if not self.reductions:
+            reason = self.no_check() or f"no reduction, {counted(self.wait_count, 'check')} without improvement"
             return f"{self.monitor_name}: {reason}{off}"
-        epochs = "epoch" if len(self.cuts) == 1 else "epochs"
-        reduced = f"learning rate reduced to {self.scale:g} of its schedule, at {epochs} {_listed(self.cuts)}"
+        epochs = "epoch" if len(self.reductions) == 1 else "epochs"
+        reduced = f"learning rate reduced to {self.scale:g} of its schedule, at {epochs} {_listed(self.reductions)}"
         return f"{self.monitor_name}: {reduced}{off}"
 
     def state_dict(self) -> dict[str, Any]:
         """Reductions and counts."""
-        return {**super().state_dict(), "cuts": list(self.cuts), "scale": self.scale, "base_rates": self._base_rates}
+        return {
+            **super().state_dict(),
+            "cuts": list(self.reductions),
+            "scale": self.scale,
+            "base_rates": self._base_rates,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over reductions and counts."""
@@ -189,14 +193,14 @@ class ReduceLROnPlateau(PatienceCallback):
         if found["cuts"] != sorted(set(found["cuts"])):
             raise StateError(f"cuts: expected epochs in their order, found {_listed(found['cuts'])}")
         super().load_state_dict(state)
-        self.cuts, self.scale, self._base_rates = found["cuts"], found["scale"], found["base_rates"]
+        self.reductions, self.scale, self._base_rates = found["cuts"], found["scale"], found["base_rates"]
 
     def _more_fields(self) -> dict[str, Field]:
         # not more checks than the cooldown has, which may be shorter now
         return {"resting": Field(lambda value: min(whole()(value), self.cooldown))}
 
-    def _reduction(self, times: int) -> RateCut:
-        return RateCut(self.factor, times, self.min_lr)
+    def _reduction(self, times: int) -> RateReduction:
+        return RateReduction(self.factor, times, self.min_lr)
 
 
 def _listed(numbers: list[Any]) -> str:

@@ -21,8 +21,8 @@ from yolo_callbacks.trainer.checkpoint_copies import (
     strip,
     write_sidecar,
 )
-from yolo_callbacks.trainer.training_run import TrainerAdaptor
-from yolo_callbacks.utils.arguments import check_bool, check_float, check_int
+from yolo_callbacks.trainer.training_run import TrainingRun
+from yolo_callbacks.utils.arguments import validate_bool, validate_float, validate_int
 from yolo_callbacks.utils.fields import (
     Field,
     StateError,
@@ -121,10 +121,10 @@ class SaveBest(MonitorCallback):
         skip_untrained: bool = True,
     ) -> None:
         super().__init__(monitor, mode, min_delta=min_delta, start_epoch=start_epoch, skip_untrained=skip_untrained)
-        self.top_k = check_int("top_k", top_k, minimum=1)
+        self.top_k = validate_int("top_k", top_k, minimum=1)
         self.filename = None if filename is None else _check_filename(filename)
-        self.keep_optimizer = check_bool("keep_optimizer", keep_optimizer)
-        self.promote = check_bool("promote", promote)
+        self.keep_optimizer = validate_bool("keep_optimizer", keep_optimizer)
+        self.promote = validate_bool("promote", promote)
         self.guard = _check_guard(guard)
         self._guards = {name: Monitor(name) for name in self.guard}
         self.reset()
@@ -163,33 +163,32 @@ class SaveBest(MonitorCallback):
         """The best file, None before there is one."""
         return self._path(self.best_epoch) if self.best_epoch else None
 
-    def check(self, run: TrainerAdaptor) -> bool:
+    def validate(self, run: TrainingRun) -> bool:
         """Whether the monitor and the guards exist in this run."""
         self._folder = run.weights_dir
-        bound = [not run.is_main or monitor.bind(run.catalog()) for monitor in self._guards.values()]
-        return super().check(run) and all(bound)
+        bound = [not run.is_main or monitor.bind(run.metric_names()) for monitor in self._guards.values()]
+        return super().validate(run) and all(bound)
 
-    def claims(self, task: str) -> set[str]:
+    def output_files(self, task: str) -> set[str]:
         """The files it writes, as a pattern. Folded, because some file systems do not tell case apart."""
         own = f"weights/{self._own_stem(task)}{'' if self.top_k == 1 else '-epoch<NNN>'}.pt".casefold()
         return {own, "weights/best.pt"} if self.promote else {own}
 
-    def key(self, task: str) -> str:
+    def state_key(self, task: str) -> str:
         """The class and the files it writes, which no two may share."""
         return f"{type(self).__name__}({self._own_stem(task)})"
 
-    def old_keys(self, task: str) -> tuple[str, ...]:
+    def old_state_keys(self, task: str) -> tuple[str, ...]:
         """The key that the first version gave to the state."""
         return (f"{type(self).__name__}({self._old_stem(task)})",)
 
-    def on_fit_epoch_end(self, trainer: Any) -> None:
-        """Decide on the epoch, then see to it that best.pt is the choice: Ultralytics writes its own just before."""
-        super().on_fit_epoch_end(trainer)
-        run = self.enter(trainer)
-        if self.promote and self.best_model_path and run.is_main and not run.final:
+    def on_epoch(self, run: TrainingRun, record: EpochRecord) -> None:
+        """Decide on the epoch, then replace best.pt by the choice: Ultralytics writes its own just before."""
+        super().on_epoch(run, record)
+        if self.promote and self.best_model_path and run.is_main:
             self._promote(run, self.best_model_path)
 
-    def decide(self, run: TrainerAdaptor, record: EpochRecord, value: float) -> None:
+    def decide(self, run: TrainingRun, record: EpochRecord, value: float) -> None:
         """Save the epoch if it is among the best."""
         ranking = self._ranking = self._ranking or Ranking(self.mode, self.top_k, self.min_delta, dict(self._kept))
         decision = ranking.consider(record.epoch, value)
@@ -201,16 +200,16 @@ class SaveBest(MonitorCallback):
                 self._reference = self._guarded_values(record)
             self._remove(run, [*stand_ins, *([] if decision.evicted is None else [decision.evicted])])
         if self.best_score is not None:
-            self.publish(record, f"best/{self.monitor_name}", self.best_score)
+            self.log(record, f"best/{self.monitor_name}", self.best_score)
 
-    def skip(self, run: TrainerAdaptor, record: EpochRecord, value: float | None) -> None:
+    def skip(self, run: TrainingRun, record: EpochRecord, value: float | None) -> None:
         """Keep the epoch as a stand-in, and drop the earliest of more than `top_k`."""
         if not self._kept and self._save(run, record, value, stand_in=True):
             latest = {record.epoch: math.nan if value is None else value, **self._stand_ins}
             self._stand_ins = dict(list(latest.items())[: self.top_k])
             self._remove(run, latest.keys() - self._stand_ins.keys())
 
-    def finish(self, run: TrainerAdaptor) -> None:
+    def finish(self, run: TrainingRun) -> None:
         """Strip the survivors."""
         for path in () if self.keep_optimizer else self.best_k_models:
             if path not in self._stripped:
@@ -272,7 +271,7 @@ class SaveBest(MonitorCallback):
         if found["folder"] is not None:
             self._folder = Path(found["folder"]) / "weights"
 
-    def resume(self, run: TrainerAdaptor) -> None:
+    def resume(self, run: TrainingRun) -> None:
         """Bring files and epochs kept together: a file may be gone, of a later epoch, or one too many now."""
         super().resume(run)
         self._folder = run.weights_dir
@@ -298,7 +297,7 @@ class SaveBest(MonitorCallback):
         if self.top_k > 1:
             remove_checkpoint(self._path(epoch))
 
-    def _remove(self, run: TrainerAdaptor, epochs: Iterable[int]) -> None:
+    def _remove(self, run: TrainingRun, epochs: Iterable[int]) -> None:
         """Remove the files of epochs that are no longer kept; with `top_k=1` the new one has replaced them."""
         for epoch in epochs if self.top_k > 1 else ():
             path = self._path(epoch)
@@ -321,7 +320,7 @@ class SaveBest(MonitorCallback):
     def _path(self, epoch: int) -> Path:
         return self._folder / f"{self._stem}{'' if self.top_k == 1 else f'-epoch{epoch:03d}'}.pt"
 
-    def _save(self, run: TrainerAdaptor, record: EpochRecord, value: float | None, *, stand_in: bool = False) -> bool:
+    def _save(self, run: TrainingRun, record: EpochRecord, value: float | None, *, stand_in: bool = False) -> bool:
         target = self._path(record.epoch)
         saved = copy_checkpoint(lambda: run.checkpoint(record, target), target, run.copy)
         if saved:
@@ -344,7 +343,7 @@ class SaveBest(MonitorCallback):
             "versions": versions(),
         }
 
-    def _promote(self, run: TrainerAdaptor, choice: Path) -> None:
+    def _promote(self, run: TrainingRun, choice: Path) -> None:
         """Make best.pt a copy of the choice, unless it is one: who wrote it last shows by its time and size."""
         if self._promoted == (self.best_epoch, run.best_stamp):
             return
@@ -384,7 +383,7 @@ def _check_guard(guard: object) -> dict[str, float]:
     for name in guard:
         if not isinstance(name, str):
             raise TypeError(f"guard must map names of monitors to numbers, received the name {name!r}")
-    return {name: check_float(f"guard[{name!r}]", tolerance, minimum=0.0) for name, tolerance in guard.items()}
+    return {name: validate_float(f"guard[{name!r}]", tolerance, minimum=0.0) for name, tolerance in guard.items()}
 
 
 def _check_filename(filename: object) -> str:

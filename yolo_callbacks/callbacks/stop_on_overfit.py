@@ -10,8 +10,9 @@ from yolo_callbacks.callbacks.stopping_callback import StoppingCallback
 from yolo_callbacks.decisions import OverfitRule
 from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.metrics.monitor import Monitor, MonitorLike
-from yolo_callbacks.trainer.training_run import TrainerAdaptor
-from yolo_callbacks.utils.arguments import check_float, check_int
+from yolo_callbacks.trainer.training_run import TrainingRun
+from yolo_callbacks.utils.arguments import validate_float, validate_int
+from yolo_callbacks.utils.deprecation import renamed
 from yolo_callbacks.utils.fields import Field, read_fields, whole
 
 __all__ = ["StopOnOverfit"]
@@ -36,8 +37,8 @@ class StopOnOverfit(StoppingCallback):
     Attributes:
         stopped_epoch: The epoch that it stopped with, counted from 1; 0 if it did not stop.
         stopping_reason: A `StoppingReason`.
-        stopping_message: The reason in words, `""` if it did not stop.
-        wait: Checks in a row beyond the ratio.
+        stopping_reason_message: The reason in words, `""` if it did not stop.
+        wait_count: Checks in a row beyond the ratio.
 
     Raises:
         TypeError: If an argument is of the wrong kind.
@@ -65,16 +66,18 @@ class StopOnOverfit(StoppingCallback):
         # The two are compared with each other, never with a best: the mode is of no consequence.
         super().__init__(monitor, "min", skip_untrained=skip_untrained)
         self.against = Monitor(against, "min")
-        self.ratio = check_float("ratio", ratio)
+        self.ratio = validate_float("ratio", ratio)
         if self.ratio <= 0.0:
             raise ValueError(f"ratio must be greater than 0, received {ratio!r}")
-        self.patience = check_int("patience", patience, minimum=1)
+        self.patience = validate_int("patience", patience, minimum=1)
         self.reset()
 
     @property
-    def wait(self) -> int:
+    def wait_count(self) -> int:
         """Checks in a row beyond the ratio."""
         return self._rule.wait
+
+    wait = renamed("wait", "wait_count")
 
     def reset(self) -> None:
         """Forget the last run."""
@@ -82,19 +85,19 @@ class StopOnOverfit(StoppingCallback):
         self.against.unbind()
         self._rule = OverfitRule(self.ratio, self.patience)
 
-    def check(self, run: TrainerAdaptor) -> bool:
+    def validate(self, run: TrainingRun) -> bool:
         """Whether both monitors exist in this run."""
-        monitor_exists = super().check(run)
-        return not run.is_main or (self.against.bind(run.catalog()) and monitor_exists)
+        monitor_exists = super().validate(run)
+        return not run.is_main or (self.against.bind(run.metric_names()) and monitor_exists)
 
-    def decide(self, run: TrainerAdaptor, record: EpochRecord, value: float) -> None:
+    def decide(self, run: TrainingRun, record: EpochRecord, value: float) -> None:
         """Compare the two, and stop if that was once too often."""
         against = self.against.value(record)
         if against is None:
             return
         self.carry_out(self._rule.check(value, against), run, record)
         if against and math.isfinite(value):
-            self.publish(record, "overfit/ratio", value / against)
+            self.log(record, "overfit/ratio", value / against)
 
     def outcome(self) -> str:
         """When and why it stopped, or why there was no check."""
@@ -106,7 +109,7 @@ class StopOnOverfit(StoppingCallback):
 
     def state_dict(self) -> dict[str, Any]:
         """Count and stop."""
-        return {**super().state_dict(), "wait": self.wait}
+        return {**super().state_dict(), "wait": self.wait_count}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over count and stop."""

@@ -18,7 +18,7 @@ from yolo_callbacks.config.registry import arguments, find, hint, shown_type, ta
 from yolo_callbacks.config.yaml_file import ConfigError, Value, YamlFile, is_null
 from yolo_callbacks.suite.attaching import default_suite
 from yolo_callbacks.suite.suite import Suite
-from yolo_callbacks.utils.arguments import UnknownArgumentError, check_bool
+from yolo_callbacks.utils.arguments import UnknownArgumentError, validate_bool
 from yolo_callbacks.utils.redaction import Origins, origins_of, remember_origins, text_of
 
 __all__ = ["ConfigError", "Configuration", "clash_text", "load"]
@@ -129,7 +129,7 @@ class _File:
     def _flag(self, name: str, key: yaml.Node, value: yaml.Node) -> bool:
         given = self._file.value(value)
         try:
-            return check_bool(name, given.value)
+            return validate_bool(name, given.value)
         except TypeError as error:
             said = Origins(variables={name: given.variables}).text(error) if given.variables else text_of(error)
             self._file.refuse(key, said if not given.variables else f"{name} must be True or False: {said}")

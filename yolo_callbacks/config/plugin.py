@@ -17,7 +17,7 @@ from yolo_callbacks.config.loading import ConfigError, Configuration, clash_text
 from yolo_callbacks.suite.attaching import check_training, is_attached
 from yolo_callbacks.suite.suite import EVENTS
 from yolo_callbacks.trainer.installation import before_training
-from yolo_callbacks.trainer.training_run import TrainerAdaptor
+from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.files import LOGGER
 from yolo_callbacks.utils.redaction import origins_of
 
@@ -61,7 +61,7 @@ def _handle(event: str, source: Any) -> None:
         _trainers.add(source)
         _plug_in(source)
     elif event == "on_pretrain_routine_end" and is_attached(source):
-        TrainerAdaptor.of(source).plugged = None  # attached by a callback of the event before
+        TrainingRun.of(source).plugged = None  # attached by a callback of the event before
     _tell(source, event, source)
 
 
@@ -73,7 +73,7 @@ def _plug_in(trainer: Any) -> None:
     if is_attached(trainer):
         LOGGER.info(f"Callbacks: those that the script attached; the ones of {VARIABLE} stand back")
         return
-    run = TrainerAdaptor.of(trainer)
+    run = TrainingRun.of(trainer)
     configuration: Configuration | None = None
     try:
         configuration = _checked.get(value) or load(value)
@@ -91,7 +91,7 @@ def _plug_in(trainer: Any) -> None:
 
 
 def _tell(trainer: Any, event: str, source: Any) -> None:
-    run = TrainerAdaptor.of(trainer)
+    run = TrainingRun.of(trainer)
     if run.plugged is None:
         return
     suite, configuration = run.plugged

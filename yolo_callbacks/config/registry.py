@@ -13,13 +13,15 @@ from typing import Any
 
 import yolo_callbacks
 from yolo_callbacks.callbacks.callback import Callback
-from yolo_callbacks.metrics.monitor import nearest
+from yolo_callbacks.utils.arguments import nearest
 from yolo_callbacks.utils.redaction import text_of
 
 __all__ = ["GROUP", "Argument", "arguments", "find", "hint", "offered", "own", "shown_type", "summary", "takes_any"]
 
 GROUP = "yolo_callbacks"
 
+# A base class, and one whose arguments are functions.
+_ONLY_PYTHON = ("MonitorCallback", "LambdaCallback")
 _ENTRY = re.compile(r"^    \*{0,2}(\w+): (.+(?:\n {5,}.+)*)", re.MULTILINE)
 _DEFAULT = re.compile(r"\s*Defaults to .*", re.DOTALL)
 
@@ -48,7 +50,7 @@ class Argument:
 
 def own() -> dict[str, type[Callback]]:
     """Our callbacks by name."""
-    exported = ((name, getattr(yolo_callbacks, name)) for name in yolo_callbacks.__all__)
+    exported = ((name, getattr(yolo_callbacks, name)) for name in yolo_callbacks.__all__ if name not in _ONLY_PYTHON)
     return {name: found for name, found in exported if _is_callback(found)}
 
 

@@ -5,7 +5,7 @@ from yolo_callbacks.decisions.freeing import Cadence, cache_is_idle, host_is_sho
 from yolo_callbacks.decisions.growth import Growth, GrowthRule
 from yolo_callbacks.decisions.guard import Guarded, broken_guard
 from yolo_callbacks.decisions.overfit import OverfitRule
-from yolo_callbacks.decisions.plateau import PlateauDecision, PlateauRule, RateCut
+from yolo_callbacks.decisions.plateau import PlateauDecision, PlateauRule, RateReduction
 from yolo_callbacks.decisions.ranking import Ranking, RankingDecision
 from yolo_callbacks.decisions.stopping import StopDecision, StoppingReason, StopRule
 from yolo_callbacks.decisions.untrained import EpochKind, UntrainedRule, detects_nothing
@@ -22,7 +22,7 @@ __all__ = [
     "PlateauRule",
     "Ranking",
     "RankingDecision",
-    "RateCut",
+    "RateReduction",
     "StopDecision",
     "StopRule",
     "StoppingReason",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from yolo_callbacks.decisions.comparison import Mode, counted, improves
 
-__all__ = ["PlateauDecision", "PlateauRule", "RateCut"]
+__all__ = ["PlateauDecision", "PlateauRule", "RateReduction"]
 
 # torch leaves a rate as it is where the reduction would be smaller than this.
 _EPSILON = 1e-8
@@ -16,7 +16,7 @@ _EPSILON = 1e-8
 class PlateauDecision:
     """Whether to reduce the rate, and why."""
 
-    cut: bool
+    reduce: bool
     reason: str = ""
 
 
@@ -58,15 +58,15 @@ class PlateauRule:
             self.resting -= 1
             self.wait = 0
         if self.wait <= self.patience:
-            return PlateauDecision(cut=False)
+            return PlateauDecision(reduce=False)
         best = f"best {self.best_score:g} at epoch {self.best_epoch}" if self.best_epoch else "no finite value yet"
         reason = f"no improvement in {counted(self.wait, 'check')} ({best})"
         self.resting, self.wait = self.cooldown, 0
-        return PlateauDecision(cut=True, reason=reason)
+        return PlateauDecision(reduce=True, reason=reason)
 
 
 @dataclass(frozen=True)
-class RateCut:
+class RateReduction:
     """A number of reductions by one factor, down to a floor.
 
     Args:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from yolo_callbacks.callbacks.callback import Callback
+from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.metrics.scalars import epoch_scalars, final_scalars
-from yolo_callbacks.trainer.training_run import TrainerAdaptor
+from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.fields import Field, read_fields, whole
 from yolo_callbacks.utils.files import LOGGER, append_line, parse_json, read_lines, replace_atomic, set_aside, to_json
 
@@ -48,24 +50,19 @@ class JsonlLogger(Callback):
         """Forget the last run."""
         self.path = None
 
-    def claims(self, task: str) -> set[str]:
+    def output_files(self, task: str) -> set[str]:
         """Return the file that it writes."""
         return {_FILE}
 
-    def on_fit_epoch_end(self, trainer: Any) -> None:
-        """Append the epoch, or the final evaluation."""
-        run = self.enter(trainer)
-        if not run.is_main:
-            return
-        record = run.record()
-        if self.path is None:
-            self.path = self._start(run, first_epoch=record.epoch + record.final)
-        content: dict[str, Any] = final_scalars(record) if record.final else epoch_scalars(record)
-        if not record.final:
-            content = {**content, "epoch": record.epoch}
-        append_line(self.path, to_json(content))
+    def on_epoch(self, run: TrainingRun, record: EpochRecord) -> None:
+        """Append the epoch."""
+        self._append(run, {**epoch_scalars(record), "epoch": record.epoch}, first_epoch=record.epoch)
 
-    def resume(self, run: TrainerAdaptor) -> None:
+    def on_final_evaluation(self, run: TrainingRun, record: EpochRecord) -> None:
+        """Append the final evaluation."""
+        self._append(run, final_scalars(record), first_epoch=record.epoch + 1)
+
+    def resume(self, run: TrainingRun) -> None:
         """Take the lines along from the folder that the run was moved to."""
         if run.moved_from is None:
             return
@@ -76,7 +73,12 @@ class JsonlLogger(Callback):
                 LOGGER.warning(f"{target} is of another run{set_aside(target)}")
             replace_atomic(target, lambda temporary: temporary.write_text("".join(lines), encoding="utf-8"))
 
-    def _start(self, run: TrainerAdaptor, *, first_epoch: int) -> Path:
+    def _append(self, run: TrainingRun, content: Mapping[str, float], *, first_epoch: int) -> None:
+        if self.path is None:
+            self.path = self._start(run, first_epoch=first_epoch)
+        append_line(self.path, to_json(content))
+
+    def _start(self, run: TrainingRun, *, first_epoch: int) -> Path:
         path = run.save_dir / _FILE
         if path.exists() and not path.is_file():
             LOGGER.warning(f"{path} is not a file{set_aside(path)}")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 from yolo_callbacks.callbacks.callback import Callback
+from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.metrics.scalars import epoch_scalars, final_scalars
-from yolo_callbacks.trainer.training_run import TrainerAdaptor
+from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.files import LOGGER, copy_atomic, set_aside
 
 __all__ = ["TensorBoardLogger"]
@@ -52,31 +55,22 @@ class TensorBoardLogger(Callback):
         self._close()
         self.log_dir = None
 
-    def claims(self, task: str) -> set[str]:
+    def output_files(self, task: str) -> set[str]:
         """Return the folder that it writes."""
         return {f"{_FOLDER}/"}
 
-    def check(self, run: TrainerAdaptor) -> bool:
+    def validate(self, run: TrainingRun) -> bool:
         """Whether TensorBoard is installed."""
         _summary_writer()
         return True
 
-    def on_fit_epoch_end(self, trainer: Any) -> None:
-        """Log the epoch, or the final evaluation."""
-        run = self.enter(trainer)
-        if not run.is_main:
-            return
-        record = run.record()
-        if self._writer is None:
-            folder = run.save_dir / _FOLDER
-            if folder.exists() and not folder.is_dir():
-                LOGGER.warning(f"{folder} is not a folder{set_aside(folder)}")
-            self.log_dir = str(folder)
-            # of a resumed run, or of an earlier one in the same folder
-            self._writer = _summary_writer()(self.log_dir, purge_step=record.epoch + record.final)
-        for key, value in (final_scalars(record) if record.final else epoch_scalars(record)).items():
-            self._writer.add_scalar(key, value, record.epoch)
-        self._writer.flush()
+    def on_epoch(self, run: TrainingRun, record: EpochRecord) -> None:
+        """Log the epoch."""
+        self._log(run, epoch_scalars(record), record.epoch, first_step=record.epoch)
+
+    def on_final_evaluation(self, run: TrainingRun, record: EpochRecord) -> None:
+        """Log the final evaluation, at the last epoch."""
+        self._log(run, final_scalars(record), record.epoch, first_step=record.epoch + 1)
 
     def on_train_end(self, trainer: Any) -> None:
         """Close the file."""
@@ -86,7 +80,7 @@ class TensorBoardLogger(Callback):
         """Close the file, also after an error."""
         self._close()
 
-    def resume(self, run: TrainerAdaptor) -> None:
+    def resume(self, run: TrainingRun) -> None:
         """Take the event files along from the folder that the run was moved to."""
         if run.moved_from is None:
             return
@@ -95,6 +89,20 @@ class TensorBoardLogger(Callback):
             if not target.exists():
                 target.parent.mkdir(exist_ok=True)
                 copy_atomic(source, target)
+
+    def _log(self, run: TrainingRun, scalars: Mapping[str, float], step: int, *, first_step: int) -> None:
+        if self._writer is None:
+            self._writer = self._open(run.save_dir / _FOLDER, first_step)
+        for key, value in scalars.items():
+            self._writer.add_scalar(key, value, step)
+        self._writer.flush()
+
+    def _open(self, folder: Path, first_step: int) -> Any:
+        if folder.exists() and not folder.is_dir():
+            LOGGER.warning(f"{folder} is not a folder{set_aside(folder)}")
+        self.log_dir = str(folder)
+        # Steps from here on are of an interrupted run, or of an earlier one in the same folder.
+        return _summary_writer()(self.log_dir, purge_step=first_step)
 
     def _close(self) -> None:
         writer, self._writer = self._writer, None

@@ -16,11 +16,17 @@ from yolo_callbacks.loggers.wandb_parts.options import clean_name, init_argument
 from yolo_callbacks.loggers.wandb_parts.session import Upload, WandbSession
 from yolo_callbacks.loggers.wandb_parts.workspace import Publication, check_installed
 from yolo_callbacks.metrics.epoch_record import EpochRecord
-from yolo_callbacks.metrics.monitor import nearest
 from yolo_callbacks.metrics.scalars import epoch_scalars, final_scalars
 from yolo_callbacks.trainer.run_description import describe, drop_built_in_wandb, labelled_losses, training_losses
-from yolo_callbacks.trainer.training_run import TrainerAdaptor
-from yolo_callbacks.utils.arguments import UnknownArgumentError, check_bool, check_float, check_int, check_optional_str
+from yolo_callbacks.trainer.training_run import TrainingRun
+from yolo_callbacks.utils.arguments import (
+    UnknownArgumentError,
+    nearest,
+    validate_bool,
+    validate_float,
+    validate_int,
+    validate_optional_str,
+)
 from yolo_callbacks.utils.fields import Field, StateError, listing, optional, read_fields, text, whole
 from yolo_callbacks.utils.files import LOGGER
 from yolo_callbacks.utils.memory import is_out_of_memory
@@ -107,23 +113,23 @@ class WandbLogger(Callback):
     ) -> None:
         if init:
             self._check_names(init)
-        self.project = check_optional_str("project", project)
-        self.name = check_optional_str("name", name)
-        self.entity = check_optional_str("entity", entity)
-        self.mode = check_optional_str("mode", mode)
+        self.project = validate_optional_str("project", project)
+        self.name = validate_optional_str("name", name)
+        self.entity = validate_optional_str("entity", entity)
+        self.mode = validate_optional_str("mode", mode)
         if self.mode is not None and self.mode not in _MODES:
             raise ValueError(f"mode must be one of {', '.join(_MODES)}, received {mode!r}")
-        self.images = check_int("images", images, minimum=0)
-        self.image_period = check_int("image_period", image_period, minimum=1)
-        self.batch_period = check_int("batch_period", batch_period, minimum=0)
+        self.images = validate_int("images", images, minimum=0)
+        self.image_period = validate_int("image_period", image_period, minimum=1)
+        self.batch_period = validate_int("batch_period", batch_period, minimum=0)
         if log_model != "best" and log_model is not False:
             raise ValueError(f"log_model must be 'best' or False, received {log_model!r}")
         self.log_model = log_model
-        self.alerts = check_bool("alerts", alerts)
-        self.dashboard = check_bool("dashboard", dashboard)
-        self.init_timeout = check_float("init_timeout", init_timeout, minimum=1)
-        self.finish_timeout = check_float("finish_timeout", finish_timeout, minimum=1)
-        self.background = check_bool("background", background)
+        self.alerts = validate_bool("alerts", alerts)
+        self.dashboard = validate_bool("dashboard", dashboard)
+        self.init_timeout = validate_float("init_timeout", init_timeout, minimum=1)
+        self.finish_timeout = validate_float("finish_timeout", finish_timeout, minimum=1)
+        self.background = validate_bool("background", background)
         self.init = init
         self._session: WandbSession | None = None
         self.reset()
@@ -168,13 +174,13 @@ class WandbLogger(Callback):
         self._trained_epoch = 0
         self._batch_size = 0
 
-    def claims(self, task: str) -> set[str]:
+    def output_files(self, task: str) -> set[str]:
         """Return the W&B run that it logs to, as far as it is known before a training."""
         target = {"entity": self.entity, "project": self.project, "name": self.name, "id": self.init.get("id")}
         named = ", ".join(f"{key} {value!r}" for key, value in target.items() if value is not None)
         return {f"the W&B run of {named}" if named else "the W&B run"}
 
-    def check(self, run: TrainerAdaptor) -> bool:
+    def validate(self, run: TrainingRun) -> bool:
         """Whether what the dashboard needs is installed."""
         self._run_folder = run.save_dir
         if self.dashboard:
@@ -185,12 +191,12 @@ class WandbLogger(Callback):
 
     def on_pretrain_routine_start(self, trainer: Any) -> None:
         """See to it that one of the two integrations logs."""
-        if drop_built_in_wandb(self.enter(trainer)):
+        if drop_built_in_wandb(TrainingRun.of(trainer)):
             LOGGER.info("WandbLogger: Ultralytics' own W&B integration is off in this training, this one logs")
 
     def on_train_start(self, trainer: Any) -> None:
         """Open the run."""
-        run = self.enter(trainer)
+        run = TrainingRun.of(trainer)
         if not run.is_main:
             return
         session = self._session = WandbSession(
@@ -234,29 +240,30 @@ class WandbLogger(Callback):
         """Look at the predictions of this validation."""
         self._pictures.listen(validator)
 
-    def on_fit_epoch_end(self, trainer: Any) -> None:
-        """Log the epoch, once; the final evaluation is none."""
-        run = self.enter(trainer)
-        if not run.is_main or self._session is None:
+    def on_epoch(self, run: TrainingRun, record: EpochRecord) -> None:
+        """Log the epoch, once."""
+        if self._session is None:
             return
-        record = run.record()
-        images = self._pictures.take(record.names, "final/images" if record.final else "validation/images")
-        if record.final:
-            self._log_final(self._session, record, images)
-        elif record.epoch > self._logged_epoch:
+        images = self._pictures.take(record.names, "validation/images")
+        if record.epoch > self._logged_epoch:
             self._logged_epoch, self._last = record.epoch, record
             self._log_batches(self._session, run)
             self._log_epoch(self._session, record, images)
-            self._alert_on(record, stopping=bool(trainer.stop) and record.epoch < record.epochs)
-            self._pictures.capture.active = bool(trainer.stop)  # the final evaluation is what comes next
+            self._alert_on(record, stopping=run.stopping and record.epoch < record.epochs)
+            self._pictures.capture.active = run.stopping  # the final evaluation is what comes next
+
+    def on_final_evaluation(self, run: TrainingRun, record: EpochRecord) -> None:
+        """Log the final evaluation."""
+        if self._session is not None:
+            self._log_final(self._session, record, self._pictures.take(record.names, "final/images"))
 
     def on_train_end(self, trainer: Any) -> None:
         """Upload what is large, and finish the run."""
-        self._close(self.enter(trainer), failure=None)
+        self._close(TrainingRun.of(trainer), failure=None)
 
     def teardown(self, trainer: Any) -> None:
         """Finish the run of a training that failed."""
-        run = self.enter(trainer)
+        run = TrainingRun.of(trainer)
         self._close(run, failure=run.failure)
 
     # State ------------------------------------------------------------------------------------------------------------
@@ -283,7 +290,7 @@ class WandbLogger(Callback):
         if found["folder"] is not None:
             self._find_folders(Path(found["folder"]))
 
-    def resume(self, run: TrainerAdaptor) -> None:
+    def resume(self, run: TrainingRun) -> None:
         """Find the folders of the run where they are now."""
         if self._logged_epoch > run.completed_epochs:
             raise StateError(f"it is of epoch {self._logged_epoch}, the run has {run.completed_epochs} behind it")
@@ -298,7 +305,7 @@ class WandbLogger(Callback):
 
     # Parts ------------------------------------------------------------------------------------------------------------
 
-    def _options(self, run: TrainerAdaptor) -> dict[str, Any]:
+    def _options(self, run: TrainingRun) -> dict[str, Any]:
         arguments = run.trainer.args
         folder_name = Path(str(arguments.project or "Ultralytics")).name
         folder = {} if "WANDB_DIR" in os.environ else {"dir": str(run.save_dir)}
@@ -331,7 +338,7 @@ class WandbLogger(Callback):
             self._define(session, prefix)
         return {**row, "epoch": record.epoch}
 
-    def _past_rows(self, session: WandbSession, run: TrainerAdaptor) -> list[dict[str, Any]]:
+    def _past_rows(self, session: WandbSession, run: TrainingRun) -> list[dict[str, Any]]:
         """Return the rows that a resumed run has behind it.
 
         What was handed to wandb a moment before a kill may or may not have reached its file.
@@ -347,7 +354,7 @@ class WandbLogger(Callback):
         name = prefix if prefix == "fitness" else f"{prefix}/*"
         session.define(name, "epoch", f"{best},last" if best else None)
 
-    def _log_batches(self, session: WandbSession, run: TrainerAdaptor) -> None:
+    def _log_batches(self, session: WandbSession, run: TrainingRun) -> None:
         if not self._batch_losses:
             return
         if "batch" not in self._prefixes:
@@ -384,7 +391,7 @@ class WandbLogger(Callback):
         if self.alerts and self._session is not None:
             self._session.call("an alert", lambda run: run.alert(title=title, text=text, level=level))
 
-    def _close(self, run: TrainerAdaptor, *, failure: BaseException | None) -> None:
+    def _close(self, run: TrainingRun, *, failure: BaseException | None) -> None:
         session = self._session
         if session is None or not run.is_main:
             return

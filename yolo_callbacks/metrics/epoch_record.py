@@ -5,6 +5,7 @@ Plain Python: no ultralytics and no torch here, so that decisions can be fed and
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Catalog", "EpochRecord"]
+__all__ = ["EpochRecord", "MetricNames"]
 
 # The attributes that the journal stores of each record.
 _STORED = (
@@ -21,7 +22,7 @@ _STORED = (
 
 
 @dataclass(frozen=True)
-class Catalog:
+class MetricNames:
     """The names that a run knows, against which a monitor is checked.
 
     Attributes:
@@ -63,7 +64,7 @@ class EpochRecord:
         checkpoint: The `last.pt` that Ultralytics has just written, or None where it wrote none in this epoch.
         warming_up: Whether the warm-up of the learning rate was not over at the end of this epoch.
         mosaic_closed: Whether this epoch trained without mosaic because Ultralytics switched it off for the last ones.
-        published: What callbacks published in this epoch, for the loggers.
+        scalars: What callbacks logged in this epoch, for the loggers.
     """
 
     epoch: int
@@ -77,14 +78,14 @@ class EpochRecord:
     checkpoint: Path | None = None
     warming_up: bool = False
     mosaic_closed: bool = False
-    published: dict[str, float] = field(default_factory=dict)
+    scalars: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def restore(cls, content: Mapping[str, Any], *, names: Mapping[int, str], checkpoint: Path) -> EpochRecord:
         """Return the record that a line of the journal holds, as the callbacks would have seen it."""
         stored = {name: content[name] for name in _STORED}
-        published = dict(content.get("published", {}))
-        return cls(**stored, names=names, checkpoint=checkpoint, published=published)
+        scalars = dict(content.get("published", {}))
+        return cls(**stored, names=names, checkpoint=checkpoint, scalars=scalars)
 
     def class_name(self, index: int) -> str:
         """The name of a class, with its index where several have that name."""
@@ -96,7 +97,7 @@ class EpochRecord:
         """How many classes have a name; counted once, since a thousand classes ask for it."""
         return Counter(self.names.values())
 
-    def publish(self, key: str, value: float) -> None:
+    def log(self, key: str, value: float) -> None:
         """Hand a scalar to the loggers, which run after all other callbacks.
 
         Args:
@@ -105,13 +106,26 @@ class EpochRecord:
 
         Raises:
             TypeError: If `key` is no string, or `value` no number: here, where its author sees it, not in a logger.
-            ValueError: If `key` is empty, `"epoch"`, one of Ultralytics' metrics or published in this epoch already, or
+            ValueError: If `key` is empty, `"epoch"`, one of Ultralytics' metrics or logged in this epoch already, or
                 if `value` holds several numbers or is too large.
         """
         _check_key(key)
-        if key in self.published or key in self.metrics:
+        if key in self.scalars or key in self.metrics:
             raise ValueError(f"{key!r} has a value already in epoch {self.epoch}: choose another key")
-        self.published[key] = _scalar(key, value)
+        self.scalars[key] = _scalar(key, value)
+
+    def publish(self, key: str, value: float) -> None:
+        """Do as `log`, under the name that it had before."""
+        warnings.warn(
+            "record.publish(key, value) is called record.log(key, value) now", DeprecationWarning, stacklevel=2
+        )
+        self.log(key, value)
+
+    @property
+    def published(self) -> dict[str, float]:
+        """The scalars, under the name that they had before."""
+        warnings.warn("record.published is called record.scalars now", DeprecationWarning, stacklevel=2)
+        return self.scalars
 
 
 def _check_key(key: object) -> None:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Protocol, TypeAlias
 
 from yolo_callbacks.decisions.comparison import Mode
-from yolo_callbacks.metrics.epoch_record import Catalog, EpochRecord
-from yolo_callbacks.utils.arguments import check_float
+from yolo_callbacks.metrics.epoch_record import EpochRecord, MetricNames
+from yolo_callbacks.utils.arguments import nearest, validate_float
 
-__all__ = ["Monitor", "MonitorLike", "nearest"]
+__all__ = ["Monitor", "MonitorLike"]
 
 MonitorLike: TypeAlias = str | Mapping[str, float] | Callable[[Mapping[str, float]], float] | None
 
@@ -25,13 +24,6 @@ _ACCURACY = ("top1", "top5")
 _METRIC = re.compile(r"(?:metrics/)?(?P<name>precision|recall|mAP50|mAP50-95)(?:\((?P<suffix>[BMP])\))?")
 _WORST = re.compile(r"min\((?P<metric>.+)\)")
 _NO_CLASS = "none: this task has no values by class"
-
-
-def nearest(name: str, candidates: Iterable[str]) -> str | None:
-    """The candidate that `name` most likely means, or None if none is similar."""
-    by_folded = {candidate.casefold(): candidate for candidate in candidates}
-    found = get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.4)
-    return by_folded[found[0]] if found else None
 
 
 class _Source(Protocol):
@@ -152,6 +144,11 @@ class Monitor:
         self._source: _Source | None = None
         self.mode = mode
 
+    def __repr__(self) -> str:
+        """Show what was asked for."""
+        mode = "" if self._asked_mode == "auto" else f", mode={self._asked_mode!r}"
+        return f"Monitor({self.monitor!r}{mode})"
+
     def name(self, task: str) -> str:
         """The monitor's name on the console and in file names."""
         if self.monitor is None:
@@ -179,11 +176,11 @@ class Monitor:
         """Forget the names of the last run."""
         self._source, self.mode = None, self._asked_mode
 
-    def bind(self, catalog: Catalog) -> bool:
+    def bind(self, metric_names: MetricNames) -> bool:
         """Check the monitor against the names of a run.
 
         Args:
-            catalog: The names that the run knows by now.
+            metric_names: The names that the run knows by now.
 
         Returns:
             False if the monitor needs the names of losses that Ultralytics does not know yet: try again later.
@@ -193,10 +190,10 @@ class Monitor:
                 `mode="auto"` cannot tell what is better.
         """
         if self._source is None:
-            source = self._resolve(catalog)
+            source = self._resolve(metric_names)
             if source is None:
                 return False
-            self.mode = self._resolved_mode(catalog)
+            self.mode = self._resolved_mode(metric_names)
             self._source = source
         return True
 
@@ -224,25 +221,25 @@ class Monitor:
         names = list(self.monitor) if isinstance(self.monitor, Mapping) else [self.monitor]
         return all(isinstance(name, str) and name.startswith(("train/", "val/")) for name in names)
 
-    def _resolve(self, catalog: Catalog) -> _Source | None:
+    def _resolve(self, metric_names: MetricNames) -> _Source | None:
         if callable(self.monitor):
             return _Function(self.monitor)
         if isinstance(self.monitor, Mapping):
-            sources = [(float(weight), _resolve_name(key, catalog)) for key, weight in self.monitor.items()]
+            sources = [(float(weight), _resolve_name(key, metric_names)) for key, weight in self.monitor.items()]
             known = tuple((weight, source) for weight, source in sources if source is not None)
             return _WeightedSum(known) if len(known) == len(sources) else None
-        return _resolve_name(self.name(catalog.task), catalog)
+        return _resolve_name(self.name(metric_names.task), metric_names)
 
-    def _resolved_mode(self, catalog: Catalog) -> str:
+    def _resolved_mode(self, metric_names: MetricNames) -> str:
         if self._asked_mode != "auto":
             return self._asked_mode
-        terms = self.monitor if isinstance(self.monitor, Mapping) else {self.name(catalog.task): 1.0}
+        terms = self.monitor if isinstance(self.monitor, Mapping) else {self.name(metric_names.task): 1.0}
         # A negative weight turns the meaning of its term around, so it tells nothing: ask. One of zero has no say.
         directions = {_direction(key) if weight > 0 else None for key, weight in terms.items() if weight}
         direction = directions.pop() if directions else None
         if direction is None or directions:
             raise ValueError(
-                f"mode='auto' cannot tell whether a lower or a higher {self.name(catalog.task)!r} is better: "
+                f"mode='auto' cannot tell whether a lower or a higher {self.name(metric_names.task)!r} is better: "
                 "set mode='min' or mode='max'"
             )
         return direction
@@ -259,7 +256,7 @@ def _check(monitor: object, mode: object) -> None:
         for key, weight in monitor.items():
             if not isinstance(key, str):
                 raise TypeError(f"monitor must map names to numbers, received the name {key!r}")
-            check_float(f"the weight of {key!r} in monitor", weight)
+            validate_float(f"the weight of {key!r} in monitor", weight)
     elif isinstance(monitor, str):
         if not monitor.strip():
             raise ValueError(f"monitor must not be empty, received {monitor!r}")
@@ -280,27 +277,27 @@ def _direction(name: str) -> Mode | None:
     return "max" if known or _METRIC.fullmatch(base) else None
 
 
-def _resolve_name(name: str, catalog: Catalog) -> _Source | None:
+def _resolve_name(name: str, metric_names: MetricNames) -> _Source | None:
     """The source of a name; None if it may be a loss that the run does not know yet."""
-    key = _metric_key(name, catalog) or (name if name in catalog.all_keys else None)
+    key = _metric_key(name, metric_names) or (name if name in metric_names.all_keys else None)
     if key is not None:
         return _Key(key)
     split, _, loss = name.partition("/")
     if split in ("train", "val") and loss:
-        if catalog.losses is None:
+        if metric_names.losses is None:
             return None
-        if loss == "loss" and catalog.losses:
-            return _WeightedSum(tuple((1.0, _Key(f"{split}/{part}")) for part in catalog.losses))
+        if loss == "loss" and metric_names.losses:
+            return _WeightedSum(tuple((1.0, _Key(f"{split}/{part}")) for part in metric_names.losses))
     worst = _WORST.fullmatch(name)
-    if worst and (key := _metric_key(worst["metric"], catalog, per_class=True)):
+    if worst and (key := _metric_key(worst["metric"], metric_names, per_class=True)):
         return _WorstClass(key.removeprefix("metrics/"))
     metric, slash, wanted = name.removeprefix("metrics/").partition("/")
-    if slash and (key := _metric_key(metric, catalog, per_class=True)):
-        return _OneClass(key.removeprefix("metrics/"), _class_index(wanted, name, catalog))
-    raise ValueError(_unknown(name, catalog))
+    if slash and (key := _metric_key(metric, metric_names, per_class=True)):
+        return _OneClass(key.removeprefix("metrics/"), _class_index(wanted, name, metric_names))
+    raise ValueError(_unknown(name, metric_names))
 
 
-def _metric_key(name: str, catalog: Catalog, *, per_class: bool = False) -> str | None:
+def _metric_key(name: str, metric_names: MetricNames, *, per_class: bool = False) -> str | None:
     """The run's key for a short name, or None."""
     found = _METRIC.fullmatch(name)
     if found:
@@ -309,33 +306,33 @@ def _metric_key(name: str, catalog: Catalog, *, per_class: bool = False) -> str 
         return None
     else:
         key = f"metrics/accuracy_{name}" if name in _ACCURACY else f"metrics/{name}"
-    return key if key in catalog.keys else None
+    return key if key in metric_names.keys else None
 
 
-def _class_index(wanted: str, name: str, catalog: Catalog) -> int:
-    found = [index for index, class_name in catalog.names.items() if class_name == wanted]
+def _class_index(wanted: str, name: str, metric_names: MetricNames) -> int:
+    found = [index for index, class_name in metric_names.names.items() if class_name == wanted]
     if len(found) > 1:
         raise ValueError(f"monitor {name!r}: the classes {found} are all called {wanted!r}, use one of these numbers")
     if found:
         return found[0]
     # a class may be called "3": names go first
-    if wanted.isdecimal() and int(wanted) in catalog.names:
+    if wanted.isdecimal() and int(wanted) in metric_names.names:
         return int(wanted)
-    classes = list(catalog.names.values())
+    classes = list(metric_names.names.values())
     guess = nearest(wanted, classes)
     meant = f" Did you mean {name.removesuffix(wanted) + guess!r}?" if guess else ""
-    listed = ", ".join(f"{index}: {class_name}" for index, class_name in catalog.names.items())
+    listed = ", ".join(f"{index}: {class_name}" for index, class_name in metric_names.names.items())
     raise ValueError(f"monitor {name!r}: the data set has no class {wanted!r}.{meant} Classes: {listed or _NO_CLASS}")
 
 
-def _unknown(name: str, catalog: Catalog) -> str:
-    short = [_short(key) for key in catalog.keys if key.startswith("metrics/")]
+def _unknown(name: str, metric_names: MetricNames) -> str:
+    short = [_short(key) for key in metric_names.keys if key.startswith("metrics/")]
     sums = ["train/loss", "val/loss"]
-    available = list(dict.fromkeys((*catalog.all_keys, *short, *sums)))
+    available = list(dict.fromkeys((*metric_names.all_keys, *short, *sums)))
     classes = [f"{metric}/<class>" for metric in short if metric.partition("(")[0] in _PER_CLASS]
     guess = nearest(name, available)
     meant = f" Did you mean {guess!r}?" if guess else ""
-    later = "" if catalog.losses is not None else ", and the losses by name, known after the first batch"
+    later = "" if metric_names.losses is not None else ", and the losses by name, known after the first batch"
     own = "or a function, for a metric that validation adds later: lambda metrics: metrics['metrics/mine']"
     listed = ", ".join([*available, *classes, own])
     return f"monitor {name!r} does not exist in this run.{meant} Available: {listed}{later}"

@@ -15,7 +15,7 @@ MAX_CLASSES = 100
 def epoch_scalars(record: EpochRecord) -> dict[str, float]:
     """Everything of an epoch: metrics, losses and rates, values by class, and what callbacks published."""
     per_class = per_class_scalars(record) if len(record.names) <= MAX_CLASSES else {}
-    return {**record.metrics, **per_class, **record.published}
+    return {**record.metrics, **per_class, **record.scalars}
 
 
 def final_scalars(record: EpochRecord) -> dict[str, float]:

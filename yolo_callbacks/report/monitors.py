@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from yolo_callbacks.metrics.epoch_record import Catalog, EpochRecord
+from yolo_callbacks.metrics.epoch_record import EpochRecord, MetricNames
 from yolo_callbacks.metrics.monitor import Monitor
 from yolo_callbacks.report.run_data import RunData, Series, class_series
 
@@ -33,7 +33,7 @@ def _series(run: RunData, monitor: Monitor) -> Series:
     losses = dict.fromkeys(key.partition("/")[2] for key in run.starting_with("train/", "val/"))
     task = str(run.arguments.get("task", "detect"))
     keys = tuple(key for key in run.series if key.startswith(("metrics/", "lr/")))
-    monitor.bind(Catalog(task, keys, tuple(losses), {index: name for name, index in indices.items()}))
+    monitor.bind(MetricNames(task, keys, tuple(losses), {index: name for name, index in indices.items()}))
     series = {}
     for epoch in run.epochs:
         metrics = {key: values[epoch] for key, values in run.series.items() if epoch in values}

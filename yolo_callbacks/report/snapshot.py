@@ -6,7 +6,9 @@ from dataclasses import astuple
 from typing import Any, ClassVar
 
 from yolo_callbacks.callbacks.callback import Callback
+from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.report.run_data import BOXES_FILE
+from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.trainer.validation_images import ImageCapture
 from yolo_callbacks.utils.files import write_json
 
@@ -44,11 +46,9 @@ class ValidationSnapshot(Callback):
         if not validator.training:
             self._capture.listen(validator)
 
-    def on_fit_epoch_end(self, trainer: Any) -> None:
+    def on_final_evaluation(self, run: TrainingRun, record: EpochRecord) -> None:
         """Write what the final evaluation predicted."""
-        run = self.enter(trainer)
-        record = run.record()
-        images = self._capture.take() if record.final else []
+        images = self._capture.take()
         if images:
             content = [
                 {

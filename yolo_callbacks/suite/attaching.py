@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from _yolo_callbacks_boot import VARIABLE, refuse
@@ -27,12 +27,12 @@ from yolo_callbacks.trainer.resume import check_resume
 from yolo_callbacks.utils.files import LOGGER
 from yolo_callbacks.utils.version import versions
 
-__all__ = ["attach", "check_training", "default_suite", "is_attached"]
+__all__ = ["attach", "check_training", "default_suite", "detach", "is_attached"]
 
 
 def attach(
     model: Any,
-    *callbacks: Callback,
+    *callbacks: Callback | Iterable[Callback],
     strict: bool = False,
     report: bool = False,
     keep_resumable: bool = False,
@@ -41,9 +41,9 @@ def attach(
 
     Args:
         model: A `YOLO` model, or an Ultralytics trainer.
-        *callbacks: In the order in which they run; loggers run last whatever their place. Without any, the default
-            suite: `SaveBest()`, `EarlyStopping()`, `MemoryCleanup()` and `WandbLogger(images=0, log_model=False)`,
-            which uploads no picture and no weights.
+        *callbacks: In the order in which they run, one by one or as one list; loggers run last whatever their place.
+            Without any, the default suite: `SaveBest()`, `EarlyStopping()`, `MemoryCleanup()` and
+            `WandbLogger(images=0, log_model=False)`, which uploads no picture and no weights.
         strict: Whether an exception inside a callback ends the training. Defaults to `False`: it is logged, and
             training goes on.
         report: Whether to write `report.html` in the run's folder at the end. What it needs is kept while training:
@@ -68,12 +68,13 @@ def attach(
         >>> suite = attach(model, SaveBest("mAP50", top_k=3), EarlyStopping("mAP50-95", patience=20))
     """
     task = task_of(model)
-    suite = Suite(callbacks or default_suite(), task=task, strict=strict, report=report, keep_resumable=keep_resumable)
+    suite = Suite(
+        _listed(callbacks) or default_suite(), task=task, strict=strict, report=report, keep_resumable=keep_resumable
+    )
     suite.model = weakref.ref(model)
     if is_attached(model):
         warnings.warn("attach replaces the callbacks that this model has from an earlier attach", stacklevel=2)
-    for event, functions in model.callbacks.items():
-        model.callbacks[event] = [function for function in functions if not isinstance(function, _Handler)]
+    detach(model)
     for event in suite.events:
         model.add_callback(event, _Handler(suite, event))
     _warn_of_running(model, suite)
@@ -83,9 +84,40 @@ def attach(
     return suite
 
 
+def detach(model: Any) -> Suite | None:
+    """Take the suite that `attach` gave to a model off again; trainings that start later run without it.
+
+    Args:
+        model: A `YOLO` model, or an Ultralytics trainer.
+
+    Returns:
+        The suite, to be attached again; None if the model has none.
+
+    Example:
+        >>> from ultralytics import YOLO
+        >>> from yolo_callbacks import EarlyStopping, attach, detach
+        >>> model = YOLO("yolo11n.yaml")
+        >>> suite = attach(model, EarlyStopping())
+        >>> detach(model) is suite
+        True
+    """
+    handlers = [each for functions in model.callbacks.values() for each in functions if isinstance(each, _Handler)]
+    for event, functions in model.callbacks.items():
+        model.callbacks[event] = [function for function in functions if not isinstance(function, _Handler)]
+    return handlers[0].suite if handlers else None
+
+
 def is_attached(model: Any) -> bool:
     """Whether `attach` has given callbacks to a model or trainer."""
     return any(isinstance(function, _Handler) for functions in model.callbacks.values() for function in functions)
+
+
+def _listed(callbacks: Iterable[Callback | Iterable[Callback]]) -> list[Any]:
+    """Return the callbacks that were given one by one, or as one list."""
+    given = list(callbacks)
+    if len(given) == 1 and isinstance(given[0], (list, tuple)):
+        return list(given[0])
+    return given
 
 
 def default_suite() -> tuple[Callback, ...]:

@@ -12,7 +12,7 @@ from yolo_callbacks.state.run_state import STATE_FILE, mark_extended, read_state
 from yolo_callbacks.suite.attaching import attach
 from yolo_callbacks.trainer.checkpoint_copies import epoch_of_checkpoint
 from yolo_callbacks.trainer.extension import extend_checkpoint, load_resumable
-from yolo_callbacks.utils.arguments import check_choice, check_int
+from yolo_callbacks.utils.arguments import validate_choice, validate_int
 
 __all__ = ["extend", "prepare_extension"]
 
@@ -80,7 +80,7 @@ def prepare_extension(run: str | Path, *, epochs: int, lr: str = "hold") -> Path
         ValueError: If the run has no checkpoint to go on from, `epochs` is not more than it has, or `lr` is none of
             `"hold"` and `"stretch"`.
     """
-    epochs, lr = check_int("epochs", epochs, minimum=1), check_choice("lr", lr, ("hold", "stretch"))
+    epochs, lr = validate_int("epochs", epochs, minimum=1), validate_choice("lr", lr, ("hold", "stretch"))
     folder = Path(run)
     content = _latest_resumable(folder)
     done, planned = int(content["epoch"]) + 1, int((content.get("train_args") or {}).get("epochs") or 0)

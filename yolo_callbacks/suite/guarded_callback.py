@@ -11,7 +11,7 @@ from yolo_callbacks.callbacks.callback import Callback
 from yolo_callbacks.utils.files import LOGGER, plain
 from yolo_callbacks.utils.redaction import Origins, clean_text, origins_of
 
-__all__ = ["CallbackError", "Slot", "log_error", "shown_error"]
+__all__ = ["CallbackError", "GuardedCallback", "log_error", "shown_error"]
 
 _MAX_FAILURES = 3
 
@@ -39,7 +39,7 @@ def shown_error(who: str, error: Exception, origins: Origins) -> Exception:
     return shown
 
 
-class Slot:
+class GuardedCallback:
     """A callback, and what a suite knows of it.
 
     Args:

@@ -13,14 +13,14 @@ from pathlib import Path
 from yolo_callbacks.state.journal import Journal
 from yolo_callbacks.state.run_state import holds_state
 from yolo_callbacks.trainer.installation import resume_takes_save_dir
-from yolo_callbacks.trainer.training_run import TrainerAdaptor
+from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.files import LOGGER, copy_atomic, replace_atomic
 from yolo_callbacks.utils.stored_paths import is_same_folder, run_folder_of
 
 __all__ = ["copy_checkpoints", "copy_run_files", "find_moved_folder", "say_moved"]
 
 
-def find_moved_folder(run: TrainerAdaptor) -> Path | None:
+def find_moved_folder(run: TrainingRun) -> Path | None:
     """Return the folder that holds checkpoint and state of a resumed run, None where the run trains on in it."""
     checkpoint = run.resumed_checkpoint
     if checkpoint is None:
@@ -29,7 +29,7 @@ def find_moved_folder(run: TrainerAdaptor) -> Path | None:
     return folder if holds_state(folder) and not is_same_folder(folder, run.save_dir) else None
 
 
-def copy_run_files(folder: Path, run: TrainerAdaptor) -> None:
+def copy_run_files(folder: Path, run: TrainingRun) -> None:
     """Copy what is of no single callback to the run's folder: the journal, and `results.csv` where it has none.
 
     With the journal a second kill can be recovered from. `results.csv` is what Ultralytics draws its plots from; it
@@ -45,7 +45,7 @@ def copy_run_files(folder: Path, run: TrainerAdaptor) -> None:
         LOGGER.warning(f"{run.save_dir} lacks what {folder} holds of this run: {error}")
 
 
-def copy_checkpoints(run: TrainerAdaptor) -> None:
+def copy_checkpoints(run: TrainingRun) -> None:
     """Copy last.pt and best.pt to the run's folder, for a moved run that ends at once.
 
     It writes no checkpoint any more, and Ultralytics loads one at the end.
@@ -58,7 +58,7 @@ def copy_checkpoints(run: TrainerAdaptor) -> None:
             copy_atomic(source, target)
 
 
-def say_moved(folder: Path, run: TrainerAdaptor) -> None:
+def say_moved(folder: Path, run: TrainingRun) -> None:
     """Say where the run is resumed from, where it goes on, and how to go on in place."""
     in_place = (
         f"To continue it in place: model.train(resume=True, save_dir={str(folder)!r})"

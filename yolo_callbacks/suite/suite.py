@@ -10,16 +10,17 @@ from time import perf_counter
 from typing import Any
 
 from yolo_callbacks.callbacks.callback import Callback
+from yolo_callbacks.callbacks.events import Event
 from yolo_callbacks.report.at_end import draw_picture, recorders, write_report
 from yolo_callbacks.state.run_state import STATE_FILE, RunState, read_state
 from yolo_callbacks.state.summary import render
-from yolo_callbacks.suite.guarded_callback import Slot, log_error, shown_error
+from yolo_callbacks.suite.guarded_callback import GuardedCallback, log_error, shown_error
 from yolo_callbacks.suite.relocation import copy_checkpoints
 from yolo_callbacks.suite.restoring import Restored, load_reached, restore
 from yolo_callbacks.trainer.installation import run_folder, run_folders
 from yolo_callbacks.trainer.loop import TrainingOver
-from yolo_callbacks.trainer.training_run import TrainerAdaptor
-from yolo_callbacks.utils.arguments import check_bool
+from yolo_callbacks.trainer.training_run import TrainingRun
+from yolo_callbacks.utils.arguments import validate_bool
 from yolo_callbacks.utils.files import LOGGER, remove_temporary_files
 from yolo_callbacks.utils.redaction import Origins, origins_of
 
@@ -31,7 +32,23 @@ _SET_UP = ("on_pretrain_routine_start", "on_pretrain_routine_end")
 # What a user got wrong, found in the run: to be seen as it is.
 _MISTAKES = (ValueError, TypeError, ImportError)
 
-EVENTS = tuple(name for name in vars(Callback) if name.startswith("on_") or name in ("optimizer_step", "teardown"))
+EVENTS = tuple(event.value for event in Event)
+
+
+class _Observer:
+    """Hand on what the trainer layer sees of one training to a suite."""
+
+    def __init__(self, suite: Suite, run: TrainingRun) -> None:
+        self._suite, self._run = suite, run
+
+    def before_checkpoint(self) -> None:
+        self._suite._before_checkpoint(self._run)
+
+    def on_exit(self) -> None:
+        self._suite.handle("teardown", self._run.trainer)
+
+    def on_end(self) -> None:
+        self._suite._end(self._run)
 
 
 def _no_model() -> None:
@@ -58,23 +75,25 @@ class Suite:
         report: bool = False,
         keep_resumable: bool = False,
     ) -> None:
-        self.strict, self.report = check_bool("strict", strict), check_bool("report", report)
-        self.keep_resumable = check_bool("keep_resumable", keep_resumable)
+        self.strict, self.report = validate_bool("strict", strict), validate_bool("report", report)
+        self.keep_resumable = validate_bool("keep_resumable", keep_resumable)
         given = list(callbacks)
         _check_callbacks(given, task)
         given += recorders(given) if report else []
         self.callbacks = tuple(sorted(given, key=lambda callback: callback.is_logger))
-        self._slots = [Slot(*pair) for pair in zip(self.callbacks, _keys(self.callbacks, task), strict=True)]
+        self._members = [
+            GuardedCallback(*pair) for pair in zip(self.callbacks, _keys(self.callbacks, task), strict=True)
+        ]
         self._listeners = {
-            event: [slot for slot in self._slots if _overrides(slot.callback, event)] for event in EVENTS
+            event: [member for member in self._members if member.callback.listens_to(event)] for event in EVENTS
         }
         self._before = {
             "on_pretrain_routine_end": self._set_up,
             "on_train_epoch_start": self._open_epoch,
             "on_train_batch_end": self._check_names,
-            "on_train_epoch_end": TrainerAdaptor.epoch_trained,
-            "on_val_start": TrainerAdaptor.validation_started,
-            "on_model_save": TrainerAdaptor.model_saved,
+            "on_train_epoch_end": TrainingRun.epoch_trained,
+            "on_val_start": TrainingRun.validation_started,
+            "on_model_save": TrainingRun.model_saved,
             "on_fit_epoch_end": self._complete_epoch,
         }
         self._after = {
@@ -86,12 +105,17 @@ class Suite:
         always = {"on_pretrain_routine_start", *self._before, *self._after}
         self.events = tuple(event for event in EVENTS if event in always or self._listeners[event])
         self.model: Callable[[], Any] = _no_model
-        self._run: TrainerAdaptor | None = None
+        self._run: TrainingRun | None = None
         self._fatal: Exception | None = None
         self._shared_error: Exception | None = None
         self._error_elsewhere: str = ""
         self._event_started = 0.0
         self._restart()
+
+    def __repr__(self) -> str:
+        """Show the callbacks, and the options that are on."""
+        options = [f"{name}=True" for name in ("strict", "report", "keep_resumable") if getattr(self, name)]
+        return f"{type(self).__name__}({', '.join([repr(list(self.callbacks)), *options])})"
 
     def __getstate__(self) -> dict[str, Any]:
         # Ultralytics pickles the callbacks for the workers of a multi-GPU training; a run belongs to its process.
@@ -133,9 +157,9 @@ class Suite:
         if not found:
             raise RuntimeError(f"{folder} has no {STATE_FILE} that can be read: no callback ran in this training")
         last, reached = found[-1]
-        for slot in self._slots:
-            if slot.key in reached["callbacks"]:
-                load_reached(slot, reached["callbacks"][slot.key], last)
+        for member in self._members:
+            if member.key in reached["callbacks"]:
+                load_reached(member, reached["callbacks"][member.key], last)
         return reached if several is None else states
 
     def results(self) -> dict[str, Any]:
@@ -170,7 +194,7 @@ class Suite:
         # one alone would leave the others waiting for it. After the last epoch only rank 0 is left.
         if run.failure:
             return
-        if run.alone or event in _CLOSING or run.final:
+        if run.single_process or event in _CLOSING or run.final:
             self._raise_errors(self._error())
         elif event in _MEETINGS:
             self._raise_errors(self._shared_error)
@@ -191,14 +215,14 @@ class Suite:
     @property
     def _origins(self) -> Origins:
         """Where the arguments of all callbacks came from, for an error that may be of any of them."""
-        of_each = [(slot.name, slot.origins.variables) for slot in self._slots]
+        of_each = [(member.name, member.origins.variables) for member in self._members]
         return Origins(variables={f"{name}.{key}": names for name, each in of_each for key, names in each.items()})
 
     def blame(self, error: Exception) -> Callback | None:
         """The callback that `error`, raised by `handle`, says does not fit the run; None for any other error."""
         return self._mistaken if error is self._mistake else None
 
-    def _run_of(self, event: str, source: Any) -> TrainerAdaptor | None:
+    def _run_of(self, event: str, source: Any) -> TrainingRun | None:
         """The run that an event belongs to; None if it belongs to none, as a validation that the user started."""
         run = self._run
         if event.startswith("on_val"):
@@ -206,19 +230,13 @@ class Suite:
         if event == "teardown" and (run is None or run.trainer is not source or self._torn_down):
             return None  # told before, when the training failed
         if run is None or run.trainer is not source:
-            run = self._run = TrainerAdaptor.of(source)
-            follow = partial(
-                run.follow,
-                self.callbacks,
-                before_checkpoint=lambda: self._before_checkpoint(run),
-                on_exit=lambda: self.handle("teardown", source),
-                on_end=lambda: self._end(run),
-                keep_resumable=self.keep_resumable,
-            )
+            run = self._run = TrainingRun.of(source)
+            observer = _Observer(self, run)
+            follow = partial(run.follow, self.callbacks, observer, keep_resumable=self.keep_resumable)
             self._restart()
             self._attempt("following the trainer", follow)
-            for slot in self._slots:
-                slot.call("enter", source)
+            for member in self._members:
+                member.call("start_run", source)
         if self._training_started is None and event not in (*_SET_UP, *_CLOSING):
             self._attempt("the start of the training", self._start, run, event)
         return run
@@ -227,12 +245,12 @@ class Suite:
         run = self._run
         if run and run.ended and event == "on_fit_epoch_end" and not run.final:
             return
-        for slot in self._listeners[event]:
+        for member in self._listeners[event]:
             # what a callback has opened it must be able to close, also when it was switched off
-            if slot.missed or (slot.off and event not in _CLOSING):
+            if member.missed or (member.off and event not in _CLOSING):
                 continue
-            if run is None or run.is_main or slot.callback.every_rank:
-                slot.call(event, source)
+            if run is None or run.is_main or member.callback.every_rank:
+                member.call(event, source)
 
     def _raise_errors(self, error: Exception | None) -> None:
         """Raise what ends the training: a mistake of the user's, and with `strict` any error, here or elsewhere."""
@@ -240,16 +258,16 @@ class Suite:
         self._shared_error, self._error_elsewhere = None, ""
         if error:
             self._fatal = None
-            for slot in self._slots:
-                slot.take_error()
+            for member in self._members:
+                member.take_error()
             raise error
 
     def _error(self) -> Exception | None:
         """The error that is to end the training, as it may be shown."""
         if self._fatal is not None:
             return self._fatal if self._fatal is self._mistake else shown_error("Callbacks", self._fatal, self._origins)
-        failed = [(slot, slot.error) for slot in self._slots if slot.error] if self.strict else []
-        return next((slot.shown(error) for slot, error in failed), None)
+        failed = [(member, member.error) for member in self._members if member.error] if self.strict else []
+        return next((member.shown(error) for member, error in failed), None)
 
     # The life of a run --------------------------------------------------------------------------------------------
 
@@ -266,10 +284,10 @@ class Suite:
         self._journalled_epoch = 0
         self._seconds = 0.0
         self._training_started: float | None = None
-        for slot in self._slots:
-            slot.restart()
+        for member in self._members:
+            member.restart()
 
-    def _set_up(self, run: TrainerAdaptor) -> None:
+    def _set_up(self, run: TrainingRun) -> None:
         """Check what the run alone can tell, and take up the state of a resumed run."""
         self._set_up_done = True
         run.last_epoch = run.completed_epochs
@@ -283,7 +301,7 @@ class Suite:
             elif not run.completed_epochs:
                 self._attempt("looking for files of an earlier run", self._state.find_leftovers)
 
-    def _start(self, run: TrainerAdaptor, event: str) -> None:
+    def _start(self, run: TrainingRun, event: str) -> None:
         missed = [] if event == "on_train_start" else ["on_train_start"]
         if not self._set_up_done:  # attached after it
             missed.insert(0, "on_pretrain_routine_end")
@@ -291,15 +309,15 @@ class Suite:
         self._leave_out(run, missed)
         self._training_started = perf_counter()
 
-    def _leave_out(self, run: TrainerAdaptor, missed: Iterable[str]) -> None:
+    def _leave_out(self, run: TrainingRun, missed: Iterable[str]) -> None:
         """Keep the callbacks that were attached too late for an event that they need out of the run."""
         late: dict[str, list[str]] = {}
         for event in missed:
-            for slot in self._listeners[event]:
-                callback = slot.callback
-                if callback.needs_start and not slot.missed and (run.is_main or callback.every_rank):
-                    slot.missed = event
-                    late.setdefault(event, []).append(slot.name)
+            for member in self._listeners[event]:
+                callback = member.callback
+                if callback.needs_start and not member.missed and (run.is_main or callback.every_rank):
+                    member.missed = event
+                    late.setdefault(event, []).append(member.name)
         if late:
             which = "; ".join(f"{' and '.join(names)} missed {event}" for event, names in late.items())
             LOGGER.warning(
@@ -307,24 +325,24 @@ class Suite:
                 "Attach before model.train()"
             )
 
-    def _check_names(self, run: TrainerAdaptor) -> None:
+    def _check_names(self, run: TrainingRun) -> None:
         if not self._names_checked:
             self._names_checked = True
             self._check(run)
 
-    def _check(self, run: TrainerAdaptor) -> bool:
+    def _check(self, run: TrainingRun) -> bool:
         """Whether every callback has found what it needs; what a user got wrong is not kept from the training."""
         found = True
-        for slot in self._slots:
-            check = partial(slot.callback.check, run)
+        for member in self._members:
+            check = partial(member.callback.validate, run)
             try:
-                found &= slot.guard("check", check, True, passing=_MISTAKES) is not False
+                found &= member.guard("validate", check, True, passing=_MISTAKES) is not False
             except _MISTAKES as error:
                 if self._mistake is None:
-                    self._fatal, self._mistake, self._mistaken = error, error, slot.callback
+                    self._fatal, self._mistake, self._mistaken = error, error, member.callback
         return found
 
-    def _begin(self, run: TrainerAdaptor) -> None:
+    def _begin(self, run: TrainingRun) -> None:
         """Decide what a kill cut off, and let every rank know what a resumed run takes up: only rank 0 has read it."""
         if self._state and run.completed_epochs:
             self._attempt("deciding on the last epoch", self._catch_up, run, self._restored)
@@ -337,17 +355,17 @@ class Suite:
             begin = partial(self._state.begin, run.completed_epochs, states, self._published, ended=run.ended)
             self._attempt("starting the state", begin)
 
-    def _open_epoch(self, run: TrainerAdaptor) -> None:
+    def _open_epoch(self, run: TrainingRun) -> None:
         if run.ended:
-            run.leave()
+            run.end_before_next_epoch()
         run.apply_reductions()
 
-    def _before_checkpoint(self, run: TrainerAdaptor) -> None:
+    def _before_checkpoint(self, run: TrainingRun) -> None:
         started = perf_counter()
         self._journal(run)
         self._seconds += perf_counter() - started
 
-    def _journal(self, run: TrainerAdaptor) -> None:
+    def _journal(self, run: TrainingRun) -> None:
         """Journal the epoch, before its checkpoint is written; before anyone decides on it where there is none."""
         if self._state is None or self._deciding or not run.in_epoch or run.ended:
             return
@@ -358,34 +376,34 @@ class Suite:
         except Exception as error:  # in the middle of Ultralytics' loop: never worth a training
             log_error("the journal could not be written", error, self._origins)
 
-    def _complete_epoch(self, run: TrainerAdaptor) -> None:
+    def _complete_epoch(self, run: TrainingRun) -> None:
         run.epoch_complete()
         if not run.final and self._journalled_epoch != run.last_epoch:
             self._journal(run)
         self._deciding = True
 
-    def _close_epoch(self, run: TrainerAdaptor) -> None:
+    def _close_epoch(self, run: TrainingRun) -> None:
         self._deciding = False
         if run.final:
             return
         stores = self._state is not None and not run.ended
         # Before the exchange: with `strict` an error of a callback in here ends every rank in this epoch.
         states = self._states() if stores else {}
-        files = [path for slot in self._slots for path in slot.written_files()] if stores else []
+        files = [path for member in self._members for path in member.written_files()] if stores else []
         self._share(run)
         if stores:
             self._attempt("storing the state", self._store, run, states, files)
         run.epoch_fitted()
 
-    def _store(self, run: TrainerAdaptor, states: Mapping[str, Any], files: list[Path]) -> None:
+    def _store(self, run: TrainingRun, states: Mapping[str, Any], files: list[Path]) -> None:
         if self._state is None:
             return
         self._state.files = files
         if run.has_checkpoint:
             self._state.remove_leftovers()
-        self._state.close_epoch(run.last_epoch, states, run.record().published, ended=run.concluded)
+        self._state.close_epoch(run.last_epoch, states, run.record().scalars, ended=run.concluded)
 
-    def _share(self, run: TrainerAdaptor) -> None:
+    def _share(self, run: TrainingRun) -> None:
         # Outside any guard and on every rank: the only place where ranks wait for each other because of us.
         error = self._shared_error = self._error()
         told = run.gather((run.shared, self._described(error)))
@@ -401,31 +419,31 @@ class Suite:
         of_mistake = origins_of(self._mistaken) if error is self._mistake else Origins()
         return of_mistake.described(error)
 
-    def _finish(self, run: TrainerAdaptor) -> None:
+    def _finish(self, run: TrainingRun) -> None:
         self._finished = True
 
-    def _tear_down(self, run: TrainerAdaptor) -> None:
+    def _tear_down(self, run: TrainingRun) -> None:
         self._torn_down = True
         if not run.tells_end:
             self._end(run)
 
-    def _end(self, run: TrainerAdaptor) -> None:
+    def _end(self, run: TrainingRun) -> None:
         """After every `teardown`, of others too: let go of what the run holds, and say what happened."""
         self._event_started = perf_counter()
-        for slot in self._slots:
-            if not slot.missed and (run.is_main or slot.callback.every_rank):
-                slot.call("release", run)
+        for member in self._members:
+            if not member.missed and (run.is_main or member.callback.every_rank):
+                member.call("finalize", run)
         if self._finished and not run.failure:
             self._attempt("the end of the run", self._tell, run)
         else:
             status = f"ended by {type(run.failure).__name__}" if run.failure else "ended"
             self._attempt("the end of the run", self._conclude, run, status)
-        for slot in [] if self.strict else self._slots:
-            slot.take_error()  # its traceback holds on to the trainer
+        for member in [] if self.strict else self._members:
+            member.take_error()  # its traceback holds on to the trainer
         run.close()
         self._run = None  # what a trainer holds is large, and a suite lives as long as its model
 
-    def _tell(self, run: TrainerAdaptor) -> None:
+    def _tell(self, run: TrainingRun) -> None:
         """Picture, table and report of a training that went through."""
         run.wait()  # picture and report read what is written
         if run.is_main and run.draws_plots:
@@ -435,7 +453,7 @@ class Suite:
             run.wait()
             write_report(run.save_dir)
 
-    def _conclude(self, run: TrainerAdaptor, status: str) -> None:
+    def _conclude(self, run: TrainingRun, status: str) -> None:
         """Say what happened; nothing where a mistake kept the training from it."""
         if not run.is_main or self._training_started is None or self._mistake:
             return
@@ -446,7 +464,7 @@ class Suite:
             "seconds": perf_counter() - self._training_started,
             "seconds_in_callbacks": self._seconds + perf_counter() - self._event_started,
             "folder": str(run.save_dir),
-            "callbacks": [slot.told() for slot in self._slots],
+            "callbacks": [member.told() for member in self._members],
         }
         LOGGER.info(render(summary))
         if self._state:
@@ -455,19 +473,19 @@ class Suite:
     # The state in the run's folder --------------------------------------------------------------------------------
 
     def _states(self) -> dict[str, Any]:
-        return {slot.key: slot.state() for slot in self._slots}
+        return {member.key: member.state() for member in self._members}
 
-    def _restore(self, run: TrainerAdaptor) -> None:
+    def _restore(self, run: TrainingRun) -> None:
         """Take up the states of the callbacks that the run had before and has again."""
-        self._restored = restore(self._slots, run)
+        self._restored = restore(self._members, run)
         extension = self._restored.recovery.extension if self._restored else None
         if self._state:
             self._state.extension = extension
         if extension is not None and extension["hold"]:
             self._attempt("holding the learning rate", run.hold_schedule, extension)
-        self._published = run.past[-1].published if run.past else {}
+        self._published = run.past[-1].scalars if run.past else {}
 
-    def _catch_up(self, run: TrainerAdaptor, restored: Restored | None) -> None:
+    def _catch_up(self, run: TrainingRun, restored: Restored | None) -> None:
         """Let the callbacks decide on the last epoch if a kill came before them, and see whether the run is over."""
         stopped = run.completed_epochs >= run.planned_epochs
         if restored is not None:
@@ -478,16 +496,16 @@ class Suite:
             copy_checkpoints(run)
         run.shared["ended"] = stopped
 
-    def _decide_late(self, run: TrainerAdaptor, restored: Restored) -> bool:
+    def _decide_late(self, run: TrainingRun, restored: Restored) -> bool:
         """Let the callbacks decide that have not decided on the last epoch; return whether one stops the run."""
         stops = False
-        for recovery, slots in restored.undecided():
-            with run.recall(recovery.undecided or {}):
-                for slot in slots:
-                    slot.call("on_fit_epoch_end", run.trainer)
+        for recovery, members in restored.undecided():
+            with run.replay_epoch(recovery.undecided or {}):
+                for member in members:
+                    member.call("on_fit_epoch_end", run.trainer)
                 stops |= run.stopping
                 if recovery is restored.recovery:
-                    self._published = run.record().published
+                    self._published = run.record().scalars
         return stops
 
 
@@ -501,7 +519,7 @@ def _check_callbacks(callbacks: Iterable[object], task: str) -> None:
         if any(callback is other for other in seen):
             raise ValueError(f"attach was given the same {type(callback).__name__} twice")
         seen.append(callback)
-        for claim in callback.claims(task):
+        for claim in callback.output_files(task):
             if claim in claimed:
                 names = f"{type(claimed[claim]).__name__} and {type(callback).__name__}"
                 raise ValueError(f"{names} would both write {claim}: {_remedy(claim)}")
@@ -521,12 +539,8 @@ def _keys(callbacks: Iterable[Callback], task: str) -> list[str]:
     """A name for each callback's state, the same whenever the same callbacks are attached."""
     keys: list[str] = []
     for callback in callbacks:
-        key, number = callback.key(task), 2
+        key, number = callback.state_key(task), 2
         while key in keys:
-            key, number = f"{callback.key(task)}#{number}", number + 1
+            key, number = f"{callback.state_key(task)}#{number}", number + 1
         keys.append(key)
     return keys
-
-
-def _overrides(callback: Callback, event: str) -> bool:
-    return getattr(type(callback), event) is not getattr(Callback, event)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from yolo_callbacks.decisions import RateCut
+from yolo_callbacks.decisions import RateReduction
 from yolo_callbacks.trainer.method_patches import Methods, WrappedStep
 from yolo_callbacks.utils.files import LOGGER
 
@@ -42,7 +42,7 @@ class LearningRate:
         self.obstacle = ""
         self.overwritten = False
         self._methods = methods
-        self._reductions: tuple[RateCut, ...] = ()
+        self._reductions: tuple[RateReduction, ...] = ()
         self._base_rates: list[float] = []
         self._step: WrappedStep | None = None
         self._follows_setup = False
@@ -85,7 +85,7 @@ class LearningRate:
 
     # What the trainer does with them ------------------------------------------------------------------------------
 
-    def reduce(self, reductions: Iterable[RateCut], base_rates: Sequence[float] = ()) -> None:
+    def reduce(self, reductions: Iterable[RateReduction], base_rates: Sequence[float] = ()) -> None:
         """Set all reductions of the run. They are in force from the next `scheduler.step()` on.
 
         Args:

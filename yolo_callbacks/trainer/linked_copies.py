@@ -12,12 +12,12 @@ from typing import BinaryIO
 from yolo_callbacks.utils.background import Background
 from yolo_callbacks.utils.files import LOGGER, copy_atomic, replace_atomic
 
-__all__ = ["Snapshots", "separate"]
+__all__ = ["LinkedCopies", "separate"]
 
 _PLENTY = 10  # times what a file takes
 
 
-class Snapshots:
+class LinkedCopies:
     """Copies that are complete at once and files of their own soon after.
 
     A copy begins as a second name (a hard link) of the file that is there, which takes no time whatever the size. Alone

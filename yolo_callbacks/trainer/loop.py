@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from yolo_callbacks.trainer.linked_copies import Snapshots, separate
+from yolo_callbacks.trainer.linked_copies import LinkedCopies, separate
 from yolo_callbacks.trainer.method_patches import Methods
 from yolo_callbacks.trainer.stripping import LastCheckpoint, strip_through_temporary_files
 from yolo_callbacks.utils.files import LOGGER, temporary_beside
@@ -138,7 +138,7 @@ def watch_checkpoints(
     methods: Methods,
     before: Callable[[], None],
     on_saved: Callable[[], None],
-    snapshots: Snapshots,
+    snapshots: LinkedCopies,
     last: LastCheckpoint,
 ) -> bool:
     """Write and strip checkpoints atomically, and keep existing copies of them unchanged.
@@ -198,7 +198,7 @@ def stamp(path: Path) -> tuple[int, int]:
 
 
 @contextlib.contextmanager
-def _written_whole(trainer: Any, snapshots: Snapshots) -> Iterator[None]:
+def _written_whole(trainer: Any, snapshots: LinkedCopies) -> Iterator[None]:
     """Let a trainer write its checkpoints to a temporary folder, and move them where all went well.
 
     Up to 8.4.190 at least Ultralytics writes them in place, and a kill leaves half a file (#25428).

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from yolo_callbacks.trainer.results import numbers, read_results
-from yolo_callbacks.trainer.training_run import TrainerAdaptor
+from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.redaction import clean_checkpoint
 from yolo_callbacks.utils.version import versions
 
@@ -28,7 +28,7 @@ __all__ = [
 _BUILT_IN_WANDB = "ultralytics.utils.callbacks.wb"
 
 
-def describe(run: TrainerAdaptor) -> dict[str, Any]:
+def describe(run: TrainingRun) -> dict[str, Any]:
     """Arguments, data set with its size, size of the model, versions, git state; complete from `on_train_start` on."""
     trainer = run.trainer
     names = run.names
@@ -47,14 +47,14 @@ def describe(run: TrainerAdaptor) -> dict[str, Any]:
     }
 
 
-def plots(run: TrainerAdaptor, *, pictures: bool) -> dict[str, Path]:
+def plots(run: TrainingRun, *, pictures: bool) -> dict[str, Path]:
     """The plots that Ultralytics drew, by name; those that show photographs only with `pictures`."""
     drawn = [Path(path) for owner in (run.trainer, run.validator) for path in getattr(owner, "plots", {})]
     shown = [path for path in drawn if pictures or not path.stem.startswith(("train_batch", "val_batch"))]
     return {path.stem: path for path in shown if path.is_file()}
 
 
-def checkpoint_facts(run: TrainerAdaptor, checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+def checkpoint_facts(run: TrainingRun, checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     """Metrics and epoch of one of the run's own checkpoints.
 
     Stripping takes the epoch out of a checkpoint; it is found again as the row of results.csv with its metrics.
@@ -91,7 +91,7 @@ def training_losses(trainer: Any) -> Any:
     return trainer.loss_items
 
 
-def curves(run: TrainerAdaptor) -> list[tuple[str, Any, dict[str, Any], str]]:
+def curves(run: TrainingRun) -> list[tuple[str, Any, dict[str, Any], str]]:
     """Title, x, the mean and each class as y, and the name of x, of every curve that the last validation drew."""
     results: Any = getattr(run.validator, "metrics", None)
     titles = getattr(results, "curves", None) or []
@@ -104,19 +104,19 @@ def curves(run: TrainerAdaptor) -> list[tuple[str, Any, dict[str, Any], str]]:
     return found
 
 
-def confusion_matrix(run: TrainerAdaptor) -> Any:
+def confusion_matrix(run: TrainingRun) -> Any:
     """The confusion matrix of the last validation, predicted by actual; None where it was not counted."""
     matrix = getattr(getattr(run.validator, "confusion_matrix", None), "matrix", None)
     return matrix if matrix is not None and matrix.any() else None
 
 
-def labelled_losses(run: TrainerAdaptor, losses: Any) -> dict[str, float]:
+def labelled_losses(run: TrainingRun, losses: Any) -> dict[str, float]:
     """What `training_losses` gave, by name and as numbers."""
     labelled: Mapping[str, Any] = run.trainer.label_loss_items(losses, prefix="batch")
     return {str(name): float(value) for name, value in labelled.items()}
 
 
-def drop_built_in_wandb(run: TrainerAdaptor) -> bool:
+def drop_built_in_wandb(run: TrainingRun) -> bool:
     """Take Ultralytics' own W&B integration out of this training; whether it was on."""
     found = False
     for functions in run.trainer.callbacks.values():

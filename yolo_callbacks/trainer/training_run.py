@@ -17,12 +17,12 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from yolo_callbacks.decisions import RateCut
-from yolo_callbacks.metrics.epoch_record import Catalog, EpochRecord
+from yolo_callbacks.decisions import RateReduction
+from yolo_callbacks.metrics.epoch_record import EpochRecord, MetricNames
 from yolo_callbacks.trainer.extension import held_factor, hold_factor
 from yolo_callbacks.trainer.installation import late_metric_keys
 from yolo_callbacks.trainer.learning_rate import LearningRate, warmup_iterations
-from yolo_callbacks.trainer.linked_copies import Snapshots
+from yolo_callbacks.trainer.linked_copies import LinkedCopies
 from yolo_callbacks.trainer.loop import (
     SAVED,
     BatchInFlight,
@@ -38,6 +38,7 @@ from yolo_callbacks.trainer.loop import (
     watch_validation,
     write_checkpoint,
 )
+from yolo_callbacks.trainer.observer import TrainingObserver
 from yolo_callbacks.trainer.results import best_confidence, numbers, per_class, transforms
 from yolo_callbacks.trainer.resume import watch_resume
 from yolo_callbacks.trainer.stripping import LastCheckpoint
@@ -45,12 +46,12 @@ from yolo_callbacks.utils.background import Background
 from yolo_callbacks.utils.files import LOGGER, copy_atomic
 from yolo_callbacks.utils.memory import is_out_of_memory
 
-__all__ = ["OUTSIDE", "TrainerAdaptor"]
+__all__ = ["OUTSIDE", "TrainingRun"]
 
 OUTSIDE = "code outside the callbacks, which set trainer.stop"
 
 
-class TrainerAdaptor:
+class TrainingRun:
     """One training, as callbacks see and steer it.
 
     There is one for each trainer, made by the first callback that asks; it lives and dies with the trainer.
@@ -87,7 +88,7 @@ class TrainerAdaptor:
         self._learning_rate = LearningRate(trainer, self._methods)
         self._members: Collection[object] = ()
         self._background = Background()
-        self._snapshots = Snapshots(self._background)
+        self._linked_copies = LinkedCopies(self._background)
         self._writes_whole = False
         self._last_checkpoint: LastCheckpoint | None = None
         self._in_suite = False
@@ -103,7 +104,7 @@ class TrainerAdaptor:
         self._record_key: tuple[int, bool] | None = None
 
     @classmethod
-    def of(cls, trainer: Any) -> TrainerAdaptor:
+    def of(cls, trainer: Any) -> TrainingRun:
         """The adaptor of a trainer."""
         adaptor = vars(trainer).get("_yolo_callbacks")
         if adaptor is None:
@@ -135,7 +136,7 @@ class TrainerAdaptor:
         return any(callback is member for member in self._members)
 
     @property
-    def alone(self) -> bool:
+    def single_process(self) -> bool:
         """Whether this is the only process of the training."""
         from ultralytics.utils import RANK
 
@@ -223,7 +224,7 @@ class TrainerAdaptor:
         named = names.items() if isinstance(names, Mapping) else enumerate(names)
         return {int(index): str(name) for index, name in named}
 
-    def catalog(self) -> Catalog:
+    def metric_names(self) -> MetricNames:
         """The names that the run knows by now; complete from `on_pretrain_routine_end` on, but for the losses."""
         trainer = self.trainer
         # () until the first batch from 8.4.104 on, known from the start before that
@@ -233,38 +234,34 @@ class TrainerAdaptor:
         known = late_metric_keys(self.task) or trainer.metrics or {}
         metrics = [key for key in map(str, known) if not key.startswith("val/")]
         rates = [f"lr/pg{index}" for index in range(len(getattr(trainer.optimizer, "param_groups", ())))]
-        return Catalog(self.task, (*metrics, *rates), losses, self.names)
+        return MetricNames(self.task, (*metrics, *rates), losses, self.names)
 
     # Where the loop stands: told by the suite, so that nothing has to be inferred ---------------------------------
 
     def follow(
         self,
         members: Collection[object],
+        observer: TrainingObserver,
         *,
-        before_checkpoint: Callable[[], None],
-        on_exit: Callable[[], None],
-        on_end: Callable[[], None],
         keep_resumable: bool = False,
     ) -> None:
-        """Say that every event of this training will be told from now on.
+        """Start to receive the events of this training.
 
         Args:
-            members: The callbacks of the suite that tells them.
-            before_checkpoint: Called each time before Ultralytics writes its checkpoints.
-            on_exit: Called where the training fails.
-            on_end: Called at the end, after every `teardown`; not where the training had begun before this.
+            members: The callbacks of the suite that hands on the events.
+            observer: What is called beside the events.
             keep_resumable: Whether last.pt is not stripped at the end.
         """
         self._in_suite, self._members = True, members
-        watch_training(self._methods, self._finish, self._failed, on_exit, is_main=self.is_main)
-        watch_end(self._methods, self._started, self._failed, on_end)
+        watch_training(self._methods, self._finish, self._failed, observer.on_exit, is_main=self.is_main)
+        watch_end(self._methods, self._started, self._failed, observer.on_end)
         watch_validation(self._methods, self._validation_done, self._final_evaluation)
         if self.is_main:
             self._last_checkpoint = LastCheckpoint(Path(self.trainer.last), keep=keep_resumable)
             self._writes_whole = watch_checkpoints(
-                self._methods, before_checkpoint, self.model_saved, self._snapshots, self._last_checkpoint
+                self._methods, observer.before_checkpoint, self.model_saved, self._linked_copies, self._last_checkpoint
             )
-        watch_resume(self._methods, single_process=self.alone)
+        watch_resume(self._methods, single_process=self.single_process)
 
     def _started(self) -> None:
         self.tells_end = True
@@ -486,7 +483,7 @@ class TrainerAdaptor:
         Raises:
             OSError: If the disk or the folder does not allow it. `target` is as it was then.
         """
-        (self._snapshots.take if self._writes_whole else copy_atomic)(source, target)
+        (self._linked_copies.take if self._writes_whole else copy_atomic)(source, target)
 
     def later(self, function: Callable[..., object], *arguments: object) -> None:
         """Call a function that must not raise: in a suite by the thread, done before the next checkpoint is written.
@@ -504,7 +501,7 @@ class TrainerAdaptor:
 
     def freed_later(self, path: Path) -> contextlib.AbstractContextManager[None]:
         """In the block a checkpoint is removed; a suite does not wait for the disk there either."""
-        return self._snapshots.freed_later(path) if self._writes_whole else contextlib.nullcontext()
+        return self._linked_copies.freed_later(path) if self._writes_whole else contextlib.nullcontext()
 
     def stop(self, record: EpochRecord) -> None:
         """End the training with this epoch; Ultralytics carries the stop from rank 0 to the others.
@@ -529,7 +526,7 @@ class TrainerAdaptor:
         shutil.rmtree(self.save_dir, ignore_errors=True)
 
     @contextlib.contextmanager
-    def recall(self, content: Mapping[str, Any]) -> Iterator[None]:
+    def replay_epoch(self, content: Mapping[str, Any]) -> Iterator[None]:
         """Stand at the end of the last epoch of a resumed run, for what the callbacks have still to decide.
 
         Args:
@@ -543,19 +540,19 @@ class TrainerAdaptor:
             yield
         self._record, self._epoch_complete = None, False
 
-    def remember(self, past: Iterable[Mapping[str, Any]]) -> None:
+    def restore_history(self, past: Iterable[Mapping[str, Any]]) -> None:
         """Take the records of the epochs that a resumed run has behind it."""
         self.past = [self._restored(content) for content in past]
 
     def _restored(self, content: Mapping[str, Any]) -> EpochRecord:
         return EpochRecord.restore(content, names=self.names, checkpoint=Path(str(self.trainer.args.resume)))
 
-    def leave(self) -> None:
+    def end_before_next_epoch(self) -> None:
         """End a resumed training that had come to its end, now that its first epoch is about to start.
 
         On several GPUs the loop cannot be left on every rank: it ends after a batch, or an epoch before 8.4.29.
         """
-        if self.alone:
+        if self.single_process:
             raise TrainingOver
         self.trainer.stop = True
 
@@ -571,7 +568,7 @@ class TrainerAdaptor:
             if hasattr(loader, "close"):
                 loader.close()
 
-    def prepare_reductions(self, who: str, reduction: RateCut, base_rates: list[float] | None = None) -> bool:
+    def prepare_reductions(self, who: str, reduction: RateReduction, base_rates: list[float] | None = None) -> bool:
         """Take part in the learning rate of the run, before the first reduction or with those of a resumed run.
 
         Args:
@@ -591,7 +588,7 @@ class TrainerAdaptor:
             self.apply_reductions()
         return possible
 
-    def reduce_rates(self, who: str, reduction: RateCut) -> tuple[list[float], list[float]]:
+    def reduce_rates(self, who: str, reduction: RateReduction) -> tuple[list[float], list[float]]:
         """Reduce the learning rate of all parameter groups, from the next epoch on and on every rank.
 
         Args:
@@ -684,7 +681,7 @@ class TrainerAdaptor:
 
     def close(self) -> None:
         """Strip last.pt where the run is over, the very last step of a run; then let go of the trainer."""
-        self._snapshots.wait()
+        self._linked_copies.wait()
         # `failure`, not `_failure`: that of a training that had begun before the suite was attached is seen only there
         if self._last_checkpoint and self.failure is None:
             self._last_checkpoint.strip()

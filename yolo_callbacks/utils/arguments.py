@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from difflib import get_close_matches
 from numbers import Integral, Real
 
 __all__ = [
     "UnknownArgumentError",
-    "check_bool",
-    "check_choice",
-    "check_float",
-    "check_int",
-    "check_optional_float",
-    "check_optional_str",
+    "nearest",
+    "refuse_unknown",
+    "validate_bool",
+    "validate_choice",
+    "validate_float",
+    "validate_int",
+    "validate_optional_float",
+    "validate_optional_str",
 ]
+
+
+def nearest(name: str, candidates: Iterable[str]) -> str | None:
+    """The candidate that `name` most likely means, or None if none is similar."""
+    by_folded = {candidate.casefold(): candidate for candidate in candidates}
+    found = get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.4)
+    return by_folded[found[0]] if found else None
 
 
 class UnknownArgumentError(TypeError):
@@ -32,14 +43,36 @@ class UnknownArgumentError(TypeError):
         return type(self), (str(self), self.argument)
 
 
-def check_bool(name: str, value: object) -> bool:
+def refuse_unknown(owner: str, function: Callable[..., object], named: Iterable[str]) -> None:
+    """Refuse arguments that a function does not have.
+
+    Args:
+        owner: What the message calls the function.
+        function: The function; one that takes any argument refuses none.
+        named: The names of the arguments.
+
+    Raises:
+        UnknownArgumentError: If one is unknown; the message names the nearest one that the function has.
+    """
+    parameters = inspect.signature(function).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return
+    known = [name for name in parameters if name != "self"]
+    for name in named:
+        if name not in known:
+            meant = nearest(name, known)
+            hint = f", did you mean {meant!r}?" if meant else f" (it has {', '.join(known) or 'none'})"
+            raise UnknownArgumentError(f"{owner} has no argument {name!r}{hint}", name)
+
+
+def validate_bool(name: str, value: object) -> bool:
     """Return `value` if it is True or False."""
     if not isinstance(value, bool):
         raise TypeError(f"{name} must be True or False, received {value!r}")
     return value
 
 
-def check_choice(name: str, value: object, choices: Sequence[str]) -> str:
+def validate_choice(name: str, value: object, choices: Sequence[str]) -> str:
     """Return `value` if it is one of some strings."""
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a string, received {value!r}")
@@ -48,7 +81,7 @@ def check_choice(name: str, value: object, choices: Sequence[str]) -> str:
     return value
 
 
-def check_int(name: str, value: object, *, minimum: int) -> int:
+def validate_int(name: str, value: object, *, minimum: int) -> int:
     """Return `value` as an int of at least `minimum`."""
     # bool is an int to Python, but patience=True is a mistake
     if isinstance(value, bool) or not isinstance(value, Integral):
@@ -58,7 +91,7 @@ def check_int(name: str, value: object, *, minimum: int) -> int:
     return int(value)
 
 
-def check_float(name: str, value: object, *, minimum: float = -math.inf) -> float:
+def validate_float(name: str, value: object, *, minimum: float = -math.inf) -> float:
     """Return `value` as a finite float of at least `minimum`."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, received {value!r}")
@@ -72,12 +105,12 @@ def check_float(name: str, value: object, *, minimum: float = -math.inf) -> floa
     return number
 
 
-def check_optional_float(name: str, value: object) -> float | None:
+def validate_optional_float(name: str, value: object) -> float | None:
     """Return `value` as a finite float, or None."""
-    return None if value is None else check_float(name, value)
+    return None if value is None else validate_float(name, value)
 
 
-def check_optional_str(name: str, value: object) -> str | None:
+def validate_optional_str(name: str, value: object) -> str | None:
     """Return `value` if it is a string that is not empty, or None."""
     if value is not None and not isinstance(value, str):
         raise TypeError(f"{name} must be a string or None, received {value!r}")

@@ -218,7 +218,7 @@ def origins_of(callback: object) -> Origins:
     """Return where the arguments of a callback came from, as `remember_origins` has noted it."""
     try:
         found = vars(callback).get("_origins")
-    except TypeError:  # a class with slots
+    except TypeError:  # a class with members
         return _NONE
     return found if isinstance(found, Origins) else _NONE
 

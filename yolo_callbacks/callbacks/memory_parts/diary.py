@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from yolo_callbacks.trainer.loop import BatchInFlight
-from yolo_callbacks.trainer.training_run import TrainerAdaptor
+from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.files import write_json
 from yolo_callbacks.utils.memory import Accelerator
 from yolo_callbacks.utils.version import versions
@@ -36,9 +36,7 @@ class Moment:
     readings: Mapping[str, Mapping[str, float]]
 
 
-def write_diary(
-    run: TrainerAdaptor, moment: Moment, accelerator: Accelerator | None, error: BaseException | None
-) -> Path:
+def write_diary(run: TrainingRun, moment: Moment, accelerator: Accelerator | None, error: BaseException | None) -> Path:
     """Write a moment down in the run's folder.
 
     Args:

@@ -31,7 +31,7 @@ from yolo_callbacks.trainer.run_description import (
     plots,
     shareable,
 )
-from yolo_callbacks.trainer.training_run import TrainerAdaptor
+from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.trainer.validation_images import BoxedImage, ImageCapture, encode_jpeg
 from yolo_callbacks.utils.files import LOGGER, plain
 
@@ -104,7 +104,7 @@ class ValidationImages:
         return self._pictures[image.path]
 
 
-def last_uploads(run: TrainerAdaptor, last: EpochRecord | None, *, pictures: bool, model: bool) -> dict[str, Upload]:
+def last_uploads(run: TrainingRun, last: EpochRecord | None, *, pictures: bool, model: bool) -> dict[str, Upload]:
     """Return what is logged at the end, by name, the most valuable first.
 
     What may change after the training is copied here; each upload is made on the session's thread.
@@ -127,7 +127,7 @@ def last_uploads(run: TrainerAdaptor, last: EpochRecord | None, *, pictures: boo
     return uploads
 
 
-def _class_uploads(run: TrainerAdaptor, last: EpochRecord) -> dict[str, Upload]:
+def _class_uploads(run: TrainingRun, last: EpochRecord) -> dict[str, Upload]:
     many, matrix = len(last.names) > MAX_CLASSES, deepcopy(confusion_matrix(run))
     if many and last.per_class:
         return {"per_class": Upload(lambda to: to.log({"per_class": class_table(last.per_class, last.names)}))}
@@ -137,7 +137,7 @@ def _class_uploads(run: TrainerAdaptor, last: EpochRecord) -> dict[str, Upload]:
     return {"confusion_matrix": Upload(lambda to: to.log({"confusion_matrix": confusion_chart(matrix, names)}))}
 
 
-def _log_model(run: TrainerAdaptor, path: Path, wandb_run: Any) -> Any:
+def _log_model(run: TrainingRun, path: Path, wandb_run: Any) -> Any:
     checkpoint = load_checkpoint(path)
     # W&B refuses metadata with NaN or infinity, and the artifact with it.
     facts = plain(checkpoint_facts(run, checkpoint))

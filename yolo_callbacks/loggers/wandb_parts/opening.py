@@ -185,13 +185,13 @@ class _Opening:
         self.describe = describe
         self.options = dict(options)
         self.given = self.options.pop("settings", None)
-        self.init_timeout, self.finish_timeout, self.alone = init_timeout, finish_timeout, alone
+        self.init_timeout, self.finish_timeout, self.single_process = init_timeout, finish_timeout, alone
         self.id = named_id(self.options, self.given)
 
     def open(self) -> Opened:
         import wandb
 
-        if self.alone:
+        if self.single_process:
             # A service that wandb started before has not read the bounds.
             wandb.teardown()
         mode = self._mode()
@@ -212,7 +212,7 @@ class _Opening:
         """Remove what the attempt left: the folder, and the id, which wandb's process says is in use."""
         import wandb
 
-        if self.alone:
+        if self.single_process:
             wandb.teardown()
         else:  # a teardown would end the other runs of this process
             self.options["id"] = new_id()

@@ -1,0 +1,19 @@
+"""Keep old names of attributes for one minor version, with a warning."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+__all__ = ["renamed"]
+
+
+def renamed(old: str, new: str) -> Any:
+    """Return a property that reads an attribute under its old name, with a `DeprecationWarning`."""
+
+    def read(self: object) -> Any:
+        """Read the attribute under the name that it had before."""
+        warnings.warn(f"{type(self).__name__}.{old} is called {new} now", DeprecationWarning, stacklevel=2)
+        return getattr(self, new)
+
+    return property(read)
