@@ -19,7 +19,7 @@ test-versions: $(VENV)/installed-dev  ## the real trainings, on one Ultralytics 
 	$(BIN)/python tests/versions.py $(VERSIONS)
 
 test-peer: $(VENV)/installed-dev  ## Ultralytics' own training tests without our callbacks and with them
-	PYTHONPATH=$(CURDIR)/tests:$(CURDIR)/datasets:$(CURDIR) $(BIN)/python -m peer.run $(PEER)
+	PYTHONPATH=$(CURDIR)/tests/slow:$(CURDIR)/tests/helpers:$(CURDIR)/datasets:$(CURDIR) $(BIN)/python -m peer.run $(PEER)
 
 bench: $(VENV)/installed-bench  ## measure the budgets, about 20 minutes on two cores
 	$(BIN)/python benchmarks/bench.py

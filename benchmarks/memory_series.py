@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 
 def measure(runs: int, *, cleanup: bool, images: int, size: int) -> list[float]:
     """MiB of this process that are in the machine's memory after each training."""
-    sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "datasets")]
+    sys.path[:0] = [str(ROOT / "tests" / "helpers"), str(ROOT / "datasets")]
     from trainings import FAST  # isort: skip (first: it isolates Ultralytics from the user's settings)
 
     import digits

@@ -14,7 +14,7 @@ from typing import Any
 from workload import ROOT, SMALL, Stopwatch, Worker, answer, isolate, scenes
 
 # Most of what grows has nothing to do with the model.
-TINY = str(ROOT / "tests" / "tiny.yaml")
+TINY = str(ROOT / "tests" / "helpers" / "tiny.yaml")
 CASES: dict[str, list[dict[str, Any]]] = {
     "classes": [{"classes": number} for number in (10, 80, 1000)],
     "validation images": [{"val": number, "images": 16, "epochs": 3} for number in (100, 5000)],

@@ -1,98 +1,36 @@
-"""Fixtures: small data, real trainings, scripted validation, and what the library says."""
+"""Marks by folder, and what the library says. Neither torch nor Ultralytics is imported here: unit tests do without."""
 
 from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
-import digits
-import environments
+import isolation  # noqa: F401 (before ultralytics)
 import pytest
-import torch
-from interpreter import Interpreter
-from trainings import FAST, detection_metrics  # first: it isolates Ultralytics
-from ultralytics import YOLO
-from ultralytics.engine.validator import BaseValidator
 
-from yolo_callbacks.utils.memory import GIB, accelerator_of
+pytest_plugins = ["training_fixtures"]
 
-# Ultralytics collects garbage at the end of every training: without what was imported it is done at once, not in 0.2 s.
-gc.freeze()
-
-Train = Callable[..., Path]
+HERE = Path(__file__).parent
 
 
-@pytest.fixture(scope="session")
-def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eight training and four validation scenes of three classes: about 0.3 s an epoch."""
-    return digits.detection(tmp_path_factory.mktemp("scenes"), train=8, val=4, size=32)
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by their folder, before `-m` selects."""
+    for item in items:
+        folders = item.path.relative_to(HERE).parent.parts if item.path.is_relative_to(HERE) else ()
+        if folders[:2] == ("training", "server"):
+            item.add_marker("server")
+        elif folders[:1] == ("training",):
+            item.add_marker("training")
+        elif folders[:1] == ("slow",) and not item.get_closest_marker("sample"):
+            item.add_marker("slow")
 
 
-@pytest.fixture(scope="session")
-def two_of_three(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Like `scenes`, but class 2 has no box in validation."""
-    return digits.detection(tmp_path_factory.mktemp("two"), train=8, val=4, size=32, absent_from_val=[2])
-
-
-@pytest.fixture(scope="session")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> environments.Environment:
-    """An environment with our wheel, and that of a package with a callback of its own."""
-    folder = tmp_path_factory.mktemp("installed")
-    environment = environments.Environment.make(folder / "venv")
-    tally = tmp_path_factory.mktemp("tally")
-    environment.install(environments.wheel(environments.ROOT, folder), environments.third_party(tally))
-    return environment
-
-
-@pytest.fixture(scope="session")
-def interpreter() -> Iterator[Interpreter]:
-    """Runs scripts in processes of their own."""
-    interpreter = Interpreter()
-    yield interpreter
-    interpreter.close()
-
-
-@pytest.fixture
-def train(scenes: Path, tmp_path: Path) -> Train:
-    """Train a model for a few fast epochs; returns the run's folder."""
-
-    def run(model: YOLO, **overrides: Any) -> Path:
-        if model.trainer is not None:
-            # 8.4.51 to 8.4.103 lose it with the first training and raise KeyError in the second
-            model.overrides.setdefault("model", str(model.trainer.best))
-        model.train(**{**FAST, "data": str(scenes), "project": str(tmp_path), "name": "run", **overrides})
-        return Path(model.trainer.save_dir)
-
-    return run
-
-
-@pytest.fixture
-def scripted(monkeypatch: pytest.MonkeyPatch) -> Callable[[Sequence[Any]], None]:
-    """Replace validation by given results, one an epoch: a number is mAP50-95, a dict is all metrics.
-
-    What remains is the real loop: checkpoints, resume, final evaluation, Ultralytics' own stopper.
-    """
-
-    def script(results: Sequence[Any]) -> None:
-        position = iter(results)
-
-        def validate(self: Any, trainer: Any = None, model: Any = None) -> dict[str, float]:
-            self.training = trainer is not None
-            self.run_callbacks("on_val_start")
-            result = next(position) if self.training else results[-1]
-            metrics = result if isinstance(result, dict) else detection_metrics(float(result))
-            self.run_callbacks("on_val_end")
-            fitness = metrics.get("fitness", metrics["metrics/mAP50-95(B)"])
-            losses = {key: value for key, value in metrics.items() if key.startswith("val/") and self.training}
-            return {"fitness": fitness, **{k: v for k, v in metrics.items() if k.startswith("metrics/")}, **losses}
-
-        monkeypatch.setattr(BaseValidator, "__call__", validate)
-
-    return script
+def pytest_collection_finish() -> None:
+    """Keep what was imported out of garbage collections: Ultralytics collects at the end of every training."""
+    gc.freeze()
 
 
 @pytest.fixture
@@ -120,42 +58,3 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
         terminalreporter.section("do no harm")
         terminalreporter.write_line(render(rows))
-
-
-class FakeBackend:
-    """What `torch.cuda`, `torch.xpu` and `torch.npu` offer; every call is noted."""
-
-    def __init__(self, allocated: int = GIB, reserved: int = 6 * GIB, capacity: int = 8 * GIB) -> None:
-        self.in_use, self.taken, self.capacity, self.calls = allocated, reserved, capacity, []
-
-    def memory_allocated(self, device: Any) -> int:
-        return self.in_use
-
-    def memory_reserved(self, device: Any) -> int:
-        return self.taken
-
-    def max_memory_allocated(self, device: Any) -> int:
-        return 2 * self.in_use
-
-    def reset_peak_memory_stats(self, device: Any) -> None:
-        self.calls.append("reset_peak")
-
-    def get_device_properties(self, device: Any) -> Any:
-        return SimpleNamespace(total_memory=self.capacity)
-
-    def empty_cache(self) -> None:
-        self.calls.append("empty_cache")
-        self.taken = self.in_use
-
-    def memory_summary(self, device: Any) -> str:
-        return "a table"
-
-
-@pytest.fixture
-def fake_device(monkeypatch):
-    """An accelerator in the place of the CPU for the memory callbacks; the training stays on the CPU."""
-    backend, device = FakeBackend(), SimpleNamespace(type="faked")
-    monkeypatch.setattr(torch, "faked", backend, raising=False)
-    for module in ("memory_cleanup", "memory_monitor"):
-        monkeypatch.setattr(f"yolo_callbacks.callbacks.{module}.accelerator_of", lambda _: accelerator_of(device))
-    return backend

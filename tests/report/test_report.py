@@ -17,8 +17,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_more_deciders import as_task
-from trainings import FAST, TINY, results_csv
+from trainings import FAST, TINY, as_task, results_csv
 from ultralytics import YOLO
 
 from yolo_callbacks import EarlyStopping, MemoryMonitor, ReduceLROnPlateau, SaveBest, attach

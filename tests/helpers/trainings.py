@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import csv
-import os
-import tempfile
+import shutil
 from pathlib import Path
 from typing import Any
 
-# Before the first import of ultralytics: neither the user's settings nor their integrations take part in a test.
-os.environ["YOLO_CONFIG_DIR"] = tempfile.mkdtemp(prefix="yolo-callbacks-tests-")
-os.environ["YOLO_OFFLINE"] = "True"
-os.environ.setdefault("WANDB_MODE", "disabled")
-
+import isolation  # noqa: F401 (before ultralytics)
 from ultralytics.utils import SETTINGS
 
 INTEGRATIONS = ("wandb", "tensorboard", "mlflow", "comet", "clearml", "dvc")
@@ -48,3 +43,19 @@ def interrupted(train: Any, model: Any, after: int, **arguments: Any) -> Path:
     with pytest.raises(KeyboardInterrupt):
         train(model, **arguments)
     return Path(model.trainer.save_dir)
+
+
+def as_task(data: Path, folder: Path, task: str) -> Path:
+    """Copy a data set of boxes as one of another task: segments or poses of the same corners."""
+    shutil.copytree(data.parent, folder, ignore=shutil.ignore_patterns("*.cache"))
+    for path in (folder / "labels").rglob("*.txt"):
+        lines = []
+        for line in path.read_text().splitlines():
+            index, x, y, w, h = (float(part) for part in line.split())
+            corners = [(x - w / 2, y - h / 2), (x + w / 2, y - h / 2), (x + w / 2, y + h / 2), (x - w / 2, y + h / 2)]
+            numbers = [n for corner in corners for n in corner] if task == "segment" else [x, y, w, h, x, y, 2]
+            lines.append(" ".join([str(int(index)), *(f"{number:.6f}" for number in numbers)]))
+        path.write_text("\n".join(lines))
+    text = (folder / "data.yaml").read_text()
+    (folder / "data.yaml").write_text(text + ("kpt_shape: [1, 3]\n" if task == "pose" else ""))
+    return folder / "data.yaml"

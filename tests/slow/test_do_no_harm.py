@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import wandb
-
 from do_no_harm.arms import run_arm, run_forked
 from do_no_harm.comparison import Outcome, compare, lines_of_errors, runs
 from do_no_harm.configurations import BY_NAME, CONFIGURATIONS, Configuration
@@ -59,10 +58,12 @@ def differences(ways: Train, configuration: Configuration, record: Any, suites: 
     return "".join(lines)
 
 
+@pytest.mark.sample
 def test_the_names_are_unique():
     assert len(BY_NAME) == len(CONFIGURATIONS)
 
 
+@pytest.mark.sample
 @pytest.mark.parametrize("name", [each.name for each in CONFIGURATIONS if each.sample])
 def test_a_sample(name, ways, record_property):
     configuration = BY_NAME[name]
@@ -70,7 +71,6 @@ def test_a_sample(name, ways, record_property):
     assert not found, found
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", BY_NAME)
 def test_as_without_a_suite(name, ways, record_property):
     found = differences(ways, BY_NAME[name], record_property, ("default", "all"), twice=True)

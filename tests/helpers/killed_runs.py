@@ -1,6 +1,6 @@
 """Train, kill and resume, many times over, in processes forked from one that has everything imported.
 
-    python tests/killed_runs.py FOLDER DATA [MOMENT …]
+    python tests/helpers/killed_runs.py FOLDER DATA [MOMENT …]
 
 Without moments a whole training runs in `FOLDER/whole`, and `FOLDER/whole/moments.txt` lists its moments: each event
 before and after the suite, and each step of each file that the library writes. With moments, one training each runs in

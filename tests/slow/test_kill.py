@@ -17,14 +17,14 @@ from killed_runs import MAIN, STOP
 from trainings import results_csv
 from wandb_runs import read_runs
 
-HERE = Path(__file__).parent
+HELPERS = Path(__file__).parents[1] / "helpers"
 pytestmark = pytest.mark.training
 
 
 def run(folder: Path, data: Path, *moments: int | str) -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline", "WANDB_SILENT": "true"}
     environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
-    command = [sys.executable, str(HERE / "killed_runs.py"), str(folder), str(data), *map(str, moments)]
+    command = [sys.executable, str(HELPERS / "killed_runs.py"), str(folder), str(data), *map(str, moments)]
     subprocess.run(command, env=environment, check=True, timeout=3600, capture_output=True)
 
 
@@ -75,6 +75,7 @@ def whole(tmp_path_factory, scenes):
     return folder, moments, left_by(folder / "whole" / "run")
 
 
+@pytest.mark.sample
 def test_the_whole_run(whole):
     _, moments, left = whole
     assert left["epoch"] == STOP
@@ -119,6 +120,7 @@ MOMENTS = (
 )  # fmt: skip
 
 
+@pytest.mark.sample
 def test_a_run_that_is_killed_and_resumed_leaves_the_same(whole, scenes):
     _, moments, _ = whole
     chosen = [moments.index(moment) for moment in MOMENTS]
@@ -126,7 +128,6 @@ def test_a_run_that_is_killed_and_resumed_leaves_the_same(whole, scenes):
     assert not killed_at(whole, scenes, chosen)
 
 
-@pytest.mark.slow
 def test_every_moment_after_the_last_epoch(whole, scenes):
     _, moments, _ = whole
     end = len(moments) - 1 - moments[::-1].index("epoch 7 before rename to last.pt")
@@ -135,7 +136,6 @@ def test_every_moment_after_the_last_epoch(whole, scenes):
     assert not killed_at(whole, scenes, [moment for moment in chosen if moments[moment] not in MOMENTS])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("name", "times"), [("SIGKILL", 60), ("SIGINT", 20), ("SIGTERM", 20)])
 def test_a_signal_at_a_random_moment_after_the_last_epoch(whole, scenes, name, times):
     """Most come before the end; one that comes after it finds a run that is over and complete."""

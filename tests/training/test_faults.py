@@ -25,7 +25,6 @@ from yolo_callbacks.suite.suite import EVENTS
 
 pytestmark = pytest.mark.training
 
-HERE = Path(__file__).parent
 TRAINING_EVENTS = [event for event in EVENTS if not event.startswith(("on_predict", "on_export"))]
 RESERVED = ("optimizer_step", "on_before_zero_grad", "on_params_update")
 

@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 import ultralytics
 import wandb
-from test_more_deciders import as_task
-from trainings import TINY, detection_metrics, results_csv
+from trainings import TINY, as_task, detection_metrics, results_csv
 from ultralytics import YOLO
 from ultralytics.models.yolo.detect import DetectionTrainer
 from wandb_runs import Run, read_runs

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 import torch
 import yaml
-
 from do_no_harm.comparison import ASPECTS, MOST, Outcome, compare, is_ours, lines_of_errors, runs, values
 from do_no_harm.configurations import Configuration, configuration
 from do_no_harm.table import render
+
+pytestmark = pytest.mark.sample
 
 TABLE = "epoch,time,train/loss,lr/pg0\n1,{0},0.5,0.01\n2,{0},nan,0.005\n"
 

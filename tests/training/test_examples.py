@@ -15,7 +15,7 @@ from ultralytics import YOLO
 
 from yolo_callbacks import EarlyStopping, SaveBest, StoppingReason, attach
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 pytestmark = pytest.mark.training
 

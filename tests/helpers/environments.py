@@ -14,7 +14,7 @@ from typing import Any
 from hatchling.build import build_editable, build_wheel
 from trainings import FAST, TINY
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 # As pip writes it for the entry point of Ultralytics.
 _YOLO = "import sys\nfrom ultralytics.cfg import entrypoint\nif __name__ == '__main__':\n    sys.exit(entrypoint())\n"

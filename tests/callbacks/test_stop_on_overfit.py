@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 import ultralytics
-from trainings import TINY, detection_metrics, results_csv
+from trainings import TINY, as_task, detection_metrics, results_csv
 from ultralytics import YOLO
 
 from yolo_callbacks import (
@@ -316,20 +316,3 @@ def test_values_by_class_of_masks_and_poses(tmp_path, train, two_of_three, task,
     per_class = json.loads(one.best_model_path.with_suffix(".json").read_text())["per_class"]
     assert set(per_class[f"mAP50({suffix})"]) == set(per_class["mAP50(B)"]) == {"zero", "one"}
     assert one.best_score == per_class[f"mAP50({suffix})"]["one"]
-
-
-def as_task(data: Path, folder: Path, task: str) -> Path:
-    import shutil
-
-    shutil.copytree(data.parent, folder, ignore=shutil.ignore_patterns("*.cache"))
-    for path in (folder / "labels").rglob("*.txt"):
-        lines = []
-        for line in path.read_text().splitlines():
-            index, x, y, w, h = (float(part) for part in line.split())
-            corners = [(x - w / 2, y - h / 2), (x + w / 2, y - h / 2), (x + w / 2, y + h / 2), (x - w / 2, y + h / 2)]
-            numbers = [n for corner in corners for n in corner] if task == "segment" else [x, y, w, h, x, y, 2]
-            lines.append(" ".join([str(int(index)), *(f"{number:.6f}" for number in numbers)]))
-        path.write_text("\n".join(lines))
-    text = (folder / "data.yaml").read_text()
-    (folder / "data.yaml").write_text(text + ("kpt_shape: [1, 3]\n" if task == "pose" else ""))
-    return folder / "data.yaml"

@@ -30,7 +30,7 @@ from yolo_callbacks.trainer import finished
 from yolo_callbacks.utils import memory
 from yolo_callbacks.utils.memory import GIB, accelerator_of, is_out_of_memory
 
-sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
+sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 
 MIB = 2**20
 

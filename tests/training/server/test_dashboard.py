@@ -11,9 +11,8 @@ from typing import Any
 import digits
 import pytest
 import wandb
-from test_more_deciders import as_task
-from test_wandb_online import train as train_online
-from trainings import TINY
+from online_training import train as train_online
+from trainings import TINY, as_task
 from ultralytics import YOLO
 from wandb_runs import Run, read_runs
 from wandb_server import WandbServer

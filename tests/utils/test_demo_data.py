@@ -14,7 +14,7 @@ import yaml
 
 from yolo_callbacks.utils.demo_data import trees
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(("split", "images", "boxes"), [("train", 86, 707), ("val", 20, 290)])

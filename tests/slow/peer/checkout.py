@@ -13,7 +13,7 @@ import tarfile
 from importlib import metadata
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PEER = ROOT / ".peer"
 
 # Some tests export to ONNX after training. The rest of what these packages need comes with torch and tensorboard.

@@ -1,6 +1,6 @@
 """One rank of a training on several CPU processes, over gloo: the real trainer, told that there is no accelerator.
 
-    RANK=0 LOCAL_RANK=0 WORLD_SIZE=2 python tests/rank_training.py FOLDER DATA CASE …
+    RANK=0 LOCAL_RANK=0 WORLD_SIZE=2 python tests/helpers/rank_training.py FOLDER DATA CASE …
 
 Validation is scripted. Each case is a training in `FOLDER/<case>`, where a rank leaves what it saw, `rank<N>.json`.
 """

@@ -3,9 +3,10 @@
 import json
 
 import pytest
-
 from peer import checkout, report, run, ways
 from peer.report import FAILED, PASSED, SKIPPED, Outcome
+
+pytestmark = pytest.mark.sample
 
 CSV = "epoch,time,train/box_loss\n1,0.5,3.25\n2,0.9,3.0\n"
 

@@ -45,7 +45,7 @@ class Place:
 
     def path(self) -> str:
         """Return the PYTHONPATH of every process: the checkout first, then what is tested."""
-        ours = (checkout.ROOT, checkout.ROOT / "tests", self.packages)
+        ours = (checkout.ROOT, checkout.ROOT / "tests" / "slow", checkout.ROOT / "tests" / "helpers", self.packages)
         return os.pathsep.join(map(str, (self.checkout, *ours)))
 
 

@@ -17,7 +17,7 @@ from yolo_callbacks import EarlyStopping, JsonlLogger, ReduceLROnPlateau, SaveBe
 
 pytestmark = pytest.mark.training
 
-HERE = Path(__file__).parent
+HELPERS = Path(__file__).parents[1] / "helpers"
 BOUND = 200  # seconds, with room for a slow machine: a rank that waits for another waits for hours
 
 
@@ -39,7 +39,7 @@ def trained(tmp_path_factory, scenes):
     for case in CASES:
         (folder / case).mkdir()
     paths = os.pathsep.join(path for path in sys.path if path)
-    command = [sys.executable, str(HERE / "rank_training.py"), str(folder), str(scenes), *CASES]
+    command = [sys.executable, str(HELPERS / "rank_training.py"), str(folder), str(scenes), *CASES]
     ranks = []
     for rank in ("0", "1"):
         environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "RANK": rank, "LOCAL_RANK": rank}

@@ -1,0 +1,98 @@
+"""Fixtures for real trainings. They import torch and Ultralytics where they are used, so that unit tests do without."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    import environments
+    from interpreter import Interpreter
+    from ultralytics import YOLO
+
+Train = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight training and four validation scenes of three classes: about 0.3 s an epoch."""
+    import digits
+
+    return digits.detection(tmp_path_factory.mktemp("scenes"), train=8, val=4, size=32)
+
+
+@pytest.fixture(scope="session")
+def two_of_three(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Like `scenes`, but class 2 has no box in validation."""
+    import digits
+
+    return digits.detection(tmp_path_factory.mktemp("two"), train=8, val=4, size=32, absent_from_val=[2])
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> environments.Environment:
+    """An environment with our wheel, and that of a package with a callback of its own."""
+    import environments
+
+    folder = tmp_path_factory.mktemp("installed")
+    environment = environments.Environment.make(folder / "venv")
+    tally = tmp_path_factory.mktemp("tally")
+    environment.install(environments.wheel(environments.ROOT, folder), environments.third_party(tally))
+    return environment
+
+
+@pytest.fixture(scope="session")
+def interpreter() -> Iterator[Interpreter]:
+    """Runs scripts in processes of their own."""
+    from interpreter import Interpreter
+
+    interpreter = Interpreter()
+    yield interpreter
+    interpreter.close()
+
+
+@pytest.fixture
+def train(scenes: Path, tmp_path: Path) -> Train:
+    """Train a model for a few fast epochs; returns the run's folder."""
+
+    from trainings import FAST
+
+    def run(model: YOLO, **overrides: Any) -> Path:
+        if model.trainer is not None:
+            # 8.4.51 to 8.4.103 lose it with the first training and raise KeyError in the second
+            model.overrides.setdefault("model", str(model.trainer.best))
+        model.train(**{**FAST, "data": str(scenes), "project": str(tmp_path), "name": "run", **overrides})
+        return Path(model.trainer.save_dir)
+
+    return run
+
+
+@pytest.fixture
+def scripted(monkeypatch: pytest.MonkeyPatch) -> Callable[[Sequence[Any]], None]:
+    """Replace validation by given results, one an epoch: a number is mAP50-95, a dict is all metrics.
+
+    What remains is the real loop: checkpoints, resume, final evaluation, Ultralytics' own stopper.
+    """
+
+    from trainings import detection_metrics
+    from ultralytics.engine.validator import BaseValidator
+
+    def script(results: Sequence[Any]) -> None:
+        position = iter(results)
+
+        def validate(self: Any, trainer: Any = None, model: Any = None) -> dict[str, float]:
+            self.training = trainer is not None
+            self.run_callbacks("on_val_start")
+            result = next(position) if self.training else results[-1]
+            metrics = result if isinstance(result, dict) else detection_metrics(float(result))
+            self.run_callbacks("on_val_end")
+            fitness = metrics.get("fitness", metrics["metrics/mAP50-95(B)"])
+            losses = {key: value for key, value in metrics.items() if key.startswith("val/") and self.training}
+            return {"fitness": fitness, **{k: v for k, v in metrics.items() if k.startswith("metrics/")}, **losses}
+
+        monkeypatch.setattr(BaseValidator, "__call__", validate)
+
+    return script
