@@ -21,37 +21,6 @@ from yolo_callbacks.decisions import PlateauRule, RateReduction
 ULTRALYTICS = tuple(int(part) for part in ultralytics.__version__.split(".")[:3])
 
 
-@pytest.mark.parametrize(
-    ("values", "patience", "cooldown", "min_delta", "cuts"),
-    [
-        ([5, 4, 3, 2, 1], 0, 0, 0.0, []),
-        ([5, 5, 5, 5, 5], 0, 0, 0.0, [2, 3, 4, 5]),
-        ([5, 5, 5, 5, 5], 1, 0, 0.0, [3, 5]),
-        ([5, 5, 5, 5, 5, 5, 5], 1, 2, 0.0, [3, 7]),
-        ([5, 4.9, 4.8, 4.7], 1, 0, 0.5, [3]),
-        ([5, float("nan"), 5, float("inf"), 4], 1, 0, 0.0, [3]),
-        ([float("nan"), float("nan")], 0, 0, 0.0, [1, 2]),
-    ],
-)
-def test_when_the_rate_is_cut(values, patience, cooldown, min_delta, cuts):
-    rule = PlateauRule("min", patience, min_delta, cooldown)
-    assert [epoch for epoch, value in enumerate(values, start=1) if rule.check(epoch, value).reduce] == cuts
-
-
-@pytest.mark.parametrize(
-    ("cut", "rate", "left"),
-    [
-        (RateReduction(0.5, 0), 0.01, 0.01),
-        (RateReduction(0.5, 3), 0.08, 0.01),
-        (RateReduction(0.1, 2, min_lr=0.005), 0.01, 0.005),
-        (RateReduction(0.1, 2, min_lr=0.05), 0.01, 0.01),
-        (RateReduction(0.5, 9), 1e-8, 1e-8),
-    ],
-)
-def test_what_is_left_of_a_rate(cut, rate, left):
-    assert cut.apply(rate) == pytest.approx(left, rel=1e-12)
-
-
 numbers = st.integers(0, 12).map(lambda number: number / 8)
 
 

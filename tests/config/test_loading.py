@@ -144,8 +144,8 @@ MISTAKES = {
     "callbacks: " + "[" * 5000: ":1: no valid YAML: lists and mappings go deeper than 50",
     "callbacks: [no.such:Module]": ":1: no.such:Module cannot be imported: ModuleNotFoundError: No module named 'no'",
     "callbacks: ['os:path']": ":1: os:path is no subclass of yolo_callbacks.Callback, it is <module",
-    "callbacks: ['test_config:Strange']": ":1: test_config:Strange needs the argument 'needed'",
-    "callbacks:\n  - test_config:Strange:\n      needed: 2": ":2: test_config:Strange: KeyError: 'a missing\\nkey'",
+    f"callbacks: ['{__name__}:Strange']": f":1: {__name__}:Strange needs the argument 'needed'",
+    f"callbacks:\n  - {__name__}:Strange:\n      needed: 2": f":2: {__name__}:Strange: KeyError: 'a missing\\nkey'",
 }
 
 
@@ -201,8 +201,8 @@ def test_a_module_beside_the_file_and_one_offered_by_a_package(folder, monkeypat
     (folder / "below" / "own_module.py").write_text(
         "from yolo_callbacks import Callback\nclass A:\n  class B(Callback): ...\n"
     )
-    point = metadata.EntryPoint("Offered", "test_config:Strange", registry.GROUP)
-    ours = metadata.EntryPoint("SaveBest", "test_config:Strange", registry.GROUP)
+    point = metadata.EntryPoint("Offered", f"{__name__}:Strange", registry.GROUP)
+    ours = metadata.EntryPoint("SaveBest", f"{__name__}:Strange", registry.GROUP)
     monkeypatch.setattr(metadata, "entry_points", lambda group: [point, ours] if group == registry.GROUP else [])
     (folder / "below" / "c.yml").write_text(
         "callbacks:\n  - own_module:A.B\n  - Offered: {needed: 1, more: 2}\n  - SaveBest\n"

@@ -312,7 +312,7 @@ class Clashing(Callback):
         raise RuntimeError("claims\\nfail")
 
 class Keyless(Callback):
-    def key(self, task):
+    def state_key(self, task):
         raise KeyError("key")
 
 class Same(Callback):

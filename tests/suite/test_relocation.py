@@ -17,39 +17,11 @@ from yolo_callbacks import EarlyStopping, JsonlLogger, ReduceLROnPlateau, SaveBe
 from yolo_callbacks.cli.command import main
 from yolo_callbacks.suite.suite import Suite
 from yolo_callbacks.trainer.installation import resume_takes_save_dir
-from yolo_callbacks.utils.stored_paths import found_path, run_folder_of, stored_path, with_folder
+from yolo_callbacks.utils.stored_paths import with_folder
 
 VALUES = [0.1, 0.5, 0.4, 0.3, 0.3, 0.2, 0.2]
 # a reduction after each epoch without improvement: from the third on
 FACTORS = {3: 1.0, 4: 0.5, 5: 0.25, 6: 0.125}
-
-
-# Paths ----------------------------------------------------------------------------------------------------------------
-
-
-def test_a_path_in_the_run_is_stored_relative_to_it(tmp_path):
-    inside, outside = tmp_path / "run" / "wandb" / "offline-run-1", tmp_path / "elsewhere" / "offline-run-2"
-    assert stored_path(inside, tmp_path / "run") == "wandb/offline-run-1"
-    assert stored_path(outside, tmp_path / "run") == str(outside)
-
-
-def test_a_stored_path_is_found_where_it_is_now(tmp_path):
-    here, there = tmp_path / "here", tmp_path / "there"
-    for folder in (here, there):
-        (folder / "wandb" / "offline-run-1").mkdir(parents=True)
-    (here / "wandb" / "offline-run-2").mkdir()
-    for stored in ("wandb/offline-run-1", str(here / "wandb" / "offline-run-1"), "/gone/run/wandb/offline-run-1"):
-        assert found_path(stored, there) == there / "wandb" / "offline-run-1"
-    assert found_path(str(here / "wandb" / "offline-run-2"), there) == here / "wandb" / "offline-run-2"
-    assert found_path("wandb/offline-run-2", there, here) == here / "wandb" / "offline-run-2"
-    for stored in ("wandb/offline-run-3", "/gone/run/wandb/offline-run-3", "x" * 5000, "/" + "x" * 5000):
-        assert found_path(stored, there) is None
-
-
-def test_the_folder_of_a_checkpoint(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert run_folder_of(Path("run/weights/last.pt")) == tmp_path / "run"
-    assert run_folder_of(tmp_path / "alone" / "last.pt") == tmp_path / "alone"
 
 
 def test_the_table_of_a_moved_run_names_the_new_folder(tmp_path):

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import pickle
 import re
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,11 +12,8 @@ from environments import ROOT, Environment, arguments, wheel
 from trainings import FAST, TINY
 from ultralytics import YOLO
 from ultralytics.engine import trainer as engine
-from ultralytics.utils.callbacks.base import default_callbacks, get_default_callbacks
 
-import _yolo_callbacks_boot as boot
 from yolo_callbacks import SaveBest, attach
-from yolo_callbacks.config import plugin
 from yolo_callbacks.trainer.installation import installed_version
 
 
@@ -313,21 +308,6 @@ def test_scripts(installed, scenes, tmp_path, tally):
     assert lines(tally) == ["first", "second", "reset"]
 
 
-def test_functions_are_copied_and_pickled_by_name(monkeypatch):
-    """What Ultralytics copies for each model and pickles for workers stays the same function."""
-    monkeypatch.setenv("YOLO_CALLBACKS", "EarlyStopping")
-    before = {event: list(functions) for event, functions in default_callbacks.items()}
-    try:
-        plugin.register(default_callbacks)
-        plugin.register(default_callbacks)
-        for event, function in plugin.FUNCTIONS.items():
-            assert get_default_callbacks()[event] == [function, *before.get(event, [])]
-            assert pickle.loads(pickle.dumps(function)) is function
-    finally:
-        default_callbacks.clear()
-        default_callbacks.update(before)
-
-
 # The installation ---------------------------------------------------------------------------------------------------
 
 
@@ -370,45 +350,3 @@ def test_a_broken_installation_keeps_no_program_from_running(installed, tmp_path
     done = installed.run("python", "-c", code, cwd=tmp_path, callbacks="default", PYTHONPATH=str(tmp_path))
     assert done.returncode == 0
     assert done.stderr == "yolo_callbacks: plug-in off: RuntimeError('broken')\n"
-
-
-@pytest.mark.parametrize(
-    "command",
-    [
-        ["yolo", "train", "data=x.yaml"],
-        ["/usr/bin/ultralytics", "data=x.yaml", "mode=train"],
-        ["yolo", "val", "data=x.yaml"],
-        ["yolo", "mode=predict"],
-        ["yolo.exe", "export"],
-    ],
-)
-def test_a_mistake_ends_every_command(command, monkeypatch, capsys):
-    monkeypatch.setenv("YOLO_CALLBACKS", "nothing")
-    monkeypatch.setattr(sys, "argv", command)
-    with pytest.raises(SystemExit, match="2"):
-        boot.refuse(ValueError("one line"))
-    assert capsys.readouterr().err == "one line\n"
-
-
-def test_a_mistake_in_a_script_shows_nothing_of_the_error_behind_it(monkeypatch):
-    """Its text may hold the value of a variable."""
-    monkeypatch.setattr(sys, "argv", ["script.py"])
-    try:
-        raise ValueError("a value")
-    except ValueError:
-        with pytest.raises(ValueError, match="one line") as told:
-            boot.refuse(ValueError("one line"))
-    assert told.value.__suppress_context__
-
-
-@pytest.mark.parametrize(
-    ("value", "kept"),
-    [("default", True), ("SaveBest,EarlyStopping", True), ("mine:Mine", True), ("c.yaml", False), ("./c", False)],
-)
-def test_only_a_file_is_made_absolute(value, kept, monkeypatch):
-    monkeypatch.setenv("YOLO_CALLBACKS", value)
-    monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
-    boot.install()
-    boot.install()
-    assert boot.os.environ["YOLO_CALLBACKS"] == (value if kept else str(Path(value).absolute()))
-    assert sum(type(finder).__module__ == boot.__name__ for finder in sys.meta_path) == 1

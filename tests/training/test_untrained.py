@@ -3,187 +3,24 @@
 from __future__ import annotations
 
 import json
-import math
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from trainings import TINY, detection_metrics, results_csv
 from ultralytics import YOLO
 from ultralytics.models.yolo.detect import DetectionTrainer
-from ultralytics.utils.torch_utils import EarlyStopping as UltralyticsStopper
 
 from yolo_callbacks import EarlyStopping, ReduceLROnPlateau, SaveBest, StopOnOverfit, StoppingReason, attach
-from yolo_callbacks.decisions import EpochKind, StopRule, UntrainedRule, detects_nothing
-from yolo_callbacks.metrics.epoch_record import EpochRecord, MetricNames
-from yolo_callbacks.metrics.monitor import Monitor
+from yolo_callbacks.metrics.epoch_record import EpochRecord
 
-CHECK, NO_IMPROVEMENT, NO_CHECK = EpochKind.CHECK, EpochKind.NO_IMPROVEMENT, EpochKind.NO_CHECK
 BOX, MASK, POSE = ("metrics/mAP50(B)", "metrics/mAP50-95(B)"), ("metrics/mAP50-95(M)",), ("metrics/mAP50-95(P)",)
-
-
-@pytest.mark.parametrize(
-    ("metrics", "nothing"),
-    [
-        (dict.fromkeys(BOX, 0.0), True),
-        (dict.fromkeys(BOX, 0), True),
-        ({BOX[0]: 0.001, BOX[1]: 0.0}, False),
-        (dict.fromkeys((*BOX, *MASK), 0.0), True),
-        (dict.fromkeys(BOX, 0.0) | {MASK[0]: 0.1}, False),
-        (dict.fromkeys(MASK, 0.0) | {BOX[0]: 0.1}, False),
-        (dict.fromkeys((*BOX, *POSE), 0.0), True),
-        (dict.fromkeys(BOX, 0.0) | {POSE[0]: 0.2}, False),
-        ({BOX[0]: math.nan, BOX[1]: 0.0}, False),
-        # precision and recall do not count, nor does a task without mAP
-        (dict.fromkeys(BOX, 0.0) | {"metrics/recall(B)": 0.5}, True),
-        ({"metrics/accuracy_top1": 0.0, "val/loss": 0.0}, False),
-        ({}, False),
-    ],
-)
-def test_what_detects_nothing(metrics, nothing):
-    assert detects_nothing(metrics) is nothing
-
-
-def judged(epochs: list[dict[str, float] | None], **rule: Any) -> list[EpochKind]:
-    """Each epoch by its metrics; None is an epoch without validation."""
-    made = UntrainedRule(**rule)
-    return [made.judge(metrics or {}, validated=metrics is not None, affected=True) for metrics in epochs]
-
-
-NOTHING, BOXES = dict.fromkeys((*BOX, *MASK), 0.0), dict.fromkeys(MASK, 0.0) | dict.fromkeys(BOX, 0.1)
-MASKS = dict.fromkeys(BOX, 0.0) | dict.fromkeys(MASK, 0.1)
-
-
-@pytest.mark.parametrize(
-    ("epochs", "kinds"),
-    [
-        ([NOTHING, NOTHING, BOXES, NOTHING, BOXES], [NO_CHECK, NO_CHECK, CHECK, NO_IMPROVEMENT, CHECK]),
-        ([NOTHING, MASKS, NOTHING], [NO_CHECK, CHECK, NO_IMPROVEMENT]),
-        ([BOXES, NOTHING, MASKS], [CHECK, NO_IMPROVEMENT, CHECK]),
-        # NaN is not 0, but nothing was detected either
-        ([dict.fromkeys(BOX, math.nan), NOTHING, BOXES], [CHECK, NO_CHECK, CHECK]),
-        # an epoch without validation says nothing of what was learned
-        ([None, NOTHING, None, BOXES, None, NOTHING], [CHECK, NO_CHECK, CHECK, CHECK, CHECK, NO_IMPROVEMENT]),
-    ],
-)
-def test_a_sequence_of_epochs(epochs, kinds):
-    assert judged(epochs) == kinds
-    assert judged(epochs, skip=False) == [CHECK] * len(epochs)
-
-
-def test_a_monitor_that_does_not_measure_detection_is_never_skipped():
-    rule = UntrainedRule()
-    assert rule.judge(NOTHING, validated=True, affected=False) is CHECK
-    assert not rule.learned
-    # what others see is what was learned, whichever monitor asks
-    rule.judge(BOXES, validated=True, affected=False)
-    assert rule.judge(NOTHING, validated=True, affected=True) is NO_IMPROVEMENT
-
-
-LOSSES = ("box_loss", "cls_loss")
 KEYS = ("metrics/recall(B)", *BOX, *MASK, "metrics/f1", "lr/pg0")
-CATALOG = MetricNames("segment", KEYS, LOSSES, {0: "cat", 1: "dog"})
 
 
 def epoch(**others: float) -> EpochRecord:
     values = dict.fromkeys((*KEYS, "val/box_loss", "val/cls_loss", "train/box_loss", "train/cls_loss"), 0.0)
     per_class = {name.removeprefix("metrics/"): {0: 0.0} for name in KEYS if name.startswith("metrics/m")}
     return EpochRecord(epoch=1, epochs=3, metrics={**values, "fitness": 0.0, **others}, per_class=per_class)
-
-
-@pytest.mark.parametrize(
-    ("monitor", "mode", "measures"),
-    [
-        ("mAP50", "max", True),
-        ("recall", "max", True),
-        ("mAP50-95(M)", "max", True),
-        ("metrics/mAP50(B)", "max", True),
-        ("mAP50/cat", "max", True),
-        ("min(mAP50-95)", "max", True),
-        ("val/box_loss", "min", True),
-        ("val/loss", "min", True),
-        ({"mAP50": 0.1, "mAP50-95": 0.9}, "max", True),
-        ({"mAP50": 1.0, "train/box_loss": -0.1}, "max", True),
-        ({"mAP50": 0.0, "train/box_loss": 1.0}, "min", False),
-        ("fitness", "max", True),
-        ("metrics/f1", "max", False),
-        ("train/box_loss", "min", False),
-        ("train/loss", "min", False),
-        ("lr/pg0", "min", False),
-        (lambda metrics: metrics["metrics/mAP50(B)"], "max", False),
-    ],
-)
-def test_which_monitors_measure_detection(monitor, mode, measures):
-    bound = Monitor(monitor, mode)
-    assert bound.bind(CATALOG)
-    assert bound.measures_detection(epoch()) is measures
-
-
-def test_a_fitness_of_the_users_own_measures_something_else():
-    bound = Monitor("fitness")
-    assert bound.bind(CATALOG)
-    assert not bound.measures_detection(epoch(fitness=-1.5))
-
-
-# Ultralytics' own stopper is the reference: what it lets go on, EarlyStopping() lets go on.
-
-fitness = st.one_of(
-    st.integers(0, 6).map(lambda number: number / 8),
-    st.integers(-4, 4).map(float),
-    st.sampled_from([math.nan, math.inf, -math.inf, -0.0]),
-)
-
-
-def stops_at(values: list[float | None], patience: int) -> tuple[int, int]:
-    """The epoch with which each of the two stops, one more than there are if it does not."""
-    theirs, ours = (
-        UltralyticsStopper(patience=patience),
-        StopRule("max", patience, check_finite=False, exempt_zero=True),
-    )
-    stopped = {"theirs": len(values) + 1, "ours": len(values) + 1}
-    for number, value in enumerate(values, start=1):
-        if theirs(number, value):
-            stopped["theirs"] = min(stopped["theirs"], number)
-        if value is not None and ours.check(number, value).stop:
-            stopped["ours"] = min(stopped["ours"], number)
-    return stopped["theirs"], stopped["ours"]
-
-
-@settings(max_examples=3_000, deadline=None)
-@given(values=st.lists(st.one_of(fitness, st.none()), max_size=25), patience=st.integers(1, 6))
-def test_never_stops_before_ultralytics_own_stopper(values, patience):
-    theirs, ours = stops_at(values, patience)
-    assert ours >= theirs
-
-
-@settings(max_examples=1_000, deadline=None)
-@given(values=st.lists(st.integers(0, 6).map(lambda number: number / 8), max_size=25), patience=st.integers(1, 6))
-def test_stops_with_ultralytics_own_stopper_where_every_epoch_is_a_check(values, patience):
-    theirs, ours = stops_at(values, patience)
-    assert ours == theirs
-
-
-@pytest.mark.parametrize(
-    ("value", "rule", "counts", "is_loss", "reason"),
-    [
-        (math.nan, {}, False, False, StoppingReason.NON_FINITE),
-        (math.nan, {"check_finite": False}, False, False, StoppingReason.NOT_STOPPED),
-        (9.0, {"divergence_threshold": 5.0}, False, True, StoppingReason.DIVERGENCE_THRESHOLD),
-        (9.0, {"divergence_threshold": 5.0}, False, False, StoppingReason.NOT_STOPPED),
-        (9.0, {"divergence_threshold": 5.0}, True, False, StoppingReason.DIVERGENCE_THRESHOLD),
-        (0.0, {"stopping_threshold": 0.5}, False, True, StoppingReason.NOT_STOPPED),
-        (0.0, {"stopping_threshold": 0.5}, True, True, StoppingReason.NOT_STOPPED),
-        (0.0, {"patience": 1}, False, True, StoppingReason.NOT_STOPPED),
-        (0.0, {"patience": 1}, True, True, StoppingReason.PATIENCE_EXHAUSTED),
-        (None, {"patience": 1}, True, True, StoppingReason.PATIENCE_EXHAUSTED),
-        (None, {}, False, True, StoppingReason.NOT_STOPPED),
-    ],
-)
-def test_what_stops_in_an_epoch_that_detects_nothing(value, rule, counts, is_loss, reason):
-    made = StopRule(**{"mode": "min", "patience": None, **rule})
-    assert made.check_undetected(value, counts=counts, is_loss=is_loss).reason is reason
-    assert made.best_score is None
 
 
 # Real trainings with scripted validation ------------------------------------------------------------------------------

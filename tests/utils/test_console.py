@@ -1,0 +1,40 @@
+"""Consoles of any encoding: what cannot be shown is replaced."""
+
+from __future__ import annotations
+
+import io
+import logging
+import sys
+
+from yolo_callbacks.utils.console import EncodableFilter, printable
+from yolo_callbacks.utils.files import LOGGER
+
+CHINESE = "\N{CJK UNIFIED IDEOGRAPH-732B}"
+
+
+def test_printable():
+    ascii_stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    assert printable(f"a {CHINESE} \udcff", ascii_stream) == "a \\u732b \\udcff"
+    assert printable(f"a {CHINESE}", io.StringIO()) == f"a {CHINESE}"
+    assert printable("\udcff", io.TextIOWrapper(io.BytesIO(), encoding="utf-8")) == "\\udcff"
+    assert printable("\udcff", io.TextIOWrapper(io.BytesIO(), "utf-8", "surrogateescape")) == "\udcff"
+
+
+def test_the_logger_replaces_what_the_console_cannot_show(monkeypatch):
+    assert any(isinstance(each, EncodableFilter) for each in LOGGER.filters)
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
+    monkeypatch.setattr(sys, "stdout", stream)
+    handler = logging.StreamHandler(stream)
+    LOGGER.addHandler(handler)
+    try:
+        LOGGER.warning("saved %s", CHINESE)
+        try:
+            raise ValueError(f"\udcff {CHINESE}")
+        except ValueError as error:
+            LOGGER.error("failed", exc_info=error)
+    finally:
+        LOGGER.removeHandler(handler)
+    stream.flush()
+    said = stream.buffer.getvalue().decode("cp1252")
+    assert said.startswith("saved \\u732b\nfailed\nTraceback")
+    assert "ValueError: \\udcff \\u732b" in said
