@@ -15,17 +15,14 @@ from trainings import TINY
 from ultralytics import YOLO
 
 from yolo_callbacks import Callback, WandbLogger, attach
+from yolo_callbacks.utils.messages import one_line, text_of
+from yolo_callbacks.utils.origins import Origins, origins_of, remember_origins
 from yolo_callbacks.utils.redaction import (
     MASK,
-    Origins,
     clean_arguments,
     clean_checkpoint,
     clean_command_line,
     clean_text,
-    one_line,
-    origins_of,
-    remember_origins,
-    text_of,
     without_credentials,
 )
 

@@ -36,7 +36,7 @@ class Command:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
     from yolo_callbacks.utils.console import any_text, show_error
-    from yolo_callbacks.utils.redaction import one_line
+    from yolo_callbacks.utils.messages import one_line
 
     with any_text():
         try:
@@ -220,7 +220,7 @@ def show(arguments: Sequence[str]) -> None:
     from yolo_callbacks.state.run_state import STATE_FILE
     from yolo_callbacks.state.summary import read_summary, render
     from yolo_callbacks.utils.lenient import any_json, as_count
-    from yolo_callbacks.utils.redaction import text_of
+    from yolo_callbacks.utils.messages import text_of
     from yolo_callbacks.utils.stored_paths import with_folder
 
     parser = Parser(

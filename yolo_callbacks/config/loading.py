@@ -19,7 +19,8 @@ from yolo_callbacks.config.yaml_file import ConfigError, Value, YamlFile, is_nul
 from yolo_callbacks.suite.attaching import default_suite
 from yolo_callbacks.suite.suite import Suite
 from yolo_callbacks.utils.arguments import UnknownArgumentError, validate_bool
-from yolo_callbacks.utils.redaction import Origins, origins_of, remember_origins, text_of
+from yolo_callbacks.utils.messages import text_of
+from yolo_callbacks.utils.origins import Origins, origins_of, remember_origins
 
 __all__ = ["ConfigError", "Configuration", "clash_text", "load"]
 

@@ -19,7 +19,7 @@ from yolo_callbacks.suite.suite import EVENTS
 from yolo_callbacks.trainer.installation import before_training
 from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.files import LOGGER
-from yolo_callbacks.utils.redaction import origins_of
+from yolo_callbacks.utils.origins import origins_of
 
 __all__ = ["FUNCTIONS", "register"]
 

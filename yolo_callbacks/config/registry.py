@@ -14,7 +14,7 @@ from typing import Any
 import yolo_callbacks
 from yolo_callbacks.callbacks.callback import Callback
 from yolo_callbacks.utils.arguments import nearest
-from yolo_callbacks.utils.redaction import text_of
+from yolo_callbacks.utils.messages import text_of
 
 __all__ = ["GROUP", "Argument", "arguments", "find", "hint", "offered", "own", "shown_type", "summary", "takes_any"]
 

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 import yaml
 
-from yolo_callbacks.utils.redaction import one_line, text_of
+from yolo_callbacks.utils.messages import one_line, text_of
 
 __all__ = ["ConfigError", "Value", "YamlFile", "is_null"]
 

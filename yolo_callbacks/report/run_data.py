@@ -23,7 +23,8 @@ from yolo_callbacks.utils.lenient import (
     epoch_of,
     json_lines,
 )
-from yolo_callbacks.utils.redaction import clean_arguments, text_of
+from yolo_callbacks.utils.messages import text_of
+from yolo_callbacks.utils.redaction import clean_arguments
 
 __all__ = ["BOXES_FILE", "Event", "RunData", "Series", "class_series", "read_run"]
 

@@ -22,7 +22,7 @@ from yolo_callbacks.trainer.loop import TrainingOver
 from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.arguments import validate_bool
 from yolo_callbacks.utils.files import LOGGER, remove_temporary_files
-from yolo_callbacks.utils.redaction import Origins, origins_of
+from yolo_callbacks.utils.origins import Origins, origins_of
 
 __all__ = ["EVENTS", "STATE_FILE", "Suite"]
 
