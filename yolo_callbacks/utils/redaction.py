@@ -29,9 +29,9 @@ _SECRET_WORD = re.compile(
     r"(?:^|[_\-.])(?:\w*keys?|\w*tokens?|pass|passwd|\w*passwords?|\w*secrets?|pwd|credentials?|auth)(?:$|[_\-.])", re.I
 )
 _SECRET_PART = re.compile(r"key|token|secret|password|passwd|credential", re.I)
-# The user part ends at the last @, since a password may contain one. If the whole text is one URL, the password may also
-# contain a slash or a space. A URL that was converted to a path has one slash instead of two. A scheme of one letter is
-# a Windows drive.
+# The user part ends at the last @, since a password may contain one. If the whole text is one URL, the password may
+# also contain a slash or a space. A URL that was converted to a path has one slash instead of two. A scheme of one
+# letter is a Windows drive.
 _ONE_URL = re.compile(r"([A-Za-z][\w+.-]+:/{1,2})(?:.*@)?([^?#\s]*)(?:[?#].*)?", re.DOTALL)
 _URL = re.compile(r"([A-Za-z][\w+.-]*://)(?:[^\s'\"<>,]*@)?([^?#\s'\"<>]*)(?:[?#][^\s'\"<>]*)?")
 # `user:password@host` without a scheme, as git and rsync accept it.
