@@ -217,7 +217,7 @@ def _described(name: str, callback: type) -> str:
 
 def show(arguments: Sequence[str]) -> None:
     """Print the table at the end of a run again."""
-    from yolo_callbacks.state.run_state import STATE_FILE
+    from yolo_callbacks.state.state_file import STATE_FILE
     from yolo_callbacks.state.summary import read_summary, render
     from yolo_callbacks.utils.lenient import any_json, as_count
     from yolo_callbacks.utils.messages import text_of
