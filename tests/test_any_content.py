@@ -21,7 +21,7 @@ from ultralytics import YOLO
 from yolo_callbacks import Callback, attach
 from yolo_callbacks.cli.command import main
 from yolo_callbacks.report import report
-from yolo_callbacks.report.run_data import read_run
+from yolo_callbacks.report.reading import read_run
 from yolo_callbacks.report.timeline import draw_timeline
 from yolo_callbacks.state.summary import read_summary, render
 from yolo_callbacks.utils.console import EncodableFilter, printable
