@@ -74,22 +74,22 @@ def run(variant: str, start: Path, folder: Path, number: int, job: dict[str, Any
 
 def prepare(variant: str, model: Any, folder: Path) -> Any:
     """Attach the callbacks of a variant to the model; return the suite if there is one."""
-    import yolo_callbacks as ours
+    import yolo_callbacks
 
     if variant == "default":
-        return ours.attach(model)
+        return yolo_callbacks.attach(model)
     if variant == "all":
-        return ours.attach(
+        return yolo_callbacks.attach(
             model,
-            ours.SaveBest("mAP50", top_k=3),
-            ours.EarlyStopping("val/loss", patience=1000),
-            ours.ReduceLROnPlateau(patience=1000),
-            ours.StopOnOverfit(ratio=100.0, patience=1000),
-            ours.MemoryCleanup(),
-            ours.MemoryMonitor(),
-            ours.JsonlLogger(),
-            ours.TensorBoardLogger(),
-            ours.WandbLogger(images=16, image_period=1),
+            yolo_callbacks.SaveBest("mAP50", top_k=3),
+            yolo_callbacks.EarlyStopping("val/loss", patience=1000),
+            yolo_callbacks.ReduceLROnPlateau(patience=1000),
+            yolo_callbacks.StopOnOverfit(ratio=100.0, patience=1000),
+            yolo_callbacks.MemoryCleanup(),
+            yolo_callbacks.MemoryMonitor(),
+            yolo_callbacks.JsonlLogger(),
+            yolo_callbacks.TensorBoardLogger(),
+            yolo_callbacks.WandbLogger(images=16, image_period=1),
         )
     if variant == "peer":
         import wandb

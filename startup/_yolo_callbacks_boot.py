@@ -59,7 +59,7 @@ def refuse(error: Exception) -> None:
 
 
 class _Finder:
-    """Finds the module of Ultralytics' default callbacks with the other finders, and hooks it."""
+    """A finder that finds the module of Ultralytics' default callbacks with the other finders, and hooks it."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None

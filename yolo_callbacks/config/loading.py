@@ -81,7 +81,7 @@ def load(value: str) -> Configuration:
 
 
 class _File:
-    """Makes a configuration from a YAML file."""
+    """The reader of a configuration in a YAML file."""
 
     def __init__(self, path: Path) -> None:
         self._file = YamlFile(path)

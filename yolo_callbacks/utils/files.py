@@ -59,7 +59,7 @@ def replace_atomic(path: Path, write: Callable[[Path], object], *, create: bool 
     temporary = temporary_beside(path)
     try:
         if create:
-            # O_EXCL fails if somebody has put a symbolic link there, which the write would follow.
+            # O_EXCL fails if a symbolic link has this name, which the write would follow.
             os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         write(temporary)
         temporary.replace(path)
