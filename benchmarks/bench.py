@@ -1,6 +1,6 @@
-"""Measure the budgets beside what a user would pick instead: `make bench`, or `make bench-quick`.
+"""Measure the budgets, compared with what a user would choose instead: `make bench`, or `make bench-quick`.
 
-Prints a table and writes it, with the machine and all numbers, to benchmarks/results/.
+It prints a table and writes it to benchmarks/results/, with the machine and all numbers.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ PEERS = ["bare", "built-in", "default", "all", "peer"]
 
 
 def main() -> int:
-    """The exit status is 1 where a budget does not hold."""
+    """Run the benchmarks; return exit status 1 if a budget is exceeded."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer repeats, at most four minutes")
     parser.add_argument("--only", nargs="*", choices=tuple(parts(quick=False)), help="some of the parts")
     arguments = parser.parse_args()
     found: dict[str, Any] = {"machine": machine(), "quick": arguments.quick}
     with tempfile.TemporaryDirectory(prefix="bench-") as settings:
-        os.environ["YOLO_CONFIG_DIR"] = settings  # not the user's, which importing Ultralytics updates
+        os.environ["YOLO_CONFIG_DIR"] = settings  # importing Ultralytics would update the user's settings
         for name, measure in parts(quick=arguments.quick).items():
             if arguments.only and name not in arguments.only:
                 continue
@@ -61,7 +61,7 @@ def main() -> int:
 
 
 def parts(*, quick: bool) -> dict[str, Callable[[], Any]]:
-    """What is measured, by name."""
+    """Return the functions that measure, by name."""
     rounds, epochs, reference = (4, 5, 2) if quick else (10, 6, 4)
     variants = ["bare", "default"] if quick else PEERS
     measured: dict[str, Callable[[], Any]] = {
@@ -78,7 +78,7 @@ def parts(*, quick: bool) -> dict[str, Callable[[], Any]]:
 
 
 def machine() -> dict[str, str]:
-    """What the numbers depend on."""
+    """Return the machine and the versions on which the numbers depend."""
     versions = {name: metadata.version(name) for name in ("ultralytics", "torch", "wandb", "yolo-callbacks")}
     processor = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
@@ -95,23 +95,23 @@ def machine() -> dict[str, str]:
 
 
 def budgets(found: dict[str, Any]) -> list[tuple[str, str, str, bool | None]]:
-    """What was promised, what was measured, and whether it holds; None where it was not measured, or not told apart."""
+    """Return each budget with the measured value and whether it holds; None if not measured or unclear."""
     variants = found.get("time", {}).get("variants", {})
     rows: list[tuple[str, str, str, bool | None]] = []
 
     def add(what: str, at_most: float, unit: str, value: float | None, low: float | None = None) -> None:
-        told = "not measured" if value is None else f"{value:.3g}{unit}"
+        measured = "not measured" if value is None else f"{value:.3g}{unit}"
         held = None if value is None else value <= at_most
         if held is False and low is not None and low <= at_most:
-            told, held = f"{told}, but {low:.3g} by the lower quartile: too noisy to tell", None
-        rows.append((what, f"{at_most:g}{unit}", told, held))
+            measured, held = f"{measured}, but {low:.3g} by the lower quartile: too noisy to tell", None
+        rows.append((what, f"{at_most:g}{unit}", measured, held))
 
     added = low = None
     if "default" in variants:
         added, low = (100 * variants["default"][key] for key in ("share", "share_low"))
     add("default suite, W&B offline, added to 100 epochs", 1.0, " %", added, low)
     ratio = None
-    if {"all", "peer"} <= set(variants):  # with all else that ours do
+    if {"all", "peer"} <= set(variants):  # `all` also includes everything else that our callbacks do
         ratio = variants["all"]["per_epoch_ms"]["fastest"] / variants["peer"]["per_epoch_ms"]["fastest"]
     add("16 images an epoch, against add_wandb_callback", 0.1, " x", ratio)
     saved = found.get("saving", {})
@@ -126,9 +126,9 @@ def budgets(found: dict[str, Any]) -> list[tuple[str, str, str, bool | None]]:
 
 
 def table(found: dict[str, Any]) -> list[str]:
-    """Everything as Markdown."""
-    machine_told = ", ".join(f"{name} {value}" for name, value in found["machine"].items())
-    lines = [machine_told, "", "| budget | at most | measured | holds |", "| --- | --- | --- | --- |"]
+    """Return all results as Markdown."""
+    machine_line = ", ".join(f"{name} {value}" for name, value in found["machine"].items())
+    lines = [machine_line, "", "| budget | at most | measured | holds |", "| --- | --- | --- | --- |"]
     marks = {True: "yes", False: "**no**", None: "-"}
     lines += [f"| {what} | {limit} | {value} | {marks[held]} |" for what, limit, value, held in budgets(found)]
     for name, section in (
@@ -167,7 +167,7 @@ def _time(found: dict[str, Any]) -> list[str]:
 
 
 def _clocks(found: dict[str, Any]) -> list[str]:
-    """What each callback took."""
+    """Return the time that each callback took."""
     lines = [
         f"The same by the suite's own clock, callback by callback, ms in a run of {found['epochs']} epochs:",
         "",
@@ -230,11 +230,11 @@ def _scaling(found: dict[str, list[dict[str, Any]]]) -> list[str]:
         "| | case | ms | at first, ms | state, KiB | images, KiB |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
-    told = ("epoch_ms", "first_ms", "checkpoint_mib", "state_kib", "held_kib")
+    measured = ("epoch_ms", "first_ms", "checkpoint_mib", "state_kib", "held_kib")
     for name, rows in found.items():
         for row in rows:
             given = {key: Path(str(value)).stem if key == "model" else value for key, value in row.items()}
-            case = ", ".join(f"{key}={value}" for key, value in given.items() if key not in told)
+            case = ", ".join(f"{key}={value}" for key, value in given.items() if key not in measured)
             held = f"{row['held_kib']:.0f}" if "held_kib" in row else ""
             cells = f"{row['epoch_ms']:.1f} | {row['first_ms']:.1f} | {row['state_kib']:.1f} | {held}"
             lines.append(f"| {name} | {case} | {cells} |")

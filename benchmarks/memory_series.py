@@ -1,4 +1,4 @@
-"""Resident memory after each of several trainings in one process, with and without MemoryCleanup.
+"""Measure the resident memory after each of several trainings in one process, with and without MemoryCleanup.
 
 python benchmarks/memory_series.py --runs 8               # both, each in a process of its own
 python benchmarks/memory_series.py --runs 8 --cleanup on  # one, as JSON
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def measure(runs: int, *, cleanup: bool, images: int, size: int) -> list[float]:
-    """MiB of this process that are in the machine's memory after each training."""
+    """Return the resident memory of this process in MiB after each training."""
     sys.path[:0] = [str(ROOT / "tests" / "helpers"), str(ROOT / "datasets")]
     from trainings import FAST  # isort: skip (first: it isolates Ultralytics from the user's settings)
 
@@ -35,7 +35,7 @@ def measure(runs: int, *, cleanup: bool, images: int, size: int) -> list[float]:
         if cleanup:
             attach(model, MemoryCleanup())
         for run in range(runs):
-            if model.trainer is not None:  # 8.4.51 to 8.4.103 lose it with the first training
+            if model.trainer is not None:  # Ultralytics 8.4.51 to 8.4.103 loses it in the first training
                 model.overrides.setdefault("model", str(model.trainer.best))
             model.train(**fixed, name=f"run{run}")
             found.append(psutil.Process().memory_info().rss / 2**20)
@@ -43,7 +43,7 @@ def measure(runs: int, *, cleanup: bool, images: int, size: int) -> list[float]:
 
 
 def series(on: int, off: int, *, images: int = 16, size: int = 320) -> dict[str, list[float]]:
-    """`measure` with cleanup `"on"` and `"off"`, as many runs of each, each in a process of its own, side by side."""
+    """Run `measure` with and without cleanup, for a number of runs each, in two processes at the same time."""
     arguments = ["--images", str(images), "--size", str(size)]
     processes = {
         cleanup: subprocess.Popen(
@@ -62,7 +62,7 @@ def series(on: int, off: int, *, images: int = 16, size: int = 320) -> dict[str,
 
 
 def main() -> None:
-    """Print the series, or one of them."""
+    """Print both series, or one of them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=8)
     parser.add_argument("--images", type=int, default=16)

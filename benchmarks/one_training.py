@@ -1,4 +1,4 @@
-"""One variant of a training, run as often as the parent asks: `python one_training.py VARIANT FOLDER`."""
+"""Train one variant as often as the parent process asks: `python one_training.py VARIANT FOLDER`."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ def main() -> None:
 
 
 def run(variant: str, start: Path, folder: Path, number: int, job: dict[str, Any]) -> dict[str, Any]:
-    """Train once; seconds in all and by epoch, bytes left, and what the suite's own clock says."""
+    """Train once; return seconds in total and by epoch, bytes on disk, and times of the suite's own clock."""
     from ultralytics import YOLO
 
     os.environ["WANDB_DIR"] = str(folder / f"wandb-{number}")
     Path(os.environ["WANDB_DIR"]).mkdir(parents=True)
-    os.environ["WANDB_DATA_DIR"] = os.environ["WANDB_DIR"]  # where it keeps artifacts, by default in the user's home
+    os.environ["WANDB_DATA_DIR"] = os.environ["WANDB_DIR"]  # the folder of artifacts, by default in the user's home
     model = YOLO(start)
     attached = time.perf_counter()
     suite = prepare(variant, model, folder)
     attached = time.perf_counter() - attached
-    ends: list[float] = []  # an epoch ends here, after what all others do in its last event
+    ends: list[float] = []  # the end of each epoch, after all other functions of its last event
     model.add_callback("on_fit_epoch_end", lambda _: ends.append(time.perf_counter()))
     started = time.perf_counter()
     with Stopwatch(suite) as watch:
@@ -62,7 +62,7 @@ def run(variant: str, start: Path, folder: Path, number: int, job: dict[str, Any
     return {
         "seconds": seconds,
         "attach": attached,
-        # without the first, which starts things up, and the final evaluation, which ends as an epoch does
+        # without the first epoch, which includes start-up, and the final evaluation, which has the same last event
         "epochs": [later - earlier for earlier, later in pairwise(ends[: job["epochs"]])],
         "bytes": folder_bytes(save_dir) + folder_bytes(Path(os.environ["WANDB_DIR"])),
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
@@ -73,23 +73,23 @@ def run(variant: str, start: Path, folder: Path, number: int, job: dict[str, Any
 
 
 def prepare(variant: str, model: Any, folder: Path) -> Any:
-    """Give the model the callbacks of a variant; the suite, if it is ours."""
-    import yolo_callbacks as ours
+    """Attach the callbacks of a variant to the model; return the suite if there is one."""
+    import yolo_callbacks
 
     if variant == "default":
-        return ours.attach(model)
+        return yolo_callbacks.attach(model)
     if variant == "all":
-        return ours.attach(
+        return yolo_callbacks.attach(
             model,
-            ours.SaveBest("mAP50", top_k=3),
-            ours.EarlyStopping("val/loss", patience=1000),
-            ours.ReduceLROnPlateau(patience=1000),
-            ours.StopOnOverfit(ratio=100.0, patience=1000),
-            ours.MemoryCleanup(),
-            ours.MemoryMonitor(),
-            ours.JsonlLogger(),
-            ours.TensorBoardLogger(),
-            ours.WandbLogger(images=16, image_period=1),
+            yolo_callbacks.SaveBest("mAP50", top_k=3),
+            yolo_callbacks.EarlyStopping("val/loss", patience=1000),
+            yolo_callbacks.ReduceLROnPlateau(patience=1000),
+            yolo_callbacks.StopOnOverfit(ratio=100.0, patience=1000),
+            yolo_callbacks.MemoryCleanup(),
+            yolo_callbacks.MemoryMonitor(),
+            yolo_callbacks.JsonlLogger(),
+            yolo_callbacks.TensorBoardLogger(),
+            yolo_callbacks.WandbLogger(images=16, image_period=1),
         )
     if variant == "peer":
         import wandb

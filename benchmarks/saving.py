@@ -1,4 +1,4 @@
-"""Saving a new best: a copy of the checkpoint that is there, against serialising it again."""
+"""Measure how long saving a new best takes: a copy of the existing checkpoint, and serialising it again."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from yolo_callbacks.utils.files import copy_atomic
 
 
 def measure(sizes: str = "nmx", *, repeats: int = 7, folder: Path | None = None) -> dict[str, dict[str, float]]:
-    """Milliseconds by model size, taken in turns.
+    """Return milliseconds by model size; the methods are measured in turns.
 
     Args:
-        sizes: Of YOLO11.
-        repeats: How often each is taken, after one that warms up.
-        folder: Where to write. Defaults to `None`, the disk of the working directory.
+        sizes: The sizes of YOLO11.
+        repeats: How often each method is measured, after a warm-up.
+        folder: The folder to write to. Defaults to `None`, the working directory.
 
     Returns:
-        For each size `mib`; `torch_save_ms`; `taken_ms`, how long the training waits for a copy of ours, and
-        `separated_ms`, until a thread has made a file of its own of it; `copy_ms`, a copy that the training waits for;
-        `copy_file_range_ms`, the same left to the kernel, which a file system with reflinks does without copying;
-        `ratio`, of `taken_ms` to `torch_save_ms`.
+        For each size: `mib`; `torch_save_ms`; `taken_ms`, how long the training waits for a copy of this package;
+        `separated_ms`, how long a thread then takes to make it a file of its own; `copy_ms`, a plain copy;
+        `copy_file_range_ms`, a copy by the kernel, which file systems with reflinks do without copying data; `ratio`,
+        `taken_ms` divided by `torch_save_ms`.
     """
     import torch
 
@@ -48,8 +48,8 @@ def measure(sizes: str = "nmx", *, repeats: int = 7, folder: Path | None = None)
             taken: dict[str, list[float]] = {name: [] for name in steps}
             for _ in range(repeats + 1):
                 for name, step in steps.items():
-                    if name not in ("taken_ms", "separated_ms"):  # which follow at once in a training too
-                        os.sync()  # what others have written is not part of it
+                    if name not in ("taken_ms", "separated_ms"):  # these follow at once in a training too
+                        os.sync()  # writes of other steps must not be measured
                     taken[name].append(_milliseconds(step))
             medians = {name: statistics.median(values[1:]) for name, values in taken.items()}
             found[size] = {"mib": last.stat().st_size / 2**20, **medians}
@@ -65,7 +65,7 @@ def _copy_file_range(source: Path, target: Path) -> None:
 
 
 def _checkpoint(size: str) -> dict[str, Any]:
-    """What Ultralytics writes each epoch, for a model trained with SGD."""
+    """Return the checkpoint that Ultralytics writes in each epoch, for a model trained with SGD."""
     import torch
     from ultralytics import YOLO
     from ultralytics.utils.torch_utils import convert_optimizer_state_dict_to_fp16

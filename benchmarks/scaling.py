@@ -1,4 +1,4 @@
-"""How the cost of an epoch grows, by the clock of the suite's own events: `python scaling.py FOLDER`, as a worker."""
+"""Measure how the time of the callbacks in an epoch grows: `python scaling.py FOLDER`, run as a worker."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 from workload import ROOT, SMALL, Stopwatch, Worker, answer, isolate, scenes
 
-# Most of what grows has nothing to do with the model.
+# In most cases, the growth does not depend on the model.
 TINY = str(ROOT / "tests" / "helpers" / "tiny.yaml")
 CASES: dict[str, list[dict[str, Any]]] = {
     "classes": [{"classes": number} for number in (10, 80, 1000)],
@@ -27,12 +27,12 @@ CASES: dict[str, list[dict[str, Any]]] = {
     ],
 }
 QUICK = {"classes": (10, 1000), "images logged": (4, 64), "epochs": (10, 50)}
-# The argument of `run` that grows.
+# The argument of `run` that grows in each case.
 KEYS = {"classes": "classes", "validation images": "val", "images logged": "images", "epochs": "epochs"}
 
 
 def measure(*, quick: bool) -> dict[str, list[dict[str, Any]]]:
-    """Milliseconds an epoch in callbacks, for each case; for images logged, also what an epoch of them holds."""
+    """Return milliseconds per epoch in callbacks for each case; for logged images also the memory they use."""
     found: dict[str, list[dict[str, Any]]] = {}
     with tempfile.TemporaryDirectory(prefix="bench-") as temporary:
         worker = Worker("scaling.py", temporary)
@@ -66,7 +66,7 @@ def run(
     epochs: int = 6,
     top_k: int = 1,
 ) -> dict[str, Any]:
-    """Train with everything attached, every epoch a new best; the cost of a late epoch."""
+    """Train with all callbacks, with a new best in every epoch; return the cost of a late epoch."""
     from ultralytics import YOLO
 
     from yolo_callbacks import (
@@ -99,9 +99,9 @@ def run(
         JsonlLogger(),
         WandbLogger(images=images, image_period=1, log_model=False),
     )
-    with Stopwatch(suite, also=[(ImageCapture, "_look")]) as watch:  # the one thing of ours that is not an event
+    with Stopwatch(suite, also=[(ImageCapture, "_look")]) as watch:  # the only function outside the events
         yolo.train(**{**SMALL, "data": str(data), "epochs": epochs, "project": str(folder), "name": "run"})
-    # without the first epoch, which starts things up, and without the last one, in which `held` is measured
+    # without the first epoch, which includes start-up, and the last one, in which `held` measures memory
     each = watch.by_epoch[1:-1]
     weights = Path(yolo.trainer.save_dir) / "weights"
     return {
@@ -114,29 +114,29 @@ def run(
 
 
 class HeldImages:
-    """KiB that `WandbLogger` holds of an epoch's images when it is about to log them.
+    """The KiB that `WandbLogger` holds for the images of an epoch just before it logs them.
 
-    In the last epoch, whose time is left out: `tracemalloc` takes a part of it. To be added before the suite.
+    It measures in the last epoch, whose time is not counted, since `tracemalloc` takes time. Add it before the suite.
     """
 
     def __init__(self) -> None:
         self.kib = 0.0
 
     def on_train_epoch_start(self, trainer: Any) -> None:
-        """Start counting what is allocated."""
+        """Start to trace allocations in the last epoch."""
         if trainer.epoch + 1 == trainer.epochs:
             tracemalloc.start()
 
     def on_fit_epoch_end(self, trainer: Any) -> None:
-        """Count what is still held; the final evaluation finds it stopped."""
+        """Count the memory that is still held; in the final evaluation, tracing is off."""
         if tracemalloc.is_tracing():
-            ours = [tracemalloc.Filter(True, str(ROOT / "yolo_callbacks" / "images.py"))]
-            self.kib = sum(trace.size for trace in tracemalloc.take_snapshot().filter_traces(ours).traces) / 1024
+            images = [tracemalloc.Filter(True, str(ROOT / "yolo_callbacks" / "trainer" / "validation_images.py"))]
+            self.kib = sum(trace.size for trace in tracemalloc.take_snapshot().filter_traces(images).traces) / 1024
             tracemalloc.stop()
 
 
 def plot(found: dict[str, list[dict[str, Any]]], path: Path) -> None:
-    """One panel a question: milliseconds an epoch over what grows."""
+    """Draw one panel for each case: milliseconds per epoch over the size."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -145,7 +145,7 @@ def plot(found: dict[str, list[dict[str, Any]]], path: Path) -> None:
     axes = figure.subplots(1, len(KEYS) + 1)
     for axis, (name, key) in zip(axes, KEYS.items(), strict=False):
         rows = found[name]
-        if name != "images logged":  # the one in which the cost must grow: in a straight line
+        if name != "images logged":  # logged images must cost more the more there are, linearly
             axis.set_xscale("log")
         _line(axis, [row[key] for row in rows], [row["epoch_ms"] for row in rows], "#0072b2")
         axis.set_title(name, fontsize=10)

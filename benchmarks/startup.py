@@ -1,4 +1,4 @@
-"""What is paid before a training: the import, and the start of an interpreter with the idle plug-in."""
+"""Measure the time before a training: the import, and the start of an interpreter with the idle plug-in."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ print(time.perf_counter() - started)
 
 
 def measure(*, imports: int, starts: int) -> dict[str, dict[str, float]]:
-    """Milliseconds: of the import beyond ultralytics and torch, and added to the start of an interpreter."""
+    """Return the milliseconds of the import without ultralytics and torch, and those added to the interpreter start."""
     taken = [1000 * float(_run([sys.executable, "-c", IMPORT])) for _ in range(imports + 1)][1:]
     return {"import_ms": {**spread(taken), "fastest": min(taken)}, "idle_plugin_ms": spread(_starts(starts))}
 
 
 def _starts(number: int) -> list[float]:
-    """Differences of paired starts of two environments, with and without the plug-in's file."""
+    """Return the differences of paired starts of two environments, with and without the plug-in's file."""
     with tempfile.TemporaryDirectory(prefix="bench-") as temporary:
         pythons = []
         for name in ("without", "with"):
@@ -52,7 +52,7 @@ def _start(python: str) -> float:
 
 
 def _run(command: list[str]) -> str:
-    # with bytecode, which an installation writes: compiling our modules takes longer than importing them
+    # with bytecode, as in an installation: compiling the modules takes longer than importing them
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
     return done.stdout.splitlines()[-1]

@@ -1,4 +1,4 @@
-"""What callbacks add to a training: paired runs, one process a variant, each round in another order."""
+"""Measure the time that callbacks add to a training: paired runs, one process for each variant, in changing order."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from one_training import VARIANTS
 from workload import ROOT, SMALL, Worker, scenes, spread
 
 TREES = str(ROOT / "datasets" / "trees" / "data.yaml")
-# What is added to an epoch does not depend on how long it takes, but is seen best in a short one. A batch of 8, since
-# the peer logs a batch of validation, which is twice as large.
+# The added time does not depend on the length of an epoch, but is measured best in short ones. The batch size is 8,
+# since the peer logs a batch of validation, which is twice as large.
 JOB: dict[str, Any] = {**SMALL, "data": TREES, "batch": 8, "nbs": 8, "fraction": 0.3, "cache": "ram"}
-# Whose time it is added to: as `make demo` trains.
+# The training whose time it is compared with: the one of `make demo`.
 REFERENCE: dict[str, Any] = {**SMALL, "data": TREES, "imgsz": 256, "batch": 8, "nbs": 8}
 LONG_RUN = 100  # epochs, Ultralytics' default
-FEWER = {"peer": 2}  # epochs of what costs seconds in each
+FEWER = {"peer": 2}  # fewer epochs for a variant that needs seconds in each
 
 
 def measure(*, rounds: int, epochs: int, variants: list[str], reference_epochs: int) -> dict[str, Any]:
-    """What each variant adds to the bare training, per epoch and once a run, and to the reference run of 100 epochs.
+    """Return the time that each variant adds to the bare training: per epoch, once a run, and as a share of 100 epochs.
 
     Args:
-        rounds: How often each variant is run; the first round warms up and is left out.
-        epochs: Epochs of each run, two at least; the first is left out where epochs are compared.
-        variants: Names out of `VARIANTS`; `"bare"` must be among them.
-        reference_epochs: Epochs of the reference run, two at least; the first is left out there too.
+        rounds: How often each variant is run. A first round warms up and is not counted.
+        epochs: The epochs of each run, at least two. The first is not counted where epochs are compared.
+        variants: Names from `VARIANTS`; `"bare"` must be one of them.
+        reference_epochs: The epochs of the reference run, at least two. The first is not counted there either.
     """
     with tempfile.TemporaryDirectory(prefix="bench-") as temporary:
         workers = {name: Worker("one_training.py", name, f"{temporary}/{name}") for name in variants}
@@ -45,11 +45,11 @@ def measure(*, rounds: int, epochs: int, variants: list[str], reference_epochs: 
             worker.close()
     reference = {"epoch_s": _epoch(long_run), "once_s": _once(long_run)}
     long = LONG_RUN * reference["epoch_s"] + reference["once_s"]
-    told = {name: _told(name, found, long) for name in variants}
-    return {"rounds": rounds, "epochs": epochs, "reference": reference, "variants": told}
+    compared = {name: _compared(name, found, long) for name in variants}
+    return {"rounds": rounds, "epochs": epochs, "reference": reference, "variants": compared}
 
 
-def _told(name: str, found: dict[str, list[dict[str, Any]]], long: float) -> dict[str, Any]:
+def _compared(name: str, found: dict[str, list[dict[str, Any]]], long: float) -> dict[str, Any]:
     pairs = list(zip(found["bare"], found[name], strict=True))
     once = spread([_once(mine) - _once(bare) for bare, mine in pairs])
     per_epoch = spread([1000 * (_epoch(mine) - _epoch(bare)) for bare, mine in pairs])
@@ -78,28 +78,28 @@ def _told(name: str, found: dict[str, list[dict[str, Any]]], long: float) -> dic
 
 
 def _by_callback(runs: list[list[dict[str, Any]]]) -> list[tuple[str, float]]:
-    """Median seconds of each callback; two may have one name."""
+    """Return the median seconds of each callback; two callbacks may have the same name."""
     return [(rows[0]["name"], statistics.median(row["seconds"] for row in rows)) for rows in zip(*runs, strict=True)]
 
 
 def _epoch(run: dict[str, Any]) -> float:
-    """The fastest, since whatever disturbs a measurement only ever adds to it."""
+    """Return the time of the fastest epoch, since disturbances only add time."""
     return float(min(run["epochs"]))
 
 
 def _once(run: dict[str, Any]) -> float:
-    """What is not an epoch: start, final evaluation, end; and what single epochs take more than the fastest."""
+    """Return the time outside epochs, and the extra time of epochs that are slower than the fastest one."""
     return float(run["seconds"]) - (len(run["epochs"]) + 1) * _epoch(run)
 
 
 def _clock(run: dict[str, Any]) -> tuple[float, float]:
-    """Seconds that the suite took for each epoch, and once a run."""
+    """Return the seconds of the suite's own clock, for each epoch and once a run."""
     each = statistics.median(run["clock_by_epoch"][1:])
     return each, run["clock"] - len(run["clock_by_epoch"]) * each
 
 
 def disk(*, epochs: int, variants: list[str]) -> dict[str, int]:
-    """Bytes that a run leaves, W&B's files included. No time is measured: one variant a core."""
+    """Return the bytes that a run leaves, W&B's files included. No time is measured, so variants run in parallel."""
     with tempfile.TemporaryDirectory(prefix="bench-") as temporary:
         data = scenes(Path(temporary) / "data", train=4, val=4, classes=3)
         job = {**SMALL, "data": str(data), "epochs": epochs, "batch": 4, "nbs": 4}
@@ -111,5 +111,5 @@ def disk(*, epochs: int, variants: list[str]) -> dict[str, int]:
             finally:
                 worker.close()
 
-        with ThreadPoolExecutor(os.cpu_count()) as pool:  # the longest first
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # the slowest variants first
             return dict(zip(reversed(variants), pool.map(left, reversed(variants)), strict=True))

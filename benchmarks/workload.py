@@ -1,4 +1,4 @@
-"""What every measurement shares: data, quiet trainings, and processes that stay warm."""
+"""Provide what all measurements share: data, quiet trainings, and warm worker processes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SMALL: dict[str, Any] = {
 
 
 def isolate(folder: Path, *, wandb: bool = False) -> None:
-    """Keep the user's settings and integrations out, W&B offline. Before the first import of ultralytics."""
+    """Ignore the user's settings and integrations, and set W&B offline. Call it before ultralytics is imported."""
     os.environ["YOLO_CONFIG_DIR"] = str(folder / "settings")
     os.environ["YOLO_OFFLINE"] = "True"
     os.environ["WANDB_MODE"] = "offline"
@@ -44,7 +44,7 @@ def isolate(folder: Path, *, wandb: bool = False) -> None:
 
 
 def scenes(folder: Path, *, train: int, val: int, classes: int, boxes: int = 12, size: int = 32) -> Path:
-    """Noise with boxes of random classes: nothing to learn, everything to count."""
+    """Write a data set of noise with boxes of random classes: nothing to learn, but everything to count."""
     rng = np.random.default_rng(0)
     for split, number in (("train", train), ("val", val)):
         images, labels = folder / "images" / split, folder / "labels" / split
@@ -62,15 +62,15 @@ def scenes(folder: Path, *, train: int, val: int, classes: int, boxes: int = 12,
 
 
 class Stopwatch:
-    """Seconds that a suite takes, while it is entered.
+    """A context manager that measures the seconds that a suite takes.
 
     Args:
-        suite: What `attach` returned, or None.
-        also: Methods, as class and name, that run outside its events and are counted too.
+        suite: The suite that `attach` returned, or None.
+        also: Methods, as class and name, that run outside the events and are measured too.
 
     Attributes:
-        by_epoch: The seconds of each epoch, from its first event to its `on_fit_epoch_end`, which is the last one from
-            8.3.0 on; what comes before the first and after the last epoch is not among them.
+        by_epoch: The seconds of each epoch, from its first event to `on_fit_epoch_end`, which is the last one from
+            Ultralytics 8.3.0 on. The time before the first and after the last epoch is not included.
     """
 
     def __init__(self, suite: Any, *, also: Sequence[tuple[type, str]] = ()) -> None:
@@ -114,11 +114,11 @@ class Stopwatch:
 
 
 class Worker:
-    """A process that runs one job after the other, so that what it imports and starts once is not measured.
+    """A process that runs one job after the other, so that its imports and start-up are not measured.
 
     Args:
-        script: What it runs: reads a line of JSON for each job, answers each with a line `RESULT <JSON>`.
-        arguments: Of the script.
+        script: The script to run. It reads one line of JSON for each job and answers with a line `RESULT <JSON>`.
+        arguments: The arguments of the script.
     """
 
     def __init__(self, script: str, *arguments: str) -> None:
@@ -128,19 +128,19 @@ class Worker:
         )
 
     def ask(self, job: dict[str, Any]) -> dict[str, Any]:
-        """Run a job and wait for its result."""
+        """Run a job and return its result."""
         stdin, stdout = self._process.stdin, self._process.stdout
         if stdin is None or stdout is None:
             raise RuntimeError("the worker has no pipes")
         stdin.write(json.dumps(job) + "\n")
         stdin.flush()
-        said: list[str] = []
+        output: list[str] = []
         for line in stdout:
             if line.startswith("RESULT "):
                 result: dict[str, Any] = json.loads(line[7:])
                 return result
-            said.append(line)
-        raise RuntimeError(f"the worker ended: {''.join(said[-30:])}")
+            output.append(line)
+        raise RuntimeError(f"the worker ended: {''.join(output[-30:])}")
 
     def close(self) -> None:
         """End the process."""
@@ -150,16 +150,16 @@ class Worker:
 
 
 def answer(result: dict[str, Any]) -> None:
-    """Tell the parent the result of a job."""
+    """Send the result of a job to the parent process."""
     print("RESULT " + json.dumps(result), flush=True)
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
-    """Median and quartiles."""
+    """Return the median and the quartiles."""
     low, middle, high = statistics.quantiles(values, n=4) if len(values) > 1 else (values[0],) * 3
     return {"median": middle, "low": low, "high": high}
 
 
 def folder_bytes(folder: Path) -> int:
-    """Bytes of all files below a folder."""
+    """Return the bytes of all files below a folder."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())

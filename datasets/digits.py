@@ -1,8 +1,9 @@
-"""Small data sets that a YOLO model learns in seconds, made from the handwritten digits of scikit-learn.
+"""Write small data sets of handwritten digits that a YOLO model learns in seconds.
 
-Tests and examples need trainings whose metrics move within a few epochs, on a CPU and without a download.
-scikit-learn ships 1797 digits of 8x8 pixels: enlarged on a dark, noisy ground they make scenes to detect and pictures
-to classify. No sample is used for both training and validation, so the metrics are those of unseen handwriting.
+Tests and examples need trainings whose metrics change within a few epochs, on a CPU and without a download.
+scikit-learn contains 1797 digits of 8x8 pixels. Enlarged on a dark, noisy background, they make scenes to detect and
+pictures to classify. No sample is used for both training and validation, so the metrics are those of unseen
+handwriting.
 
     python datasets/digits.py FOLDER
 """
@@ -45,7 +46,7 @@ def detection(
         train: Number of scenes to train on.
         val: Number of scenes to validate on.
         size: Width and height of a scene in pixels.
-        classes: The digits to show; the position of a digit in here is its class index.
+        classes: The digits to show; the position of a digit in this sequence is its class index.
         absent_from_val: Class indices that have boxes in train and none in val.
         seed: The same seed and arguments write the same files.
 
@@ -68,18 +69,18 @@ def detection(
 
 
 def for_task(folder: Path, task: str, *, train: int = 8, val: int = 4, size: int = 64) -> Path:
-    """Write a data set for a task of Ultralytics; what has a form of its own is drawn around the box of a digit.
+    """Write a data set for a task of Ultralytics; masks, keypoints and rotated boxes surround the digits.
 
     Args:
         folder: Where to write; made if missing.
         task: `"detect"`, `"segment"` (the box as a polygon), `"pose"` (its corners as keypoints), `"obb"` (the box
             as a rotated one) or `"classify"`.
-        train: Number of scenes to train on; of pictures by class to classify.
-        val: The same to validate on.
+        train: Number of scenes to train on; for classify, the number of pictures of each class.
+        val: The same number for validation.
         size: Width and height in pixels.
 
     Returns:
-        What Ultralytics takes as `data`.
+        The value for Ultralytics' argument `data`.
     """
     if task == "classify":
         return classification(folder, train=train, val=val, size=size)
@@ -92,7 +93,7 @@ def for_task(folder: Path, task: str, *, train: int = 8, val: int = 4, size: int
 
 
 def _in_form_of(task: str, line: str) -> str:
-    """A label line of detection as one of another task."""
+    """Convert a label line of detection to one of another task."""
     index, x, y, width, height = line.split()
     left, top = float(x) - float(width) / 2, float(y) - float(height) / 2
     right, bottom = left + float(width), top + float(height)
@@ -123,7 +124,7 @@ def classification(
         seed: The same seed and arguments write the same files.
 
     Returns:
-        The folder, which is what Ultralytics takes as `data` to classify.
+        The folder, which is the value for Ultralytics' argument `data` for classify.
     """
     rng = np.random.default_rng(seed)
     samples = _split_samples(classes, rng)
@@ -144,27 +145,27 @@ def _split_samples(classes: Sequence[int], rng: np.random.Generator) -> dict[str
     split: dict[str, Samples] = {"train": [], "val": []}
     for digit in classes:
         pool = [_cropped(digits.images[k]) for k in rng.permutation(np.flatnonzero(digits.target == digit))]
-        cut = int(len(pool) * VAL_SHARE)
-        split["val"].append(pool[:cut])
-        split["train"].append(pool[cut:])
+        val_count = int(len(pool) * VAL_SHARE)
+        split["val"].append(pool[:val_count])
+        split["train"].append(pool[val_count:])
     return split
 
 
 def _cropped(sample: npt.NDArray[np.float64]) -> Image:
-    """Cut a sample to its ink, so that the edges of the picture are the box of the digit."""
-    ink = sample >= 4  # of 16: fainter pixels vanish in the noise
+    """Crop a sample to its ink, so that the edges of the picture are the box of the digit."""
+    ink = sample >= 4  # of 16; fainter pixels are lost in the noise
     rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
-    cut = sample[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return (cut * (255 / 16)).astype(np.uint8)
+    cropped = sample[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return (cropped * (255 / 16)).astype(np.uint8)
 
 
 def _scene(
     samples: Samples, allowed: Sequence[int], number: int, size: int, rng: np.random.Generator
 ) -> tuple[Image, list[str]]:
-    """Compose the scene of that number, with its YOLO label lines."""
+    """Compose the scene with a number; return it with its YOLO label lines."""
     image, boxes, lines = _background(size, rng), list[Box](), list[str]()
     for k in range(int(rng.integers(3, 7)) if allowed else 0):
-        # Taking turns for the first digit gives even the smallest set every class.
+        # The first digit of each scene takes turns, so that even the smallest data set has every class.
         index = allowed[number % len(allowed)] if k == 0 else int(rng.choice(allowed))
         sample = samples[index][rng.integers(len(samples[index]))]
         box = _paste(image, _enlarged(sample, rng.uniform(0.2, 0.4) * size, rng), boxes, rng)
@@ -181,7 +182,7 @@ def _background(size: int, rng: np.random.Generator) -> Image:
 
 
 def _enlarged(sample: Image, length: float, rng: np.random.Generator) -> Image:
-    """Scale a digit so that its longer side has that length, at a random brightness."""
+    """Scale a digit to a length of its longer side, and give it a random brightness."""
     scale = length / max(sample.shape)
     height, width = (max(1, round(side * scale)) for side in sample.shape)
     patch: Image = cv2.resize(sample, (width, height), interpolation=cv2.INTER_LINEAR)
@@ -189,14 +190,14 @@ def _enlarged(sample: Image, length: float, rng: np.random.Generator) -> Image:
 
 
 def _paste(image: Image, patch: Image, taken: Sequence[Box], rng: np.random.Generator) -> Box | None:
-    """Put a digit at a random free place of the image; None where no place was found."""
+    """Put a digit at a random free place of the image; return None if no place was found."""
     height, width = patch.shape
     for _ in range(50):
         top = int(rng.integers(image.shape[0] - height + 1))
         left = int(rng.integers(image.shape[1] - width + 1))
         right, bottom = left + width, top + height
         if all(right <= box[0] or box[2] <= left or bottom <= box[1] or box[3] <= top for box in taken):
-            # The brighter of both: the noise shows through the gaps of the digit.
+            # Use the brighter pixel of both, so that the noise is visible in the gaps of the digit.
             image[top:bottom, left:right] = np.maximum(image[top:bottom, left:right], patch)
             return left, top, right, bottom
     return None
@@ -213,7 +214,7 @@ def _write(path: Path, image: Image) -> None:
 
 
 def main() -> None:
-    """Write both data sets below a folder and print what to pass as `data`."""
+    """Write both data sets below a folder, and print the values for `data`."""
     parser = argparse.ArgumentParser(description="Write a detection and a classification data set of digits.")
     parser.add_argument("folder", type=Path, help="where to write; made if missing")
     folder = parser.parse_args().folder

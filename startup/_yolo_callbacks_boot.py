@@ -1,8 +1,9 @@
-"""Give our callbacks to Ultralytics' own trainings; imported by `yolo_callbacks.pth` where YOLO_CALLBACKS is set.
+"""Add callbacks to Ultralytics' own trainings. `yolo_callbacks.pth` imports this module if YOLO_CALLBACKS is set.
 
-It runs at the start of every Python process that inherits the variable, most of which never train. So it stands beside
-the package, whose import takes ten times as long, and imports it only once Ultralytics makes its first model: by then
-all of Ultralytics is imported, so that a callback's module may import it, and no run has a folder yet.
+It runs at the start of every Python process that inherits the variable, and most of these processes never train. So it
+is outside the package, whose import takes ten times as long. It imports the package when Ultralytics makes its first
+model. At that time all of Ultralytics is imported, so that a module with callbacks may import it, and no run has a
+folder yet.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import os
 import sys
 
-TYPE_CHECKING = False  # as type checkers know it; typing itself takes longer to import than all of this
+TYPE_CHECKING = False  # a name that type checkers know; importing typing would take longer than this whole module
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from importlib.machinery import ModuleSpec
@@ -25,7 +26,7 @@ _COMMANDS = ("yolo", "yolo.exe", "ultralytics", "ultralytics.exe")
 
 
 def install() -> None:
-    """Have Ultralytics' default callbacks hold ours, in this process and in those that it starts."""
+    """Install a hook that adds the callbacks to Ultralytics' defaults, in this process and its child processes."""
     value = os.environ.get(VARIABLE)
     if not value:
         return
@@ -36,14 +37,14 @@ def install() -> None:
 
 
 def is_file(value: str) -> bool:
-    """Whether a value of YOLO_CALLBACKS is the path of a file rather than names."""
+    """Return whether a value of YOLO_CALLBACKS is the path of a file rather than names."""
     return value.lower().endswith((".yaml", ".yml")) or "/" in value or os.sep in value
 
 
 def refuse(error: Exception) -> None:
-    """Report a user's mistake: in a script as the error that it is, in a `yolo` command as one line.
+    """Report a mistake of the user: raise it in a script, print one line in a `yolo` command.
 
-    A command that would not train ends too: what the variable asks for cannot be done, and a line that scrolls by is
+    A command that does not train ends too, since the request of the variable cannot be fulfilled and a printed line is
     easily missed.
 
     Raises:
@@ -51,14 +52,14 @@ def refuse(error: Exception) -> None:
     """
     spec = getattr(sys.modules.get("__main__"), "__spec__", None)
     if os.path.basename(sys.argv[0]) not in _COMMANDS and getattr(spec, "name", None) != "ultralytics.cfg.__init__":
-        # Not with the error that is being handled behind it: its text may hold a value of the environment.
+        # Without the error that is being handled as context: its text may contain a value of the environment.
         raise error from error.__cause__
     print(error, file=sys.stderr)
     raise SystemExit(2)
 
 
 class _Finder:
-    """Finds the module of the default callbacks as the finders behind this one do, and hooks it."""
+    """A finder that finds the module of Ultralytics' default callbacks with the other finders, and hooks it."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -75,7 +76,7 @@ class _Finder:
 
 
 class _Loader:
-    """A module's own loader, but for the hook once the module is there."""
+    """The loader of a module, which calls the hook after the module is loaded."""
 
     def __init__(self, loader: Any) -> None:
         self.loader = loader
@@ -90,7 +91,7 @@ class _Loader:
 
 
 def _hook(base: Any) -> None:
-    """Register our functions before the default callbacks are copied for a model, or for a worker's trainer."""
+    """Register the functions before Ultralytics copies its default callbacks for a model or a worker's trainer."""
     get_default, add_integrations = base.get_default_callbacks, base.add_integration_callbacks
 
     def get_default_callbacks() -> Any:
@@ -98,7 +99,7 @@ def _hook(base: Any) -> None:
         return get_default()
 
     def add_integration_callbacks(instance: Any) -> Any:
-        # A model that was unpickled, as in a trial of Ray, has never asked for the default callbacks.
+        # An unpickled model, as in a trial of Ray, has never requested the default callbacks.
         if hasattr(instance, "optimizer_step") and os.environ.get(VARIABLE):
             _register(base)
             from yolo_callbacks.config import plugin

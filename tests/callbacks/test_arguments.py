@@ -21,10 +21,10 @@ NAN, INF = math.nan, math.inf
     [
         # monitor
         (BOTH, {"monitor": 3}, TypeError, "monitor must be a name, a mapping of names to weights, a function or None"),
-        (BOTH, {"monitor": ["mAP50"]}, TypeError, "a function or None, got ['mAP50']"),
-        (BOTH, {"monitor": b"mAP50"}, TypeError, "a function or None, got b'mAP50'"),
-        (BOTH, {"monitor": False, "mode": "max"}, TypeError, "a function or None, got False"),
-        (BOTH, {"monitor": float, "mode": "max"}, TypeError, "a function or None, got <class 'float'>"),
+        (BOTH, {"monitor": ["mAP50"]}, TypeError, "a function or None, received ['mAP50']"),
+        (BOTH, {"monitor": b"mAP50"}, TypeError, "a function or None, received b'mAP50'"),
+        (BOTH, {"monitor": False, "mode": "max"}, TypeError, "a function or None, received False"),
+        (BOTH, {"monitor": float, "mode": "max"}, TypeError, "a function or None, received <class 'float'>"),
         (BOTH, {"monitor": ""}, ValueError, "monitor must not be empty, received ''"),
         (BOTH, {"monitor": "  "}, ValueError, "monitor must not be empty, received '  '"),
         (BOTH, {"monitor": {}}, ValueError, "monitor must name at least one metric"),
@@ -115,7 +115,7 @@ NAN, INF = math.nan, math.inf
             for name in ("last", "best", "last.pt", "best.pt", "Best", "LAST.pt", "epoch0", "epoch12.pt", "Epoch3")
         ),
         # neither by position nor under another name
-        (BOTH, {"patiense": 3}, TypeError, "has no argument 'patiense', did you mean 'patience'?"),
+        ((EarlyStopping,), {"patiense": 3}, TypeError, "has no argument 'patiense', did you mean 'patience'?"),
         ((SaveBest,), {"patience": 3}, TypeError, "SaveBest has no argument 'patience'"),
         ((EarlyStopping,), {"top_k": 3}, TypeError, "EarlyStopping has no argument 'top_k'"),
     ],
@@ -218,7 +218,7 @@ def test_the_files_that_are_claimed(arguments, task, file):
 
 @pytest.mark.parametrize("callback", BOTH)
 def test_auto_is_told_by_the_run(callback):
-    with pytest.raises(RuntimeError, match="mode='auto' is told by the run's names"):
+    with pytest.raises(RuntimeError, match="mode='auto' is decided when a training starts"):
         _ = callback("mAP50").mode
 
 

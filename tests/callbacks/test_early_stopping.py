@@ -13,7 +13,7 @@ from ultralytics import YOLO
 from ultralytics.utils.torch_utils import EarlyStopping as UltralyticsStopper
 
 from yolo_callbacks import Callback, EarlyStopping, StoppingReason, TrainingRun, attach
-from yolo_callbacks.decisions import StopRule
+from yolo_callbacks.decisions.stopping import StopRule
 
 pytestmark = pytest.mark.training
 

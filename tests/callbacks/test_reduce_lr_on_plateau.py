@@ -16,7 +16,7 @@ from trainings import TINY, interrupted, results_csv
 from ultralytics import YOLO
 
 from yolo_callbacks import Callback, ReduceLROnPlateau, TrainingRun, attach
-from yolo_callbacks.decisions import PlateauRule, RateReduction
+from yolo_callbacks.decisions.plateau import PlateauRule, RateReduction
 
 ULTRALYTICS = tuple(int(part) for part in ultralytics.__version__.split(".")[:3])
 

@@ -41,7 +41,7 @@ def test_init_check_and_list_agree(capsys, folder):
     assert main(["init"]) == 0
     assert main(["check", "callbacks.yaml"]) == 0
     names = [type(callback).__name__ for callback in load("callbacks.yaml").callbacks]
-    assert capsys.readouterr().out.splitlines()[1] == f"callbacks.yaml is right: {', '.join(names)}"
+    assert capsys.readouterr().out.splitlines()[1] == f"callbacks.yaml is valid: {', '.join(names)}"
     assert main(["list"]) == 0
     listed = capsys.readouterr().out
     for name, callback in registry.own().items():
@@ -66,7 +66,7 @@ def test_init_replaces_a_file_only_if_told(capsys, folder):
 def test_show_of_a_run_that_is_not_at_its_end(capsys, folder):
     (folder / "callbacks.json").write_text(json.dumps({"epoch": 3, "summary": None}))
     assert main(["show", "."]) == 0
-    assert capsys.readouterr().out == "Callbacks: not at the end, callbacks.json is of epoch 3\n"
+    assert capsys.readouterr().out == "Callbacks: the run has not ended; callbacks.json has the state after epoch 3\n"
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ import yaml
 
 from yolo_callbacks import Callback
 from yolo_callbacks.config import loading, registry, schema
-from yolo_callbacks.config.loading import ConfigError, load
+from yolo_callbacks.config.loading import load
+from yolo_callbacks.config.yaml_file import ConfigError
 from yolo_callbacks.suite.attaching import default_suite
 
 
@@ -99,10 +100,10 @@ def test_values(written, value, monkeypatch):
 
 
 MISTAKES = {
-    "": ":1: is empty, expected `callbacks:` with a list",
+    "": ":1: the file is empty, expected `callbacks:` with a list",
     "- SaveBest": ":1: expected `callbacks:` with a list",
     "\ncallback: [SaveBest]": ":2: unknown key 'callback', did you mean 'callbacks'? (there are",
-    "strict: true": ":1: `callbacks:` is missing, a list",
+    "strict: true": ":1: `callbacks:` is missing; it must be a list",
     "callbacks: []": ":1: `callbacks:` must be a list of at least one",
     "callbacks: SaveBest": ":1: `callbacks:` must be a list of at least one",
     "callbacks:\n  - SaveBest\n  - EarlyStoping": ":3: no callback is called 'EarlyStoping', did you mean 'Early",
@@ -110,8 +111,10 @@ MISTAKES = {
     "callbacks:\n  - {}": ":2: expected the name of a callback",
     "callbacks:\n  - Callback": ":2: no callback is called 'Callback'",
     "callbacks:\n  - SaveBest: mAP50": ":2: the arguments of SaveBest must have names",
-    "callbacks:\n  - SaveBest:\n    top_k: 2": ":3: 'top_k' stands beside 'SaveBest': indent the arguments",
-    "callbacks:\n  - SaveBest: {top_k: 2}\n    JsonlLogger:": ":3: 'JsonlLogger' stands beside 'SaveBest': write a `-`",
+    "callbacks:\n  - SaveBest:\n    top_k: 2": ":3: 'top_k' is on the same level as 'SaveBest': indent the arguments",
+    "callbacks:\n  - SaveBest: {top_k: 2}\n    JsonlLogger:": (
+        ":3: 'JsonlLogger' is on the same level as 'SaveBest': write a `-`"
+    ),
     "callbacks:\n  - SaveBest:\n      topk: 2": ":3: SaveBest has no argument 'topk', did you mean 'top_k'? (it t",
     "callbacks:\n  - JsonlLogger:\n      file: x": ":3: JsonlLogger has no argument 'file' (it takes none)",
     "callbacks:\n  - WandbLogger:\n      projekt: a": (
@@ -131,19 +134,19 @@ MISTAKES = {
     "callbacks:\n  - SaveBest:\n      top_k: 2\n      top_k: 3": ":4: 'top_k' is given twice",
     "strict: 1\ncallbacks: [SaveBest]": ":1: strict must be True or False, received 1",
     "callbacks: [SaveBest, SaveBest]": ":1: SaveBest and SaveBest would both write weights/best-map50-95.pt",
-    "callbacks: [SaveBest": ":1: no valid YAML: expected ',' or ']'",
-    "callbacks:\n\t- SaveBest": ":2: no valid YAML: found character",
-    "callbacks: [SaveBest]\n---\na: 1": ":2: no valid YAML: but found another document",
-    "callbacks:\n  - SaveBest: {top_k: ${TOP_K}}": ":2: no valid YAML: expected ',' or '}', but got '{'; with ${",
+    "callbacks: [SaveBest": ":1: invalid YAML: expected ',' or ']'",
+    "callbacks:\n\t- SaveBest": ":2: invalid YAML: found character",
+    "callbacks: [SaveBest]\n---\na: 1": ":2: invalid YAML: but found another document",
+    "callbacks:\n  - SaveBest: {top_k: ${TOP_K}}": ":2: invalid YAML: expected ',' or '}', but got '{'; with ${",
     "callbacks:\n  - SaveBest:\n      top_k: ${UNSET}": ":3: UNSET is not set in the environment: set it",
-    "callbacks:\n  - SaveBest:\n      top_k: !!python/object/apply:os.system [x]": ":3: no valid YAML: could not",
-    "strict: !!python/name:os.system\ncallbacks: [SaveBest]": ":1: no valid YAML: could not determine",
+    "callbacks:\n  - SaveBest:\n      top_k: !!python/object/apply:os.system [x]": ":3: invalid YAML: could not",
+    "strict: !!python/name:os.system\ncallbacks: [SaveBest]": ":1: invalid YAML: could not determine",
     "callbacks: &all [*all]": ":1: an alias contains itself",
     "? [a]\n: 1": ":1: a key must be a name",
-    "callbacks:\n  - SaveBest: {top_k: \x00}": ":2: no valid YAML: the character #x0000 is not allowed",
-    "callbacks: " + "[" * 5000: ":1: no valid YAML: lists and mappings go deeper than 50",
+    "callbacks:\n  - SaveBest: {top_k: \x00}": ":2: invalid YAML: the character #x0000 is not allowed",
+    "callbacks: " + "[" * 5000: ":1: invalid YAML: nested more than 50 levels deep",
     "callbacks: [no.such:Module]": ":1: no.such:Module cannot be imported: ModuleNotFoundError: No module named 'no'",
-    "callbacks: ['os:path']": ":1: os:path is no subclass of yolo_callbacks.Callback, it is <module",
+    "callbacks: ['os:path']": ":1: os:path is not a subclass of yolo_callbacks.Callback, it is <module",
     f"callbacks: ['{__name__}:Strange']": f":1: {__name__}:Strange needs the argument 'needed'",
     f"callbacks:\n  - {__name__}:Strange:\n      needed: 2": f":2: {__name__}:Strange: KeyError: 'a missing\\nkey'",
 }
@@ -177,7 +180,7 @@ def test_other_values_of_the_variable(value, said):
 
 def test_no_utf_8():
     Path("callbacks.yaml").write_bytes(b"callbacks: [\xff]")
-    with pytest.raises(ConfigError, match=r"^callbacks.yaml:1: no valid YAML: not UTF-8"):
+    with pytest.raises(ConfigError, match=r"^callbacks.yaml:1: invalid YAML: not UTF-8"):
         load("callbacks.yaml")
 
 

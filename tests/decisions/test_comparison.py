@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from yolo_callbacks.decisions import improves
+from yolo_callbacks.decisions.comparison import improves
 
 NAN, INF = math.nan, math.inf
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from yolo_callbacks.decisions import Cadence, cache_is_idle, host_is_short
+from yolo_callbacks.decisions.freeing import Cadence, cache_is_idle, host_is_short
 
 MIB = 2**20
 

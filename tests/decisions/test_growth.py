@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yolo_callbacks.decisions import GrowthRule
+from yolo_callbacks.decisions.growth import GrowthRule
 
 
 @pytest.mark.parametrize(

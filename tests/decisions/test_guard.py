@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from yolo_callbacks.decisions import Guarded, broken_guard
+from yolo_callbacks.decisions.guard import Guarded, broken_guard
 
 
 @pytest.mark.parametrize(

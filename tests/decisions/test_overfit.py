@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from yolo_callbacks.decisions import OverfitRule
+from yolo_callbacks.decisions.overfit import OverfitRule
 
 
 @pytest.mark.parametrize(

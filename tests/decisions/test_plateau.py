@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from yolo_callbacks.decisions import PlateauRule, RateReduction
+from yolo_callbacks.decisions.plateau import PlateauRule, RateReduction
 
 
 @pytest.mark.parametrize(

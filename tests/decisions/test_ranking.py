@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from yolo_callbacks.decisions import Ranking
+from yolo_callbacks.decisions.ranking import Ranking
 
 NAN, INF = math.nan, math.inf
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from yolo_callbacks.decisions import StoppingReason, StopRule
+from yolo_callbacks.decisions.stopping import StoppingReason, StopRule
 
 NAN, INF = math.nan, math.inf
 

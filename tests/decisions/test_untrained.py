@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from yolo_callbacks import StoppingReason
-from yolo_callbacks.decisions import EpochKind, StopRule, UntrainedRule, detects_nothing
+from yolo_callbacks.decisions.stopping import StopRule
+from yolo_callbacks.decisions.untrained import EpochKind, UntrainedRule, detects_nothing
 
 CHECK, NO_IMPROVEMENT, NO_CHECK = EpochKind.CHECK, EpochKind.NO_IMPROVEMENT, EpochKind.NO_CHECK
 BOX, MASK, POSE = ("metrics/mAP50(B)", "metrics/mAP50-95(B)"), ("metrics/mAP50-95(M)",), ("metrics/mAP50-95(P)",)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from yolo_callbacks.decisions import EpochKind, UntrainedRule
+from yolo_callbacks.decisions.untrained import EpochKind, UntrainedRule
 from yolo_callbacks.metrics.epoch_record import EpochRecord, MetricNames
 from yolo_callbacks.metrics.monitor import Monitor
 

@@ -13,7 +13,7 @@ import pytest
 
 from yolo_callbacks.cli.command import main
 from yolo_callbacks.report import report
-from yolo_callbacks.report.run_data import read_run
+from yolo_callbacks.report.reading import read_run
 from yolo_callbacks.report.timeline import draw_timeline
 
 KEYS = "epoch,time,train/box_loss,metrics/mAP50(B),metrics/mAP50-95(B),val/box_loss,lr/pg0"

@@ -25,7 +25,7 @@ from yolo_callbacks.cli.command import main
 from yolo_callbacks.report import report
 from yolo_callbacks.report.charts import number
 from yolo_callbacks.report.monitors import monitored
-from yolo_callbacks.report.run_data import read_run
+from yolo_callbacks.report.reading import read_run
 from yolo_callbacks.utils.redaction import MASK, clean_arguments
 
 HOSTILE = "<script>alert('$x$')</script>"
@@ -77,7 +77,7 @@ def hostile_scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def ours(tmp_path_factory: pytest.TempPathFactory, hostile_scenes: Path) -> Path:
-    """A run with everything to show: two cuts of the rate, and a stop at epoch 4 of 9."""
+    """A run with everything to show: two reductions of the learning rate, and a stop at epoch 4 of 9."""
     model = YOLO(TINY)
     never = 1e9
     attach(
@@ -113,7 +113,7 @@ def test_the_report_of_a_run(ours, messages):
     assert len(rows) == 4
 
     box_loss = page.charts["box loss"]
-    assert (box_loss["epochs"], box_loss["cuts"], box_loss["stop"]) == ([1, 2, 3, 4], [2, 4], 4)
+    assert (box_loss["epochs"], box_loss["reductions"], box_loss["stop"]) == ([1, 2, 3, 4], [2, 4], 4)
     assert page.values("box loss", "validation") == [number(row["val/box_loss"]) for row in rows]
     assert page.values("box loss", "training") == [number(row["train/box_loss"]) for row in rows]
     assert page.values("mAP50-95", "mAP50-95") == [number(row["metrics/mAP50-95(B)"]) for row in rows]

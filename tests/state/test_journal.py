@@ -14,10 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from yolo_callbacks.decisions import PlateauRule, Ranking, StopRule
+from yolo_callbacks.decisions.plateau import PlateauRule
+from yolo_callbacks.decisions.ranking import Ranking
+from yolo_callbacks.decisions.stopping import StopRule
 from yolo_callbacks.metrics.epoch_record import EpochRecord
-from yolo_callbacks.state.journal import JOURNAL_FILE, Entry, Journal, Recovery, recoveries
-from yolo_callbacks.state.run_state import STATE_FILE, RunState, find_recoveries
+from yolo_callbacks.state.journal import JOURNAL_FILE, Entry, Journal
+from yolo_callbacks.state.recovery import Recovery, find_recoveries, recoveries
+from yolo_callbacks.state.run_state import RunState
+from yolo_callbacks.state.state_file import STATE_FILE
 
 # The steps of an epoch after which a kill may come.
 STEPS = ("trained", "half a line", "line", "checkpoint", "decided", "half a state", "state")

@@ -15,7 +15,7 @@ from ultralytics import YOLO
 from wandb_runs import read_runs
 
 from yolo_callbacks import EarlyStopping, JsonlLogger, ReduceLROnPlateau, SaveBest, WandbLogger, attach, extend
-from yolo_callbacks.state.run_state import STATE_FILE
+from yolo_callbacks.state.state_file import STATE_FILE
 from yolo_callbacks.suite.extending import prepare_extension
 from yolo_callbacks.trainer.installation import installed_version
 

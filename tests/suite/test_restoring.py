@@ -18,7 +18,7 @@ from trainings import TINY, interrupted, results_csv
 from ultralytics import YOLO
 
 from yolo_callbacks import EarlyStopping, ReduceLROnPlateau, SaveBest, TrainingRun, attach
-from yolo_callbacks.state.run_state import read_state
+from yolo_callbacks.state.state_file import read_state
 from yolo_callbacks.suite.suite import Suite
 from yolo_callbacks.trainer.checkpoint_copies import holds_epoch
 from yolo_callbacks.utils.fields import (

@@ -12,7 +12,7 @@ from ultralytics import YOLO
 from ultralytics.models.yolo.detect import DetectionTrainer
 
 from yolo_callbacks import EarlyStopping, ReduceLROnPlateau, SaveBest, attach
-from yolo_callbacks.state.run_state import STATE_FILE
+from yolo_callbacks.state.state_file import STATE_FILE
 from yolo_callbacks.trainer.training_run import TrainingRun
 
 pytestmark = pytest.mark.training

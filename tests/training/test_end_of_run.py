@@ -13,7 +13,7 @@ from ultralytics.models.yolo.detect import DetectionTrainer
 from ultralytics.utils.torch_utils import strip_optimizer
 
 from yolo_callbacks import SaveBest, attach
-from yolo_callbacks.state.run_state import STATE_FILE
+from yolo_callbacks.state.state_file import STATE_FILE
 from yolo_callbacks.trainer.installation import installed_version
 
 pytestmark = pytest.mark.training

@@ -102,9 +102,9 @@ FAULTY = {
     "no date": (
         "yolo predict",
         "callbacks:\n  - WandbLogger:\n      name: 2026-02-30\n",
-        ":3: no valid YAML: '2026-02-30' is no !!timestamp",
+        ":3: invalid YAML: '2026-02-30' is not a valid !!timestamp",
     ),
-    "deep": ("yolo val", "callbacks: " + "[" * 3000, ":1: no valid YAML: lists and mappings go deeper than 50"),
+    "deep": ("yolo val", "callbacks: " + "[" * 3000, ":1: invalid YAML: nested more than 50 levels deep"),
 }
 
 

@@ -13,10 +13,7 @@ from trainings import TINY
 from ultralytics import YOLO
 
 from yolo_callbacks import Callback, WandbLogger, attach
-from yolo_callbacks.utils.redaction import (
-    Origins,
-    remember_origins,
-)
+from yolo_callbacks.utils.origins import Origins, remember_origins
 
 # In a training --------------------------------------------------------------------------------------------------------
 

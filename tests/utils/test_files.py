@@ -313,7 +313,7 @@ def test_read_json_goes_on_where_a_broken_file_cannot_be_moved(tmp_path, log, mo
     monkeypatch.setattr(Path, "replace", refuse)
     assert read_json(path) is None
     assert path.read_text() == "broken"
-    assert "nor set aside (a folder that cannot be written)" in log.text
+    assert "or set aside (a folder that cannot be written)" in log.text
 
 
 def test_the_logger_is_below_that_of_ultralytics():

@@ -9,17 +9,14 @@ from types import SimpleNamespace
 import pytest
 
 from yolo_callbacks import Callback
+from yolo_callbacks.utils.messages import one_line, text_of
+from yolo_callbacks.utils.origins import Origins, origins_of, remember_origins
 from yolo_callbacks.utils.redaction import (
     MASK,
-    Origins,
     clean_arguments,
     clean_checkpoint,
     clean_command_line,
     clean_text,
-    one_line,
-    origins_of,
-    remember_origins,
-    text_of,
     without_credentials,
 )
 

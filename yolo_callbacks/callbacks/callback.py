@@ -14,7 +14,7 @@ from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.metrics.monitor import Monitor
 from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.arguments import refuse_unknown
-from yolo_callbacks.utils.redaction import origins_of
+from yolo_callbacks.utils.origins import origins_of
 
 __all__ = ["Callback"]
 

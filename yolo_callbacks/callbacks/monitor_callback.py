@@ -14,7 +14,7 @@ from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.arguments import validate_bool, validate_float, validate_int
 from yolo_callbacks.utils.fields import MAX_COUNT, Field, StateError, flag, mapping, one_of, read_fields, text, whole
 from yolo_callbacks.utils.files import LOGGER
-from yolo_callbacks.utils.redaction import origins_of
+from yolo_callbacks.utils.origins import origins_of
 
 __all__ = ["MonitorCallback", "last_checked_epoch"]
 

@@ -1,6 +1,7 @@
-"""Train YOLO11n on the photographs that come with the package: `yolo-callbacks demo`.
+"""Train YOLO11n on the photographs that are installed with the package: `yolo-callbacks demo`.
 
-About three minutes on two CPU cores. Needs no download: without a connection it starts from random weights.
+It takes about three minutes on two CPU cores. It needs no download: without a connection, it starts from random
+weights.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ __all__ = ["main", "run"]
 
 
 def run(folder: Path, *, epochs: int = 15) -> Path:
-    """Train with the suite; everything goes to a new folder below `folder`, which is returned."""
+    """Train with callbacks in a new folder below `folder`, and return the new folder."""
     import torch
 
     model = _model()
@@ -35,24 +36,24 @@ def run(folder: Path, *, epochs: int = 15) -> Path:
         epochs=epochs,
         imgsz=256,
         batch=8,
-        nbs=8,  # with the default of 64 a set this small gets two optimizer steps an epoch
+        nbs=8,  # with the default of 64, such a small data set has only two optimizer steps per epoch
         device=0 if torch.cuda.is_available() else "cpu",
         project=str(folder.resolve()),
         name="demo",
-        patience=0,  # leave the stop to EarlyStopping
+        patience=0,  # only EarlyStopping stops the run
     )
     return Path(model.trainer.save_dir)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
+    """Run the command line of the demo."""
     parser = Parser("demo", __doc__.splitlines()[0], "yolo-callbacks demo --epochs 5")
-    parser.add_argument("--folder", type=Path, default=Path("runs"), help="where the run goes (default: runs)")
-    parser.add_argument("--epochs", type=int, default=15, help="how long to train (default: 15)")
+    parser.add_argument("--folder", type=Path, default=Path("runs"), help="the folder of the run (default: runs)")
+    parser.add_argument("--epochs", type=int, default=15, help="the number of epochs (default: 15)")
     parsed = parser.parse_args(arguments)
     folder = run(parsed.folder, epochs=parsed.epochs)
-    print(f"\nOpen {folder / 'report.html'} in a browser; {folder / 'weights'} holds the checkpoints,")
-    print(f"and {folder / 'callbacks.json'} for what the callbacks did.")
+    print(f"\nOpen {folder / 'report.html'} in a browser. The checkpoints are in {folder / 'weights'};")
+    print(f"{folder / 'callbacks.json'} says what the callbacks did.")
 
 
 def _model() -> Any:
@@ -60,6 +61,6 @@ def _model() -> Any:
 
     try:
         return YOLO("yolo11n.pt")
-    except OSError as error:  # no connection, and no file of that name here
-        print(f"yolo11n.pt cannot be had ({error}): training from random weights")
+    except OSError as error:  # no connection, and no such file in the working directory
+        print(f"yolo11n.pt cannot be downloaded ({error}): training from random weights")
         return YOLO("yolo11n.yaml")

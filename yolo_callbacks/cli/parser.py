@@ -1,4 +1,4 @@
-"""Parse arguments of the command, and report what is wrong with them in one line."""
+"""Parse the arguments of the command, and report a mistake in one line."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ __all__ = ["CommandError", "Parser"]
 
 
 class CommandError(ValueError):
-    """What is wrong with a command, in one line."""
+    """A mistake in a command, in one line."""
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that tells what is wrong in one line, and shows examples as they are written."""
+    """A parser that reports a mistake in one line, and shows examples without reformatting them."""
 
     def __init__(self, command: str, description: str, *examples: str) -> None:
         super().__init__(
@@ -25,5 +25,5 @@ class Parser(argparse.ArgumentParser):
         )
 
     def error(self, message: str) -> NoReturn:
-        """End with exit code 2."""
+        """Raise a CommandError, which ends the command with exit code 2."""
         raise CommandError(f"{self.prog}: {message} (see {self.prog} --help)")

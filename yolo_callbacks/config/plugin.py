@@ -1,8 +1,8 @@
-"""The callbacks of YOLO_CALLBACKS in every training of this process, without a word in the user's script.
+"""Give every training of this process the callbacks of YOLO_CALLBACKS, without changes in the user's script.
 
-Ultralytics copies its default callbacks for every model and trainer, compares them to see whether a user has added any,
-and pickles them for the workers of a multi-GPU training. So plain functions stand there, one an event, which are
-pickled by name; what they work with hangs on the trainer.
+Ultralytics copies its default callbacks for every model and trainer, compares them to find out whether a user has added
+any, and pickles them for the workers of a multi-GPU training. So this module adds plain functions, one for each event,
+which are pickled by name. Their data are stored on the trainer.
 """
 
 from __future__ import annotations
@@ -13,39 +13,40 @@ from collections.abc import Callable
 from typing import Any
 
 from _yolo_callbacks_boot import VARIABLE, refuse
-from yolo_callbacks.config.loading import ConfigError, Configuration, clash_text, load
+from yolo_callbacks.config.construction import clash_text
+from yolo_callbacks.config.loading import ConfigError, Configuration, load
 from yolo_callbacks.suite.attaching import check_training, is_attached
 from yolo_callbacks.suite.suite import EVENTS
 from yolo_callbacks.trainer.installation import before_training
 from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.files import LOGGER
-from yolo_callbacks.utils.redaction import origins_of
+from yolo_callbacks.utils.origins import origins_of
 
 __all__ = ["FUNCTIONS", "register"]
 
-# Values of the variable that were checked, and the callbacks that this made, until a training takes them.
-_checked: dict[str, Configuration | None] = {}
+# For each validated value of the variable, the callbacks made from it, until a training takes them.
+_loaded: dict[str, Configuration | None] = {}
 _trainers: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 def register(default_callbacks: dict[str, list[Callable[[Any], None]]]) -> None:
-    """Check what YOLO_CALLBACKS says, then put our functions into Ultralytics' lists; may be repeated.
+    """Validate YOLO_CALLBACKS, then add the functions to Ultralytics' lists. It may be called several times.
 
     Raises:
         ConfigError: If YOLO_CALLBACKS, or the file that it names, is wrong.
     """
     before_training(check_training)
     value = os.environ[VARIABLE]
-    if value not in _checked:
-        _checked[value] = load(value)
+    if value not in _loaded:
+        _loaded[value] = load(value)
     for event, function in FUNCTIONS.items():
         functions = default_callbacks.setdefault(event, [])
         if function not in functions:
-            functions.insert(0, function)  # `Model.reset_callbacks` keeps the first
+            functions.insert(0, function)  # at the front: `Model.reset_callbacks` keeps the first function
 
 
 def reach(callbacks: dict[str, list[Callable[[Any], None]]]) -> None:
-    """Put the functions into the lists of a trainer that has none of them."""
+    """Add the functions to the lists of a trainer that has none of them."""
     if any(function in callbacks.get(event, ()) for event, function in FUNCTIONS.items()):
         return
     for event, function in FUNCTIONS.items():
@@ -53,36 +54,36 @@ def reach(callbacks: dict[str, list[Callable[[Any], None]]]) -> None:
 
 
 def _handle(event: str, source: Any) -> None:
-    if event.startswith("on_val"):  # a validator does not know its trainer, a suite knows its validator
+    if event.startswith("on_val"):  # a validator does not know its trainer, but a suite knows its validator
         for trainer in list(_trainers):
-            _tell(trainer, event, source)
+            _dispatch(trainer, event, source)
         return
     if source not in _trainers:
         _trainers.add(source)
         _plug_in(source)
     elif event == "on_pretrain_routine_end" and is_attached(source):
-        TrainingRun.of(source).plugged = None  # attached by a callback of the event before
-    _tell(source, event, source)
+        TrainingRun.of(source).plugged = None  # a callback of the previous event has attached a suite
+    _dispatch(source, event, source)
 
 
 def _plug_in(trainer: Any) -> None:
-    """Give a trainer its suite, unless the user's script has."""
+    """Give a trainer its suite, unless the user's script has attached one."""
     value = os.environ.get(VARIABLE)
     if not value:
         return
     if is_attached(trainer):
-        LOGGER.info(f"Callbacks: those that the script attached; the ones of {VARIABLE} stand back")
+        LOGGER.info(f"Using the callbacks attached in the script; {VARIABLE} is ignored")
         return
     run = TrainingRun.of(trainer)
     configuration: Configuration | None = None
     try:
-        configuration = _checked.get(value) or load(value)
-        _checked[value] = None
+        configuration = _loaded.get(value) or load(value)
+        _loaded[value] = None
         suite = configuration.suite(run.task)
     except ConfigError as error:
         run.remove_fresh_folder()
         refuse(error)
-    except ValueError as error:  # what clashes for the task of this model only
+    except ValueError as error:  # a conflict for the task of this model only
         run.remove_fresh_folder()
         where = configuration.origin(configuration.callbacks[0]) if configuration else VARIABLE
         refuse(ConfigError(f"{where}: {clash_text(error, configuration.callbacks if configuration else ())}"))
@@ -90,7 +91,7 @@ def _plug_in(trainer: Any) -> None:
         run.plugged = suite, configuration
 
 
-def _tell(trainer: Any, event: str, source: Any) -> None:
+def _dispatch(trainer: Any, event: str, source: Any) -> None:
     run = TrainingRun.of(trainer)
     if run.plugged is None:
         return
@@ -103,17 +104,17 @@ def _tell(trainer: Any, event: str, source: Any) -> None:
         callback = suite.blame(error)
         if callback is None:
             raise
-        # What only the run can tell, such as a monitor that it does not have.
+        # A mistake that only the run can find, such as a monitor that does not exist in it.
         run.remove_fresh_folder()
-        said = origins_of(callback).text(error)
-        refuse(ConfigError(f"{configuration.origin(callback)}: {type(callback).__name__}: {said}"))
+        text = origins_of(callback).text(error)
+        refuse(ConfigError(f"{configuration.origin(callback)}: {type(callback).__name__}: {text}"))
 
 
 def _function(event: str) -> Callable[[Any], None]:
     def function(source: Any) -> None:
         _handle(event, source)
 
-    function.__name__ = function.__qualname__ = event  # found by pickle as plugin.<event>
+    function.__name__ = function.__qualname__ = event  # pickle finds it as plugin.<event>
     return function
 
 

@@ -1,4 +1,4 @@
-"""The callbacks that can be named outside Python: ours, those of other packages, and `package.module:Class`."""
+"""Find callbacks by name: those of this package, those of other packages, and `package.module:Class`."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from typing import Any
 import yolo_callbacks
 from yolo_callbacks.callbacks.callback import Callback
 from yolo_callbacks.utils.arguments import nearest
-from yolo_callbacks.utils.redaction import text_of
+from yolo_callbacks.utils.messages import text_of
 
 __all__ = ["GROUP", "Argument", "arguments", "find", "hint", "offered", "own", "shown_type", "summary", "takes_any"]
 
 GROUP = "yolo_callbacks"
 
-# A base class, and one whose arguments are functions.
+# A base class, and a class whose arguments are functions.
 _ONLY_PYTHON = ("MonitorCallback", "LambdaCallback")
 _ENTRY = re.compile(r"^    \*{0,2}(\w+): (.+(?:\n {5,}.+)*)", re.MULTILINE)
 _DEFAULT = re.compile(r"\s*Defaults to .*", re.DOTALL)
@@ -31,10 +31,10 @@ class Argument:
     """An argument of a callback that can be given by name.
 
     Attributes:
-        name: Its name.
-        default: Its default; `inspect.Parameter.empty` if it must be given.
-        annotation: Its type.
-        description: What its class's docstring says of it, in one line without the default.
+        name: The name.
+        default: The default; `inspect.Parameter.empty` if the argument is required.
+        annotation: The type.
+        description: The description in the docstring of the class, in one line without the default.
     """
 
     name: str
@@ -44,30 +44,30 @@ class Argument:
 
     @property
     def required(self) -> bool:
-        """Whether it has no default."""
+        """Whether the argument has no default."""
         return self.default is inspect.Parameter.empty
 
 
 def own() -> dict[str, type[Callback]]:
-    """Our callbacks by name."""
+    """Return the callbacks of this package by name."""
     exported = ((name, getattr(yolo_callbacks, name)) for name in yolo_callbacks.__all__ if name not in _ONLY_PYTHON)
     return {name: found for name, found in exported if _is_callback(found)}
 
 
 def offered() -> dict[str, metadata.EntryPoint]:
-    """The callbacks that installed packages offer, by name, without those that are called like one of ours."""
+    """Return the callbacks of installed packages by name, except those with the name of one of this package."""
     return {point.name: point for point in metadata.entry_points(group=GROUP) if point.name not in own()}
 
 
 def find(name: str, folder: Path) -> type[Callback]:
-    """The callback class of a name.
+    """Return the callback class of a name.
 
     Args:
-        name: One of ours, one of an entry point, or `package.module:Class`.
-        folder: Where a module is looked for that is found nowhere else.
+        name: The name of a callback of this package, the name of an entry point, or `package.module:Class`.
+        folder: The folder of modules that are not found elsewhere.
 
     Raises:
-        ValueError: If there is none of that name, its module cannot be imported, or it is no callback.
+        ValueError: If there is no callback of that name, its module cannot be imported, or it is not a callback.
     """
     found: Any = own().get(name)
     if found is None:
@@ -82,18 +82,18 @@ def find(name: str, folder: Path) -> type[Callback]:
             names = [*own(), *points]
             raise ValueError(f"no callback is called {name!r}{hint(name, names)} (there are {', '.join(names)})")
     if not _is_callback(found):
-        raise ValueError(f"{name} is no subclass of yolo_callbacks.Callback, it is {_shown(found)}")
+        raise ValueError(f"{name} is not a subclass of yolo_callbacks.Callback, it is {_shown(found)}")
     return found  # type: ignore[no-any-return]
 
 
 def hint(name: str, candidates: Iterable[str]) -> str:
-    """What was meant by `name`, as the end of a message."""
+    """Return the nearest candidate as the end of a message; empty if there is none."""
     meant = nearest(name, candidates)
     return f", did you mean {meant!r}?" if meant else ""
 
 
 def arguments(callback: type[Callback]) -> list[Argument]:
-    """What can be given to a callback by name."""
+    """Return the arguments of a callback that can be given by name."""
     described = dict(_described(callback))
     return [
         Argument(name, parameter.default, parameter.annotation, described.get(name, ""))
@@ -103,12 +103,12 @@ def arguments(callback: type[Callback]) -> list[Argument]:
 
 
 def takes_any(callback: type[Callback]) -> bool:
-    """Whether a callback takes arguments of any name, to hand them on."""
+    """Return whether a callback accepts arguments of any name, which it passes on."""
     return any(parameter.kind is parameter.VAR_KEYWORD for parameter in _parameters(callback).values())
 
 
 def summary(callback: type[Callback]) -> str:
-    """The first sentence of a callback's docstring."""
+    """Return the first sentence of a callback's docstring."""
     return (inspect.getdoc(callback) or "").partition("\n\n")[0].replace("\n", " ")
 
 
@@ -118,7 +118,7 @@ def _load(name: str, reference: str) -> object:
         found: object = import_module(module)
         for attribute in path.split("."):
             found = getattr(found, attribute)
-    except BaseException as error:  # a module may raise anything, and may call sys.exit
+    except BaseException as error:  # a module may raise anything, or call sys.exit
         raise ValueError(f"{name} cannot be imported: {type(error).__name__}: {text_of(error)}") from error
     return found
 
@@ -126,12 +126,12 @@ def _load(name: str, reference: str) -> object:
 def _shown(found: object) -> str:
     try:
         return repr(found)
-    except Exception:  # `__repr__` of somebody else
+    except Exception:  # a foreign `__repr__` may raise anything
         return f"an object of type {type(found).__name__}"
 
 
 def shown_type(annotation: Any) -> str:
-    """Return the types that an argument may have, for a message; empty where they are not known."""
+    """Return the types that an argument may have, for a message; empty if they are not known."""
     if annotation in (None, inspect.Parameter.empty, Any):
         return ""
     if isinstance(annotation, type):
@@ -146,7 +146,7 @@ def _is_callback(found: object) -> bool:
 def _parameters(callback: type[Callback]) -> dict[str, inspect.Parameter]:
     try:
         return dict(inspect.signature(callback, eval_str=True).parameters)
-    except Exception:  # types that only a type checker imports, or that only a later Python understands
+    except Exception:  # types that only a type checker imports, or that only a later Python supports
         return dict(inspect.signature(callback).parameters)
 
 

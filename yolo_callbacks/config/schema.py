@@ -1,6 +1,9 @@
-"""The JSON Schema of a file of callbacks, by which editors complete and check it, and the file that a user starts from.
+"""Generate the JSON Schema of a file of callbacks, and a template of such a file.
 
-Both are generated from the signatures and docstrings. The schema is shipped; after a change of a signature:
+Editors use the schema to complete and validate a file.
+
+Schema and template are generated from the signatures and docstrings. The package contains the schema; after a change of
+a signature:
 
     python -m yolo_callbacks.config.schema
 """
@@ -23,12 +26,12 @@ PATH = Path(__file__).with_name("callbacks.schema.json")
 
 _SIMPLE = {bool: "boolean", int: "integer", float: "number", str: "string", type(None): "null"}
 _ENVIRONMENT = {"type": "string", "pattern": r"\$\{[A-Za-z_][A-Za-z0-9_]*(:-[^}]*)?\}"}
-# Of other packages, or package.module:Class: what they take, only their own signatures tell.
+# Callbacks of other packages, or package.module:Class. Their arguments are not known here.
 _FOREIGN = {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_.]*(:[A-Za-z_][A-Za-z0-9_.]*)?$"}
 
 
 def schema() -> dict[str, Any]:
-    """The JSON Schema."""
+    """Return the JSON Schema."""
     known = own()
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
@@ -58,14 +61,14 @@ def schema() -> dict[str, Any]:
 
 
 def template() -> str:
-    """A commented YAML file: the default suite, and everything else commented out."""
+    """Return a commented YAML file with the default suite; everything else is commented out."""
     active = {type(callback).__name__: callback for callback in default_suite()}
     known = own()
     lines = [
         f"# yaml-language-server: $schema={PATH.as_uri()}",
         "# The callbacks of a training: YOLO_CALLBACKS=callbacks.yaml yolo train model=yolo11n.pt data=coco8.yaml",
-        "# A line without its # is in force; the values that stand here are the defaults. ${NAME} is a value of the",
-        "# environment, package.module:Class a callback of your own. To check this file: yolo-callbacks check FILE",
+        "# Remove the # of a line to use it. The values in such lines are the defaults. ${NAME} is a value of the",
+        "# environment, package.module:Class your own callback. To validate this file: yolo-callbacks check FILE",
         "",
         "# strict: false  # whether an exception inside a callback ends the training",
         "# report: false  # whether report.html is written at the end of a run",
@@ -120,7 +123,7 @@ def _of_argument(argument: Argument) -> dict[str, Any]:
 
 
 def _kinds(annotation: Any) -> list[dict[str, Any]] | None:
-    """What YAML can give for a type; None where that is anything."""
+    """Return the JSON types that YAML can give for an annotation, or None for any type."""
     if annotation in _SIMPLE:
         return [{"type": _SIMPLE[annotation]}]
     origin, parameters = get_origin(annotation), get_args(annotation)
@@ -129,7 +132,7 @@ def _kinds(annotation: Any) -> list[dict[str, Any]] | None:
     if origin is collections.abc.Mapping:
         return [{"type": "object", "additionalProperties": {"anyOf": _kinds(parameters[1])}}]
     if origin is collections.abc.Callable:
-        return []  # Python only
+        return []  # only possible in Python
     if origin in (Union, types.UnionType):
         kinds = [_kinds(parameter) for parameter in parameters]
         return None if None in kinds else [kind for found in kinds for kind in found or ()]

@@ -1,6 +1,6 @@
-"""Read a YAML file node by node: with the line of everything in it, and with the values of the environment.
+"""Read a YAML file node by node, with the line number of every node and with values of the environment.
 
-What is wrong with it is one line, with the file and the line, whatever PyYAML raises.
+Every mistake is reported in one line, with the file and the line number, whatever PyYAML raises.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ from typing import Any, NoReturn
 
 import yaml
 
-from yolo_callbacks.utils.redaction import one_line, text_of
+from yolo_callbacks.utils.messages import one_line, text_of
 
 __all__ = ["ConfigError", "Value", "YamlFile", "is_null"]
 
 _ENVIRONMENT = re.compile(r"\$\{(?P<name>[A-Za-z_]\w*)(?::-(?P<default>[^}]*))?\}")
 _TAG = "tag:yaml.org,2002:"
 _NULL, _MAP, _SEQ = f"{_TAG}null", f"{_TAG}map", f"{_TAG}seq"
-# `=` and `<<` as values, which PyYAML has no type for.
+# `=` and `<<` as values, for which PyYAML has no type.
 _PLAIN_TEXT = (f"{_TAG}value", f"{_TAG}merge")
-# What a file may have; one of callbacks is far below all of them. PyYAML is recursive, and copies what aliases name.
+# Limits of a file; a usual file of callbacks is far below. PyYAML is recursive, and copies the values of aliases.
 _MAX_BYTES = 1 << 20
 _MAX_DEPTH = 50
 _MAX_VALUES = 10_000
-_SHOWN = 40  # characters of a value in a message
+_MAX_SHOWN = 40  # characters of a value in a message
 
 
 class ConfigError(ValueError):
-    """What is wrong with the callbacks that a user named outside Python, in one line."""
+    """A mistake in the callbacks that a user has named outside Python, in one line."""
 
     def __init__(self, text: str) -> None:
         super().__init__(one_line(text))
@@ -42,9 +42,9 @@ class Value:
     """A value of the file.
 
     Attributes:
-        value: In Python's types.
+        value: The value in Python's types.
         where: File and line, such as `callbacks.yaml:3`.
-        variables: The variables of the environment that it was made of.
+        variables: The environment variables that the value was made from.
     """
 
     value: Any
@@ -53,7 +53,7 @@ class Value:
 
 
 class _Loader(yaml.SafeLoader):  # type: ignore[misc]
-    """YAML's plain types; and 1e-4 is a number, as everywhere else, where YAML 1.1 wants 1.0e-4."""
+    """A loader of YAML's plain types that also reads 1e-4 as a number; YAML 1.1 requires 1.0e-4."""
 
 
 _Loader.add_implicit_resolver(f"{_TAG}float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789"))
@@ -63,11 +63,11 @@ class YamlFile:
     """A YAML file.
 
     Args:
-        path: Its path.
+        path: The path of the file.
 
     Attributes:
-        name: How messages name it.
-        folder: The folder that it is in.
+        name: The name of the file in messages.
+        folder: The folder of the file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -75,24 +75,24 @@ class YamlFile:
         try:
             self.folder = path.absolute().parent
             self.name = str(path.absolute().relative_to(Path.cwd()))
-        except (OSError, ValueError):  # elsewhere, or the working directory is gone
+        except (OSError, ValueError):  # in another folder, or the working directory was removed
             self.folder, self.name = path.parent, str(path)
-        # By id: nodes have no hash of their own. They live as long as `_root` does.
+        # By id, since nodes are not hashable. `_root` keeps them alive.
         self._variables: dict[int, tuple[str, ...]] = {}
         self._root: yaml.Node | None = None
         self._loader = _Loader("")
 
     def root(self) -> yaml.MappingNode:
-        """Return the mapping that the file consists of, checked as a whole.
+        """Return the mapping at the top of the file, after validating the whole file.
 
         Raises:
-            ConfigError: If there is none.
+            ConfigError: If there is no mapping, or the file is not valid.
         """
         text = self._text()
         root = self._root = self._composed(text)
         if root is None or is_null(root):
-            raise ConfigError(f"{self.name}:1: is empty, expected `callbacks:` with a list")
-        self._check_aliases(root)
+            raise ConfigError(f"{self.name}:1: the file is empty, expected `callbacks:` with a list")
+        self._validate_aliases(root)
         if not isinstance(root, yaml.MappingNode):
             self.refuse(root, "expected `callbacks:` with a list")
         self._prepare(root, set())
@@ -103,19 +103,19 @@ class YamlFile:
 
         Args:
             node: The node.
-            at: The node whose line is that of the value, such as its key.
+            at: The node with the line number for messages, such as the key of the value.
 
         Raises:
-            ConfigError: If PyYAML cannot make it.
+            ConfigError: If PyYAML cannot construct the value.
         """
         variables = tuple(dict.fromkeys(name for each in _nodes(node) for name in self._variables.get(id(each), ())))
         return Value(self._made(node), self.where(node if at is None else at), variables)
 
     def entries(self, node: yaml.MappingNode) -> list[tuple[yaml.ScalarNode, yaml.Node]]:
-        """Return the keys and values of a mapping, with those that `<<` merges into it.
+        """Return the keys and values of a mapping, including those that `<<` merges into it.
 
         Raises:
-            ConfigError: If something else than mappings is merged.
+            ConfigError: If `<<` merges anything but mappings.
         """
         try:
             self._loader.flatten_mapping(node)
@@ -124,19 +124,19 @@ class YamlFile:
         return list(node.value)
 
     def where(self, node: yaml.Node) -> str:
-        """Return file and line of a node."""
+        """Return the file and the line number of a node."""
         return f"{self.name}:{node.start_mark.line + 1}"
 
     def refuse(self, node: yaml.Node, message: str) -> NoReturn:
-        """Raise an error with the place of a node."""
+        """Raise a ConfigError with the file and the line number of a node."""
         raise ConfigError(f"{self.where(node)}: {message}") from None
 
     def shown(self, node: yaml.ScalarNode) -> str:
-        """Return the text of a scalar for a message; the variables in its place where it came from the environment."""
+        """Return the text of a scalar for a message, or the variables if it came from the environment."""
         names = self._variables.get(id(node), ())
         if names:
             return " and ".join(f"${{{name}}}" for name in names)
-        return repr(node.value if len(node.value) <= _SHOWN else f"{node.value[:_SHOWN]}…")
+        return repr(node.value if len(node.value) <= _MAX_SHOWN else f"{node.value[:_MAX_SHOWN]}…")
 
     # Parts ------------------------------------------------------------------------------------------------------------
 
@@ -144,21 +144,21 @@ class YamlFile:
         try:
             with self._path.open("rb") as file:
                 content = file.read(_MAX_BYTES + 1)
-        except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        except (OSError, ValueError) as error:  # ValueError: a name that no file system allows
             reason = getattr(error, "strerror", None) or text_of(error)
             raise ConfigError(f"{self.name}: {reason}") from error
         if len(content) > _MAX_BYTES:
-            raise ConfigError(f"{self.name}:1: no file of callbacks: it is larger than {_MAX_BYTES >> 20} MiB")
+            raise ConfigError(f"{self.name}:1: not a file of callbacks: it is larger than {_MAX_BYTES >> 20} MiB")
         try:
             return content.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             line = content.count(b"\n", 0, error.start) + 1
-            raise ConfigError(f"{self.name}:{line}: no valid YAML: not UTF-8 ({text_of(error)})") from error
+            raise ConfigError(f"{self.name}:{line}: invalid YAML: not UTF-8 ({text_of(error)})") from error
 
     def _composed(self, text: str) -> yaml.Node | None:
         try:
             self._loader = _Loader(text)
-            self._check_depth()
+            self._validate_depth()
             self._loader = _Loader(text)
             return self._loader.get_single_node()
         except yaml.MarkedYAMLError as error:
@@ -168,23 +168,23 @@ class YamlFile:
             self._refuse_line(line, f"the character #x{error.character:04x} is not allowed")
         except ConfigError:
             raise
-        except Exception as error:  # `"\U00110000"` is a ValueError, a directive of 5000 digits another one
+        except Exception as error:  # `"\U00110000"` and a directive of 5000 digits raise ValueError
             self._refuse_line(self._loader.line + 1, text_of(error))
 
-    def _check_depth(self) -> None:
-        """Refuse a file that PyYAML's recursion would not come to the end of."""
+    def _validate_depth(self) -> None:
+        """Refuse a file that is nested too deeply for the recursion of PyYAML."""
         depth = 0
         while self._loader.check_event():
             event = self._loader.get_event()
             if isinstance(event, yaml.CollectionStartEvent):
                 depth += 1
                 if depth > _MAX_DEPTH:
-                    self._refuse_line(event.start_mark.line + 1, f"lists and mappings go deeper than {_MAX_DEPTH}")
+                    self._refuse_line(event.start_mark.line + 1, f"nested more than {_MAX_DEPTH} levels deep")
             elif isinstance(event, yaml.CollectionEndEvent):
                 depth -= 1
 
-    def _check_aliases(self, root: yaml.Node) -> None:
-        """Refuse aliases that contain themselves, and those that make a few lines a million values."""
+    def _validate_aliases(self, root: yaml.Node) -> None:
+        """Refuse aliases that contain themselves, and aliases that expand a few lines to a million values."""
         sizes: dict[int, int] = {}
         open_nodes: set[int] = set()
 
@@ -202,7 +202,7 @@ class YamlFile:
         size(root)
 
     def _prepare(self, node: yaml.Node, seen: set[int]) -> None:
-        """Refuse keys that are given twice, which YAML lets pass, and put in the environment's values."""
+        """Refuse duplicate keys, which YAML accepts, and substitute the values of the environment."""
         if id(node) in seen:  # an alias
             return
         seen.add(id(node))
@@ -240,12 +240,12 @@ class YamlFile:
             self._variables[id(node)] = tuple(dict.fromkeys(names))
         if text != node.value:
             node.value = text
-            if node.style is None:  # not quoted: a number is a number
+            if node.style is None:  # not quoted, so the value may be a number
                 node.tag = self._loader.resolve(yaml.ScalarNode, text, (True, False))
         try:
             text.encode()
         except UnicodeEncodeError:
-            self.refuse(node, f"{self.shown(node)} has a character that UTF-8 does not have")
+            self.refuse(node, f"{self.shown(node)} contains a character that UTF-8 cannot encode")
 
     def _made(self, node: yaml.Node) -> Any:
         if isinstance(node, yaml.SequenceNode) and node.tag == _SEQ:
@@ -253,29 +253,29 @@ class YamlFile:
         if isinstance(node, yaml.MappingNode) and node.tag == _MAP:
             return {self._made(key): self._made(value) for key, value in self.entries(node)}
         for child in _children(node):
-            self._made(child)  # its own line, where it is what PyYAML fails on
+            self._made(child)  # if PyYAML fails on a child, the message has the line of that child
         try:
             return self._loader.construct_object(node, deep=True)
-        except Exception as error:  # KeyError of `!!bool maybe`, AttributeError of `!!timestamp x`, ValueError of `0x_`
+        except Exception as error:  # `!!bool maybe`: KeyError, `!!timestamp x`: AttributeError, `0x_`: ValueError
             if node.tag not in self._loader.yaml_constructors:
-                self.refuse(node, f"no valid YAML: could not determine a constructor for the tag {node.tag!r}")
+                self.refuse(node, f"invalid YAML: could not determine a constructor for the tag {node.tag!r}")
             if isinstance(error, yaml.MarkedYAMLError) and not isinstance(node, yaml.ScalarNode):
                 self._refuse_yaml(error)
             shown = self.shown(node) if isinstance(node, yaml.ScalarNode) else "it"
-            self.refuse(node, f"no valid YAML: {shown} is no !!{node.tag.removeprefix(_TAG)}")
+            self.refuse(node, f"invalid YAML: {shown} is not a valid !!{node.tag.removeprefix(_TAG)}")
 
     def _refuse_line(self, line: int, message: str) -> NoReturn:
-        raise ConfigError(f"{self.name}:{line}: no valid YAML: {message}") from None
+        raise ConfigError(f"{self.name}:{line}: invalid YAML: {message}") from None
 
     def _refuse_yaml(self, error: yaml.MarkedYAMLError) -> NoReturn:
         mark = error.problem_mark or error.context_mark
-        # a plain ${…} ends at its brace inside { }
-        advice = "; with ${…} write the arguments one a line" if "'{'" in str(error.problem) else ""
+        # inside { }, a plain ${…} ends at its closing brace
+        advice = "; with ${…}, write each argument on a line of its own" if "'{'" in str(error.problem) else ""
         self._refuse_line(mark.line + 1 if mark else 1, f"{error.problem or error.context}{advice}")
 
 
 def is_null(node: yaml.Node) -> bool:
-    """Return whether a node is empty, or `null`."""
+    """Return whether a node is empty or `null`."""
     return isinstance(node, yaml.ScalarNode) and node.tag == _NULL
 
 

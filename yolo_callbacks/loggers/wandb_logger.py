@@ -30,7 +30,8 @@ from yolo_callbacks.utils.arguments import (
 from yolo_callbacks.utils.fields import Field, StateError, listing, optional, read_fields, text, whole
 from yolo_callbacks.utils.files import LOGGER
 from yolo_callbacks.utils.memory import is_out_of_memory
-from yolo_callbacks.utils.redaction import clean_arguments, origins_of
+from yolo_callbacks.utils.origins import origins_of
+from yolo_callbacks.utils.redaction import clean_arguments
 from yolo_callbacks.utils.stored_paths import found_path, stored_path
 
 __all__ = ["WandbLogger"]

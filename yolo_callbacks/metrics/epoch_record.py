@@ -1,6 +1,6 @@
-"""What callbacks see of a training: one record for each epoch, and the names that a run knows.
+"""Describe an epoch of a training to the callbacks, and the metric names of the run.
 
-Plain Python: no ultralytics and no torch here, so that decisions can be fed and tested without either.
+This module imports neither ultralytics nor torch, so that decisions can be tested without them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 __all__ = ["EpochRecord", "MetricNames"]
 
-# The attributes that the journal stores of each record.
+# The attributes of a record that the journal stores.
 _STORED = (
     "epoch", "epochs", "validated", "warming_up", "mosaic_closed", "metrics", "per_class", "best_confidence"
 )  # fmt: skip
@@ -23,14 +23,14 @@ _STORED = (
 
 @dataclass(frozen=True)
 class MetricNames:
-    """The names that a run knows, against which a monitor is checked.
+    """The metric names of a run, among which a monitor must be.
 
     Attributes:
         task: Ultralytics' name of the task: `"detect"`, `"segment"`, `"pose"`, `"obb"`, `"classify"`, …
-        keys: Every metric key, as in `trainer.metrics` without the losses, and the learning rates.
-        losses: Names of the loss components without a prefix, or None while Ultralytics does not know them: from
-            8.4.104 on it learns them from the first batch.
-        names: Class names by index.
+        keys: Every metric key of `trainer.metrics` without the losses, and the keys of the learning rates.
+        losses: The names of the loss components without a prefix, or None while Ultralytics does not know them: from
+            8.4.104 on it knows them after the first batch.
+        names: The class names by index.
     """
 
     task: str
@@ -40,31 +40,41 @@ class MetricNames:
 
     @property
     def all_keys(self) -> tuple[str, ...]:
-        """Every key that an epoch's metrics can hold."""
+        """Every key that the metrics of an epoch can have."""
         losses = self.losses or ()
         return (*self.keys, *(f"{split}/{loss}" for split in ("train", "val") for loss in losses), "fitness")
 
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """One epoch of a training, as every callback sees it.
+    """One epoch of a training: what was measured, and the scalars that callbacks have logged.
+
+    Every callback receives the same record of an epoch. The attributes cannot be replaced; `log` adds a scalar.
 
     Attributes:
-        epoch: The epoch, counted from 1 as `results.csv` and the progress bar do. The final record carries the number
-            of the last epoch.
-        epochs: How many epochs the run is planned to have.
-        metrics: Training losses, learning rates and, where validation ran, validation losses and metrics, all under
-            Ultralytics' own keys, and `"fitness"`. An epoch without validation holds no validation value.
-        per_class: Values by class index for `"precision(B)"`, `"recall(B)"`, `"mAP50(B)"`, `"mAP50-95(B)"`, the same
-            with `(M)` for masks and `(P)` for poses. A class without boxes in the validation set is absent.
-        best_confidence: The confidence at which F1 of the boxes is highest, by class index.
-        names: Class names by index.
-        validated: Whether validation really ran in this epoch.
-        final: Whether this is the extra call after training, with the metrics of the best checkpoint. Not an epoch.
-        checkpoint: The `last.pt` that Ultralytics has just written, or None where it wrote none in this epoch.
+        epoch: The number of the epoch, counted from 1 as in `results.csv` and the progress bar. The record of the
+            evaluation after training has the number of the last epoch.
+        epochs: The planned number of epochs.
+        metrics: Training losses and learning rates under Ultralytics' keys, and `"fitness"`. If the epoch was
+            validated, validation losses and metrics too.
+        per_class: Values by class index, for `"precision(B)"`, `"recall(B)"`, `"mAP50(B)"` and `"mAP50-95(B)"`, with
+            `(M)` for masks and `(P)` for poses. A class without objects in the validation set is missing.
+        best_confidence: The confidence with the highest F1 of the boxes, by class index.
+        names: The class names by index.
+        validated: Whether validation ran in this epoch.
+        final: Whether this is the record of the evaluation after training, with the metrics of the best checkpoint.
+            It is not an epoch.
+        checkpoint: The `last.pt` that Ultralytics has just written, or None if it wrote none in this epoch.
         warming_up: Whether the warm-up of the learning rate was not over at the end of this epoch.
-        mosaic_closed: Whether this epoch trained without mosaic because Ultralytics switched it off for the last ones.
-        scalars: What callbacks logged in this epoch, for the loggers.
+        mosaic_closed: Whether this epoch trained without mosaic, which Ultralytics switches off for the last epochs.
+        scalars: The scalars that callbacks have logged in this epoch, for the loggers.
+
+    Example:
+        >>> from yolo_callbacks import EpochRecord
+        >>> record = EpochRecord(epoch=3, epochs=100, metrics={"train/box_loss": 1.5, "val/box_loss": 2.0})
+        >>> record.log("gap/box_loss", record.metrics["val/box_loss"] - record.metrics["train/box_loss"])
+        >>> record.scalars
+        {'gap/box_loss': 0.5}
     """
 
     epoch: int
@@ -82,40 +92,40 @@ class EpochRecord:
 
     @classmethod
     def restore(cls, content: Mapping[str, Any], *, names: Mapping[int, str], checkpoint: Path) -> EpochRecord:
-        """Return the record that a line of the journal holds, as the callbacks would have seen it."""
+        """Return the record that a line of the journal stores, as the callbacks would have received it."""
         stored = {name: content[name] for name in _STORED}
         scalars = dict(content.get("published", {}))
         return cls(**stored, names=names, checkpoint=checkpoint, scalars=scalars)
 
     def class_name(self, index: int) -> str:
-        """The name of a class, with its index where several have that name."""
+        """Return the name of a class, followed by its index if several classes have that name."""
         name = self.names.get(index) or str(index)
         return name if self._classes_named[name] < 2 else f"{name}#{index}"
 
     @cached_property
     def _classes_named(self) -> Counter[str]:
-        """How many classes have a name; counted once, since a thousand classes ask for it."""
+        """How many classes have each name; counted once, since a run may have a thousand classes."""
         return Counter(self.names.values())
 
     def log(self, key: str, value: float) -> None:
-        """Hand a scalar to the loggers, which run after all other callbacks.
+        """Log a scalar: pass it to the loggers, which run after all other callbacks.
 
         Args:
-            key: The name to log under, for example `"early_stopping/wait"`.
+            key: The name of the scalar, for example `"early_stopping/wait"`.
             value: The scalar.
 
         Raises:
-            TypeError: If `key` is no string, or `value` no number: here, where its author sees it, not in a logger.
-            ValueError: If `key` is empty, `"epoch"`, one of Ultralytics' metrics or logged in this epoch already, or
-                if `value` holds several numbers or is too large.
+            TypeError: If `key` is not a string, or `value` is not a number.
+            ValueError: If `key` is empty, is `"epoch"`, is a metric of Ultralytics, or was logged in this epoch before.
+                Also if `value` holds several numbers, or is too large for a float.
         """
-        _check_key(key)
+        _validate_key(key)
         if key in self.scalars or key in self.metrics:
             raise ValueError(f"{key!r} has a value already in epoch {self.epoch}: choose another key")
         self.scalars[key] = _scalar(key, value)
 
     def publish(self, key: str, value: float) -> None:
-        """Do as `log`, under the name that it had before."""
+        """Log a scalar, by the old name of `log`."""
         warnings.warn(
             "record.publish(key, value) is called record.log(key, value) now", DeprecationWarning, stacklevel=2
         )
@@ -123,26 +133,26 @@ class EpochRecord:
 
     @property
     def published(self) -> dict[str, float]:
-        """The scalars, under the name that they had before."""
+        """The scalars, by the old name of `scalars`."""
         warnings.warn("record.published is called record.scalars now", DeprecationWarning, stacklevel=2)
         return self.scalars
 
 
-def _check_key(key: object) -> None:
+def _validate_key(key: object) -> None:
     if not isinstance(key, str):
         raise TypeError(f"key must be a string, received {key!r}")
     if not key.strip():
         raise ValueError(f"key must not be empty, received {key!r}")
     if key == "epoch":
-        raise ValueError("key must not be 'epoch', under which loggers write the number of the epoch")
+        raise ValueError("key must not be 'epoch', which loggers use for the number of the epoch")
     try:
         key.encode()
     except UnicodeEncodeError as error:
-        raise ValueError(f"key must be of characters that UTF-8 has, received {key!r}") from error
+        raise ValueError(f"key must contain only characters that UTF-8 can encode, received {key!r}") from error
 
 
 def _scalar(key: str, value: Any) -> float:
-    """Return a value as a float; NaN and infinity are numbers too. A tensor or array of one element is one."""
+    """Return a value as a float, also NaN, infinity, and a tensor or array with one element."""
     if isinstance(value, (str, bytes, bytearray)):
         raise TypeError(f"the value of {key!r} must be a number, received {value!r}")
     size = getattr(value, "numel", None) or getattr(value, "size", None)
@@ -150,10 +160,10 @@ def _scalar(key: str, value: Any) -> float:
     if isinstance(count, int) and count != 1:
         raise ValueError(f"the value of {key!r} must be one number, received {count} in a {type(value).__name__}")
     try:
-        # an array of one element that has a dimension is deprecated as an argument of `float`, from NumPy 1.25 on
+        # From NumPy 1.25 on, `float` of an array with one element and a dimension is deprecated.
         return float(value.item() if hasattr(value, "item") else value)
     except OverflowError as error:
         raise ValueError(f"the value of {key!r} must fit a float, received a larger one") from error
-    except Exception as error:  # objects of any kind
+    except Exception as error:  # an object of any type may raise anything
         kind = type(value).__name__
         raise TypeError(f"the value of {key!r} must be a number, received an object of type {kind}") from error

@@ -1,4 +1,4 @@
-"""What loggers log of an epoch, and under which names: the same in every logger."""
+"""Collect the scalars of an epoch for the loggers. Every logger uses the same names."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from yolo_callbacks.metrics.epoch_record import EpochRecord
 
 __all__ = ["MAX_CLASSES", "epoch_scalars", "final_scalars", "per_class_scalars"]
 
-# Beyond this many classes, scalars by class would drown all others.
+# With more classes than this, scalars by class are left out, since they would hide all others.
 MAX_CLASSES = 100
 
 
 def epoch_scalars(record: EpochRecord) -> dict[str, float]:
-    """Everything of an epoch: metrics, losses and rates, values by class, and what callbacks published."""
+    """Return all scalars of an epoch: metrics, losses, learning rates, values by class, and scalars of callbacks."""
     per_class = per_class_scalars(record) if len(record.names) <= MAX_CLASSES else {}
     return {**record.metrics, **per_class, **record.scalars}
 
 
 def final_scalars(record: EpochRecord) -> dict[str, float]:
-    """The same of the evaluation after training, which is no epoch: under `final/…`."""
+    """Return the same scalars of the evaluation after training, under `final/…`."""
     return {f"final/{name}": value for name, value in epoch_scalars(record).items()}
 
 
 def per_class_scalars(record: EpochRecord) -> dict[str, float]:
-    """`per_class/<class>/<metric>`; of boxes without a suffix, of masks and poses with `(M)` and `(P)`."""
+    """Return the values by class as `per_class/<class>/<metric>`, with `(M)` for masks and `(P)` for poses."""
     return dict(_per_class(record))
 
 

@@ -1,4 +1,4 @@
-"""Curves as SVG, drawn by matplotlib: no text but numbers, and colours by name, so that the page decides on both."""
+"""Draw charts as SVG with matplotlib. They contain no text except numbers; the page decides the colours."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from yolo_callbacks.report.run_data import Series
 __all__ = ["COLORS", "NOTHING", "Chart", "Line", "Scale", "draw", "number"]
 
 NOTHING = "\N{EN DASH}"
-"""What stands for a value that is not there."""
+"""The text for a missing value."""
 
 COLORS = 8
-"""How many colours of lines there are; `--line0` to `--line7` in the page."""
+"""The number of line colours, `--line0` to `--line7` in the page."""
 
-# Colours that stand for the page's own, where each becomes a CSS variable.
+# Placeholder colours. In the page, each is replaced by a CSS variable.
 _TOKENS = {"#f0f0e0": "--ink", "#f0f0e1": "--grid", "#f0f0e2": "--mark", "#f0f0e3": "--paper"}
 _INK, _GRID, _MARK, _PAPER = _TOKENS
 _LINES = {f"#f0f0d{index}": f"--line{index}" for index in range(COLORS)}
 _VARIABLES = re.compile("|".join((*_TOKENS, *_LINES)))
 _IDS = re.compile(r' id="(?:figure|axes|patch|line2d|text|matplotlib\.axis|xtick|ytick)_\d+"')
 
-_SIZE = (4.2, 2.2)  # inches of 72 points: the text is 9 of 302 points wide, legible on a phone too
-_BOX = (0.115, 0.13, 0.865, 0.81)  # of the axes in the figure: left, bottom, width, height
+_SIZE = (4.2, 2.2)  # inches of 72 points: text of 9 points in a chart of 302 points is legible on a phone too
+_BOX = (0.115, 0.13, 0.865, 0.81)  # the axes in the figure: left, bottom, width, height
 _MAX_POINTS = 1000
 
 
@@ -38,10 +38,10 @@ class Line:
     """One line of a chart.
 
     Attributes:
-        label: Its name in the page.
-        series: Its values.
-        color: The number of its colour.
-        quiet: Whether it is there to compare with: thinner, behind the others.
+        label: The name of the line in the page.
+        series: The values.
+        color: The number of the colour.
+        quiet: Whether the line is only for comparison: it is thinner and behind the others.
     """
 
     label: str
@@ -52,16 +52,16 @@ class Line:
 
 @dataclass(frozen=True)
 class Scale:
-    """What the charts of a page share.
+    """The settings that all charts of a page share.
 
     Attributes:
         last: The last epoch of the axis.
-        cuts: Epochs of cuts of the learning rate.
-        stop: The epoch of a stop by a callback, 0 if there was none.
+        reductions: The epochs of learning rate reductions.
+        stop: The epoch in which a callback stopped the run, 0 if none did.
     """
 
     last: int
-    cuts: tuple[int, ...] = ()
+    reductions: tuple[int, ...] = ()
     stop: int = 0
 
 
@@ -70,11 +70,11 @@ class Chart:
     """A chart for the page.
 
     Attributes:
-        title: Its title.
+        title: The title.
         svg: The drawing.
-        note: What is best, in words; `""` if nothing is.
-        lines: Label and colour of each line.
-        hover: What the page shows under the pointer, in plain JSON types.
+        note: The best value in words; `""` if there is none.
+        lines: The lines, for the legend.
+        hover: The data that the page shows at the pointer, in the types of JSON.
     """
 
     title: str
@@ -85,7 +85,7 @@ class Chart:
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """A number for people, with as many digits as tell something."""
+    """Return a number as text with as many digits as are useful."""
     if value is None or not math.isfinite(value):
         return NOTHING if value is None or math.isnan(value) else "∞"
     if value and not 1e-4 <= abs(value) < 1e6:
@@ -98,13 +98,13 @@ def number(value: float | None, digits: int = 4) -> str:
 def draw(
     title: str, lines: Sequence[Line], scale: Scale, *, best: str = "", best_of: int = 0, from_zero: bool = True
 ) -> Chart:
-    """Draw lines over epochs.
+    """Draw lines over the epochs.
 
     Args:
-        title: The title, used in the page and never in the drawing.
-        lines: The lines; the first is drawn on top of the others.
-        scale: Epochs and events.
-        best: `"max"` or `"min"` to mark the best epoch of a line, `""` for none.
+        title: The title of the chart in the page. It is not drawn.
+        lines: The lines. The first one is drawn on top of the others.
+        scale: The epochs and events.
+        best: `"max"` or `"min"` to mark the best epoch of a line, `""` for no mark.
         best_of: The position of that line.
         from_zero: Whether the axis begins at 0.
     """
@@ -117,7 +117,7 @@ def draw(
         canvas = FigureCanvasSVG(figure)
         axes = figure.add_axes(_BOX)
         _axes(axes, lines, scale, from_zero=from_zero)
-        for epoch in scale.cuts:
+        for epoch in scale.reductions:
             axes.axvline(epoch, color=_MARK, linewidth=0.9, linestyle=(0, (2, 2)))
         if scale.stop:
             axes.axvline(scale.stop, color=_MARK, linewidth=1.2)
@@ -141,7 +141,7 @@ def _axes(axes: Any, lines: Sequence[Line], scale: Scale, *, from_zero: bool) ->
     axes.tick_params(length=0, colors=_INK, labelsize=9, pad=4)
     axes.grid(axis="y", color=_GRID, linewidth=0.8)
     axes.set_axisbelow(True)
-    # room for the marker of a best epoch that is the last one
+    # Leave space for the marker of a best epoch that is the last epoch.
     room = max(scale.last - 1, 1) * 0.02
     axes.set_xlim(1 - room, max(scale.last, 2) + room)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, tick: f"{'' if tick > 1 else 'epoch '}{value:g}"))
@@ -156,7 +156,8 @@ def _limits(lines: Sequence[Line], *, from_zero: bool) -> tuple[float, float]:
     if not values:
         return 0.0, 1.0
     low, high = values[0], values[-1]
-    # A loss of the first epochs may be ten times all others: it leaves the picture rather than flattening them.
+    # The losses of the first epochs may be ten times as high as all others. They are left out, so that the others are
+    # visible.
     most = values[int(0.9 * (len(values) - 1))]
     if len(values) >= 10 and low >= 0 and high > 3 * most > 0:
         high = 1.5 * most
@@ -170,9 +171,9 @@ def _plot(axes: Any, line: Line, zorder: float) -> None:
     epochs = sorted(line.series)
     values = [line.series[epoch] if math.isfinite(line.series[epoch]) else math.nan for epoch in epochs]
     color = f"#f0f0d{line.color % COLORS}"
-    alone = sum(math.isfinite(value) for value in values) == 1
+    is_single = sum(math.isfinite(value) for value in values) == 1
     width = 1.4 if line.quiet else 1.9
-    style = {"marker": "o", "markersize": 4} if alone else {"solid_capstyle": "round", "solid_joinstyle": "round"}
+    style = {"marker": "o", "markersize": 4} if is_single else {"solid_capstyle": "round", "solid_joinstyle": "round"}
     axes.plot(epochs, values, color=color, linewidth=width, zorder=zorder, **style)
 
 
@@ -186,7 +187,7 @@ def _best(series: Series, mode: str) -> tuple[int, float] | None:
 
 
 def _hover(lines: Sequence[Line], scale: Scale) -> dict[str, Any]:
-    """The values under the pointer, and where the axis begins and ends in the drawing."""
+    """Return the values to show at the pointer, and where the axis begins and ends in the drawing."""
     epochs = sorted({epoch for line in lines for epoch in line.series})
     step = -(-len(epochs) // _MAX_POINTS)
     epochs = epochs[::step] if step > 1 else epochs
@@ -206,21 +207,21 @@ def _hover(lines: Sequence[Line], scale: Scale) -> dict[str, Any]:
             }
             for line in lines
         ],
-        "cuts": list(scale.cuts),
+        "reductions": list(scale.reductions),
         "stop": scale.stop,
     }
 
 
 @contextlib.contextmanager
 def _style(title: str) -> Iterator[None]:
-    """Matplotlib's own defaults, whatever the user's style; ids that do not clash with those of another chart."""
-    ours: Mapping[str, Any] = {"svg.fonttype": "none", "svg.hashsalt": title, "font.family": ["DejaVu Sans"]}
-    with default_style(ours):
+    """Use matplotlib's defaults instead of the user's style, and SVG ids that differ from those of other charts."""
+    changes: Mapping[str, Any] = {"svg.fonttype": "none", "svg.hashsalt": title, "font.family": ["DejaVu Sans"]}
+    with default_style(changes):
         yield
 
 
 def _embedded(svg: str) -> str:
-    """A drawing as it stands within a page: without prolog, size, background, and ids that several would share."""
+    """Return a drawing for use in a page: without prolog, size, background, and ids that other drawings have too."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>\s*|<defs>\s*<style.*?</defs>\s*", "", svg, flags=re.DOTALL)
     svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)

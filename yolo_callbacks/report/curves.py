@@ -1,4 +1,4 @@
-"""Which charts a page has, and which lines stand in each."""
+"""Choose the charts of a page, and the lines in each chart."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ __all__ = [
 
 
 def scale_of(run: RunData) -> Scale:
-    """What all charts of a run share."""
+    """Return the settings that all charts of a run share."""
     stops = [event.epoch for event in run.events if event.kind == "stop"]
-    cuts = {event.epoch for event in run.events if event.kind == "cut"}
-    return Scale(run.last_epoch, tuple(sorted(cuts)), max(stops, default=0))
+    reductions = {event.epoch for event in run.events if event.kind == "reduction"}
+    return Scale(run.last_epoch, tuple(sorted(reductions)), max(stops, default=0))
 
 
 def quality(run: RunData, scale: Scale) -> list[Chart]:
-    """A chart for each metric; precision and recall, which are read together, in one."""
+    """Return a chart for each metric; precision and recall share one."""
     metrics = metrics_of(run)
     charts = []
     for key, series in metrics.items():
@@ -42,12 +42,12 @@ def quality(run: RunData, scale: Scale) -> list[Chart]:
 
 
 def compared_quality(runs: Sequence[RunData], labels: Sequence[str], scale: Scale) -> list[Chart]:
-    """A chart for each metric, with a line for each run."""
+    """Return a chart for each metric, with a line for each run."""
     keys = dict.fromkeys(key for run in runs for key in metrics_of(run))
-    return [draw(plain(key), _one_a_run(runs, labels, key), scale) for key in keys]
+    return [draw(plain(key), _line_of_each_run(runs, labels, key), scale) for key in keys]
 
 
-def _one_a_run(runs: Sequence[RunData], labels: Sequence[str], key: str) -> list[Line]:
+def _line_of_each_run(runs: Sequence[RunData], labels: Sequence[str], key: str) -> list[Line]:
     return [
         Line(label, run.series[key], index % COLORS)
         for index, (label, run) in enumerate(zip(labels, runs, strict=True))
@@ -56,7 +56,7 @@ def _one_a_run(runs: Sequence[RunData], labels: Sequence[str], key: str) -> list
 
 
 def losses(run: RunData, scale: Scale) -> list[Chart]:
-    """A chart for each loss, validation against training."""
+    """Return a chart for each loss, with the losses of validation and training."""
     names = dict.fromkeys(key.partition("/")[2] for key in run.starting_with("train/", "val/"))
     charts = []
     for name in names:
@@ -71,14 +71,17 @@ def losses(run: RunData, scale: Scale) -> list[Chart]:
 
 
 def compared_losses(runs: Sequence[RunData], labels: Sequence[str], scale: Scale) -> list[Chart]:
-    """A chart for each loss, with a line for each run."""
+    """Return a chart for each loss, with a line for each run."""
     keys = dict.fromkeys(key for split in ("val/", "train/") for run in runs for key in run.starting_with(split))
     words = {"val": "validation", "train": "training"}
-    return [draw(f"{plain(key)}, {words[key.partition('/')[0]]}", _one_a_run(runs, labels, key), scale) for key in keys]
+    return [
+        draw(f"{plain(key)}, {words[key.partition('/')[0]]}", _line_of_each_run(runs, labels, key), scale)
+        for key in keys
+    ]
 
 
 def rates(run: RunData, scale: Scale) -> list[Chart]:
-    """The rates of the parameter groups, those that are the same in one line."""
+    """Return a chart of the learning rates of the parameter groups; groups with the same rates share a line."""
     same: dict[tuple[tuple[int, float], ...], list[str]] = {}
     for key, series in run.starting_with("lr/pg").items():
         same.setdefault(tuple(sorted(series.items())), []).append(key.removeprefix("lr/pg"))
@@ -90,7 +93,7 @@ def rates(run: RunData, scale: Scale) -> list[Chart]:
 
 
 def memory(run: RunData, scale: Scale) -> list[Chart]:
-    """What `MemoryMonitor` has published, by phase: what accelerator and host have in use, and what is left."""
+    """Return charts of the scalars of `MemoryMonitor`: memory in use by accelerator and host, and memory left."""
     phases = {"train": "training", "val": "validation"}
     charts = {
         f"accelerator, {word}, GiB": {what: f"{phase}/{what}" for what in ("allocated", "reserved", "peak")}
@@ -112,7 +115,7 @@ def memory(run: RunData, scale: Scale) -> list[Chart]:
 
 
 def class_charts(run: RunData, scale: Scale) -> list[Chart]:
-    """The main metric of each class over the epochs; of many classes the best and the worst ones."""
+    """Return a chart of the main metric of each class; with many classes, only of the best and worst ones."""
     metric = f"mAP50-95{suffix_of(run).replace('(B)', '')}"
     found = class_series(run.series, metric)
     order = [name for name, *_ in class_table(run)["rows"] if name in found] if found else []

@@ -1,4 +1,4 @@
-"""Draw with matplotlib's own defaults, whatever the user's style is."""
+"""Draw with matplotlib's defaults instead of the user's style."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 
 __all__ = ["LOCK", "default_style"]
 
-# matplotlib's parameters and Python's filters of warnings are those of the whole process: two trainings in threads
-# that save and restore them at the same time would leave the wrong ones for good.
+# The parameters of matplotlib and the warning filters of Python belong to the whole process. Two trainings in threads
+# that save and restore them at the same time could restore the wrong ones.
 LOCK = threading.RLock()
 
 
 @contextlib.contextmanager
 def default_style(changes: Mapping[str, Any]) -> Iterator[None]:
-    """Set matplotlib's defaults with some changes for a while; one thread at a time."""
+    """Set matplotlib's defaults with some changes for the block; only one thread at a time can do so."""
     import matplotlib as mpl
 
     with LOCK, mpl.rc_context():

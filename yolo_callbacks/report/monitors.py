@@ -1,4 +1,4 @@
-"""The values that a monitor had, worked out again from what the run left."""
+"""Compute the values of the monitors of a run again, from the files that the run has left."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _CLASS_METRICS = ("precision", "recall", "mAP50", "mAP50-95")
 
 
 def monitored(run: RunData) -> dict[str, Series]:
-    """The series of each monitor of the run's callbacks; without those that the name alone does not tell."""
+    """Return the series of each monitor of the callbacks, except those that the name alone does not define."""
     found = {}
     for name, mode in run.monitors.items():
         try:
             found[name] = _series(run, Monitor(name, mode))
-        except ValueError:  # a weighted sum, a function, a class of which nothing was kept
+        except ValueError:  # a weighted sum, a function, a class without stored values
             continue
     return {name: series for name, series in found.items() if series}
 

@@ -1,4 +1,4 @@
-"""The page: which sections there are, and what stands in them. How they look is in `templates`."""
+"""Compose the page: choose its sections and their content. The layout is in `templates`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 
 def run_page(run: RunData) -> str:
-    """The page of one run."""
+    """Return the page of one run."""
     scale = curves.scale_of(run)
     album = Album()
     boxed = boxed_pictures(run, album)
@@ -51,7 +51,7 @@ def run_page(run: RunData) -> str:
 
 
 def comparison_page(runs: Sequence[RunData]) -> str:
-    """The page of several runs."""
+    """Return the page of several runs."""
     labels = tables.labels_of(runs)
     scale = Scale(max(run.last_epoch for run in runs))
     return _render(
@@ -94,18 +94,18 @@ def _environment() -> Any:
     return environment
 
 
-# What stands at the top ---------------------------------------------------------------------------------------------
+# The top of the page -------------------------------------------------------------------------------------------------
 
 
 def _facts(run: RunData) -> list[str]:
-    """The line below the name."""
+    """Return the line below the name of the run."""
     named = [run.arguments.get(name) for name in ("task", "model", "data")]
     facts = [Path(str(value)).name for value in named if value]
     return [*facts, f"ultralytics {run.version}"] if run.version else facts
 
 
 def _tiles(run: RunData) -> list[tuple[str, str, str]]:
-    """The figures that matter most: a label, a figure, and what it is."""
+    """Return the most important figures, each as a label, a figure and a remark."""
     tiles = []
     best = run.best(run.main_metric) if run.main_metric else None
     if run.main_metric and best:

@@ -1,4 +1,4 @@
-"""Pictures for the page, made smaller and put into it as text, within a limit for all together."""
+"""Embed pictures in the page: reduced in size, as `data:` URLs, within a limit for all of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from yolo_callbacks.utils.files import LOGGER
 
 __all__ = ["BoxedPicture", "Rectangle", "boxed_pictures", "plots", "validation_batches"]
 
-# Of the 6 MB that a page may have; the rest is for charts and tables.
+# A page may have 6 MB. The rest is for charts and tables.
 _MAX_BYTES = 4_000_000
 _PLOTS = {
     "confusion_matrix_normalized": "confusion matrix, normalized",
@@ -27,16 +27,16 @@ _GROUPS = ("Box", "Mask", "Pose")
 
 @dataclass(frozen=True)
 class Rectangle:
-    """A box over a picture, its edges in percent.
+    """A box over a picture, with its edges in percent of the picture.
 
     Attributes:
         x: The left edge.
         y: The upper edge.
         width: The width.
         height: The height.
-        color: The number of the colour of its class.
-        label: The name of its class, with the confidence of a prediction.
-        confidence: The confidence of a prediction, None for ground truth.
+        color: The number of the colour of the class.
+        label: The name of the class, with the confidence of a prediction.
+        confidence: The confidence of a prediction, or None for ground truth.
     """
 
     x: float
@@ -50,7 +50,14 @@ class Rectangle:
 
 @dataclass(frozen=True)
 class BoxedPicture:
-    """A validation image: its name, its content as a `data:` URL, its width by its height, and its boxes."""
+    """A validation image with its boxes.
+
+    Attributes:
+        name: The name of the file.
+        url: The content as a `data:` URL.
+        ratio: The width divided by the height.
+        boxes: The boxes.
+    """
 
     name: str
     url: str
@@ -59,20 +66,20 @@ class BoxedPicture:
 
 
 class Album:
-    """What is put into one page.
+    """The pictures of one page, limited in size.
 
     Attributes:
-        left: How many bytes more may be.
+        left: How many bytes can still be added.
     """
 
     def __init__(self) -> None:
         self.left = _MAX_BYTES
 
     def url(self, path: Path, *, max_side: int, quality: int = 82) -> str | None:
-        """A picture as a `data:` URL; None if it cannot be read, or is too large for what is left."""
+        """Return a picture as a `data:` URL, or None if it cannot be read or is too large for the remaining bytes."""
         try:
             content = base64.b64encode(encode_jpeg(path, max_side=max_side, quality=quality)).decode()
-        except Exception as error:  # half a picture, a data set that was moved: any kind of error of any decoder
+        except Exception as error:  # an incomplete picture, a moved data set: decoders raise many types
             LOGGER.debug(f"{path} is not in the report: {type(error).__name__} {error}")
             return None
         if len(content) > self.left:
@@ -82,7 +89,7 @@ class Album:
 
 
 def boxed_pictures(run: RunData, album: Album) -> list[BoxedPicture]:
-    """The validation images that were kept with their boxes."""
+    """Return the validation images that were stored with their boxes."""
     names = run.boxes.get("names", {})
     found = []
     for image in run.boxes.get("images", ()):
@@ -96,7 +103,7 @@ def boxed_pictures(run: RunData, album: Album) -> list[BoxedPicture]:
 
 
 def validation_batches(run: RunData, album: Album) -> list[tuple[str, str]]:
-    """Ultralytics' own pictures of validation, ground truth and predictions by turns: a caption and a URL each."""
+    """Return Ultralytics' pictures of validation, ground truth before predictions: a caption and a URL each."""
     found = []
     for batch in range(2):
         for kind, caption in (("labels", "ground truth"), ("pred", "predictions")):
@@ -108,7 +115,7 @@ def validation_batches(run: RunData, album: Album) -> list[tuple[str, str]]:
 
 
 def plots(run: RunData, album: Album) -> list[tuple[str, str]]:
-    """Ultralytics' own plots that tell what the page does not: a caption and a URL each."""
+    """Return Ultralytics' plots that add information to the page: a caption and a URL each."""
     found = []
     for ending, caption in _PLOTS.items():
         for name in [name for name in run.pictures if name.endswith(ending)]:
@@ -123,6 +130,6 @@ def plots(run: RunData, album: Album) -> list[tuple[str, str]]:
 def _rectangles(boxes: Any, names: dict[int, str]) -> Iterator[Rectangle]:
     for left, top, right, bottom, label, confidence in boxes:
         name = names.get(int(label), str(label))
-        said = name if confidence is None else f"{name} {confidence:.2f}"
+        text = name if confidence is None else f"{name} {confidence:.2f}"
         x, y, width, height = (round(100 * float(edge), 2) for edge in (left, top, right - left, bottom - top))
-        yield Rectangle(x, y, width, height, int(label) % COLORS, said, confidence)
+        yield Rectangle(x, y, width, height, int(label) % COLORS, text, confidence)

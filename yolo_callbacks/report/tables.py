@@ -1,4 +1,4 @@
-"""What stands in the tables of a page, and how metrics are called there."""
+"""Compose the tables of a page, and name the metrics in them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _ALWAYS_DIFFERENT = ("name", "project", "save_dir")
 
 
 def metrics_of(run: RunData) -> dict[str, Series]:
-    """The metrics of validation, the main one first."""
+    """Return the metrics of validation, the main metric first."""
     found = {key: series for key, series in run.starting_with("metrics/").items() if series}
     order = ("mAP50-95", "mAP50", "precision", "recall")
 
@@ -44,13 +44,13 @@ def metrics_of(run: RunData) -> dict[str, Series]:
 
 
 def suffix_of(run: RunData) -> str:
-    """The suffix of the main metric's key, `"(B)"`, `"(M)"` or `"(P)"`; `""` if it has none."""
+    """Return the suffix of the main metric's key, `"(B)"`, `"(M)"` or `"(P)"`; `""` if it has none."""
     suffix = run.main_metric[-3:] if run.main_metric else ""
     return suffix if suffix in _GROUPS else ""
 
 
 def plain(key: str) -> str:
-    """The name of a metric or a loss for people."""
+    """Return the name of a metric or a loss for people."""
     name = key.partition("/")[2] or key
     suffix = name[-3:]
     named = name.removesuffix(suffix) if suffix in _GROUPS else name
@@ -59,7 +59,7 @@ def plain(key: str) -> str:
 
 
 def class_table(run: RunData) -> dict[str, Any]:
-    """Values by class, the best class first."""
+    """Return the values by class, the best class first."""
     suffix = suffix_of(run).replace("(B)", "")
     metrics = [metric for metric in _CLASS_METRICS if run.per_class.get(f"{metric}{suffix}")]
     columns = [run.per_class[f"{metric}{suffix}"] for metric in metrics]
@@ -73,20 +73,20 @@ def class_table(run: RunData) -> dict[str, Any]:
 
 
 def final(run: RunData) -> list[tuple[str, float, float | None]]:
-    """Each metric of the evaluation after training, beside its best over the epochs."""
+    """Return each metric of the evaluation after training, with its best value over the epochs."""
     keys = [key for key in metrics_of(run) if key in run.final]
     return [(plain(key), run.final[key], best[1] if (best := run.best(key)) else None) for key in keys]
 
 
 def cost(run: RunData) -> dict[str, Any]:
-    """What each callback took, and all of them."""
+    """Return the time that each callback took, and the time of all of them."""
     total = run.summary.get("seconds") or 0.0
     rows = run.summary.get("callbacks") or []
     return {"rows": rows, "seconds": total, "spent": run.summary.get("seconds_in_callbacks") or 0.0}
 
 
 def changed(arguments: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The arguments that are not Ultralytics' defaults."""
+    """Return the arguments that differ from Ultralytics' defaults."""
     from yolo_callbacks.trainer.installation import default_arguments
 
     defaults = default_arguments()
@@ -94,7 +94,7 @@ def changed(arguments: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def shown(arguments: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Arguments as text."""
+    """Return arguments as text."""
     return [(name, _text(value)) for name, value in arguments.items()]
 
 
@@ -108,23 +108,23 @@ def _text(value: Any) -> str:
 
 
 def labels_of(runs: Sequence[RunData]) -> list[str]:
-    """A name for each run, with the folder above where two have the same."""
+    """Return a name for each run; with the parent folder if several runs have the same name."""
     names = [run.name for run in runs]
-    told = [
+    labels = [
         run.name if names.count(run.name) == 1 else f"{run.folder.resolve().parent.name}/{run.name}" for run in runs
     ]
-    return [name if told.count(name) == 1 else f"{name} #{index + 1}" for index, name in enumerate(told)]
+    return [name if labels.count(name) == 1 else f"{name} #{index + 1}" for index, name in enumerate(labels)]
 
 
 def compared(runs: Sequence[RunData]) -> list[str]:
-    """The keys of the table of best values: metrics, then losses of validation."""
+    """Return the keys of the table of best values: metrics, then validation losses."""
     metrics = dict.fromkeys(key for run in runs for key in metrics_of(run))
     losses = dict.fromkeys(key for run in runs for key in run.starting_with("val/"))
     return [*metrics, *losses]
 
 
 def best_values(runs: Sequence[RunData], keys: Iterable[str]) -> list[dict[str, Any]]:
-    """Epoch and value of the best of each key in each run, and the best of all."""
+    """Return epoch and value of the best of each key in each run, and the best of all runs."""
     rows = []
     for key in keys:
         values = [run.best(key) for run in runs]
@@ -135,14 +135,14 @@ def best_values(runs: Sequence[RunData], keys: Iterable[str]) -> list[dict[str, 
 
 
 def compared_classes(runs: Sequence[RunData]) -> list[tuple[str, list[float | None]]]:
-    """The value of each class in each run's best epoch."""
+    """Return the value of each class in the best epoch of each run."""
     tables = [run.per_class.get(f"mAP50-95{suffix_of(run).replace('(B)', '')}", {}) for run in runs]
     names = dict.fromkeys(name for table in tables for name in table)
     return [(name, [table.get(name) for table in tables]) for name in list(names)[:_MAX_CLASSES]]
 
 
 def different(runs: Sequence[RunData]) -> list[tuple[str, list[str]]]:
-    """The arguments that are not the same in all runs."""
+    """Return the arguments that are not the same in all runs."""
     names = dict.fromkeys(name for run in runs for name in run.arguments if name not in _ALWAYS_DIFFERENT)
     missing = object()
     rows = [(name, [run.arguments.get(name, missing) for run in runs]) for name in names]

@@ -1,4 +1,4 @@
-"""The picture beside Ultralytics' `results.png`: what the callbacks watched, and what they did about it."""
+"""Draw `callbacks.png`: the monitored metrics, and what the callbacks did."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 
 from yolo_callbacks.report.drawing import LOCK, default_style
 from yolo_callbacks.report.monitors import monitored
-from yolo_callbacks.report.run_data import Event, RunData, Series, read_run
+from yolo_callbacks.report.reading import read_run
+from yolo_callbacks.report.run_data import Event, RunData, Series
 from yolo_callbacks.utils.files import replace_atomic
 
 __all__ = ["PICTURE", "draw_timeline"]
@@ -17,21 +18,21 @@ __all__ = ["PICTURE", "draw_timeline"]
 PICTURE = "callbacks.png"
 
 _MAX_MONITORS = 4
-_LINE, _BEST, _CUT, _STOP, _INK, _GRID = "#2563d9", "#d9730d", "#8a93a0", "#c93434", "#5b6470", "#e3e6ea"
+_LINE, _BEST, _REDUCTION, _STOP, _INK, _GRID = "#2563d9", "#d9730d", "#8a93a0", "#c93434", "#5b6470", "#e3e6ea"
 
 
 def draw_timeline(folder: Path) -> Path | None:
-    """Draw the monitored metrics with their best epochs, the cuts of the learning rate and the stop.
+    """Draw the monitored metrics with their best epochs, the learning rate reductions and the stop.
 
     Args:
         folder: The run's folder.
 
     Returns:
-        The picture, `callbacks.png` in the folder; None where no monitor has a value.
+        The path of the picture, `callbacks.png` in the folder, or None if no monitor has a value.
 
     Raises:
         FileNotFoundError: If there is no `results.csv`.
-        ValueError: If it holds no epoch.
+        ValueError: If `results.csv` contains no epoch.
         OSError: If the picture cannot be written.
     """
     run = read_run(folder, pictures=False)
@@ -40,18 +41,18 @@ def draw_timeline(folder: Path) -> Path | None:
         return None
     path = folder / PICTURE
     with LOCK, warnings.catch_warnings():
-        # a class may be named in a script that matplotlib's font does not have
+        # The name of a class may have characters that matplotlib's font lacks.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         replace_atomic(path, lambda temporary: _draw(run, series, temporary))
     return path
 
 
 def _draw(run: RunData, series: dict[str, Series], path: Path) -> None:
-    # Without pyplot: its figures are global, and a user may have one open.
+    # Without pyplot, whose figures are global: a user may have one open.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    with default_style({"text.parse_math": False}):  # a `$` in the name of a class
+    with default_style({"text.parse_math": False}):  # the name of a class may contain `$`
         height = 0.9 + 1.7 * len(series)
         figure = Figure(figsize=(9, height), dpi=110, facecolor="white")
         canvas = FigureCanvasAgg(figure)
@@ -60,7 +61,7 @@ def _draw(run: RunData, series: dict[str, Series], path: Path) -> None:
         for row, (name, values) in zip(rows, series.items(), strict=True):
             _panel(row, name, values, run)
         _axis(rows[-1], run)
-        figure.text(0.075, 1 - 0.2 / height, _told(run), fontsize=10, color=_INK, va="center")
+        figure.text(0.075, 1 - 0.2 / height, _caption(run), fontsize=10, color=_INK, va="center")
         canvas.print_figure(path, format="png")
 
 
@@ -79,8 +80,8 @@ def _panel(axes: Any, name: str, values: Series, run: RunData) -> None:
     )
     axes.set_title(_short(name), loc="left", fontsize=10, fontweight="bold", pad=6)
     for event in run.events:
-        if event.kind == "cut":  # of any monitor: it changes what all of them do
-            axes.axvline(event.epoch, color=_CUT, linewidth=1.2, linestyle=(0, (2, 2)), zorder=1)
+        if event.kind == "reduction":  # by any monitor, since it affects all metrics
+            axes.axvline(event.epoch, color=_REDUCTION, linewidth=1.2, linestyle=(0, (2, 2)), zorder=1)
         elif event.kind == "stop":
             axes.axvline(event.epoch, color=_STOP, linewidth=1.4, zorder=1)
     best = _best(events, run.monitors[name], values)
@@ -98,7 +99,7 @@ def _axis(axes: Any, run: RunData) -> None:
 
 
 def _best(events: list[Event], mode: str, values: Series) -> tuple[int, float] | None:
-    """What a callback chose, which may differ from the extreme by its `min_delta` or `start_epoch`."""
+    """Return the best epoch of a callback. It may not be the extreme value, because of `min_delta` or `start_epoch`."""
     chosen = [event for event in events if event.kind == "best" and event.epoch in values]
     if chosen:
         sign = -1.0 if mode == "max" else 1.0
@@ -111,15 +112,15 @@ def _best(events: list[Event], mode: str, values: Series) -> tuple[int, float] |
     return epoch, finite[epoch]
 
 
-def _told(run: RunData) -> str:
-    cuts = sorted({event.epoch for event in run.events if event.kind == "cut"})
+def _caption(run: RunData) -> str:
+    reductions = sorted({event.epoch for event in run.events if event.kind == "reduction"})
     stops = [event for event in run.events if event.kind == "stop"]
-    told = [_short(run.name)]
-    if cuts:
-        told.append(f"┆ learning rate cut after {_listed(cuts)}")
+    parts = [_short(run.name)]
+    if reductions:
+        parts.append(f"┆ learning rate reduction after {_listed(reductions)}")
     if stops:
-        told.append(f"| stopped at epoch {stops[-1].epoch}, {stops[-1].monitor}")
-    return "     ".join(told)
+        parts.append(f"| stopped at epoch {stops[-1].epoch}, {stops[-1].monitor}")
+    return "     ".join(parts)
 
 
 def _listed(epochs: list[int]) -> str:

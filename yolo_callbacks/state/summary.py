@@ -1,4 +1,4 @@
-"""The table at the end of a run: what the callbacks did, and what they cost."""
+"""Read and print the summary of a run: what the callbacks did, and how long they took."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _MAX_SECONDS = 1e12
 
 
 def read_summary(content: object) -> dict[str, Any] | None:
-    """Return what `callbacks.json` holds under `"summary"` as `render` takes it; None where it holds none.
+    """Return the value of `"summary"` in a `callbacks.json`, as `render` needs it; None if there is none.
 
-    The file may be of any content: values of other types are left out.
+    The file may have any content: values of a wrong type are left out.
     """
     found = as_mapping(content)
     if not found:
@@ -49,26 +49,27 @@ def _seconds(value: object) -> float:
 
 
 def render(summary: Mapping[str, Any]) -> str:
-    """The table as text, from what `callbacks.json` holds under `"summary"`.
+    """Return the summary of a run as a table in text form.
 
     Args:
-        summary: `epochs`, `seconds` of training, `seconds_in_callbacks`, `folder`, `status`, `stopped_by`, which is
-            `""` for a run that nobody stopped, and `callbacks`, a list of mappings with `name`, `outcome`, `seconds`,
-            `failures` and `switched_off`.
+        summary: The value of `"summary"` in `callbacks.json`: `epochs`, `seconds` of training, `seconds_in_callbacks`,
+            `folder`, `status`, `stopped_by` (`""` if nobody stopped the run), and `callbacks`, a list of mappings with
+            `name`, `outcome`, `seconds`, `failures` and `switched_off`.
     """
     seconds, spent = summary["seconds"], summary["seconds_in_callbacks"]
     share = f" ({100 * spent / seconds:.2f} % of training)" if seconds else ""
     lines = [f"Callbacks: {summary['status']} after {counted(summary['epochs'], 'epoch')} in {seconds:.1f} s"]
-    rows = [(row["name"], f"{row['seconds']:.2f} s", _told(row)) for row in summary["callbacks"] if _told(row)]
+    found = [(row["name"], f"{row['seconds']:.2f} s", _outcome(row)) for row in summary["callbacks"]]
+    rows = [row for row in found if row[-1]]
     name_width, cost_width = (max((len(row[column]) for row in rows), default=0) for column in (0, 1))
-    lines += [f"  {name:<{name_width}}  {cost:>{cost_width}}  {told}" for name, cost, told in rows]
-    if summary.get("stopped_by") not in ("", None, "a callback"):  # a callback says so in its own row
+    lines += [f"  {name:<{name_width}}  {cost:>{cost_width}}  {outcome}" for name, cost, outcome in rows]
+    if summary.get("stopped_by") not in ("", None, "a callback"):  # the row of a callback says it
         lines.insert(1, f"  stopped by {summary['stopped_by']}")
     lines += [f"  they took {spent:.2f} s{share}", f"  files in {summary['folder']}"]
     return "\n".join(lines)
 
 
-def _told(row: Mapping[str, Any]) -> str:
+def _outcome(row: Mapping[str, Any]) -> str:
     failures = row["failures"]
     failed = f"failed {counted(failures, 'time')}" if failures else ""
     off = "switched off" if row["switched_off"] else ""

@@ -14,7 +14,7 @@ from yolo_callbacks.callbacks.early_stopping import EarlyStopping
 from yolo_callbacks.callbacks.memory_cleanup import MemoryCleanup
 from yolo_callbacks.callbacks.save_best import SaveBest
 from yolo_callbacks.loggers.wandb_logger import WandbLogger
-from yolo_callbacks.state.run_state import last_finished_epoch
+from yolo_callbacks.state.state_file import last_finished_epoch
 from yolo_callbacks.suite.suite import Suite
 from yolo_callbacks.trainer.installation import (
     before_training,

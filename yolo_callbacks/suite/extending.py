@@ -8,7 +8,7 @@ from typing import Any
 
 from _yolo_callbacks_boot import VARIABLE
 from yolo_callbacks.callbacks.callback import Callback
-from yolo_callbacks.state.run_state import STATE_FILE, mark_extended, read_state
+from yolo_callbacks.state.state_file import STATE_FILE, mark_extended, read_state
 from yolo_callbacks.suite.attaching import attach
 from yolo_callbacks.trainer.checkpoint_copies import epoch_of_checkpoint
 from yolo_callbacks.trainer.extension import extend_checkpoint, load_resumable

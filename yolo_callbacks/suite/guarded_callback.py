@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 from yolo_callbacks.callbacks.callback import Callback
 from yolo_callbacks.utils.files import LOGGER, plain
-from yolo_callbacks.utils.redaction import Origins, clean_text, origins_of
+from yolo_callbacks.utils.origins import Origins, origins_of
+from yolo_callbacks.utils.redaction import clean_text
 
 __all__ = ["CallbackError", "GuardedCallback", "log_error", "shown_error"]
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from yolo_callbacks.state.journal import Journal
-from yolo_callbacks.state.run_state import holds_state
+from yolo_callbacks.state.state_file import holds_state
 from yolo_callbacks.trainer.installation import resume_takes_save_dir
 from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.files import LOGGER, copy_atomic, replace_atomic

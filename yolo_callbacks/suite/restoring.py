@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from yolo_callbacks.state.journal import JOURNAL_FILE, Recovery
-from yolo_callbacks.state.run_state import STATE_FILE, Errors, find_recoveries, keep_copies_aside
+from yolo_callbacks.state.journal import JOURNAL_FILE
+from yolo_callbacks.state.recovery import Recovery, find_recoveries
+from yolo_callbacks.state.state_file import STATE_FILE, Errors, keep_copies_aside
 from yolo_callbacks.suite.guarded_callback import GuardedCallback
 from yolo_callbacks.suite.relocation import copy_run_files, find_moved_folder, say_moved
 from yolo_callbacks.trainer.training_run import TrainingRun

@@ -12,7 +12,8 @@ from typing import Any
 from yolo_callbacks.callbacks.callback import Callback
 from yolo_callbacks.callbacks.events import Event
 from yolo_callbacks.report.at_end import draw_picture, recorders, write_report
-from yolo_callbacks.state.run_state import STATE_FILE, RunState, read_state
+from yolo_callbacks.state.run_state import RunState
+from yolo_callbacks.state.state_file import STATE_FILE, read_state
 from yolo_callbacks.state.summary import render
 from yolo_callbacks.suite.guarded_callback import GuardedCallback, log_error, shown_error
 from yolo_callbacks.suite.relocation import copy_checkpoints
@@ -22,7 +23,7 @@ from yolo_callbacks.trainer.loop import TrainingOver
 from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.arguments import validate_bool
 from yolo_callbacks.utils.files import LOGGER, remove_temporary_files
-from yolo_callbacks.utils.redaction import Origins, origins_of
+from yolo_callbacks.utils.origins import Origins, origins_of
 
 __all__ = ["EVENTS", "STATE_FILE", "Suite"]
 

@@ -1,1 +1,1 @@
-"""Help all other folders: files, arguments, signals, secrets. Nothing here knows a training."""
+"""Provide what all other folders use: files, arguments, signals and secrets. Nothing here knows a training."""

@@ -1,4 +1,4 @@
-"""Argument checks shared by all callbacks: TypeError for a wrong kind, ValueError for a wrong value."""
+"""Validate arguments of callbacks: a wrong type raises TypeError, a wrong value raises ValueError."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ __all__ = [
     "UnknownArgumentError",
     "nearest",
     "refuse_unknown",
+    "unknown_argument_text",
     "validate_bool",
     "validate_choice",
     "validate_float",
@@ -22,7 +23,7 @@ __all__ = [
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str | None:
-    """The candidate that `name` most likely means, or None if none is similar."""
+    """Return the candidate that is most similar to `name`, or None if no candidate is similar."""
     by_folded = {candidate.casefold(): candidate for candidate in candidates}
     found = get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.4)
     return by_folded[found[0]] if found else None
@@ -32,7 +33,7 @@ class UnknownArgumentError(TypeError):
     """An argument that a callback does not have.
 
     Attributes:
-        argument: Its name.
+        argument: The name of the argument.
     """
 
     def __init__(self, message: str, argument: str) -> None:
@@ -44,15 +45,15 @@ class UnknownArgumentError(TypeError):
 
 
 def refuse_unknown(owner: str, function: Callable[..., object], named: Iterable[str]) -> None:
-    """Refuse arguments that a function does not have.
+    """Raise an error for the first argument that a function does not have.
 
     Args:
-        owner: What the message calls the function.
-        function: The function; one that takes any argument refuses none.
+        owner: The name of the callback in the message.
+        function: The function. If it has `**kwargs`, it accepts every argument.
         named: The names of the arguments.
 
     Raises:
-        UnknownArgumentError: If one is unknown; the message names the nearest one that the function has.
+        UnknownArgumentError: If an argument is unknown. The message names the nearest argument and lists all of them.
     """
     parameters = inspect.signature(function).parameters
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
@@ -60,20 +61,35 @@ def refuse_unknown(owner: str, function: Callable[..., object], named: Iterable[
     known = [name for name in parameters if name != "self"]
     for name in named:
         if name not in known:
-            meant = nearest(name, known)
-            hint = f", did you mean {meant!r}?" if meant else f" (it has {', '.join(known) or 'none'})"
-            raise UnknownArgumentError(f"{owner} has no argument {name!r}{hint}", name)
+            raise UnknownArgumentError(unknown_argument_text(owner, name, known), name)
+
+
+def unknown_argument_text(owner: str, name: str, known: Sequence[str]) -> str:
+    """Return the message about an unknown argument, the same from Python and from YAML.
+
+    Args:
+        owner: The name of the callback in the message.
+        name: The unknown argument.
+        known: The arguments that the callback has.
+
+    Example:
+        >>> unknown_argument_text("SaveBest", "topk", ["monitor", "top_k"])
+        "SaveBest has no argument 'topk', did you mean 'top_k'? (it takes monitor, top_k)"
+    """
+    meant = nearest(name, known)
+    hint = f", did you mean {meant!r}?" if meant else ""
+    return f"{owner} has no argument {name!r}{hint} (it takes {', '.join(known) or 'none'})"
 
 
 def validate_bool(name: str, value: object) -> bool:
-    """Return `value` if it is True or False."""
+    """Return `value` if it is True or False; raise TypeError otherwise."""
     if not isinstance(value, bool):
         raise TypeError(f"{name} must be True or False, received {value!r}")
     return value
 
 
 def validate_choice(name: str, value: object, choices: Sequence[str]) -> str:
-    """Return `value` if it is one of some strings."""
+    """Return `value` if it is one of the strings in `choices`."""
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a string, received {value!r}")
     if value not in choices:
@@ -83,7 +99,7 @@ def validate_choice(name: str, value: object, choices: Sequence[str]) -> str:
 
 def validate_int(name: str, value: object, *, minimum: int) -> int:
     """Return `value` as an int of at least `minimum`."""
-    # bool is an int to Python, but patience=True is a mistake
+    # bool is a subclass of int in Python, but patience=True is a mistake
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be an integer, received {value!r}")
     if value < minimum:
@@ -97,7 +113,7 @@ def validate_float(name: str, value: object, *, minimum: float = -math.inf) -> f
         raise TypeError(f"{name} must be a number, received {value!r}")
     try:
         number = float(value)
-    except OverflowError:  # an integer beyond what a float holds
+    except OverflowError:  # an integer that is too large for a float
         number = math.inf
     if not math.isfinite(number) or number < minimum:
         allowed = "finite" if minimum == -math.inf else f"finite and at least {minimum:g}"
@@ -106,12 +122,12 @@ def validate_float(name: str, value: object, *, minimum: float = -math.inf) -> f
 
 
 def validate_optional_float(name: str, value: object) -> float | None:
-    """Return `value` as a finite float, or None."""
+    """Return None for None, any other `value` as a finite float."""
     return None if value is None else validate_float(name, value)
 
 
 def validate_optional_str(name: str, value: object) -> str | None:
-    """Return `value` if it is a string that is not empty, or None."""
+    """Return `value` if it is None or a string that is not empty."""
     if value is not None and not isinstance(value, str):
         raise TypeError(f"{name} must be a string or None, received {value!r}")
     if value == "":

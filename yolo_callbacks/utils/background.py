@@ -1,4 +1,4 @@
-"""What training need not wait for."""
+"""Run functions in a background thread, so that training does not wait for them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ __all__ = ["Background"]
 
 
 class Background:
-    """A thread that does one thing after the other, in the order in which they are given."""
+    """A thread that calls functions one after the other, in the order in which they were submitted."""
 
     def __init__(self) -> None:
         self._thread: ThreadPoolExecutor | None = None
 
     def submit(self, function: Callable[..., object], *arguments: object) -> None:
-        """Have a function called, which must not raise; at once where the system allows no thread more."""
+        """Call a function in the thread. The function must not raise.
+
+        If the system allows no further thread, call the function at once.
+        """
         self._thread = self._thread or ThreadPoolExecutor(1, thread_name_prefix="yolo-callbacks")
         try:
             self._thread.submit(function, *arguments)
@@ -23,7 +26,7 @@ class Background:
             function(*arguments)
 
     def wait(self) -> None:
-        """Return when all is done."""
+        """Wait until all submitted functions have returned."""
         if self._thread is not None:
             self._thread.shutdown()
             self._thread = None

@@ -1,4 +1,4 @@
-"""Show text on any console: replace the characters that it cannot show, rather than fail on them."""
+"""Print text on any console: characters that the console cannot encode are replaced by escapes."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ __all__ = ["EncodableFilter", "any_text", "printable", "show_error"]
 
 
 def printable(text: str, stream: Any) -> str:
-    """Return a text whose characters a stream can encode, with escapes in the place of the others.
+    """Return a text with escapes in place of the characters that a stream cannot encode.
 
     Args:
-        text: Of any characters: a name of a file that is not UTF-8 holds surrogates, which no encoding has.
-        stream: Where it is to be written. One that names no encoding takes any text.
+        text: Any text. The name of a file that is not UTF-8 contains surrogates, which no encoding has.
+        stream: The stream to which the text will be written. A stream without an encoding accepts any text.
     """
     encoding = getattr(stream, "encoding", None)
     if not isinstance(encoding, str):
@@ -25,13 +25,13 @@ def printable(text: str, stream: Any) -> str:
         text.encode(encoding, getattr(stream, "errors", None) or "strict")
     except UnicodeError:
         return text.encode(encoding, "backslashreplace").decode(encoding)
-    except LookupError:  # an encoding of somebody's own
+    except LookupError:  # the stream names an encoding that Python does not know
         return text
     return text
 
 
 def show_error(text: object) -> None:
-    """Print a line to the error output, whatever it can show."""
+    """Print a line to the error output; replace characters that it cannot encode."""
     print(printable(str(text), sys.stderr), file=sys.stderr)
 
 
@@ -53,15 +53,15 @@ def any_text() -> Iterator[None]:
 
 
 class EncodableFilter(logging.Filter):
-    """Replace in log records what the console cannot show; the record passes in any case.
+    """A logging filter that replaces what the console cannot encode. It lets every record pass.
 
-    The handler of Ultralytics writes to `sys.stdout`. For a record that this cannot encode, `logging` prints a
+    The handler of Ultralytics writes to `sys.stdout`. If `sys.stdout` cannot encode a record, `logging` prints a
     traceback instead of the line.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Change the record where it is needed."""
-        with contextlib.suppress(Exception):  # arguments that do not fit their message: logging reports that itself
+        """Replace characters in the record if necessary, and return True."""
+        with contextlib.suppress(Exception):  # logging reports arguments that do not fit their message
             message = record.getMessage()
             shown = printable(message, sys.stdout)
             if shown != message:

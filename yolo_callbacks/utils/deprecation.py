@@ -1,4 +1,4 @@
-"""Keep old names of attributes for one minor version, with a warning."""
+"""Keep the old name of an attribute for one minor version, with a warning."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ __all__ = ["renamed"]
 
 
 def renamed(old: str, new: str) -> Any:
-    """Return a property that reads an attribute under its old name, with a `DeprecationWarning`."""
+    """Return a property that reads an attribute by its old name and issues a `DeprecationWarning`."""
 
     def read(self: object) -> Any:
-        """Read the attribute under the name that it had before."""
+        """Read the attribute by its old name."""
         warnings.warn(f"{type(self).__name__}.{old} is called {new} now", DeprecationWarning, stacklevel=2)
         return getattr(self, new)
 

@@ -1,8 +1,9 @@
-"""What stored state may hold: a reader for each field, and one function that reads a mapping by its fields.
+"""Validate stored state strictly, field by field; used where the values change what a training does.
 
-A file of any content must never end a training or decide in it. So everything that is read from a state passes here
-first: what is missing gets its default, what is unknown is ignored, and a value of another type or out of its range
-raises `StateError`, whatever it is.
+A resumed run decides by its state, so no file may end the training or change a decision by accident. A missing field
+gets its default. An unknown field is ignored. A value of another type, or out of its range, raises `StateError`.
+
+`utils/lenient.py` is the counterpart for code that only shows values: it leaves out what is wrong and raises nothing.
 """
 
 from __future__ import annotations
@@ -34,13 +35,13 @@ __all__ = [
 ]
 
 SCHEMA = 2
-"""The version of all files that hold state.
+"""The schema version of all files that store state.
 
-1: without a version in journal lines and sidecars; folders of W&B runs are absolute. 2: they are relative to the run's
-folder where they lie in it.
+1: journal lines and sidecars have no version; folders of W&B runs are absolute paths. 2: the path of a W&B run inside
+the run's folder is relative.
 """
 MAX_COUNT = 1_000_000
-"""More epochs, checks or reductions than any run has."""
+"""The largest valid number of epochs, checks or reductions."""
 _MAX_DEPTH = 32
 _MAX_SHOWN = 80
 _KINDS: dict[type, str] = {dict: "a mapping", list: "a list", str: "a string", type(None): "null"}
@@ -49,22 +50,22 @@ Reader = Callable[[Any], Any]
 
 
 class _Required:
-    """Marks a field that every version has written."""
+    """The type of the default of a field that every version has written."""
 
 
 REQUIRED = _Required()
 
 
 class StateError(ValueError):
-    """Stored state is not what any version of this library has written."""
+    """Stored state has a form that no version of this library has written."""
 
 
 class Field(NamedTuple):
-    """How to read a field.
+    """The reader and the default of a field.
 
     Attributes:
         read: Returns the value, or raises `StateError`.
-        default: The value where the field is missing; with `REQUIRED` that is an error.
+        default: The value if the field is missing. With `REQUIRED`, a missing field is an error.
     """
 
     read: Reader
@@ -74,15 +75,16 @@ class Field(NamedTuple):
 def read_fields(
     content: object, fields: Mapping[str, Field], *, errors: MutableMapping[str, StateError] | None = None
 ) -> dict[str, Any]:
-    """Read the fields of a mapping; ignore all others.
+    """Read the given fields of a mapping; ignore all other fields.
 
     Args:
-        content: What was stored.
-        fields: How to read each field, by its name.
-        errors: Gets the error of each field that has a default, which is taken instead. Without it they are raised.
+        content: The stored mapping.
+        fields: The reader and default of each field, by name.
+        errors: Receives the error of each wrong field that has a default; its default is used. Without it, the first
+            error is raised.
 
     Raises:
-        StateError: If `content` is no mapping, or a field is missing or wrong.
+        StateError: If `content` is not a mapping, or a field is missing or wrong.
     """
     if not isinstance(content, Mapping):
         raise StateError(f"expected a mapping, found {_shown(content)}")
@@ -104,10 +106,10 @@ def read_fields(
 
 
 def whole(minimum: int = 0, maximum: int = MAX_COUNT) -> Reader:
-    """Return a reader of whole numbers."""
+    """Return a reader of whole numbers from `minimum` to `maximum`."""
 
     def read(value: Any) -> int:
-        # other tools may write 3 as 3.0
+        # Other tools may write 3 as 3.0.
         is_whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
         if isinstance(value, bool) or not is_whole or not minimum <= value <= maximum:
             raise StateError(f"expected a whole number from {minimum} to {maximum}, found {_shown(value)}")
@@ -117,7 +119,7 @@ def whole(minimum: int = 0, maximum: int = MAX_COUNT) -> Reader:
 
 
 def number(minimum: float = -math.inf, maximum: float = math.inf, *, finite: bool = True) -> Reader:
-    """Return a reader of numbers; with `finite=False` NaN and infinity pass, as they are values of a metric too."""
+    """Return a reader of numbers. With `finite=False` it accepts NaN and infinity too, which metrics can be."""
 
     def read(value: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -128,7 +130,7 @@ def number(minimum: float = -math.inf, maximum: float = math.inf, *, finite: boo
             raise StateError(f"expected a number, found {_shown(value)}") from None
         if finite and not math.isfinite(converted):
             raise StateError(f"expected a finite number, found {converted}")
-        if converted < minimum or converted > maximum:  # not where NaN passes
+        if converted < minimum or converted > maximum:  # false for NaN
             raise StateError(f"expected a number from {minimum:g} to {maximum:g}, found {converted:g}")
         return converted
 
@@ -152,7 +154,7 @@ def text(value: Any) -> str:
 
 
 def one_of(*choices: str) -> Reader:
-    """Return a reader of one of some strings."""
+    """Return a reader of strings that accepts only `choices`."""
 
     def read(value: Any) -> str:
         if not isinstance(value, str) or value not in choices:
@@ -163,12 +165,12 @@ def one_of(*choices: str) -> Reader:
 
 
 def optional(read: Reader) -> Reader:
-    """Return a reader that lets null pass, as None."""
+    """Return a reader that returns None for null, and otherwise calls `read`."""
     return lambda value: None if value is None else read(value)
 
 
 def listing(read: Reader, most: int = MAX_COUNT) -> Reader:
-    """Return a reader of lists of at most `most` items."""
+    """Return a reader of lists of at most `most` items, each read by `read`."""
 
     def read_all(value: Any) -> list[Any]:
         if not isinstance(value, list) or len(value) > most:
@@ -179,7 +181,7 @@ def listing(read: Reader, most: int = MAX_COUNT) -> Reader:
 
 
 def pair(first: Reader, second: Reader) -> Reader:
-    """Return a reader of lists of two."""
+    """Return a reader of lists of two items."""
 
     def read(value: Any) -> tuple[Any, Any]:
         if not isinstance(value, list) or len(value) != 2:
@@ -190,7 +192,7 @@ def pair(first: Reader, second: Reader) -> Reader:
 
 
 def mapping(read: Reader, *, key: Reader = text) -> Reader:
-    """Return a reader of mappings."""
+    """Return a reader of mappings, with a reader of the values and a reader of the keys."""
 
     def read_all(value: Any) -> dict[Any, Any]:
         if not isinstance(value, Mapping):
@@ -201,44 +203,46 @@ def mapping(read: Reader, *, key: Reader = text) -> Reader:
 
 
 def anything(value: Any) -> Any:
-    """Read any value that can be written again: not nested too deeply, with numbers and strings of a usual size."""
-    _check_depth(value, _MAX_DEPTH)
+    """Return any value that can be written again: of limited depth, with strings and numbers of usual size."""
+    _validate_depth(value, _MAX_DEPTH)
     return value
 
 
 def schema(value: Any) -> int:
-    """Read the version of a file; an error where a newer version of this library has written it."""
+    """Read the schema version of a file; raise StateError for the version of a newer library."""
     found: int = whole(1)(value)
     if found > SCHEMA:
-        raise StateError(f"it is of version {found}, written by a newer yolo_callbacks: this one reads up to {SCHEMA}")
+        raise StateError(
+            f"its schema version is {found}, written by a newer yolo_callbacks: this one reads up to {SCHEMA}"
+        )
     return found
 
 
-def _check_depth(value: Any, left: int) -> None:
+def _validate_depth(value: Any, left: int) -> None:
     if left < 0:
-        raise StateError(f"it nests more than {_MAX_DEPTH} deep")
+        raise StateError(f"it is nested more than {_MAX_DEPTH} levels deep")
     if isinstance(value, Mapping):
-        _check_all(map(text, value), left)
-        _check_all(value.values(), left)
+        _validate_all(map(text, value), left)
+        _validate_all(value.values(), left)
     elif isinstance(value, list):
-        _check_all(value, left)
+        _validate_all(value, left)
     elif isinstance(value, int):
         number()(int(value))
 
 
-def _check_all(values: Iterable[Any], left: int) -> None:
+def _validate_all(values: Iterable[Any], left: int) -> None:
     for item in values:
-        _check_depth(item, left - 1)
+        _validate_depth(item, left - 1)
 
 
 def printable(value: str) -> str:
-    """Return a string of any content so that it can be printed anywhere, on one line."""
+    """Return a string in one line of limited length, without characters that cannot be printed."""
     shown = value if len(value) <= _MAX_SHOWN else f"{value[:_MAX_SHOWN]}…"
     return "".join(character if _is_printable(character) else "\N{REPLACEMENT CHARACTER}" for character in shown)
 
 
 def _is_printable(character: str) -> bool:
-    """Return whether a character is neither a control character nor half of a pair, which no encoding can write."""
+    """Return whether a character is neither a control character nor a surrogate, which no encoding has."""
     return unicodedata.category(character) not in ("Cc", "Cs")
 
 

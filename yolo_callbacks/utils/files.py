@@ -1,4 +1,4 @@
-"""Files written so that a kill at any moment leaves the old or the new one, never half of one."""
+"""Write files atomically: after a kill at any moment the old or the new file is there, complete."""
 
 from __future__ import annotations
 
@@ -35,31 +35,31 @@ __all__ = [
     "write_json",
 ]
 
-# A child of Ultralytics' own logger: its lines appear where Ultralytics' do, with its verbosity, and only on rank 0.
+# A child of Ultralytics' logger: it uses the handlers and the verbosity of Ultralytics, and logs on rank 0 only.
 LOGGER = logging.getLogger("ultralytics.yolo_callbacks")
 LOGGER.addFilter(EncodableFilter())
 
 
-# A temporary file, or a folder of them, of a process that may have been killed: its name is like no other.
+# The name of a temporary file or folder. A killed process leaves it behind; no other file has such a name.
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")
 
 
 def replace_atomic(path: Path, write: Callable[[Path], object], *, create: bool = True) -> None:
-    """Let `write` fill a temporary file beside `path`, then rename it to `path`.
+    """Write a temporary file beside `path`, then rename it to `path`.
 
     Args:
-        path: The file to make or to replace. A symbolic link of that name is replaced and not followed.
-        write: Gets the path of the temporary file.
-        create: Whether the temporary file is there, empty, when `write` is called. False for a `write` that makes it
-            itself and fails if the name exists, as a hard link does.
+        path: The file to create or to replace. A symbolic link of this name is replaced, not followed.
+        write: Receives the path of the temporary file and writes the content.
+        create: Whether to create the empty temporary file first. False for a `write` that creates the file itself and
+            fails if it exists, as a hard link does.
 
     Raises:
-        OSError: If the disk or the folder does not allow it. `path` is as it was then.
+        OSError: If the disk or the folder does not allow the write. `path` is unchanged then.
     """
     temporary = temporary_beside(path)
     try:
         if create:
-            # O_EXCL: nobody can have put a symbolic link there, which the write would follow
+            # O_EXCL fails if a symbolic link has this name, which the write would follow.
             os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         write(temporary)
         temporary.replace(path)
@@ -69,7 +69,7 @@ def replace_atomic(path: Path, write: Callable[[Path], object], *, create: bool 
 
 
 def temporary_beside(path: Path) -> Path:
-    """Return a name that nobody can know before, in the folder of a file."""
+    """Return an unpredictable name in the folder of a file."""
     return path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
 
 
@@ -93,64 +93,71 @@ def copy_atomic(source: Path, target: Path) -> None:
 
 
 def has_room(folder: Path, size: int) -> bool:
-    """Whether a file of `size` bytes leaves room for two more of its kind.
+    """Return whether there is disk space for a file of `size` bytes and two more of the same size.
 
-    Ultralytics writes last.pt and best.pt each epoch, and a failed write there ends the training.
+    Ultralytics writes last.pt and best.pt in each epoch. If one of these writes fails, the training ends.
     """
     return shutil.disk_usage(folder).free >= 3 * size
 
 
 def append_line(path: Path, line: str) -> None:
-    """Append a line in one write, so that a kill leaves it out or leaves it whole.
+    """Append a line in one write, so that after a kill the line is complete or missing.
 
     Raises:
-        OSError: If there is no room for all of it. The file is as it was then.
+        OSError: If there is no space for the whole line. The file is unchanged then.
     """
     content = f"{line}\n".encode()
     with open(path, "ab", buffering=0, opener=_without_links) as file:
         start = file.tell()
-        if file.write(content) != len(content):  # a full disk takes a part of it without an error
+        if file.write(content) != len(content):  # a full disk accepts a part without an error
             file.truncate(start)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
 def _without_links(path: str, flags: int) -> int:
-    """Open a file, but no symbolic link, and no pipe that would wait for a reader; Windows has neither flag."""
+    """Open a file, but no symbolic link and no pipe that waits for a reader. Windows has neither flag."""
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0), 0o666)
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a file, with their ends; none if there is no file. What is not UTF-8 is replaced by marks."""
+    """Return the lines of a file with their line ends, or none if there is no file; replace what is not UTF-8."""
     return path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True) if path.is_file() else []
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a JSON file, one line a key; NaN and infinity, which JSON does not have, become null."""
-    # not by indent=, which up to Python 3.12 takes ten times as long: its encoder is in Python then
+    """Write a JSON file with one line for each key; NaN and infinity, which JSON does not have, become null."""
+    # Without `indent=`, which is ten times slower up to Python 3.12: its encoder is written in Python.
     lines = ",\n".join(f"{json.dumps(str(key))}: {to_json(value)}" for key, value in content.items())
     replace_atomic(path, lambda temporary: temporary.write_text(f"{{\n{lines}\n}}\n", encoding="utf-8"))
 
 
 def to_json(value: Any) -> str:
-    """JSON text in one line; NaN and infinity, which JSON does not have, become null."""
+    """Return a value as JSON in one line; NaN and infinity, which JSON does not have, become null."""
     return json.dumps(plain(value), allow_nan=False)
 
 
 def parse_json(text: str) -> Any:
-    """The value of a JSON text; ValueError for a text of any other content, also where it nests too deeply."""
+    """Return the value of a JSON text. Every JSON file of this package is parsed here.
+
+    Callers decide what happens to a wrong file: `read_json` sets it aside with a warning, since it is a file that this
+    package writes; `utils/lenient.py` reads files of any origin for display, and changes none.
+
+    Raises:
+        ValueError: If the text is not JSON, or is nested too deeply for the parser.
+    """
     try:
         return json.loads(text)
     except RecursionError:
-        raise ValueError("it nests too deeply") from None
+        raise ValueError("it is nested too deeply") from None
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """The content of a JSON file, or None where there is none that can be read.
+    """Return the content of a JSON file that this package has written, or None if it is missing or cannot be read.
 
-    A broken file is kept as `<name>.corrupt` beside it, with a warning.
+    A broken file is renamed to `<name>.corrupt`, with a warning. Use `lenient.any_json` for a file that is only shown.
     """
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # reading a pipe would wait for ever
+        if not stat.S_ISREG(path.stat().st_mode):  # reading a pipe would wait forever
             raise ValueError("it is not a file")
         content = parse_json(path.read_text(encoding="utf-8"))
         if not isinstance(content, dict):
@@ -158,20 +165,20 @@ def read_json(path: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        LOGGER.warning(f"{path} cannot be read ({error}){set_aside(path)}: going on without it")
+        LOGGER.warning(f"{path} cannot be read ({error}){set_aside(path)}: continuing without it")
         return None
     return content
 
 
 def set_aside(path: Path, *, copy: bool = False) -> str:
-    """Rename what is at a path to `<name>.corrupt`, or to `<name>.2.corrupt` and so on where that exists.
+    """Rename a file to `<name>.corrupt`, or to `<name>.2.corrupt` and so on if that name exists.
 
     Args:
-        path: A file, or a folder in its place.
-        copy: Whether the file stays too. Nothing is copied where an equal one was set aside before.
+        path: The file, or a folder of that name.
+        copy: Whether to keep the file and set a copy aside. No copy is made if an equal one was set aside before.
 
     Returns:
-        The end of a message: what has become of it. Empty where there is nothing.
+        The end of a message that says what was done. Empty if there is no file.
     """
     if not os.path.lexists(path):
         return ""
@@ -186,7 +193,7 @@ def set_aside(path: Path, *, copy: bool = False) -> str:
         else:
             copy_atomic(path, aside)
     except OSError as error:
-        return f", nor set aside ({error})"
+        return f" or set aside ({error})"
     return f" and is kept as {aside.name}"
 
 
@@ -195,7 +202,7 @@ def _name_aside(path: Path, number: int) -> Path:
 
 
 def plain(value: Any) -> Any:
-    """A copy of a value in JSON's own types; TypeError for what has no place there."""
+    """Return a copy of a value in the types of JSON; raise TypeError for any other type."""
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -1,4 +1,4 @@
-"""Memory of the accelerator and of the host: what is in use, and how to give back what is not. All in bytes."""
+"""Measure and release the memory of the accelerator and of the host, in bytes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = [
 
 GIB = 2**30
 
-# What an error says when memory ran out; Ultralytics takes the last three for it too, from 8.4.103 at the latest.
+# Texts of out-of-memory errors. Ultralytics treats the last three as such too, from 8.4.103 at the latest.
 _TEXTS = (
     "out of memory",
     "can't allocate memory",
@@ -46,47 +46,47 @@ class Accelerator:
 
     @property
     def _backend(self) -> Any:
-        # not kept: a module can be neither copied nor pickled, a callback that holds it must be
+        # Not stored: a module can be neither copied nor pickled, but a callback that holds this object must be.
         import torch
 
         return getattr(torch, self.device.type)
 
     def allocated(self) -> int:
-        """Bytes in tensors."""
+        """Return the bytes in tensors."""
         return int(self._backend.memory_allocated(self.device))
 
     def reserved(self) -> int:
-        """Bytes taken from the device, the cache of freed tensors included."""
+        """Return the bytes taken from the device, including the cache of freed tensors."""
         return int(self._backend.memory_reserved(self.device))
 
     def peak(self) -> int | None:
-        """The most bytes in tensors since `reset_peak`; None where the device does not count them."""
+        """Return the most bytes in tensors since `reset_peak`, or None if the device does not count them."""
         return int(self._backend.max_memory_allocated(self.device))
 
     def reset_peak(self) -> None:
-        """Count the peak from now on."""
+        """Restart the measurement of the peak."""
         self._backend.reset_peak_memory_stats(self.device)
 
     def capacity(self) -> int:
-        """Bytes of the device."""
+        """Return the bytes of the device."""
         return int(self._backend.get_device_properties(self.device).total_memory)
 
     def empty_cache(self) -> None:
-        """Give the cache of freed tensors back to the device."""
+        """Return the cache of freed tensors to the device."""
         self._backend.empty_cache()
 
     def summary(self) -> str | None:
-        """Torch's own table, None where it has none for this device."""
+        """Return torch's memory table, or None if torch has none for this device."""
         function = getattr(self._backend, "memory_summary", None)
         return str(function(self.device)) if function else None
 
     def record_history(self, *, on: bool) -> None:
-        """Let torch remember each allocation with its stack; CUDA only."""
+        """Start or stop recording each allocation with its stack; CUDA only."""
         if self.device.type == "cuda":
             self._backend.memory._record_memory_history(**({"max_entries": 100_000} if on else {"enabled": None}))
 
     def dump_history(self, path: Path) -> bool:
-        """Write what `record_history` made torch remember, for https://pytorch.org/memory_viz; whether it could."""
+        """Write the recorded allocations for https://pytorch.org/memory_viz; return False if not on CUDA."""
         if self.device.type != "cuda":
             return False
         self._backend.memory._dump_snapshot(str(path))
@@ -114,7 +114,7 @@ class _Mps(Accelerator):
 
 
 def accelerator_of(device: Any) -> Accelerator | None:
-    """The memory of a `torch.device`; None for the CPU, and for a device whose torch module does not tell of it."""
+    """Return the memory of a `torch.device`, or None for the CPU and for devices that do not report it."""
     import torch
 
     if device.type == "mps":
@@ -126,34 +126,37 @@ def accelerator_of(device: Any) -> Accelerator | None:
 
 
 def host_in_use() -> int:
-    """Bytes of this process that are in the machine's memory."""
+    """Return the bytes of this process in the machine's memory."""
     import psutil
 
     return int(psutil.Process().memory_info().rss)
 
 
 def workers() -> int:
-    """Bytes of the processes that this one has started, a loader's workers; pages shared with it are counted again."""
+    """Return the bytes of the child processes, such as the workers of a data loader.
+
+    Pages that a child shares with this process are counted again.
+    """
     import psutil
 
     total = 0
     for process in multiprocessing.active_children():
         try:
             total += psutil.Process(process.pid).memory_info().rss
-        except psutil.Error:  # has ended meanwhile
+        except psutil.Error:  # the process has ended
             continue
     return total
 
 
 def host_available() -> tuple[int, int]:
-    """Bytes that can still be had, and how many there are: of the machine, or of the container that limits them."""
+    """Return the available and the total bytes of the machine, or of the container that limits them."""
     import psutil
 
     machine = psutil.virtual_memory()
     available, total = int(machine.available), int(machine.total)
     limit = _cgroup("memory.max")
     if limit is not None and limit < total:
-        # pages of files are given up before the limit is hit
+        # The system frees the pages of files before the limit is reached.
         used = (_cgroup("memory.current") or 0) - _cgroup_file_pages()
         available, total = min(available, max(limit - used, 0)), limit
     return available, total
@@ -175,7 +178,7 @@ def _cgroup_file_pages() -> int:
 
 
 def trim_host() -> bool:
-    """Give the pages that the C library keeps back to the system; whether it can (glibc, so on most Linux)."""
+    """Return the free pages of the C library to the system; return whether it can (glibc, so on most Linux)."""
     if not sys.platform.startswith("linux"):
         return False
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
@@ -186,7 +189,7 @@ def trim_host() -> bool:
 
 
 def is_out_of_memory(error: BaseException | None) -> bool:
-    """Whether an error says that memory ran out, of the accelerator or of the host."""
+    """Return whether an error says that the accelerator or the host has run out of memory."""
     if isinstance(error, MemoryError):
         return True
     text = str(error).lower()

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM in a training: both raise, and neither cuts a file that is being written."""
+"""Handle Ctrl-C and SIGTERM in a training: both raise, and neither interrupts the write of a file."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ __all__ = ["Terminated", "deferred", "raise_on_sigterm"]
 
 
 class Terminated(SystemExit):
-    """A SIGTERM, as of a scheduler that wants the machine back."""
+    """A SIGTERM, for example from a scheduler that needs the machine."""
 
 
 @contextlib.contextmanager
 def raise_on_sigterm() -> Iterator[None]:
     """Make SIGTERM raise `Terminated` with the usual exit code 143; by default it kills without any clean-up.
 
-    Only where nobody else handles it, and in the main thread, where Python runs handlers.
+    It does so only if no other handler is set, and only in the main thread, where Python runs handlers.
     """
     if not _in_main_thread() or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         yield
@@ -35,7 +35,7 @@ def raise_on_sigterm() -> Iterator[None]:
 
 @contextlib.contextmanager
 def deferred() -> Iterator[None]:
-    """Let the first Ctrl-C or SIGTERM wait until the block is done; a second one goes through at once."""
+    """Delay the first Ctrl-C or SIGTERM until the end of the block; a second one takes effect at once."""
     if not _in_main_thread():
         yield
         return
@@ -49,7 +49,7 @@ def deferred() -> Iterator[None]:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         handler = signal.getsignal(number)
-        if callable(handler):  # not one that ignores, kills, or was set outside Python
+        if callable(handler):  # not SIG_IGN, SIG_DFL, or a handler set outside Python
             handlers[number] = handler
             signal.signal(number, wait)
     try:

@@ -1,4 +1,4 @@
-"""Paths in stored state: they must be found again where the run's folder was moved, copied, or mounted elsewhere."""
+"""Store paths so that they are found again after the run's folder was moved, copied, or mounted elsewhere."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ __all__ = ["found_path", "is_same_folder", "run_folder_of", "stored_path", "with
 
 
 def stored_path(path: Path, folder: Path) -> str:
-    """Return a path as it is stored: relative to the run's folder where it lies inside it."""
+    """Return a path in its stored form: relative to the run's folder if it is inside that folder."""
     return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
 
 
 def found_path(stored: str, *folders: Path) -> Path | None:
-    """Return where a stored path is now, None if nothing is there any more.
+    """Return the current place of a stored path, or None if the file does not exist.
 
     Args:
-        stored: As `stored_path` gave it; an absolute one, of an older version, may begin with an old place of the run.
-        *folders: Where the state lies, then other folders of the run.
+        stored: The path as returned by `stored_path`. An older version stored absolute paths, which may begin with an
+            earlier folder of the run.
+        *folders: The folder of the state, then other folders of the run.
     """
     path = Path(stored)
     parts = path.parts
-    # the same place in these folders first: the old one may be that of a run that went on elsewhere
+    # Look in the given folders first: the absolute path may belong to a copy of the run that continued there.
     tails = [Path(*parts[-count:]) for count in range(2, len(parts))] if path.is_absolute() else [path]
     candidates = [folder / tail for folder in folders for tail in tails] + ([path] if path.is_absolute() else [])
     return next((candidate for candidate in candidates if _exists(candidate)), None)
@@ -33,18 +34,18 @@ def found_path(stored: str, *folders: Path) -> Path | None:
 def _exists(path: Path) -> bool:
     try:
         return path.exists()
-    except (OSError, ValueError):  # a name that no file system has
+    except (OSError, ValueError):  # a name that no file system allows
         return False
 
 
 def run_folder_of(checkpoint: Path) -> Path:
-    """Return the folder of the run that a checkpoint lies in: above `weights`, or where it was copied to alone."""
-    folder = checkpoint.absolute().parent  # not resolved: a symbolic link may lead to a store of files
+    """Return the run's folder of a checkpoint: the folder above `weights`, or else its own folder."""
+    folder = checkpoint.absolute().parent  # not resolved: a symbolic link may lead to a store of files elsewhere
     return folder.parent if folder.name == "weights" else folder
 
 
 def is_same_folder(one: Path, other: Path) -> bool:
-    """Return whether two paths lead to one folder."""
+    """Return whether two paths lead to the same folder."""
     try:
         return one.samefile(other)
     except OSError:  # one does not exist
@@ -52,7 +53,7 @@ def is_same_folder(one: Path, other: Path) -> bool:
 
 
 def with_folder(summary: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Return the content of a table with the paths of where the run's folder is now."""
+    """Return the summary of a run with its paths changed to the current folder of the run."""
     old, new = str(summary.get("folder") or ""), str(folder)
     if not old or is_same_folder(Path(old), folder):
         return dict(summary)

@@ -1,4 +1,4 @@
-"""Say which version this is, and which ones it runs with."""
+"""Name the version of this package and the versions that it runs with."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 
 
 def versions() -> dict[str, str]:
-    """Return the versions that a stored file depends on, by name of the package."""
+    """Return the versions that a stored file depends on, by package name."""
     import torch
     import ultralytics
 

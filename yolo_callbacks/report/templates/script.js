@@ -1,5 +1,5 @@
 "use strict";
-// The values under the pointer. Without this script the page lacks nothing else but the slider.
+// Show the values at the pointer. Without this script, the page lacks only these values and the slider.
 for (const figure of document.querySelectorAll("figure[data-chart]")) {
   const chart = JSON.parse(figure.dataset.chart);
   const plot = figure.querySelector(".plot");
@@ -15,7 +15,7 @@ for (const figure of document.querySelectorAll("figure[data-chart]")) {
     });
     const epoch = chart.epochs[nearest];
     const position = chart.left + ((epoch - chart.first) / (chart.last - chart.first)) * (chart.right - chart.left);
-    const happened = (chart.cuts.includes(epoch) ? " · LR cut" : "") + (chart.stop === epoch ? " · stop" : "");
+    const happened = (chart.reductions.includes(epoch) ? " · LR reduction" : "") + (chart.stop === epoch ? " · stop" : "");
     const lines = chart.lines.filter((line) => line.values[nearest] !== "").map((line) => {
       const row = document.createElement("div");
       const swatch = Object.assign(document.createElement("i"), { className: `swatch line${line.color}` });

@@ -1,0 +1,35 @@
+"""Run `yolo-callbacks list`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from yolo_callbacks.cli.parser import Parser
+
+__all__ = ["show_list"]
+
+
+def show_list(arguments: Sequence[str]) -> None:
+    """Print every callback with its arguments."""
+    from yolo_callbacks.config.registry import find, offered, own
+
+    parser = Parser(
+        "list",
+        "List the callbacks of this package and of other installed packages, with their arguments and defaults.",
+        "yolo-callbacks list",
+        "yolo-callbacks list EarlyStopping SaveBest",
+    )
+    parser.add_argument("names", nargs="*", help="list only these callbacks; package.module:Class is possible too")
+    for name in parser.parse_args(arguments).names or [*own(), *offered()]:
+        print(_described(name, find(name, Path.cwd())), end="\n\n")
+
+
+def _described(name: str, callback: type) -> str:
+    from yolo_callbacks.config.registry import arguments, summary
+
+    known = arguments(callback)
+    texts = [f"{a.name}" if a.required else f"{a.name}={a.default!r}" for a in known]
+    width = max(map(len, texts), default=0)
+    lines = [f"  {text:<{width}}  {argument.description}" for text, argument in zip(texts, known, strict=True)]
+    return "\n".join([f"{name}: {summary(callback)}", *map(str.rstrip, lines)])

@@ -1,0 +1,40 @@
+"""Run `yolo-callbacks show`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from yolo_callbacks.cli.parser import CommandError, Parser
+
+__all__ = ["show"]
+
+
+def show(arguments: Sequence[str]) -> None:
+    """Print the summary at the end of a run again."""
+    from yolo_callbacks.state.state_file import STATE_FILE
+    from yolo_callbacks.state.summary import read_summary, render
+    from yolo_callbacks.utils.lenient import any_json, as_count
+    from yolo_callbacks.utils.messages import text_of
+    from yolo_callbacks.utils.stored_paths import with_folder
+
+    parser = Parser(
+        "show",
+        "Print what the callbacks did in a run: the table that was printed at its end.",
+        "yolo-callbacks show runs/detect/train",
+    )
+    parser.add_argument("run", type=Path, help="the run's folder")
+    folder = parser.parse_args(arguments).run
+    path = folder / STATE_FILE if folder.is_dir() else folder
+    try:
+        content = any_json(path)
+    except FileNotFoundError as error:
+        raise CommandError(f"{folder} has no {STATE_FILE}: no callbacks ran there") from error
+    except (OSError, ValueError) as error:
+        raise CommandError(f"{path} cannot be read: {type(error).__name__}: {text_of(error)}") from error
+    if not isinstance(content, dict):
+        raise CommandError(f"{path} cannot be read: expected a mapping, found {type(content).__name__}")
+    summary = read_summary(content.get("summary"))
+    epoch = as_count(content.get("epoch"))
+    table = render(with_folder(summary, path.parent.resolve())) if summary else None
+    print(table or f"Callbacks: the run has not ended; {path} has the state after epoch {epoch}")

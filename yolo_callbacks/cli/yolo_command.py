@@ -1,0 +1,50 @@
+"""Continue as Ultralytics' `yolo` command, with callbacks."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from collections.abc import Sequence
+
+from yolo_callbacks.cli.parser import CommandError
+
+__all__ = ["choose_callbacks", "given_value", "other_arguments", "run_yolo"]
+
+
+def given_value(name: str, arguments: Sequence[str]) -> str | None:
+    """Return the value of the last argument `name=value`, or None if it is not given."""
+    values = [argument.partition("=")[2] for argument in arguments if argument.startswith(f"{name}=")]
+    return values[-1] if values else None
+
+
+def other_arguments(arguments: Sequence[str], *names: str) -> list[str]:
+    """Return the arguments with other names."""
+    return [argument for argument in arguments if not argument.startswith(tuple(f"{name}=" for name in names))]
+
+
+def choose_callbacks(arguments: Sequence[str]) -> None:
+    """Set YOLO_CALLBACKS to the value of `callbacks=`, for child processes of Ultralytics too."""
+    import _yolo_callbacks_boot as boot
+
+    os.environ[boot.VARIABLE] = given_value("callbacks", arguments) or os.environ.get(boot.VARIABLE) or "default"
+    boot.install()
+
+
+def run_yolo(command: Sequence[str]) -> None:
+    """Continue as the `yolo` command."""
+    sys.argv = ["yolo", *command]
+    from ultralytics.cfg import entrypoint  # it reads sys.argv when it is imported
+
+    try:
+        entrypoint()
+    except (AssertionError, SyntaxError, TypeError, ValueError) as error:
+        # This module only validates the arguments, so an error from there is a mistake of the user.
+        if _innermost_module(error) != "ultralytics.cfg":
+            raise
+        raise CommandError(str(error).strip().splitlines()[0]) from error
+
+
+def _innermost_module(error: BaseException) -> str | None:
+    frames = inspect.getinnerframes(error.__traceback__) if error.__traceback__ else []
+    return frames[-1].frame.f_globals.get("__name__") if frames else None

@@ -1,0 +1,146 @@
+"""Construct callbacks from their names and arguments, and report mistakes without values of the environment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from yolo_callbacks.callbacks.callback import Callback
+from yolo_callbacks.config.registry import arguments, find, shown_type, takes_any
+from yolo_callbacks.config.yaml_file import ConfigError, Value
+from yolo_callbacks.suite.suite import Suite
+from yolo_callbacks.utils.arguments import UnknownArgumentError, unknown_argument_text
+from yolo_callbacks.utils.messages import text_of
+from yolo_callbacks.utils.origins import Origins, origins_of, remember_origins
+
+__all__ = ["clash_text", "make_callback", "validate_together"]
+
+_TASKS = ("detect", "segment", "classify", "pose", "obb")
+
+
+def make_callback(
+    name: str, given: Mapping[str, Value], where: str, folder: Path, *, shown: str | None = None
+) -> Callback:
+    """Construct a callback.
+
+    Args:
+        name: The name of the callback.
+        given: Its arguments.
+        where: The place where it is given, for messages.
+        folder: The folder of modules that are not found elsewhere.
+        shown: The text for the name in messages, if it differs: a name that came from the environment is not shown.
+
+    Raises:
+        ConfigError: If there is no such callback, or its arguments are wrong.
+    """
+    try:
+        found = find(name, folder)
+        _validate_arguments(name, found, given, where)
+    except ConfigError:
+        raise
+    except Exception as error:  # a ValueError of `find`, or anything that a foreign metaclass raises
+        if shown in (None, name):
+            prefix = "" if isinstance(error, ValueError) else f"{name}: {_kind(error)}"
+            raise ConfigError(f"{where}: {prefix}{text_of(error)}") from error
+        raise ConfigError(f"{where}: no callback has the name in {shown}") from None
+    origins = Origins(where, {argument: at.variables for argument, at in given.items() if at.variables})
+    try:
+        callback = found(**{argument: at.value for argument, at in given.items()})
+        if not isinstance(callback, Callback):  # a foreign `__new__` may return anything
+            raise TypeError(f"made an object of type {type(callback).__name__}, not a callback")
+    except BaseException as error:  # a foreign class may raise anything, SystemExit too
+        raise _refusal(error, name, found, given, origins) from (None if origins.variables else error)
+    remember_origins(callback, origins)
+    return callback
+
+
+def _refusal(
+    error: BaseException, name: str, found: type[Callback], given: Mapping[str, Value], origins: Origins
+) -> ConfigError:
+    """Return the error of a callback that cannot be constructed, with the line of the wrong argument if it is known."""
+    if isinstance(error, UnknownArgumentError) and _is_own(found):  # its text shows only the name
+        unknown = given.get(error.argument)
+        return ConfigError(f"{unknown.where if unknown else origins.place}: {text_of(error)}")
+    if origins.variables:
+        other = _error_without(found, given, origins)
+        if other is None:
+            first = next(given[argument].where for argument in origins.variables)
+            return ConfigError(f"{first}: {name}: {_expected(found, origins)}{origins.text(error)}")
+        error = other
+    text = text_of(error)
+    blamed = next((at.where for argument, at in given.items() if text.startswith(f"{argument} ")), origins.place)
+    return ConfigError(f"{blamed}: {name}: {_kind(error)}{text}")
+
+
+def _error_without(found: type[Callback], given: Mapping[str, Value], origins: Origins) -> Exception | None:
+    """Construct a callback of this package without the arguments from the environment, and return the error.
+
+    The text of that error cannot contain a value of the environment. A foreign class is not constructed again, since
+    its constructor may have side effects.
+    """
+    if not _is_own(found):
+        return None
+    try:
+        found(**{argument: at.value for argument, at in given.items() if argument not in origins.variables})
+    except Exception as error:
+        return error
+    return None
+
+
+def _is_own(found: type[Callback]) -> bool:
+    return found.__module__.startswith("yolo_callbacks.")
+
+
+def _expected(found: type[Callback], origins: Origins) -> str:
+    """Return the types that the arguments from the environment may have, as the beginning of a message."""
+    known = {argument.name: argument.annotation for argument in arguments(found)}
+    types = [f"{name} must be {shown_type(known[name])}" for name in origins.variables if shown_type(known.get(name))]
+    return f"{', '.join(types)}: " if types else ""
+
+
+def _validate_arguments(name: str, found: type[Callback], given: Mapping[str, Value], where: str) -> None:
+    known = arguments(found)
+    names = [argument.name for argument in known]
+    for argument, at in given.items():
+        if argument not in names and not takes_any(found):
+            raise ConfigError(f"{at.where}: {unknown_argument_text(name, argument, names)}")
+    for needed in known:
+        if needed.required and needed.name not in given:
+            raise ConfigError(f"{where}: {name} needs the argument {needed.name!r}")
+
+
+def validate_together(callbacks: Sequence[Callback], where: str) -> None:
+    """Refuse callbacks that cannot run together in a training of any task.
+
+    Raises:
+        ConfigError: If every task has a conflict. A conflict of one task is found when the training starts.
+    """
+    errors = list(_clashes(callbacks))
+    if len(errors) == len(_TASKS):
+        raise ConfigError(f"{where}: {clash_text(errors[0], callbacks)}") from None
+
+
+def clash_text(error: Exception, callbacks: Iterable[Callback]) -> str:
+    """Describe why callbacks cannot run together, without the values of arguments from the environment."""
+    hidden = {type(callback).__name__: origins_of(callback) for callback in callbacks if origins_of(callback).variables}
+    if not hidden:
+        return f"{_kind(error)}{text_of(error)}"
+    names = "; ".join(f"{name}: {origins.hidden}" for name, origins in hidden.items())
+    return (
+        "these callbacks cannot run together, such as two that write one file. The conflict is not shown, "
+        f"since it may hold the value of an argument that came from the environment: {names}"
+    )
+
+
+def _kind(error: BaseException) -> str:
+    """Return the class of an error for the beginning of a message; empty for TypeError and ValueError."""
+    kind = type(error).__name__
+    return "" if isinstance(error, (TypeError, ValueError)) or text_of(error) == kind else f"{kind}: "
+
+
+def _clashes(callbacks: Sequence[Callback]) -> Iterator[Exception]:
+    for task in _TASKS:
+        try:
+            Suite(callbacks, task=task)
+        except Exception as error:  # `output_files` and `state_key` of a foreign class may raise anything
+            yield error
