@@ -262,7 +262,7 @@ def test_another_rank_frees_in_the_epochs_that_rank_0_has_chosen(train, fake_dev
     model, cleanup = YOLO(TINY), MemoryCleanup(host=False)
 
     def as_rank_one(trainer: Any) -> None:
-        TrainingRun.of(trainer).shared["memory_cleanup"] = {"accelerator": 3}
+        TrainingRun.of(trainer).shared.next_cleanups = {"accelerator": 3}
         fake_device.taken = 6 * GIB
         fake_device.calls.append("epoch")
         monkeypatch.setattr("ultralytics.utils.RANK", 1)
@@ -724,7 +724,7 @@ def test_what_was_replaced_is_taken_back():
     adaptor.watch_batches()
     adaptor.watch_batches()
     assert trainer.preprocess_batch is not own
-    adaptor.close()
+    adaptor.supervision.close()
     assert trainer.preprocess_batch is own
 
 

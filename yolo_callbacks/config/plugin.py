@@ -15,7 +15,8 @@ from typing import Any
 from _yolo_callbacks_boot import VARIABLE, refuse
 from yolo_callbacks.config.loading import ConfigError, Configuration, clash_text, load
 from yolo_callbacks.suite.attaching import check_training, is_attached
-from yolo_callbacks.suite.suite import EVENTS
+from yolo_callbacks.suite.suite import EVENTS, Suite
+from yolo_callbacks.trainer.fresh_folder import remove_fresh_folder
 from yolo_callbacks.trainer.installation import before_training
 from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.files import LOGGER
@@ -26,6 +27,9 @@ __all__ = ["FUNCTIONS", "register"]
 # Values of the variable that were checked, and the callbacks that this made, until a training takes them.
 _checked: dict[str, Configuration | None] = {}
 _trainers: weakref.WeakSet[Any] = weakref.WeakSet()
+# Where a trainer holds its suite and configuration. Not in a WeakKeyDictionary: a suite refers to its trainer, and an
+# entry whose value refers to its key is never freed.
+_ATTRIBUTE = "_yolo_callbacks_plugin"
 
 
 def register(default_callbacks: dict[str, list[Callable[[Any], None]]]) -> None:
@@ -61,7 +65,7 @@ def _handle(event: str, source: Any) -> None:
         _trainers.add(source)
         _plug_in(source)
     elif event == "on_pretrain_routine_end" and is_attached(source):
-        TrainingRun.of(source).plugged = None  # attached by a callback of the event before
+        vars(source).pop(_ATTRIBUTE, None)  # attached by a callback of the event before
     _tell(source, event, source)
 
 
@@ -80,21 +84,21 @@ def _plug_in(trainer: Any) -> None:
         _checked[value] = None
         suite = configuration.suite(run.task)
     except ConfigError as error:
-        run.remove_fresh_folder()
+        remove_fresh_folder(run)
         refuse(error)
     except ValueError as error:  # what clashes for the task of this model only
-        run.remove_fresh_folder()
+        remove_fresh_folder(run)
         where = configuration.origin(configuration.callbacks[0]) if configuration else VARIABLE
         refuse(ConfigError(f"{where}: {clash_text(error, configuration.callbacks if configuration else ())}"))
     else:
-        run.plugged = suite, configuration
+        setattr(trainer, _ATTRIBUTE, (suite, configuration))
 
 
 def _tell(trainer: Any, event: str, source: Any) -> None:
-    run = TrainingRun.of(trainer)
-    if run.plugged is None:
+    plugged: tuple[Suite, Configuration] | None = vars(trainer).get(_ATTRIBUTE)
+    if plugged is None:
         return
-    suite, configuration = run.plugged
+    suite, configuration = plugged
     if event not in suite.events:
         return
     try:
@@ -104,7 +108,7 @@ def _tell(trainer: Any, event: str, source: Any) -> None:
         if callback is None:
             raise
         # What only the run can tell, such as a monitor that it does not have.
-        run.remove_fresh_folder()
+        remove_fresh_folder(TrainingRun.of(trainer))
         said = origins_of(callback).text(error)
         refuse(ConfigError(f"{configuration.origin(callback)}: {type(callback).__name__}: {said}"))
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from yolo_callbacks.trainer.method_patches import Methods
+from yolo_callbacks.trainer.method_patches import MethodPatches
 from yolo_callbacks.trainer.resume import is_resumable, load_checkpoint
 from yolo_callbacks.utils.files import LOGGER, replace_atomic
 
@@ -88,7 +88,7 @@ def held_factor(trainer: Any, *, epoch: int, planned: int) -> float | None:
         vars(trainer).update(own)
 
 
-def hold_factor(methods: Methods, factor: float) -> None:
+def hold_factor(methods: MethodPatches, factor: float) -> None:
     """Keep the schedule of a trainer at one factor, also where Ultralytics makes it anew."""
     trainer, set_up = methods.trainer, methods.trainer._setup_scheduler
 
@@ -103,5 +103,5 @@ def hold_factor(methods: Methods, factor: float) -> None:
         set_up(*arguments, **keywords)
         hold()
 
-    methods.put("_setup_scheduler", watched)
+    methods.replace("_setup_scheduler", watched)
     hold()

@@ -7,7 +7,7 @@ import threading
 import weakref
 from typing import Any
 
-from yolo_callbacks.trainer.loop import release
+from yolo_callbacks.trainer.teardown import release
 
 __all__ = ["add", "any_left", "discard", "release_all"]
 
@@ -41,7 +41,7 @@ def release_all() -> list[Any]:
     devices: list[Any] = []
     for trainer in trainers:
         with contextlib.suppress(Exception):  # a trainer of any class, in any state
-            release(trainer, getattr(trainer, "validator", None))
+            release(trainer)
         device = getattr(trainer, "device", None)
         if device is not None and device not in devices:
             devices.append(device)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from yolo_callbacks.trainer.method_patches import Methods
+from yolo_callbacks.trainer.method_patches import MethodPatches
 from yolo_callbacks.utils.stored_paths import run_folder_of
 
 __all__ = ["check_resume", "is_resumable", "load_checkpoint", "run_of_checkpoint", "watch_resume"]
@@ -71,7 +71,7 @@ def check_resume(model: Any, arguments: Mapping[str, Any], *, finished: Callable
         raise ValueError(_over(path, folder, can_be_extended=kept))
 
 
-def watch_resume(methods: Methods, *, single_process: bool) -> None:
+def watch_resume(methods: MethodPatches, *, single_process: bool) -> None:
     """Let a run be resumed whose last epoch is in its checkpoint, but not what comes after it.
 
     8.4.190 refuses ("nothing to resume"), 8.3.200 trains an epoch more. `TrainingOver` then leaves the loop. Of several
@@ -92,7 +92,7 @@ def watch_resume(methods: Methods, *, single_process: bool) -> None:
         finally:
             trainer.epochs = epochs
 
-    methods.put("resume_training", watched)
+    methods.replace("resume_training", watched)
 
 
 def _over(path: Path, folder: Path, *, can_be_extended: bool) -> str:
