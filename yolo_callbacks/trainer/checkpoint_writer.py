@@ -163,7 +163,7 @@ def watch_checkpoints(
         for path in (trainer.last, trainer.best):
             break_hard_link(Path(path))  # `final_eval` of a user's trainer may write them in place
         strip_through_temporary_files(trainer)
-        with last.held_back():
+        with last.delayed():
             return evaluate(*arguments, **keywords)
 
     methods.replace("save_model", watched_save)

@@ -45,8 +45,8 @@ class TrainingRun:
         supervision: What only a suite does with the training.
 
     Raises:
-        AttributeError: By properties of what Ultralytics does not know yet: the trainer has its metrics, its optimizer
-            and its loaders from `on_pretrain_routine_end` on.
+        AttributeError: If a value is read that the trainer does not have yet. It has metrics, optimizer and loaders
+            from `on_pretrain_routine_end` on.
 
     Example:
         >>> from yolo_callbacks import Callback, EpochRecord, TrainingRun
