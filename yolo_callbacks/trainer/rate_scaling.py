@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -10,14 +9,17 @@ from typing import Any
 from yolo_callbacks.decisions import RateReduction
 from yolo_callbacks.trainer.distributed import process_rank
 from yolo_callbacks.trainer.method_patches import MethodPatches, WrappedStep
+from yolo_callbacks.trainer.parameter_groups import (
+    WrittenRate,
+    apply_factor,
+    first_rate,
+    forget_factor,
+    ratio,
+    remove_factor,
+)
 from yolo_callbacks.utils.files import LOGGER
 
 __all__ = ["RateScaler", "warmup_iterations"]
-
-# Keys of a parameter group: the factor that its rate includes, and the rate without that factor. They exist only while
-# the rate includes a factor. A checkpoint holds them together with the rate, so that after a resume or a recovery from
-# NaN the factor of the loaded rate is known.
-_SCALE, _UNSCALED = "yolo_callbacks_scale", "yolo_callbacks_unscaled_lr"
 
 
 class RateScaler:
@@ -51,7 +53,7 @@ class RateScaler:
         self._depth = 0
         self._warming_up = False
         self._prepare_batch: Any = None
-        self._written: list[tuple[Any, Any]] = []  # the rates of the groups after the last step
+        self._written: list[WrittenRate] = []  # the rates of the groups after the last step
         self._logged: Any = None  # the last `trainer.lr` that was compared with them
 
     # Rates --------------------------------------------------------------------------------------------------------
@@ -63,7 +65,7 @@ class RateScaler:
         if len(self._base_rates) < len(groups):  # the first time, and where groups were added
             known = _numbers(getattr(self.trainer.scheduler, "base_lrs", None), len(groups))
             for index in range(len(self._base_rates), len(groups)):
-                self._base_rates.append(known[index] if known else _first_rate(groups[index]))
+                self._base_rates.append(known[index] if known else first_rate(groups[index]))
         return list(self._base_rates)
 
     @property
@@ -112,7 +114,7 @@ class RateScaler:
         reason = self._wrap()
         if reason:
             for group in self._groups:  # after a resume too, rates that are not followed must include no factor
-                _unscale(group)
+                remove_factor(group)
             self.give_up(reason)
         return not self.obstacle
 
@@ -169,9 +171,9 @@ class RateScaler:
         self._logged, self.overwritten = logged, False
         if self._step is None or self._step.scheduler is not self.trainer.scheduler or self._warming_up:
             return
-        for index, mark in enumerate(self._written):
-            now = logged.get(f"lr/pg{index}", mark[0]) if isinstance(logged, dict) else mark[0]
-            self.overwritten |= not _is_marked(now, mark)
+        for index, written in enumerate(self._written):
+            now = logged.get(f"lr/pg{index}", written.rate) if isinstance(logged, dict) else written.rate
+            self.overwritten |= not written.is_still(now)
         if self.overwritten and self.base_rates != self.reduced_rates:
             self.give_up(self.overwriting)
 
@@ -186,7 +188,7 @@ class RateScaler:
     @property
     def factors(self) -> list[float]:
         """The product of all reductions for each parameter group."""
-        return [_ratio(self._reduced(base), base) for base in self.base_rates]
+        return [ratio(self._reduced(base), base) for base in self.base_rates]
 
     @contextmanager
     def _around_step(self) -> Iterator[None]:
@@ -219,7 +221,7 @@ class RateScaler:
         """Remove the factors from the rates."""
         self.observe()
         for group in self._groups:
-            _unscale(group)
+            remove_factor(group)
 
     def _scale(self) -> None:
         """Apply the factors to rates that include none."""
@@ -227,8 +229,8 @@ class RateScaler:
             return
         self._written = []
         for group, base in zip(self._groups, self.base_rates, strict=True):
-            _scale(group, base, self._reduced(base))
-            self._written.append(_mark(group["lr"]))
+            apply_factor(group, base, self._reduced(base))
+            self._written.append(WrittenRate(group["lr"]))
 
     def _watch_warm_up(self) -> None:
         """During the warm-up, wrap the method that the trainer calls after it has written the rates of a batch."""
@@ -259,10 +261,10 @@ class RateScaler:
             return
         bases = self.base_rates
         for index, group in enumerate(self._groups):
-            if index < len(self._written) and not _is_marked(group["lr"], self._written[index]):
-                group.pop(_SCALE, None)
-                _scale(group, bases[index], self._reduced(bases[index]))
-                self._written[index] = _mark(group["lr"])
+            if index < len(self._written) and not self._written[index].is_still(group["lr"]):
+                forget_factor(group)
+                apply_factor(group, bases[index], self._reduced(bases[index]))
+                self._written[index] = WrittenRate(group["lr"])
 
 
 def warmup_iterations(trainer: Any, batches: int) -> int:
@@ -271,53 +273,6 @@ def warmup_iterations(trainer: Any, batches: int) -> int:
         return int(trainer._get_warmup_iterations(batches))
     # up to 8.4.52 at least 100 iterations, however short the epochs
     return max(round(trainer.args.warmup_epochs * batches), 100) if trainer.args.warmup_epochs > 0 else -1
-
-
-def _scale(group: dict[str, Any], base: float, reduced: float) -> None:
-    """Apply a factor to a rate that includes none."""
-    if reduced == base:
-        return
-    rate, factor = float(group["lr"]), _ratio(reduced, base)
-    group[_SCALE], group[_UNSCALED] = factor, rate
-    # not `rate * factor` where the schedule is at its base rate: after rounding it would differ from the minimum rate
-    _write(group, reduced if rate == base else rate * factor)
-
-
-def _unscale(group: dict[str, Any]) -> None:
-    """Remove the factor from a rate that includes one."""
-    factor, unscaled = group.pop(_SCALE, None), group.pop(_UNSCALED, None)
-    if not factor:
-        return
-    rate = float(group["lr"])
-    untouched = unscaled is not None and math.isclose(rate, float(unscaled) * factor, rel_tol=1e-6)
-    _write(group, float(unscaled) if untouched else rate / factor)
-
-
-def _write(group: dict[str, Any], rate: float) -> None:
-    """Write a rate as the schedulers of torch do: into the tensor where the rate is a tensor."""
-    if hasattr(group["lr"], "fill_"):
-        group["lr"].fill_(rate)
-    else:
-        group["lr"] = rate
-
-
-def _mark(rate: Any) -> tuple[Any, Any]:
-    """Return the object of a rate and its version: one of them changes with every write, also of the same value."""
-    return rate, getattr(rate, "_version", None)
-
-
-def _is_marked(rate: Any, mark: tuple[Any, Any]) -> bool:
-    return rate is mark[0] and getattr(rate, "_version", None) == mark[1]
-
-
-def _ratio(reduced: float, base: float) -> float:
-    return reduced / base if base else 1.0
-
-
-def _first_rate(group: dict[str, Any]) -> float:
-    """Return the rate from which a parameter group starts, where the scheduler does not know it."""
-    rate = group.get("initial_lr")
-    return float(group.get(_UNSCALED, group["lr"]) if rate is None else rate)
 
 
 def _numbers(values: Any, count: int) -> list[float]:
