@@ -218,7 +218,11 @@ class TrainingRun:
         return int(getattr(self.trainer, "_oom_retries", 0))
 
     def record(self) -> EpochRecord:
-        """Return the record of the epoch, one object for all callbacks; see `EpochReader.record`."""
+        """Return the record of the epoch: in a suite one object for all callbacks, from `on_model_save` on.
+
+        Earlier in the epoch, each call in a suite returns a new record of what is known. A callback that runs without a
+        suite must not call it earlier than `on_fit_epoch_end`.
+        """
         return self.supervision.reader.record()
 
     def watch_batches(self) -> BatchInFlight:
@@ -257,6 +261,9 @@ class TrainingRun:
 
         With `save=False`, write a checkpoint where there is none, because `Model.train` raises after a training without
         one. Not where the training ends with this epoch anyway: then it raises without a suite too.
+
+        Args:
+            record: The record of the epoch.
         """
         stops_anyway = self.stopping
         self.trainer.stop, self._stopped_by = True, "a callback"
@@ -265,7 +272,10 @@ class TrainingRun:
             self.trainer.save_model()
 
     def release(self) -> None:
-        """Free the memory that only training needs; see `teardown.release`."""
+        """Free what only training needs: optimizer, EMA, gradients, loaders with their workers and data sets.
+
+        After an error, keep what `save_model()` needs, unless memory ran out.
+        """
         release(self.trainer, self.failure)
 
     # Checkpoints --------------------------------------------------------------------------------------------------
@@ -284,11 +294,15 @@ class TrainingRun:
         return self._checkpoints.serialise(record.epoch, target)
 
     def copy_checkpoint(self, source: Path, target: Path) -> None:
-        """Copy a checkpoint, in a suite without waiting for the disk; see `CheckpointWriter.copy`."""
+        """Copy a checkpoint, in a suite without waiting for the disk.
+
+        Raises:
+            OSError: If the disk or the folder does not allow it. `target` is not changed then.
+        """
         self._checkpoints.copy(source, target)
 
     def run_in_background(self, function: Callable[..., object], *arguments: object) -> None:
-        """Call a function that must not raise, in a suite by a thread; see `CheckpointWriter.run_in_background`."""
+        """Call a function that must not raise; in a suite a thread calls it, before the next checkpoint is written."""
         self._checkpoints.run_in_background(function, *arguments)
 
     def wait_for_background(self) -> None:
