@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from pathlib import Path
 from typing import Any
 
+from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.trainer.linked_copies import LinkedCopies, break_hard_link
 from yolo_callbacks.trainer.method_patches import MethodPatches, call_and_log_error
 from yolo_callbacks.trainer.stripping import LastCheckpoint, strip_through_temporary_files
@@ -19,7 +20,7 @@ __all__ = ["CheckpointWriter", "stamp", "watch_checkpoints", "write_checkpoint"]
 
 
 class CheckpointWriter:
-    """Write and copy the checkpoints of one training.
+    """Find, write and copy the checkpoints of one training.
 
     In a suite, the work that training need not wait for is done by a thread. Without a suite nobody waits for a thread
     before the next checkpoint, so everything is done at once.
@@ -34,7 +35,7 @@ class CheckpointWriter:
         self._copies = LinkedCopies(self._background)
         self._uses_background = False
         self._last: LastCheckpoint | None = None
-        self._serialised: tuple[int, Path] = (0, Path())
+        self._written: tuple[int, Path] = (0, Path())
 
     def watch(
         self,
@@ -56,12 +57,15 @@ class CheckpointWriter:
         self._uses_background = watch_checkpoints(methods, before, on_saved, self._copies, self._last)
 
     @property
-    def has_serialised(self) -> bool:
-        """Whether `serialise` has written a checkpoint in this process."""
-        return bool(self._serialised[0])
+    def has_written(self) -> bool:
+        """Whether `find_or_write` has written a checkpoint in this process."""
+        return bool(self._written[0])
 
-    def serialise(self, epoch: int, target: Path) -> Path | None:
-        """Return the checkpoint of an epoch for which Ultralytics wrote none; write it to `target` at the first call.
+    def find_or_write(self, record: EpochRecord, target: Path) -> Path | None:
+        """Return a file with the checkpoint of an epoch.
+
+        Where Ultralytics wrote none, as with `save=False`, write it to `target`, once an epoch. Ultralytics' own files
+        are not changed.
 
         Returns:
             The file; None where there is nothing to write: 8.4.29 to 8.4.60 write nothing while the EMA holds a NaN.
@@ -69,12 +73,14 @@ class CheckpointWriter:
         Raises:
             OSError, RuntimeError: If the checkpoint cannot be written. `target` is not changed then.
         """
-        written_epoch, path = self._serialised
-        if written_epoch != epoch or not path.is_file():
+        if record.checkpoint is not None:
+            return record.checkpoint if record.checkpoint.is_file() else None
+        epoch, path = self._written
+        if epoch != record.epoch or not path.is_file():
             if not write_checkpoint(self._trainer, target):
                 return None
-            self._serialised = (epoch, target)
-        return self._serialised[1]
+            self._written = (record.epoch, target)
+        return self._written[1]
 
     def copy(self, source: Path, target: Path) -> None:
         """Copy a checkpoint, in a suite without waiting for the disk.

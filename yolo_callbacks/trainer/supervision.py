@@ -70,7 +70,7 @@ class Supervision:
     @property
     def has_checkpoint(self) -> bool:
         """Whether this process has written a checkpoint of the run."""
-        return bool(self.progress.saved_epoch or self.checkpoints.has_serialised)
+        return bool(self.progress.saved_epoch or self.checkpoints.has_written)
 
     def exchange(self, message: str) -> list[str]:
         """Give every rank the shared decisions of rank 0, and return the messages of all ranks.

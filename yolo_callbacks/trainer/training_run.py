@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +40,7 @@ class TrainingRun:
         moved_from: The folder from which the state of a resumed run was read, where that is not its own folder.
         choice: Monitor and score of the checkpoint that has replaced best.pt; None where best.pt is Ultralytics' own.
         learning_rate: Reduces and holds the learning rate.
+        checkpoints: Finds, writes and copies checkpoints.
         shared: The decisions of rank 0 that every rank carries out.
         supervision: What only a suite does with the training.
 
@@ -67,7 +67,8 @@ class TrainingRun:
         self.supervision = Supervision(trainer, self._methods)
         self.learning_rate = self.supervision.learning_rate
         self.shared = self.supervision.shared
-        self._progress, self._checkpoints = self.supervision.progress, self.supervision.checkpoints
+        self.checkpoints = self.supervision.checkpoints
+        self._progress = self.supervision.progress
         self._stopped_by = ""
 
     @classmethod
@@ -278,37 +279,12 @@ class TrainingRun:
         """
         release(self.trainer, self.failure)
 
-    # Checkpoints --------------------------------------------------------------------------------------------------
-
-    def checkpoint(self, record: EpochRecord, target: Path) -> Path | None:
-        """Return a file with the checkpoint of an epoch; None where Ultralytics cannot write one.
-
-        Where Ultralytics wrote none, as with `save=False`, write it to `target`, once an epoch. Ultralytics' own files
-        are not changed.
-
-        Raises:
-            OSError, RuntimeError: If the checkpoint cannot be written. `target` is not changed then.
-        """
-        if record.checkpoint is not None:
-            return record.checkpoint if record.checkpoint.is_file() else None
-        return self._checkpoints.serialise(record.epoch, target)
-
-    def copy_checkpoint(self, source: Path, target: Path) -> None:
-        """Copy a checkpoint, in a suite without waiting for the disk.
-
-        Raises:
-            OSError: If the disk or the folder does not allow it. `target` is not changed then.
-        """
-        self._checkpoints.copy(source, target)
+    # The background thread --------------------------------------------------------------------------------------------
 
     def run_in_background(self, function: Callable[..., object], *arguments: object) -> None:
         """Call a function that must not raise; in a suite a thread calls it, before the next checkpoint is written."""
-        self._checkpoints.run_in_background(function, *arguments)
+        self.checkpoints.run_in_background(function, *arguments)
 
     def wait_for_background(self) -> None:
         """Return when the thread has done all its work."""
-        self._checkpoints.wait_for_background()
-
-    def free_in_background(self, path: Path) -> AbstractContextManager[None]:
-        """Remove a checkpoint inside the block, in a suite without waiting for the disk."""
-        return self._checkpoints.free_in_background(path)
+        self.checkpoints.wait_for_background()
