@@ -79,7 +79,7 @@ def test_another_rank_frees_in_the_epochs_that_rank_0_has_chosen(train, fake_dev
     model, cleanup = YOLO(TINY), MemoryCleanup(host=False)
 
     def as_rank_one(trainer: Any) -> None:
-        TrainingRun.of(trainer).shared["memory_cleanup"] = {"accelerator": 3}
+        TrainingRun.of(trainer).shared.next_cleanups = {"accelerator": 3}
         fake_device.taken = 6 * GIB
         fake_device.calls.append("epoch")
         monkeypatch.setattr("ultralytics.utils.RANK", 1)

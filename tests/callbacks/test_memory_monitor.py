@@ -217,7 +217,7 @@ def test_what_was_replaced_is_taken_back():
     adaptor.watch_batches()
     adaptor.watch_batches()
     assert trainer.preprocess_batch is not own
-    adaptor.close()
+    adaptor.supervision.close()
     assert trainer.preprocess_batch is own
 
 

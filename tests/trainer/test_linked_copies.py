@@ -19,7 +19,7 @@ from ultralytics.models.yolo.detect import DetectionTrainer
 
 from yolo_callbacks import SaveBest, attach
 from yolo_callbacks.trainer import linked_copies
-from yolo_callbacks.trainer.linked_copies import LinkedCopies, separate
+from yolo_callbacks.trainer.linked_copies import LinkedCopies, break_hard_link
 from yolo_callbacks.utils.background import Background
 from yolo_callbacks.utils.files import write_json
 
@@ -40,9 +40,9 @@ def held(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
 
     def waiting(path: Path) -> None:
         event.wait(60)
-        separate(path)
+        break_hard_link(path)
 
-    monkeypatch.setattr(linked_copies, "separate", waiting)
+    monkeypatch.setattr(linked_copies, "break_hard_link", waiting)
     return event
 
 
@@ -90,7 +90,7 @@ def test_what_is_replaced_or_removed_is_freed_by_the_thread(last, held):
     copies.take(last, target)
     assert waiting_to_be_freed() == 1
     target.write_bytes(b"new")
-    with copies.freed_later(target):
+    with copies.free_in_background(target):
         target.unlink()
     assert waiting_to_be_freed() >= 1
     held.set()
@@ -105,7 +105,7 @@ def test_what_is_written_again_before_long_is_freed_just_before_it(last, monkeyp
     copies = LinkedCopies(thread)
     best.write_bytes(WEIGHTS)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=room * len(WEIGHTS)))
-    with copies.freed_later(best, written_again=True):
+    with copies.free_in_background(best, written_again=True):
         last.replace(best)
     thread.wait()
     assert waiting_to_be_freed() == kept
@@ -150,7 +150,7 @@ def test_where_no_thread_can_be_started_a_copy_is_made_at_once(last, monkeypatch
 def test_what_is_removed_may_be_missing_or_unreadable(tmp_path):
     copies = LinkedCopies(Background())
     for path in (tmp_path / "missing.pt", tmp_path):
-        with copies.freed_later(path):
+        with copies.free_in_background(path):
             pass
     copies.wait()
 
@@ -173,7 +173,7 @@ def test_what_a_kill_left_is_taken_over(last):
     copies.take(last, last.with_name("other.pt"))
     copies.wait()
     assert target.read_bytes() == WEIGHTS
-    separate(last)
+    break_hard_link(last)
     assert target.stat().st_nlink == 1
     copies.take(last, target)
     copies.wait()
@@ -239,9 +239,9 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def later(path: Path) -> None:
         time.sleep(0.2)
-        separate(path)
+        break_hard_link(path)
 
-    monkeypatch.setattr(linked_copies, "separate", later)
+    monkeypatch.setattr(linked_copies, "break_hard_link", later)
 
 
 def names_of_the_best(model: YOLO, saved: SaveBest) -> list[int]:
@@ -279,7 +279,7 @@ def test_a_copy_that_is_still_shared_is_not_stripped_with_last_pt(train, scripte
 
 @pytest.mark.training
 def test_the_next_checkpoint_does_not_reach_a_copy_that_is_still_shared(train, scripted, monkeypatch):
-    monkeypatch.setattr(linked_copies, "separate", lambda path: None)
+    monkeypatch.setattr(linked_copies, "break_hard_link", lambda path: None)
     scripted([0.1, 0.3, 0.2, 0.1])
     model, saved = YOLO(TINY), SaveBest("mAP50", keep_optimizer=True)
     attach(model, saved)
@@ -324,7 +324,7 @@ def test_small_files_that_replace_others_are_written_by_the_thread_of_a_suite(tr
         by.setdefault(path.name, set()).add(threading.current_thread().name)
         write_json(path, content)
 
-    for module in ("checkpoints", "state"):
+    for module in ("trainer.checkpoint_copies", "state.run_state"):
         monkeypatch.setattr(f"yolo_callbacks.{module}.write_json", noting)
     scripted([0.1, 0.2, 0.1])
     model, saved = YOLO(TINY), SaveBest("mAP50")

@@ -13,6 +13,9 @@ from ultralytics.models.yolo.detect import DetectionTrainer
 
 from yolo_callbacks import EarlyStopping, ReduceLROnPlateau, SaveBest, attach
 from yolo_callbacks.state.state_file import STATE_FILE
+from yolo_callbacks.trainer.epoch_progress import EpochProgress
+from yolo_callbacks.trainer.learning_rate import LearningRate
+from yolo_callbacks.trainer.supervision import Supervision
 from yolo_callbacks.trainer.training_run import TrainingRun
 
 pytestmark = pytest.mark.training
@@ -194,14 +197,22 @@ def test_the_table_says_that_other_code_stopped_the_run(train, scripted, message
 
 
 @pytest.mark.parametrize(
-    "broken",
-    ["follow", "apply_reductions", "metric_names", "epoch_trained", "epoch_complete", "validation_started", "wait"],
+    ("owner", "broken"),
+    [
+        (Supervision, "follow"),
+        (LearningRate, "apply"),
+        (TrainingRun, "metric_names"),
+        (EpochProgress, "epoch_trained"),
+        (EpochProgress, "epoch_complete"),
+        (EpochProgress, "validation_started"),
+        (TrainingRun, "wait_for_background"),
+    ],
 )
-def test_a_fault_in_the_suites_own_work_never_ends_a_training(train, monkeypatch, messages, broken):
+def test_a_fault_in_the_suites_own_work_never_ends_a_training(train, monkeypatch, messages, owner, broken):
     def fail(*arguments: Any, **keywords: Any) -> Any:
         raise AttributeError(f"{broken} does not work with this trainer")
 
-    monkeypatch.setattr(TrainingRun, broken, fail)
+    monkeypatch.setattr(owner, broken, fail)
     model = YOLO(TINY)
     attach(model, SaveBest("val/loss"), EarlyStopping("val/loss"))
     assert len(results_csv(train(model, epochs=2))) == 2
@@ -212,7 +223,7 @@ def test_with_strict_a_fault_in_the_suites_own_work_ends_the_training(train, mon
     def fail(*arguments: Any, **keywords: Any) -> Any:
         raise AttributeError("broken")
 
-    monkeypatch.setattr(TrainingRun, "epoch_trained", fail)
+    monkeypatch.setattr(EpochProgress, "epoch_trained", fail)
     model = YOLO(TINY)
     attach(model, EarlyStopping("val/loss"), strict=True)
     with pytest.raises(AttributeError, match="broken"):

@@ -164,7 +164,7 @@ def test_a_disk_with_no_room_for_two_checkpoints_at_a_time(
 ):
     """Ultralytics' own are written in place then, as without us; a best that never became a file of its own goes."""
     if not separated:
-        monkeypatch.setattr("yolo_callbacks.trainer.linked_copies.separate", lambda path: None)
+        monkeypatch.setattr("yolo_callbacks.trainer.linked_copies.break_hard_link", lambda path: None)
     scripted([0.1, 0.2, 0.1, 0.1, 0.1])
     model, saved = YOLO(TINY), SaveBest("mAP50", keep_optimizer=True)
     attach(model, saved)

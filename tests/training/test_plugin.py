@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
+import weakref
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,8 +14,11 @@ from environments import ROOT, Environment, arguments, wheel
 from trainings import FAST, TINY
 from ultralytics import YOLO
 from ultralytics.engine import trainer as engine
+from ultralytics.models.yolo.detect import DetectionTrainer
+from ultralytics.utils.callbacks.base import default_callbacks, get_default_callbacks
 
 from yolo_callbacks import SaveBest, attach
+from yolo_callbacks.config import plugin
 from yolo_callbacks.trainer.installation import installed_version
 
 
@@ -306,6 +311,25 @@ def test_scripts(installed, scenes, tmp_path, tally):
         project=tmp_path / "runs",
     )
     assert lines(tally) == ["first", "second", "reset"]
+
+
+@pytest.mark.training
+def test_a_trainer_that_never_trains_is_freed_with_its_suite(scenes, tmp_path, monkeypatch):
+    monkeypatch.setenv("YOLO_CALLBACKS", "SaveBest")
+    before = {event: list(functions) for event, functions in default_callbacks.items()}
+    try:
+        plugin.register(default_callbacks)
+        overrides = {**FAST, "model": TINY, "data": str(scenes), "project": str(tmp_path), "name": "run", "epochs": 1}
+        trainer = DetectionTrainer(overrides=overrides, _callbacks=get_default_callbacks())
+    finally:
+        default_callbacks.clear()
+        default_callbacks.update(before)
+    plugin.FUNCTIONS["on_pretrain_routine_start"](trainer)  # older versions of Ultralytics call it in `train()`
+    suite = weakref.ref(vars(trainer)["_yolo_callbacks_plugin"][0])
+    freed = weakref.ref(trainer)
+    del trainer
+    gc.collect()
+    assert freed() is suite() is None
 
 
 # The installation ---------------------------------------------------------------------------------------------------

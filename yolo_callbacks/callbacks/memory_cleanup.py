@@ -184,12 +184,12 @@ class MemoryCleanup(Callback):
             if cache_is_idle(allocated=allocated, reserved=reserved, capacity=capacity, threshold=self.gpu_threshold):
                 self._step("accelerator", accelerator.empty_cache, accelerator.reserved, epoch)
         if run.is_main:  # the others read it in the next epoch, as this process does
-            run.shared["memory_cleanup"] = {step: cadence.next_epoch for step, cadence in self._cadences.items()}
+            run.shared.next_cleanups = {step: cadence.next_epoch for step, cadence in self._cadences.items()}
 
     def _due(self, step: str, run: TrainingRun, epoch: int) -> bool:
         next_epoch = self._cadences[step].next_epoch
         if not run.is_main:  # when rank 0 has none of it to free, its own pause counts
-            next_epoch = max(next_epoch, int(run.shared.get("memory_cleanup", {}).get(step, self.every)))
+            next_epoch = max(next_epoch, run.shared.next_cleanups.get(step, self.every))
         return epoch >= next_epoch
 
     def _step(self, step: str, free: Callable[[], object], in_use: Callable[[], int], epoch: int | None = None) -> None:

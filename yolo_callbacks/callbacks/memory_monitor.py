@@ -9,7 +9,7 @@ from yolo_callbacks.callbacks.callback import Callback
 from yolo_callbacks.callbacks.memory_parts.diary import Moment, write_diary
 from yolo_callbacks.decisions import Growth, GrowthRule
 from yolo_callbacks.metrics.epoch_record import EpochRecord
-from yolo_callbacks.trainer.loop import BatchInFlight
+from yolo_callbacks.trainer.batches import BatchInFlight
 from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.arguments import validate_bool, validate_int
 from yolo_callbacks.utils.fields import Field, listing, mapping, number, optional, read_fields, text

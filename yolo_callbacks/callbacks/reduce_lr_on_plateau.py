@@ -115,9 +115,9 @@ class ReduceLROnPlateau(PatienceCallback):
         """Check the monitor, and whether the learning rate of this run can be reduced."""
         found = super().validate(run)
         if run.single_process or run.in_suite(self):
-            if run.prepare_reductions(self._name, self._reduction(len(self.reductions))) and run.is_main:
-                self._base_rates = run.base_rates
-            self._obstacle = run.rate_obstacle
+            if run.learning_rate.prepare(self._name, self._reduction(len(self.reductions))) and run.is_main:
+                self._base_rates = run.learning_rate.base_rates
+            self._obstacle = run.learning_rate.obstacle
         elif not self._obstacle:
             self._obstacle = "on several GPUs a reduction reaches every rank only in a suite, attach(model, …)"
             if run.is_main:
@@ -132,11 +132,12 @@ class ReduceLROnPlateau(PatienceCallback):
         decision = self._rule.check(record.epoch, value)
         if not decision.reduce:
             return
-        before, after = run.reduce_rates(self._name, self._reduction(len(self.reductions) + 1))
+        before, after = run.learning_rate.reduce(self._name, self._reduction(len(self.reductions) + 1))
         if before != after:
             self.reductions.append(record.epoch)
+            factors = _listed(run.learning_rate.factors)
             LOGGER.info(
-                f"ReduceLROnPlateau: epoch {record.epoch}, learning rate reduced to {_listed(run.rate_factors)} of its "
+                f"ReduceLROnPlateau: epoch {record.epoch}, learning rate reduced to {factors} of its "
                 f"schedule (base rate {_listed(before)} to {_listed(after)}), {self.monitor_name}: {decision.reason}"
             )
 
@@ -145,20 +146,20 @@ class ReduceLROnPlateau(PatienceCallback):
         super().on_epoch(run, record)
         if run.is_main and record.epoch > self._logged_epoch:
             self._logged_epoch = record.epoch
-            self.scale = run.reduction_of(self._name)
-            self._obstacle = self._obstacle or run.rate_obstacle
+            self.scale = run.learning_rate.factor_of(self._name)
+            self._obstacle = self._obstacle or run.learning_rate.obstacle
             self.log(record, "lr/scale", self.scale)
 
     def finish(self, run: TrainingRun) -> None:
         """Training is over."""
         if not run.in_suite(self):
-            run.stop_reducing()
+            run.learning_rate.close()
 
     def resume(self, run: TrainingRun) -> None:
         """Make the reductions of the run's first part again."""
         super().resume(run)
-        run.prepare_reductions(self._name, self._reduction(len(self.reductions)), self._base_rates)
-        self.scale = run.reduction_of(self._name)
+        run.learning_rate.prepare(self._name, self._reduction(len(self.reductions)), self._base_rates)
+        self.scale = run.learning_rate.factor_of(self._name)
 
     def outcome(self) -> str:
         """When it reduced the rate, and how far."""

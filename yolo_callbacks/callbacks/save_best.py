@@ -301,7 +301,7 @@ class SaveBest(MonitorCallback):
         """Remove the files of epochs that are no longer kept; with `top_k=1` the new one has replaced them."""
         for epoch in epochs if self.top_k > 1 else ():
             path = self._path(epoch)
-            with run.freed_later(path):
+            with run.checkpoints.free_in_background(path):
                 remove_checkpoint(path)
 
     def _own_stem(self, task: str) -> str:
@@ -322,10 +322,10 @@ class SaveBest(MonitorCallback):
 
     def _save(self, run: TrainingRun, record: EpochRecord, value: float | None, *, stand_in: bool = False) -> bool:
         target = self._path(record.epoch)
-        saved = copy_checkpoint(lambda: run.checkpoint(record, target), target, run.copy)
+        saved = copy_checkpoint(lambda: run.checkpoints.find_or_write(record, target), target, run.checkpoints.copy)
         if saved:
             self._stripped.discard(target)
-            run.later(write_sidecar, target, {**self._sidecar(record, value), "stand_in": stand_in})
+            run.run_in_background(write_sidecar, target, {**self._sidecar(record, value), "stand_in": stand_in})
         return saved
 
     def _sidecar(self, record: EpochRecord, value: float | None) -> dict[str, Any]:
@@ -347,7 +347,7 @@ class SaveBest(MonitorCallback):
         """Make best.pt a copy of the choice, unless it is one: who wrote it last shows by its time and size."""
         if self._promoted == (self.best_epoch, run.best_stamp):
             return
-        if copy_checkpoint(lambda: choice, run.best, run.copy):
+        if copy_checkpoint(lambda: choice, run.best, run.checkpoints.copy):
             self._promoted = (self.best_epoch, run.best_stamp)
             run.choice = {"monitor": self.monitor_name, "score": self.best_score}
 

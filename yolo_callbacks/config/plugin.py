@@ -16,7 +16,8 @@ from _yolo_callbacks_boot import VARIABLE, refuse
 from yolo_callbacks.config.construction import clash_text
 from yolo_callbacks.config.loading import ConfigError, Configuration, load
 from yolo_callbacks.suite.attaching import check_training, is_attached
-from yolo_callbacks.suite.suite import EVENTS
+from yolo_callbacks.suite.suite import EVENTS, Suite
+from yolo_callbacks.trainer.fresh_folder import remove_fresh_folder
 from yolo_callbacks.trainer.installation import before_training
 from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.files import LOGGER
@@ -27,6 +28,9 @@ __all__ = ["FUNCTIONS", "register"]
 # For each validated value of the variable, the callbacks made from it, until a training takes them.
 _loaded: dict[str, Configuration | None] = {}
 _trainers: weakref.WeakSet[Any] = weakref.WeakSet()
+# Where a trainer holds its suite and configuration. Not in a WeakKeyDictionary: a suite refers to its trainer, and an
+# entry whose value refers to its key is never freed.
+_ATTRIBUTE = "_yolo_callbacks_plugin"
 
 
 def register(default_callbacks: dict[str, list[Callable[[Any], None]]]) -> None:
@@ -62,7 +66,7 @@ def _handle(event: str, source: Any) -> None:
         _trainers.add(source)
         _plug_in(source)
     elif event == "on_pretrain_routine_end" and is_attached(source):
-        TrainingRun.of(source).plugged = None  # a callback of the previous event has attached a suite
+        vars(source).pop(_ATTRIBUTE, None)  # a callback of the previous event has attached a suite
     _dispatch(source, event, source)
 
 
@@ -81,21 +85,21 @@ def _plug_in(trainer: Any) -> None:
         _loaded[value] = None
         suite = configuration.suite(run.task)
     except ConfigError as error:
-        run.remove_fresh_folder()
+        remove_fresh_folder(run)
         refuse(error)
     except ValueError as error:  # a conflict for the task of this model only
-        run.remove_fresh_folder()
+        remove_fresh_folder(run)
         where = configuration.origin(configuration.callbacks[0]) if configuration else VARIABLE
         refuse(ConfigError(f"{where}: {clash_text(error, configuration.callbacks if configuration else ())}"))
     else:
-        run.plugged = suite, configuration
+        setattr(trainer, _ATTRIBUTE, (suite, configuration))
 
 
 def _dispatch(trainer: Any, event: str, source: Any) -> None:
-    run = TrainingRun.of(trainer)
-    if run.plugged is None:
+    plugged: tuple[Suite, Configuration] | None = vars(trainer).get(_ATTRIBUTE)
+    if plugged is None:
         return
-    suite, configuration = run.plugged
+    suite, configuration = plugged
     if event not in suite.events:
         return
     try:
@@ -105,7 +109,7 @@ def _dispatch(trainer: Any, event: str, source: Any) -> None:
         if callback is None:
             raise
         # A mistake that only the run can find, such as a monitor that does not exist in it.
-        run.remove_fresh_folder()
+        remove_fresh_folder(TrainingRun.of(trainer))
         text = origins_of(callback).text(error)
         refuse(ConfigError(f"{configuration.origin(callback)}: {type(callback).__name__}: {text}"))
 

@@ -53,7 +53,7 @@ def restore(members: Sequence[GuardedCallback], run: TrainingRun) -> Restored | 
         _say(members, None, run)
         return None
     restored = Restored(found[0])
-    run.restore_history(restored.recovery.past)
+    run.past = run.supervision.restore_records(restored.recovery.past)
     extension = restored.recovery.extension
     run.extended = extension is not None and extension["after"] == run.completed_epochs
     for member in members:

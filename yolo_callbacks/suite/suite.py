@@ -19,7 +19,7 @@ from yolo_callbacks.suite.guarded_callback import GuardedCallback, log_error, sh
 from yolo_callbacks.suite.relocation import copy_checkpoints
 from yolo_callbacks.suite.restoring import Restored, load_reached, restore
 from yolo_callbacks.trainer.installation import run_folder, run_folders
-from yolo_callbacks.trainer.loop import TrainingOver
+from yolo_callbacks.trainer.teardown import TrainingOver
 from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.arguments import validate_bool
 from yolo_callbacks.utils.files import LOGGER, remove_temporary_files
@@ -92,9 +92,9 @@ class Suite:
             "on_pretrain_routine_end": self._set_up,
             "on_train_epoch_start": self._open_epoch,
             "on_train_batch_end": self._check_names,
-            "on_train_epoch_end": TrainingRun.epoch_trained,
-            "on_val_start": TrainingRun.validation_started,
-            "on_model_save": TrainingRun.model_saved,
+            "on_train_epoch_end": self._note_trained,
+            "on_val_start": self._note_validation,
+            "on_model_save": self._note_saved,
             "on_fit_epoch_end": self._complete_epoch,
         }
         self._after = {
@@ -233,7 +233,7 @@ class Suite:
         if run is None or run.trainer is not source:
             run = self._run = TrainingRun.of(source)
             observer = _Observer(self, run)
-            follow = partial(run.follow, self.callbacks, observer, keep_resumable=self.keep_resumable)
+            follow = partial(run.supervision.follow, self.callbacks, observer, keep_resumable=self.keep_resumable)
             self._restart()
             self._attempt("following the trainer", follow)
             for member in self._members:
@@ -291,12 +291,12 @@ class Suite:
     def _set_up(self, run: TrainingRun) -> None:
         """Check what the run alone can tell, and take up the state of a resumed run."""
         self._set_up_done = True
-        run.last_epoch = run.completed_epochs
+        run.supervision.progress.last_epoch = run.completed_epochs
         self._names_checked = self._check(run)
         if run.is_main:
             for folder in (run.save_dir, run.weights_dir):
                 self._attempt("removing temporary files", remove_temporary_files, folder)
-            self._state = RunState(run.save_dir, run.later, keep_resumable=self.keep_resumable)
+            self._state = RunState(run.save_dir, run.run_in_background, keep_resumable=self.keep_resumable)
             if run.completed_epochs and not self._fatal:
                 self._attempt("restoring the state", self._restore, run)
             elif not run.completed_epochs:
@@ -349,8 +349,8 @@ class Suite:
             self._attempt("deciding on the last epoch", self._catch_up, run, self._restored)
         states = self._states() if self._state else {}
         self._share(run)
-        run.ended = bool(run.shared.pop("ended", False))
-        self._attempt("holding the learning rate", run.apply_held_schedule)
+        run.ended, run.shared.ended = run.shared.ended, False
+        self._attempt("holding the learning rate", run.learning_rate.apply_held_schedule)
         if self._state:
             run.past = []
             begin = partial(self._state.begin, run.completed_epochs, states, self._published, ended=run.ended)
@@ -358,8 +358,17 @@ class Suite:
 
     def _open_epoch(self, run: TrainingRun) -> None:
         if run.ended:
-            run.end_before_next_epoch()
-        run.apply_reductions()
+            run.supervision.end_before_next_epoch()
+        run.learning_rate.apply()
+
+    def _note_trained(self, run: TrainingRun) -> None:
+        run.supervision.progress.epoch_trained()
+
+    def _note_validation(self, run: TrainingRun) -> None:
+        run.supervision.progress.validation_started()
+
+    def _note_saved(self, run: TrainingRun) -> None:
+        run.supervision.progress.model_saved()
 
     def _before_checkpoint(self, run: TrainingRun) -> None:
         started = perf_counter()
@@ -368,17 +377,17 @@ class Suite:
 
     def _journal(self, run: TrainingRun) -> None:
         """Journal the epoch, before its checkpoint is written; before anyone decides on it where there is none."""
-        if self._state is None or self._deciding or not run.in_epoch or run.ended:
+        if self._state is None or self._deciding or not run.supervision.progress.in_epoch or run.ended:
             return
         try:
-            record = run.read()
+            record = run.supervision.reader.read()
             self._state.open_epoch(record, self._states(), ended=run.concluded)
             self._journalled_epoch = record.epoch
         except Exception as error:  # in the middle of Ultralytics' loop: never worth a training
             log_error("the journal could not be written", error, self._origins)
 
     def _complete_epoch(self, run: TrainingRun) -> None:
-        run.epoch_complete()
+        run.supervision.progress.epoch_complete()
         if not run.final and self._journalled_epoch != run.last_epoch:
             self._journal(run)
         self._deciding = True
@@ -394,24 +403,22 @@ class Suite:
         self._share(run)
         if stores:
             self._attempt("storing the state", self._store, run, states, files)
-        run.epoch_fitted()
+        run.supervision.progress.epoch_fitted()
 
     def _store(self, run: TrainingRun, states: Mapping[str, Any], files: list[Path]) -> None:
         if self._state is None:
             return
         self._state.files = files
-        if run.has_checkpoint:
+        if run.supervision.has_checkpoint:
             self._state.remove_leftovers()
         self._state.close_epoch(run.last_epoch, states, run.record().scalars, ended=run.concluded)
 
     def _share(self, run: TrainingRun) -> None:
         # Outside any guard and on every rank: the only place where ranks wait for each other because of us.
         error = self._shared_error = self._error()
-        told = run.gather((run.shared, self._described(error)))
-        run.shared = told[0][0]
-        failed = [f"a callback failed on rank {rank}: {message}" for rank, (_, message) in enumerate(told) if message]
+        told = run.supervision.exchange(self._described(error))
+        failed = [f"a callback failed on rank {rank}: {message}" for rank, message in enumerate(told) if message]
         self._error_elsewhere = failed[0] if failed else ""
-        self._attempt("applying the learning rates", run.apply_reductions)
 
     def _described(self, error: Exception | None) -> str:
         """What the other ranks are told of an error of this one."""
@@ -425,7 +432,7 @@ class Suite:
 
     def _tear_down(self, run: TrainingRun) -> None:
         self._torn_down = True
-        if not run.tells_end:
+        if not run.supervision.end.is_reported:
             self._end(run)
 
     def _end(self, run: TrainingRun) -> None:
@@ -441,17 +448,17 @@ class Suite:
             self._attempt("the end of the run", self._conclude, run, status)
         for member in [] if self.strict else self._members:
             member.take_error()  # its traceback holds on to the trainer
-        run.close()
+        run.supervision.close()
         self._run = None  # what a trainer holds is large, and a suite lives as long as its model
 
     def _tell(self, run: TrainingRun) -> None:
         """Picture, table and report of a training that went through."""
-        run.wait()  # picture and report read what is written
+        run.wait_for_background()  # picture and report read what is written
         if run.is_main and run.draws_plots:
             draw_picture(run.save_dir, self.callbacks)
         self._conclude(run, "finished")
         if run.is_main and self.report:
-            run.wait()
+            run.wait_for_background()
             write_report(run.save_dir)
 
     def _conclude(self, run: TrainingRun, status: str) -> None:
@@ -483,7 +490,7 @@ class Suite:
         if self._state:
             self._state.extension = extension
         if extension is not None and extension["hold"]:
-            self._attempt("holding the learning rate", run.hold_schedule, extension)
+            self._attempt("holding the learning rate", run.learning_rate.hold_schedule, extension)
         self._published = run.past[-1].scalars if run.past else {}
 
     def _catch_up(self, run: TrainingRun, restored: Restored | None) -> None:
@@ -495,13 +502,13 @@ class Suite:
         if stopped:
             LOGGER.info(f"Callbacks: this run had come to its end with epoch {run.completed_epochs}, it ends at once")
             copy_checkpoints(run)
-        run.shared["ended"] = stopped
+        run.shared.ended = stopped
 
     def _decide_late(self, run: TrainingRun, restored: Restored) -> bool:
         """Let the callbacks decide that have not decided on the last epoch; return whether one stops the run."""
         stops = False
         for recovery, members in restored.undecided():
-            with run.replay_epoch(recovery.undecided or {}):
+            with run.supervision.replay_epoch(recovery.undecided or {}):
                 for member in members:
                     member.call("on_fit_epoch_end", run.trainer)
                 stops |= run.stopping

@@ -1,1 +1,1 @@
-"""Read and steer Ultralytics' trainer. Only this folder knows its internals and its versions."""
+"""Read and control Ultralytics' trainer. Only this folder knows its internals and its versions."""

@@ -1,4 +1,4 @@
-"""Checkpoints of our own: copied from Ultralytics' own, with a JSON beside each; failures only warn."""
+"""Copy Ultralytics' checkpoints, with a JSON file (the sidecar) beside each copy; failures only warn."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def copy_checkpoint(find_source: Callable[[], Path | None], target: Path, copy: 
     """Copy a checkpoint to `target`, if there is one and room for it.
 
     Args:
-        find_source: Gives the checkpoint, or None. It may have the checkpoint written first, to `target` too, and fail
-            as any write may.
-        target: What to make or replace. As it was, where this fails.
-        copy: How to copy a file.
+        find_source: Returns the checkpoint, or None. It may write the checkpoint first, also to `target`, and may raise
+            what a write raises.
+        target: The file to make or replace. It is not changed where this fails.
+        copy: Copies a file.
 
     Returns:
         Whether `target` is the new checkpoint now.
@@ -54,23 +54,23 @@ def copy_checkpoint(find_source: Callable[[], Path | None], target: Path, copy: 
 
 
 def write_sidecar(checkpoint: Path, content: dict[str, Any]) -> None:
-    """Write the JSON beside a checkpoint."""
+    """Write the sidecar of a checkpoint."""
     path = checkpoint.with_suffix(".json")
     try:
         write_json(path, {"schema": SCHEMA, **content})
     except OSError as error:
         LOGGER.warning(f"{path} could not be written: {error}")
         with contextlib.suppress(OSError):
-            path.unlink(missing_ok=True)  # what stands there tells of the checkpoint before
+            path.unlink(missing_ok=True)  # the old file describes the checkpoint before
 
 
 def holds_epoch(checkpoint: Path, epoch: int) -> bool:
-    """Whether a checkpoint of ours is there and of an epoch, as far as the JSON beside it tells."""
+    """Return whether a copy exists and is of an epoch; without a sidecar its epoch is not checked."""
     return checkpoint.is_file() and epoch_of_checkpoint(checkpoint) in (None, epoch)
 
 
 def epoch_of_checkpoint(checkpoint: Path) -> int | None:
-    """Return the epoch of a checkpoint of ours, as the JSON beside it says; None where it does not say it."""
+    """Return the epoch of a copy from its sidecar; None where the sidecar is missing or cannot be read."""
     path = checkpoint.with_suffix(".json")
     sidecar = read_json(path)
     if sidecar is None:
@@ -83,22 +83,22 @@ def epoch_of_checkpoint(checkpoint: Path) -> int | None:
 
 
 def fetch_checkpoint(source: Path, target: Path, epoch: int) -> None:
-    """Copy a checkpoint of ours and the JSON beside it from the folder that a run was moved to."""
+    """Take over a copy and its sidecar from another folder, where they are of the given epoch."""
     if not holds_epoch(source, epoch):
         return
     if copy_checkpoint(lambda: source, target, copy_atomic):
-        told, beside = source.with_suffix(".json"), target.with_suffix(".json")
+        sidecar, beside = source.with_suffix(".json"), target.with_suffix(".json")
         try:
-            if told.is_file():
-                copy_atomic(told, beside)
+            if sidecar.is_file():
+                copy_atomic(sidecar, beside)
             else:
-                beside.unlink(missing_ok=True)  # what stands there tells of another checkpoint
+                beside.unlink(missing_ok=True)  # the old file describes another checkpoint
         except OSError as error:
             LOGGER.warning(f"{beside} could not be written: {error}")
 
 
 def remove_checkpoint(checkpoint: Path) -> None:
-    """Remove a checkpoint of ours and the JSON beside it."""
+    """Remove a copy and its sidecar."""
     for path in (checkpoint, checkpoint.with_suffix(".json")):
         try:
             path.unlink(missing_ok=True)
@@ -107,8 +107,8 @@ def remove_checkpoint(checkpoint: Path) -> None:
 
 
 def strip(checkpoint: Path) -> None:
-    """Strip a checkpoint of optimizer and training state."""
+    """Remove optimizer and training state from a checkpoint."""
     try:
         strip_checkpoint(checkpoint)
-    except Exception as error:  # whatever stands there now: somebody else may have replaced it
+    except Exception as error:  # of any kind: other code may have replaced the file
         LOGGER.warning(f"{checkpoint} could not be stripped and stays as it was: {error}")

@@ -1,4 +1,4 @@
-"""Train a run for more epochs than it was to have: its checkpoint, and its learning rate from there on."""
+"""Train a run for more epochs than planned: change its checkpoint, and hold its learning rate."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from yolo_callbacks.trainer.method_patches import Methods
+from yolo_callbacks.trainer.method_patches import MethodPatches
 from yolo_callbacks.trainer.resume import is_resumable, load_checkpoint
 from yolo_callbacks.utils.files import LOGGER, replace_atomic
 
@@ -14,7 +14,7 @@ __all__ = ["extend_checkpoint", "held_factor", "hold_factor", "load_resumable"]
 
 
 def load_resumable(path: Path) -> dict[str, Any] | None:
-    """Load a checkpoint of a run that the user has named; None where it cannot be resumed."""
+    """Return the content of a checkpoint that the user has named; None where it cannot be resumed."""
     try:
         content = load_checkpoint(path)
     except Exception as error:
@@ -26,28 +26,28 @@ def load_resumable(path: Path) -> dict[str, Any] | None:
 def extend_checkpoint(content: Mapping[str, Any], target: Path, *, epochs: int) -> None:
     """Write a checkpoint from which Ultralytics trains to a number of epochs.
 
-    Ultralytics takes `epochs` from the checkpoint (8.4.190: `resume=True, epochs=…` ignores the latter), also in the
-    workers of several GPUs and after another kill.
+    Ultralytics reads `epochs` from the checkpoint, also in the workers of several GPUs and after another kill. In
+    8.4.190 `resume=True, epochs=…` ignores the argument.
 
     Args:
-        content: The checkpoint to go on from.
+        content: The content of the checkpoint to continue from.
         target: The file to write.
-        epochs: How many epochs the run is to have in all.
+        epochs: The number of epochs in all.
 
     Raises:
-        OSError, RuntimeError: If the file cannot be written. `target` is as it was then.
+        OSError, RuntimeError: If the file cannot be written. `target` is not changed then.
     """
     import torch
 
     arguments = {**(content.get("train_args") or {}), "epochs": epochs, "time": None}
-    # Up to 8.4.155 or so the arguments still say "auto", which another number of epochs may decide differently.
-    arguments |= _decided(content["optimizer"]) if str(arguments.get("optimizer")).lower() == "auto" else {}
-    extended = {**content, "train_args": arguments, "stopper": _fresh(content)}
+    # Up to 8.4.155 or so the arguments still contain "auto", which may choose another optimizer for more epochs.
+    arguments |= _optimizer_arguments(content["optimizer"]) if str(arguments.get("optimizer")).lower() == "auto" else {}
+    extended = {**content, "train_args": arguments, "stopper": _stopper_with_patience(content)}
     replace_atomic(target, lambda temporary: torch.save(extended, temporary))
 
 
-def _decided(optimizer: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments that make the optimizer whose state this is, where Ultralytics chose it."""
+def _optimizer_arguments(optimizer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments that make the optimizer of a state, where Ultralytics has chosen it."""
     groups = optimizer["param_groups"]
     rate = min(group.get("initial_lr", group["lr"]) for group in groups)
     if "betas" in groups[0]:
@@ -56,8 +56,8 @@ def _decided(optimizer: Mapping[str, Any]) -> dict[str, Any]:
     return {"optimizer": name, "lr0": rate, "momentum": groups[0]["momentum"]}
 
 
-def _fresh(content: Mapping[str, Any]) -> Any:
-    """Return the state of Ultralytics' stopper, its patience not used up: more epochs are wanted."""
+def _stopper_with_patience(content: Mapping[str, Any]) -> Any:
+    """Return the state of Ultralytics' stopper; where its patience is used up, count from the last epoch again."""
     stopper, patience = content.get("stopper"), (content.get("train_args") or {}).get("patience")
     epoch = content["epoch"] + 1
     if not isinstance(stopper, Mapping) or not patience or epoch - stopper.get("best_epoch", 0) < patience:
@@ -66,20 +66,20 @@ def _fresh(content: Mapping[str, Any]) -> Any:
 
 
 def held_factor(trainer: Any, *, epoch: int, planned: int) -> float | None:
-    """Return what the schedule of a run multiplied its rates with in an epoch; None where that is not known.
+    """Return the factor of the schedule of a run in an epoch; None where it is not known.
 
     Args:
         trainer: The trainer.
         epoch: The epoch, counted from 1.
-        planned: How many epochs the run was to have.
+        planned: The planned number of epochs.
     """
     if not callable(getattr(trainer, "lf", None)) or not hasattr(trainer.scheduler, "lr_lambdas"):
         return None
     import torch
 
     own = {name: getattr(trainer, name) for name in ("epochs", "lf", "optimizer", "scheduler")}
-    # The cosine reads `epochs` when the schedule is made, the straight line in each epoch. A new scheduler writes the
-    # rates of the optimizer that it gets.
+    # The cosine schedule reads `epochs` when it is made, the linear schedule in each epoch. A new scheduler writes
+    # rates into its optimizer, so it gets another optimizer.
     trainer.epochs, trainer.optimizer = planned, torch.optim.SGD([torch.zeros(1)], lr=1.0)
     try:
         type(trainer)._setup_scheduler(trainer)
@@ -88,8 +88,8 @@ def held_factor(trainer: Any, *, epoch: int, planned: int) -> float | None:
         vars(trainer).update(own)
 
 
-def hold_factor(methods: Methods, factor: float) -> None:
-    """Keep the schedule of a trainer at one factor, also where Ultralytics makes it anew."""
+def hold_factor(methods: MethodPatches, factor: float) -> None:
+    """Keep the schedule of a trainer at one factor, also where Ultralytics makes the schedule again."""
     trainer, set_up = methods.trainer, methods.trainer._setup_scheduler
 
     def constant(epoch: int) -> float:
@@ -103,5 +103,5 @@ def hold_factor(methods: Methods, factor: float) -> None:
         set_up(*arguments, **keywords)
         hold()
 
-    methods.put("_setup_scheduler", watched)
+    methods.replace("_setup_scheduler", watched)
     hold()

@@ -1,4 +1,4 @@
-"""Remember finished trainers, and release what they hold when another training needs the room."""
+"""Remember finished trainers, and free what they hold when another training needs the memory."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import threading
 import weakref
 from typing import Any
 
-from yolo_callbacks.trainer.loop import release
+from yolo_callbacks.trainer.teardown import release
 
 __all__ = ["add", "any_left", "discard", "release_all"]
 
-# Weak: a trainer that nobody holds any more is freed by Python itself.
+# Weak references: Python itself frees a trainer to which nothing refers any more.
 _finished: list[weakref.ref[Any]] = []
 _lock = threading.Lock()  # trainings may end and start in several threads
 
 
 def add(trainer: Any) -> None:
-    """Remember a trainer whose training is over. One that still trains must never be added."""
+    """Remember a trainer whose training is over. A trainer that still trains must never be added."""
     with _lock:
         _finished.append(weakref.ref(trainer))
 
@@ -34,14 +34,14 @@ def any_left() -> bool:
 
 
 def release_all() -> list[Any]:
-    """Release what the finished trainers hold; return the devices on which they trained, each once."""
+    """Free what the finished trainers hold; return the devices on which they trained, each once."""
     with _lock:
         trainers = [trainer for reference in _finished if (trainer := reference()) is not None]
         _finished.clear()
     devices: list[Any] = []
     for trainer in trainers:
         with contextlib.suppress(Exception):  # a trainer of any class, in any state
-            release(trainer, getattr(trainer, "validator", None))
+            release(trainer)
         device = getattr(trainer, "device", None)
         if device is not None and device not in devices:
             devices.append(device)

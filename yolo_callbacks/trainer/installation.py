@@ -1,4 +1,4 @@
-"""Part of the adaptor: what is known of Ultralytics and of a model without a training."""
+"""Read from Ultralytics and from a model what is known without a training."""
 
 from __future__ import annotations
 
@@ -45,16 +45,17 @@ def check_version() -> None:
 
 
 def installed_version() -> tuple[int, ...]:
-    """The version of Ultralytics, as numbers."""
+    """Return the version of Ultralytics, as numbers."""
     module = sys.modules.get("ultralytics")
     version = getattr(module, "__version__", None) or metadata.version("ultralytics")
     return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
 
 
 def late_metric_keys(task: str) -> list[str]:
-    """Return the metrics of a task whose trainer has those of detection until it validates; none for other tasks.
+    """Return the metrics of a task whose trainer has the metrics of detection until it validates.
 
-    8.4.190: `DepthValidator` makes its `DepthMetrics` in `init_metrics`, after the set-up of the trainer.
+    The result is empty for other tasks. In 8.4.190 `DepthValidator` makes its `DepthMetrics` in `init_metrics`, after
+    the set-up of the trainer.
     """
     if task != "depth":
         return []
@@ -64,41 +65,41 @@ def late_metric_keys(task: str) -> list[str]:
 
 
 def resume_takes_save_dir() -> bool:
-    """Return whether a resumed training may have another folder than its checkpoint names."""
+    """Return whether a resumed training may use another folder than the one that its checkpoint names."""
     return installed_version() >= (8, 4, 93)
 
 
 def default_arguments() -> dict[str, Any]:
-    """Ultralytics' own value of every argument of a training."""
+    """Return Ultralytics' default of every argument of a training."""
     from ultralytics.utils import DEFAULT_CFG_DICT
 
     return dict(DEFAULT_CFG_DICT)
 
 
-def before_workers_without_callbacks(tell: Callable[[Any], None]) -> None:
-    """Have `tell` called with the trainer where a multi-GPU training starts workers that get none of its callbacks.
+def before_workers_without_callbacks(warn: Callable[[Any], None]) -> None:
+    """Call `warn` with the trainer where a multi-GPU training starts workers that get none of its callbacks.
 
-    Up to 8.4.139 the workers make a trainer of their own from its arguments. Their parent calls no event at all, so
-    what hears of it is the function that writes their command.
+    Up to 8.4.139 each worker makes its own trainer from the arguments, and their parent calls no event. So this wraps
+    the function of the parent that writes the command of the workers.
     """
     if installed_version() >= (8, 4, 140):
         return
     from ultralytics.engine import trainer as engine
 
-    _before(engine, "generate_ddp_command", lambda trainer, _: tell(trainer))
+    _before(engine, "generate_ddp_command", lambda trainer, _: warn(trainer))
 
 
-def before_training(check: Callable[[Any, Mapping[str, Any]], None]) -> None:
-    """Call `check` with the model and the arguments before each `model.train()`; what it raises ends the call."""
+def before_training(validate: Callable[[Any, Mapping[str, Any]], None]) -> None:
+    """Call `validate` with the model and the arguments before each `model.train()`; its exception ends that call."""
     from ultralytics.engine.model import Model
 
-    _before(Model, "train", check)
+    _before(Model, "train", validate)
 
 
 def before_tuning(warn: Callable[[Any, Mapping[str, Any]], None]) -> None:
     """Call `warn` with the model and the arguments before each search of `model.tune()`.
 
-    Ultralytics' own tuner trains by commands in processes of their own, Ray Tune in workers that drop the callbacks.
+    Ultralytics' own tuner starts a command for each training, and Ray Tune starts workers; neither keeps the callbacks.
     """
     from ultralytics.engine.model import Model
 
@@ -106,7 +107,7 @@ def before_tuning(warn: Callable[[Any, Mapping[str, Any]], None]) -> None:
 
 
 def _before(owner: Any, name: str, function: Callable[[Any, Mapping[str, Any]], None]) -> None:
-    """Wrap a function of a class or module, once: call `function` first, with its first argument and its keywords."""
+    """Call `function` before each call of a function of a class or module, with its first argument and its keywords."""
     with _WRAPPING:
         original = getattr(owner, name)
         if getattr(original, _MARK, False):
@@ -122,13 +123,16 @@ def _before(owner: Any, name: str, function: Callable[[Any, Mapping[str, Any]], 
 
 
 def run_folder(model: Any) -> Path | None:
-    """The folder of the last training of a model or trainer, also where workers did it; None before the first."""
+    """Return the folder of the last training of a model or trainer, also of one in workers; None before the first."""
     folder = getattr(getattr(model, "trainer", None) or model, "save_dir", None)
     return Path(folder) if folder else None
 
 
 def run_folders(model: Any) -> dict[str, Path | None] | None:
-    """The folder of each run after a training on a list of data sets, None for one that failed; else None."""
+    """Return the folder of each run after a training on a list of data sets, None for a run that failed.
+
+    After any other training return None instead of a dict.
+    """
     trainer: Any = getattr(model, "trainer", None)
     if not (hasattr(trainer, "trainers") and hasattr(trainer, "metrics")):  # Ultralytics' MultiTrainer, from 8.4.140
         return None
@@ -137,9 +141,9 @@ def run_folders(model: Any) -> dict[str, Path | None] | None:
 
 
 def running_trainer(model: Any) -> Any:
-    """The trainer of the training of a model that is calling this, from a callback; None outside one.
+    """Return the trainer of a model from inside one of its callbacks; None outside a training.
 
-    Not `model.trainer`, which is still the last one, or None, while the new one is made.
+    `model.trainer` is still the trainer of the last training, or None, while the new trainer is made.
     """
     from ultralytics.engine.trainer import BaseTrainer
 
@@ -156,7 +160,7 @@ def running_trainer(model: Any) -> Any:
 
 
 def task_of(model: Any) -> str:
-    """The task of a model or trainer that callbacks are attached to.
+    """Return the task of a model or trainer to which callbacks are attached.
 
     Raises:
         TypeError: If it has no list of callbacks to attach to.

@@ -1,4 +1,4 @@
-"""Copies of a checkpoint that do not make the training wait for the disk."""
+"""Copy checkpoints without making the training wait for the disk."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from typing import BinaryIO
 from yolo_callbacks.utils.background import Background
 from yolo_callbacks.utils.files import LOGGER, copy_atomic, replace_atomic
 
-__all__ = ["LinkedCopies", "separate"]
+__all__ = ["LinkedCopies", "break_hard_link"]
 
-_PLENTY = 10  # times what a file takes
+_PLENTY = 10  # free space, as a multiple of the size of a file
 
 
 class LinkedCopies:
-    """Copies that are complete at once and files of their own soon after.
+    """Make copies that are complete at once, and that become separate files soon after.
 
-    A copy begins as a second name (a hard link) of the file that is there, which takes no time whatever the size. Alone
-    it would not do: whatever writes that file in place later, as Ultralytics does with last.pt in a run without us,
-    would change both. So a thread makes a file of its own out of it while training goes on. The files that copies are
-    taken of must be left alone until `wait` returns.
+    A copy begins as a second name of the same file (a hard link), which takes no time whatever the size. The link does
+    not suffice: code that writes the file in place later would change the copy too, as Ultralytics does with last.pt in
+    a run without callbacks. So a thread replaces the link by a separate file while training goes on. The source of a
+    copy must not be changed until `wait` returns.
 
     Args:
         background: The thread.
@@ -31,41 +31,42 @@ class LinkedCopies:
 
     def __init__(self, background: Background) -> None:
         self._background = background
-        self._shared: list[Path] = []
+        self._linked: list[Path] = []
         self._replaced: list[BinaryIO] = []
 
     def take(self, source: Path, target: Path) -> None:
         """Copy a file; see `replace_atomic`.
 
         Raises:
-            OSError: If the disk or the folder does not allow it. `target` is as it was then.
+            OSError: If the disk or the folder does not allow it. `target` is not changed then.
         """
         if os.name != "posix":
-            # Windows: while the thread reads a file, none of its other names can be renamed
+            # On Windows, while the thread reads a file, no other name of that file can be renamed.
             copy_atomic(source, target)
             return
         if target.is_file() and target.samefile(source):
-            return  # taken before a kill: renaming one name of a file to another of its names does nothing
+            return  # linked before a kill: a rename between two names of one file does nothing
         try:
-            with self.freed_later(target):
+            with self.free_in_background(target):
                 replace_atomic(target, lambda temporary: _link(source, temporary), create=False)
         except OSError:  # a file system without hard links, or one that allows no more of them
             copy_atomic(source, target)
             return
-        self._shared.append(target)
-        self._background.submit(separate, target)
+        self._linked.append(target)
+        self._background.submit(break_hard_link, target)
 
     @contextlib.contextmanager
-    def freed_later(self, path: Path, *, written_again: bool = False) -> Iterator[None]:
-        """Let what a file takes that is removed or replaced in the block be freed, without waiting for it.
+    def free_in_background(self, path: Path, *, written_again: bool = False) -> Iterator[None]:
+        """Let the thread free the disk space of a file that is removed or replaced in the block.
 
-        It is freed where the last one closes the file, which takes as long as writing half of it would.
+        The system frees the space when the last open handle of the file is closed. That takes half as long as writing
+        the file.
 
         Args:
             path: The file.
-            written_again: Whether as much is written before long, which takes a third of the time where it finds that
-                memory in use: idle, it goes back to the host of a virtual machine. The file is closed by
-                `wait` then, and by the thread otherwise, or where the disk has little room.
+            written_again: Whether a file of the same size is written soon. Then `wait` closes the old file, unless the
+                disk has little room. The write takes a third of the time where the memory of the old file is still in
+                use; a virtual machine gives idle memory back to its host.
         """
         file = _opened(path)
         try:
@@ -77,26 +78,26 @@ class LinkedCopies:
                 self._background.submit(file.close)
 
     def wait(self) -> None:
-        """Return when every copy is a file of its own, or could not become one, and all that was kept is free."""
+        """Return when every copy is a separate file, or could not become one; close the files that were kept open."""
         self._background.wait()
-        self._shared = [path for path in self._shared if _is_shared(path)]
+        self._linked = [path for path in self._linked if _is_linked(path)]
         for file in self._replaced:
             file.close()
         self._replaced.clear()
 
     def give_up(self) -> None:
-        """Remove the copies that could not become files of their own: what they share is about to be overwritten."""
-        for path in self._shared:
+        """Remove the copies that could not become separate files: their common file is about to be overwritten."""
+        for path in self._linked:
             LOGGER.warning(f"{path} is given up: the disk has no room for it and Ultralytics' own checkpoints")
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
-        self._shared.clear()
+        self._linked.clear()
 
 
-def separate(path: Path) -> None:
-    """Make a file of its own out of a name that shares its file with others. Never raises: complete it is anyway."""
+def break_hard_link(path: Path) -> None:
+    """Replace a hard link by a separate file. Never raise: the link is a complete copy, too."""
     try:
-        if _is_shared(path):
+        if _is_linked(path):
             replace_atomic(path, lambda temporary: _copy_unchanged(path, temporary))
     except OSError as error:
         LOGGER.debug(f"{path} still shares its file with another one: {error}")
@@ -112,16 +113,16 @@ def _opened(path: Path) -> BinaryIO | None:
 def _has_plenty(file: BinaryIO) -> bool:
     try:
         return shutil.disk_usage(file.fileno()).free >= _PLENTY * os.fstat(file.fileno()).st_size
-    except OSError:  # a file system that does not tell
+    except OSError:  # a file system that does not know its free space
         return False
 
 
-def _is_shared(path: Path) -> bool:
+def _is_linked(path: Path) -> bool:
     return path.is_file() and path.stat().st_nlink > 1
 
 
 def _link(source: Path, temporary: Path) -> None:
-    # resolved: a second name of a symbolic link would follow wherever that leads later
+    # Resolve a symbolic link: a link to it would change with its target.
     os.link(source.resolve(), temporary)
 
 

@@ -1,7 +1,8 @@
 """Wrap methods of one object, and undo it.
 
-Two ways, for two kinds of objects. A trainer gets a function in its `__dict__`. A scheduler gets a subclass of its own,
-because users store `scheduler.state_dict()`, which is the `__dict__` of most schedulers, and pickle or copy schedulers.
+There are two ways, for two kinds of objects. A trainer gets a function in its `__dict__`. A scheduler gets a subclass
+of its own class, because users store `scheduler.state_dict()`, which is the `__dict__` of most schedulers, and pickle
+or copy schedulers.
 """
 
 from __future__ import annotations
@@ -11,14 +12,16 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
-__all__ = ["Methods", "WrappedStep"]
+from yolo_callbacks.utils.files import LOGGER
 
-# `obj.__class__ = …` would find the property that `_subclass` defines
+__all__ = ["MethodPatches", "WrappedStep", "call_and_log_error"]
+
+# `scheduler.__class__ = …` would call the property that `_subclass` defines.
 _set_class = object.__dict__["__class__"].__set__
 
 
-class Methods:
-    """Replace methods of an object on the instance.
+class MethodPatches:
+    """Replace methods of one object, and not of its class.
 
     Args:
         owner: The object; it must have a `__dict__`.
@@ -33,16 +36,16 @@ class Methods:
         """The object, where it is a trainer."""
         return self.owner
 
-    def put(self, name: str, function: Callable[..., Any]) -> None:
-        """Put a function in the place of a method."""
+    def replace(self, name: str, function: Callable[..., Any]) -> None:
+        """Replace a method by a function."""
         own = vars(self.owner)
         self._replaced.append((name, function, own.get(name)))
         own[name] = function
 
-    def take(self, name: str, function: Callable[..., Any]) -> bool:
+    def remove(self, name: str, function: Callable[..., Any]) -> bool:
         """Remove one function again, and return whether that was possible.
 
-        It is not where somebody has wrapped the function in turn: then it stays until `put_back`.
+        It is not possible where other code has wrapped the function: then it stays until `undo`.
         """
         own = vars(self.owner)
         if own.get(name) is not function:
@@ -54,11 +57,11 @@ class Methods:
                 return True
         return False
 
-    def put_back(self) -> None:
+    def undo(self) -> None:
         """Remove all functions: they refer to the object, and keep all of it in memory."""
         own = vars(self.owner)
         for name, function, before in reversed(self._replaced):
-            if own.get(name) is function:  # else somebody has replaced it again
+            if own.get(name) is function:  # otherwise other code has replaced it again
                 self._restore(name, before)
         self._replaced.clear()
 
@@ -73,8 +76,8 @@ class Methods:
 class WrappedStep:
     """Run `step()` of one scheduler inside a context manager.
 
-    The scheduler gets a subclass made for it. `__dict__`, `state_dict()` and `__class__` stay as they were, and a copy
-    or a pickle of the scheduler has the original class.
+    The scheduler gets a subclass that is made for it. `__dict__`, `state_dict()` and `__class__` do not change, and a
+    copy or a pickle of the scheduler has the original class.
 
     Args:
         scheduler: Any object with a method `step`.
@@ -86,16 +89,16 @@ class WrappedStep:
 
     def __init__(self, scheduler: Any, around: Callable[[], AbstractContextManager[None]]) -> None:
         self.scheduler = scheduler
-        self._methods: Methods | None = None
-        if "step" in getattr(scheduler, "__dict__", {}):  # somebody has replaced it on the instance, which counts
+        self._methods: MethodPatches | None = None
+        if "step" in getattr(scheduler, "__dict__", {}):  # other code has replaced it on the instance
             step = scheduler.step
 
             def wrapped(*arguments: Any, **keywords: Any) -> Any:
                 with around():
                     return step(*arguments, **keywords)
 
-            self._methods = Methods(scheduler)
-            self._methods.put("step", wrapped)
+            self._methods = MethodPatches(scheduler)
+            self._methods.replace("step", wrapped)
             self._wrapped: Any = wrapped
             return
         self._original = type(scheduler)
@@ -113,19 +116,27 @@ class WrappedStep:
             return own.get("step") is self._wrapped
         return type(self.scheduler) is self._wrapped and "step" not in own
 
-    def put_back(self) -> None:
+    def undo(self) -> None:
         """Give the scheduler its own `step` again."""
         if self._methods is not None:
-            self._methods.put_back()
+            self._methods.undo()
         elif type(self.scheduler) is self._wrapped:
             _set_class(self.scheduler, self._original)
+
+
+def call_and_log_error(function: Callable[[], None], message: str) -> None:
+    """Call a function where an exception would hide another one, or end a training that has succeeded."""
+    try:
+        function()
+    except Exception as error:
+        LOGGER.error(message, exc_info=error)
 
 
 def _subclass(original: type, around: Callable[[], AbstractContextManager[None]]) -> type:
     """Make a subclass of a scheduler's class that runs `step` inside a context manager."""
 
     def step(self: Any, *arguments: Any, **keywords: Any) -> Any:
-        # a wrapper of a scheduler may have no `step` but in `__getattr__`
+        # an object that wraps a scheduler may find `step` only in `__getattr__`
         own = super(subclass, self).step if hasattr(original, "step") else original.__getattr__(self, "step")  # type: ignore[attr-defined]
         with around():
             return own(*arguments, **keywords)
@@ -138,7 +149,7 @@ def _subclass(original: type, around: Callable[[], AbstractContextManager[None]]
             _set_class(self, subclass)
 
     namespace = {
-        "__slots__": (),  # the same layout, as the assignment of a class demands
+        "__slots__": (),  # Python requires the same layout for the assignment of a class
         "__module__": original.__module__,
         "__qualname__": original.__qualname__,
         "__doc__": original.__doc__,

@@ -1,4 +1,4 @@
-"""What the trainer layer calls while a training runs, so that it need not know who follows the training."""
+"""Define what the trainer layer calls while a training runs, so that it need not know the suite."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Part of the adaptor: numbers out of what Ultralytics keeps as its results."""
+"""Read numbers from the results of Ultralytics."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _METRIC_GROUPS = {"box": "B", "seg": "M", "pose": "P"}
 
 
 def numbers(values: Mapping[Any, Any]) -> dict[str, float]:
-    """The values that are numbers; a trainer of the user's may report others."""
+    """Return the values that are numbers; a trainer of the user may report others."""
     found: dict[str, float] = {}
     for name, value in values.items():
         with contextlib.suppress(Exception):  # objects of any kind
@@ -24,10 +24,10 @@ def numbers(values: Mapping[Any, Any]) -> dict[str, float]:
 
 
 def read_results(path: Path) -> list[dict[str, float]]:
-    """Read the rows of a `results.csv` as numbers by column, each with its `epoch`.
+    """Return the rows of a `results.csv`, each as numbers by column.
 
-    Leave out what cannot be read: a cell that is no number, a row without an epoch. A row may have more or fewer cells
-    than the header, since Ultralytics writes the header once and each row as the metrics of its epoch require.
+    Leave out cells that are no numbers, and rows without an `epoch`. A row may have more or fewer cells than the
+    header: Ultralytics writes the header once, and in each row the metrics of its epoch.
 
     Raises:
         OSError: If the file cannot be read.
@@ -36,7 +36,7 @@ def read_results(path: Path) -> list[dict[str, float]]:
         reader = csv.reader(file, skipinitialspace=True)
         header: list[str] = []
         rows: list[dict[str, float]] = []
-        with contextlib.suppress(csv.Error):  # keep the rows before it
+        with contextlib.suppress(csv.Error):  # keep the rows before the error
             header = [name.strip() for name in next(reader, [])]
             for cells in reader:
                 row = numbers(dict(zip(header, _fitting(header, cells), strict=False)))
@@ -46,21 +46,21 @@ def read_results(path: Path) -> list[dict[str, float]]:
 
 
 def _fitting(header: Sequence[str], cells: Sequence[str]) -> Sequence[str]:
-    """The cells of a row whose columns are known, from the first column on."""
+    """Return the cells of a row whose columns are known, from the first column on."""
     surplus = len(cells) - len(header)
     if surplus > 0:
-        # a metric that the first epoch did not have: it stands after the other metrics, before the learning rates
+        # a metric that the first epoch did not have; it comes after the other metrics and before the learning rates
         rates = next((index for index, name in enumerate(header) if name.startswith("lr/")), len(header))
         return [*cells[:rates], *cells[rates + surplus :]]
     if surplus < 0:
-        # a missing metric, nobody knows which, or a row cut short, perhaps in the middle of its last number
+        # an unknown metric is missing, or the row is incomplete and may end in the middle of a number
         known = [name for name in header if name in ("epoch", "time") or name.startswith("train/")]
         return cells[:-1][: len(known)]
     return cells
 
 
 def transforms(transform: Any, name: str) -> Iterator[Any]:
-    """Every transform of a class in a composition."""
+    """Yield every transform of a class in a composition."""
     if type(transform).__name__ == name:
         yield transform
     for inner in getattr(transform, "transforms", None) or ():
@@ -68,7 +68,7 @@ def transforms(transform: Any, name: str) -> Iterator[Any]:
 
 
 def per_class(results: Any) -> dict[str, dict[int, float]]:
-    """Values by class index. Not from `maps`, which fills classes without boxes with the mean of the others."""
+    """Return the values by class index. `maps` is not used: it gives classes without boxes the mean of the others."""
     values: dict[str, dict[int, float]] = {}
     for attribute, suffix in _METRIC_GROUPS.items():
         metric = getattr(results, attribute, None)
@@ -82,7 +82,7 @@ def per_class(results: Any) -> dict[str, dict[int, float]]:
 
 
 def best_confidence(results: Any) -> dict[int, float]:
-    """The confidence at which F1 of the boxes is highest, by class; none for a class that was never predicted."""
+    """Return by class the confidence with the highest F1 of the boxes, without classes that were never predicted."""
     box = getattr(results, "box", None)
     if box is None or not hasattr(box, "f1_curve"):  # not a detection task, or nothing validated yet
         return {}

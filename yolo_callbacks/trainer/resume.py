@@ -1,4 +1,4 @@
-"""Decide what can be resumed, and let a run be resumed whose last epoch is done."""
+"""Decide which checkpoints can be resumed, and resume a run whose last epoch is done."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from yolo_callbacks.trainer.method_patches import Methods
+from yolo_callbacks.trainer.method_patches import MethodPatches
 from yolo_callbacks.utils.stored_paths import run_folder_of
 
 __all__ = ["check_resume", "is_resumable", "load_checkpoint", "run_of_checkpoint", "watch_resume"]
 
 
 def load_checkpoint(path: Path) -> Any:
-    """Load a checkpoint that this run has written or the user has named: loading can run code."""
+    """Load a checkpoint. Loading can run code: load only files of this run, or files that the user has named."""
     from ultralytics.utils.torch_utils import torch_load
 
     return torch_load(path, map_location="cpu")
 
 
 def is_resumable(checkpoint: object) -> bool:
-    """Return whether a checkpoint holds what Ultralytics resumes from: it is not stripped."""
+    """Return whether Ultralytics can resume from a checkpoint: its optimizer is not stripped."""
     if not isinstance(checkpoint, Mapping):
         return False
     epoch = checkpoint.get("epoch", -1)
@@ -28,7 +28,7 @@ def is_resumable(checkpoint: object) -> bool:
 
 
 def run_of_checkpoint(checkpoint: Path) -> Path | None:
-    """Return the folder of the run that a checkpoint lies in; None where it lies in no run."""
+    """Return the folder of the run of a checkpoint; None where the checkpoint is in no run."""
     folder = run_folder_of(checkpoint)
     if folder == checkpoint.absolute().parent:
         return None
@@ -37,19 +37,19 @@ def run_of_checkpoint(checkpoint: Path) -> Path | None:
 
 
 def check_resume(model: Any, arguments: Mapping[str, Any], *, finished: Callable[[Path], tuple[int, bool]]) -> None:
-    """Check that a training with `resume=` has something to resume.
+    """Validate that a training with `resume=` has an epoch to resume from.
 
-    Ultralytics decides it in `Model.train`, before any event. From a stripped checkpoint it starts a new training, of
-    100 epochs of coco8 where no `data=` is given (8.4.190).
+    Ultralytics decides it in `Model.train`, before any event. From a stripped checkpoint 8.4.190 starts a new training;
+    where no `data=` is given it trains 100 epochs of coco8.
 
     Args:
         model: The model.
-        arguments: Of `model.train`.
-        finished: Gives for the folder of a run its last epoch, 0 where it is not finished, and whether its last.pt was
-            to be kept resumable.
+        arguments: The arguments of `model.train`.
+        finished: Returns for the folder of a run its last epoch, 0 where the run is not finished, and whether the
+            option `keep_resumable` was on.
 
     Raises:
-        ValueError: If the run of the checkpoint is over, or another checkpoint of the run has to be resumed.
+        ValueError: If the run of the checkpoint is over, or another checkpoint of the run must be resumed.
     """
     resume = arguments.get("resume", model.overrides.get("resume"))
     named = isinstance(resume, (str, Path))
@@ -61,7 +61,7 @@ def check_resume(model: Any, arguments: Mapping[str, Any], *, finished: Callable
     checkpoint = load_checkpoint(path) if named else model.ckpt
     last = folder / "weights" / "last.pt"
     if is_resumable(checkpoint):
-        # A last.pt that was not to be kept is still whole: a kill came just before its stripping.
+        # A last.pt with an optimizer, without `keep_resumable`: a kill has prevented its stripping.
         over = last_epoch and checkpoint["epoch"] + 1 >= last_epoch and (kept or path.name != last.name)
         if over:
             raise ValueError(_over(path, folder, can_be_extended=True))
@@ -71,11 +71,12 @@ def check_resume(model: Any, arguments: Mapping[str, Any], *, finished: Callable
         raise ValueError(_over(path, folder, can_be_extended=kept))
 
 
-def watch_resume(methods: Methods, *, single_process: bool) -> None:
-    """Let a run be resumed whose last epoch is in its checkpoint, but not what comes after it.
+def watch_resume(methods: MethodPatches, *, single_process: bool) -> None:
+    """Resume a run that was killed after its last epoch, before its final evaluation.
 
-    8.4.190 refuses ("nothing to resume"), 8.3.200 trains an epoch more. `TrainingOver` then leaves the loop. Of several
-    processes none can leave it alone, so there Ultralytics decides.
+    8.4.190 refuses such a run ("nothing to resume"), and 8.3.200 trains one epoch more. Here the run starts, and
+    `TrainingOver` leaves the loop before that epoch. Several processes cannot leave the loop together, so there
+    Ultralytics decides.
     """
     trainer, resume = methods.trainer, methods.trainer.resume_training
 
@@ -85,14 +86,14 @@ def watch_resume(methods: Methods, *, single_process: bool) -> None:
             raise ValueError(_over(path, run_folder_of(path), can_be_extended=False))
         epochs = trainer.epochs
         start = checkpoint.get("epoch", -1) + 1 if checkpoint else 0
-        if single_process and start >= epochs:  # more with `time=`, which estimates `epochs` anew in each epoch
+        if single_process and start >= epochs:  # greater with `time=`, which estimates `epochs` again in each epoch
             trainer.epochs = start + 1
         try:
             resume(checkpoint)
         finally:
             trainer.epochs = epochs
 
-    methods.put("resume_training", watched)
+    methods.replace("resume_training", watched)
 
 
 def _over(path: Path, folder: Path, *, can_be_extended: bool) -> str:

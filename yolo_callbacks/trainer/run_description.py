@@ -1,4 +1,4 @@
-"""Part of the adaptor: what loggers want to know of a run once, at its start or at its end."""
+"""Describe a run for loggers, at its start and at its end."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _BUILT_IN_WANDB = "ultralytics.utils.callbacks.wb"
 
 
 def describe(run: TrainingRun) -> dict[str, Any]:
-    """Arguments, data set with its size, size of the model, versions, git state; complete from `on_train_start` on."""
+    """Return arguments, data set, model size, versions and git state; complete from `on_train_start` on."""
     trainer = run.trainer
     names = run.names
     model = getattr(trainer.model, "module", trainer.model)
@@ -48,20 +48,20 @@ def describe(run: TrainingRun) -> dict[str, Any]:
 
 
 def plots(run: TrainingRun, *, pictures: bool) -> dict[str, Path]:
-    """The plots that Ultralytics drew, by name; those that show photographs only with `pictures`."""
+    """Return the plots that Ultralytics drew, by name; plots that show photographs only with `pictures`."""
     drawn = [Path(path) for owner in (run.trainer, run.validator) for path in getattr(owner, "plots", {})]
     shown = [path for path in drawn if pictures or not path.stem.startswith(("train_batch", "val_batch"))]
     return {path.stem: path for path in shown if path.is_file()}
 
 
 def checkpoint_facts(run: TrainingRun, checkpoint: Mapping[str, Any]) -> dict[str, Any]:
-    """Metrics and epoch of one of the run's own checkpoints.
+    """Return the metrics and the epoch of one of the run's own checkpoints.
 
-    Stripping takes the epoch out of a checkpoint; it is found again as the row of results.csv with its metrics.
+    Stripping removes the epoch from a checkpoint. So the epoch is that of the row of results.csv with the same metrics.
     """
     metrics = numbers(checkpoint.get("train_metrics") or {})
     rows: list[dict[str, float]] = []
-    with contextlib.suppress(OSError):  # a trainer of the user's own may write none
+    with contextlib.suppress(OSError):  # a trainer of the user may write none
         rows = read_results(Path(run.trainer.csv))
     epochs = [int(row["epoch"]) for row in rows if _same(row, metrics)]
     chosen = run.choice or {"monitor": "fitness", "score": metrics.get("fitness")}
@@ -69,12 +69,12 @@ def checkpoint_facts(run: TrainingRun, checkpoint: Mapping[str, Any]) -> dict[st
 
 
 def shareable(path: Path, checkpoint: Mapping[str, Any], folder: Path) -> Path:
-    """Return a checkpoint that may be handed on: a copy without credentials where the run's own has some.
+    """Return a checkpoint that may be published: a copy without credentials where the run's own contains some.
 
     Args:
-        path: The run's own, which stays as it is.
-        checkpoint: Its content.
-        folder: Where a copy goes, under the same name.
+        path: The run's own checkpoint, which is not changed.
+        checkpoint: The content of that checkpoint.
+        folder: The folder for a copy, which gets the same name.
     """
     cleaned = clean_checkpoint(checkpoint)
     if cleaned is None:
@@ -87,12 +87,12 @@ def shareable(path: Path, checkpoint: Mapping[str, Any], folder: Path) -> Path:
 
 
 def training_losses(trainer: Any) -> Any:
-    """The losses of a batch, as the trainer has them: on the device, a new object each batch."""
+    """Return the losses of a batch as the trainer has them: on the device, and a new object in each batch."""
     return trainer.loss_items
 
 
 def curves(run: TrainingRun) -> list[tuple[str, Any, dict[str, Any], str]]:
-    """Title, x, the mean and each class as y, and the name of x, of every curve that the last validation drew."""
+    """Return every curve of the last validation: its title, x, its y by name (mean and classes), and the name of x."""
     results: Any = getattr(run.validator, "metrics", None)
     titles = getattr(results, "curves", None) or []
     if not titles or not len(getattr(results, "ap_class_index", ())):
@@ -105,30 +105,31 @@ def curves(run: TrainingRun) -> list[tuple[str, Any, dict[str, Any], str]]:
 
 
 def confusion_matrix(run: TrainingRun) -> Any:
-    """The confusion matrix of the last validation, predicted by actual; None where it was not counted."""
+    """Return the confusion matrix of the last validation, predicted by actual; None where it was not counted."""
     matrix = getattr(getattr(run.validator, "confusion_matrix", None), "matrix", None)
     return matrix if matrix is not None and matrix.any() else None
 
 
 def labelled_losses(run: TrainingRun, losses: Any) -> dict[str, float]:
-    """What `training_losses` gave, by name and as numbers."""
+    """Return the result of `training_losses` as numbers by name."""
     labelled: Mapping[str, Any] = run.trainer.label_loss_items(losses, prefix="batch")
     return {str(name): float(value) for name, value in labelled.items()}
 
 
 def drop_built_in_wandb(run: TrainingRun) -> bool:
-    """Take Ultralytics' own W&B integration out of this training; whether it was on."""
+    """Remove Ultralytics' own W&B integration from this training, and return whether it was on."""
     found = False
     for functions in run.trainer.callbacks.values():
         others = [function for function in functions if getattr(function, "__module__", "") != _BUILT_IN_WANDB]
         found |= len(others) < len(functions)
-        # In place: Ultralytics is going through one of these lists, and up to 8.4.120 theirs opens its run there.
+        # In place, because Ultralytics iterates over one of these lists now. Up to 8.4.120 its integration opens its
+        # W&B run there.
         functions[:] = others
     return found
 
 
 def _same(row: Mapping[str, float], metrics: Mapping[str, float]) -> bool:
-    """Whether a row of results.csv, which holds six digits, has these metrics."""
+    """Return whether a row of results.csv has these metrics; results.csv has six digits."""
     pairs = [(row[name], value) for name, value in metrics.items() if name in row]
     same = [math.isclose(a, b, rel_tol=1e-5) or (math.isnan(a) and math.isnan(b)) for a, b in pairs]
     return bool(same) and all(same)
@@ -136,13 +137,13 @@ def _same(row: Mapping[str, float], metrics: Mapping[str, float]) -> bool:
 
 def _size(dataset: Any) -> dict[str, int]:
     labels = getattr(dataset, "labels", None)
-    if labels is None:  # classification: one class a picture, no boxes
+    if labels is None:  # classification has one class for each image, and no boxes
         return {"images": len(dataset)}
     return {"images": len(labels), "boxes": sum(len(label["cls"]) for label in labels)}
 
 
 def _git() -> dict[str, str | None]:
-    """Of the folder that the training was started in; Ultralytics' own `GIT` is of the folder it is installed in."""
+    """Return the git state of the working directory; Ultralytics' own `GIT` is that of its installation."""
     from ultralytics.utils.git import GitRepo
 
     repository = GitRepo(Path.cwd())

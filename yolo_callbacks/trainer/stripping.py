@@ -1,8 +1,8 @@
 """Strip checkpoints through temporary files, and last.pt only when its run is over.
 
-Ultralytics strips last.pt and best.pt by `torch.save` in place (up to 8.4.190 at least): a kill leaves half a file.
-And it strips last.pt before the final evaluation: a kill after it leaves a run that is not finished and that nothing
-can resume.
+Up to 8.4.190 at least Ultralytics strips last.pt and best.pt by `torch.save` in place: a kill leaves half a file. And
+it strips last.pt before the final evaluation: a kill after that leaves a run that is not finished, and that cannot be
+resumed.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from yolo_callbacks.utils.signals import deferred
 __all__ = ["LastCheckpoint", "strip_checkpoint", "strip_through_temporary_files"]
 
 _NAME = "strip_optimizer"
-_WRAPPED = "_yolo_callbacks"  # marks the function that is wrapped already
-_waiting: dict[Path, LastCheckpoint] = {}
+_WRAPPED = "_yolo_callbacks"  # marks a function that is already wrapped
+_delayed: dict[Path, LastCheckpoint] = {}
 
 
 class LastCheckpoint:
-    """Hold back the stripping of one last.pt until its run is over.
+    """Delay the stripping of one last.pt until its run is over.
 
     Args:
         path: The checkpoint.
-        keep: Whether to leave it as it is for good, so that the run can be extended.
+        keep: Whether never to strip it, so that the run can be extended.
     """
 
     def __init__(self, path: Path, *, keep: bool = False) -> None:
@@ -40,17 +40,17 @@ class LastCheckpoint:
         self._stripped: Path | None = None
 
     @contextmanager
-    def held_back(self) -> Iterator[None]:
-        """Hold back what is stripped inside the block, by any function that Ultralytics strips with."""
+    def delayed(self) -> Iterator[None]:
+        """Delay the stripping inside the block, whichever function of Ultralytics strips the checkpoint."""
         key = self.path.absolute()
-        _waiting[key] = self
+        _delayed[key] = self
         try:
             yield
         finally:
-            _waiting.pop(key, None)
+            _delayed.pop(key, None)
 
     def strip(self) -> None:
-        """Replace the checkpoint with the stripped one that was made of it; do nothing where there is none."""
+        """Replace the checkpoint by its stripped version; do nothing where there is none."""
         stripped, self._stripped = self._stripped, None
         if stripped is None:
             return
@@ -62,13 +62,13 @@ class LastCheckpoint:
             stripped.unlink(missing_ok=True)
 
     def discard(self) -> None:
-        """Leave the checkpoint as it is: the run did not come to its end."""
+        """Remove the stripped version: the run did not reach its end."""
         if self._stripped is not None:
             self._stripped.unlink(missing_ok=True)
             self._stripped = None
 
-    def take(self, stripped: Path) -> None:
-        """Take the stripped checkpoint."""
+    def keep_for_the_end(self, stripped: Path) -> None:
+        """Keep the stripped version until the run is over."""
         self.discard()
         self._stripped = stripped
 
@@ -77,8 +77,8 @@ def strip_checkpoint(path: Path) -> None:
     """Strip a checkpoint of this run as Ultralytics strips best.pt, without its line on the console.
 
     Raises:
-        OSError: If the checkpoint is not a valid one. It is as it was then.
-        Exception: Whatever torch raises where the checkpoint cannot be written. It is as it was then.
+        OSError: If the checkpoint is not valid. It is not changed then.
+        Exception: Of any kind that torch raises, if the checkpoint cannot be written. It is not changed then.
     """
     from ultralytics.utils.torch_utils import strip_optimizer
 
@@ -94,7 +94,7 @@ def strip_checkpoint(path: Path) -> None:
 
 
 def strip_through_temporary_files(trainer: Any) -> None:
-    """Replace the function that a trainer strips with, in each module that its `final_eval` may take it from."""
+    """Replace the function that strips checkpoints, in each module where the `final_eval` of a trainer may find it."""
     modules = ["ultralytics.utils.torch_utils", *(kind.__module__ for kind in type(trainer).__mro__)]
     for name in dict.fromkeys(modules):
         namespace = vars(sys.modules[name]) if name in sys.modules else {}
@@ -107,24 +107,24 @@ def _wrap(original: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, An
     @functools.wraps(original)
     def strip_optimizer(f: Any = "best.pt", s: Any = "", updates: dict[str, Any] | None = None) -> dict[str, Any]:
         target = Path(s or f)
-        last = _waiting.get(target.absolute())
+        last = _delayed.get(target.absolute())
         if last is not None and last.keep:
             return _load(f)
         temporary = temporary_beside(target)
         try:
             with deferred(), _edited_log(lambda text: text.replace(f" saved as {temporary},", "")):
                 stripped = original(f, s=str(temporary), updates=updates)
-                if not stripped:  # Ultralytics has said that it is not a valid model
+                if not stripped:  # Ultralytics has logged that it is not a valid model
                     return stripped
                 if last is None:
                     temporary.replace(target)
                 else:
-                    last.take(temporary)
+                    last.keep_for_the_end(temporary)
                 return stripped
         except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
             _warn(target, error)
             temporary.unlink(missing_ok=True)
-            return _load(f)  # `final_eval` reads `train_results` of it
+            return _load(f)  # `final_eval` reads its `train_results`
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise

@@ -1,7 +1,7 @@
-"""Validation images with their boxes, from the predictions that the running validation has just made.
+"""Collect validation images with their boxes, from the predictions of a validation that runs anyway.
 
-numpy, torch, cv2 and ultralytics are imported inside the functions that need them: a run that logs no image pays for
-none of them.
+The functions import numpy, torch, cv2 and ultralytics where they need them: a run that logs no image loads none of
+them.
 """
 
 from __future__ import annotations
@@ -61,18 +61,18 @@ class BoxedImage:
 
 
 class ImageCapture:
-    """Collects images with ground truth and predictions from validations that run anyway.
+    """Collect images with ground truth and predictions from validations that run anyway.
 
-    It stands in front of the validator's `update_metrics`, the only place that is given the predictions: the events
-    of Ultralytics get the validator alone, where they are not kept. So no image goes through a model for it. The
-    images are the first ones of the validation set, the same in each validation and in the final evaluation; a rank
-    of a multi-GPU run collects those of them that it validates itself. Only detection has boxes here.
+    The capture replaces the validator's `update_metrics`, the only method that gets the predictions: the events of
+    Ultralytics get the validator, which does not store them. So no image passes through a model for this. The images
+    are the first ones of the validation set, the same in each validation and in the final evaluation. A rank of a
+    multi-GPU run collects those of them that it validates itself. Only for the task detect are boxes collected.
 
     Attributes:
-        count: How many images to collect.
-        max_boxes: The most boxes of an image, of ground truth and of predictions each. Defaults to `100`.
-        min_confidence: Predictions below it are left out. Defaults to `0.05`.
-        active: Whether to collect; otherwise the predictions are not even looked at. Defaults to `True`.
+        count: The number of images to collect.
+        max_boxes: The maximum number of boxes of an image, for ground truth and for predictions. Defaults to `100`.
+        min_confidence: Predictions with a lower confidence are left out. Defaults to `0.05`.
+        active: Whether to collect; otherwise the predictions are not read. Defaults to `True`.
 
     Example:
         >>> capture = ImageCapture(16)
@@ -94,35 +94,35 @@ class ImageCapture:
 
     def __getstate__(self) -> dict[str, Any]:
         # Ultralytics pickles and deep-copies callbacks, also after a run that failed without any further event (up to
-        # 8.4.140 at least): what belongs to a run stays behind.
+        # 8.4.140 at least). So leave out what belongs to a run.
         return {**vars(self), "_tap": None, "_failed": False, "_chosen": {}, "_collected": {}}
 
     def listen(self, validator: Any) -> None:
-        """Start a new collection, in `on_val_start`: the data loader is there from then on."""
+        """Start a new collection, in `on_val_start`: from then on the data loader exists."""
         if self._tap is not None and self._tap.validator is not validator:
             self.forget()
         self._collected = {}
         try:
             if self._failed or self.count < 1 or validator.args.task != "detect":
                 return
-            if self._tap is None:  # the final evaluation has the validator of the epochs
+            if self._tap is None:  # the final evaluation uses the validator of the epochs
                 self._tap = _Tap(validator, self._look)
             self._chosen = dict.fromkeys(map(str, validator.dataloader.dataset.im_files[: self.count]), 0)
         except Exception as error:
             self._fail(error)
 
     def take(self) -> list[BoxedImage]:
-        """What the last validation collected, in the order of the validation set; it is handed out once."""
+        """Return what the last validation collected, in the order of the validation set, and forget it."""
         collected, self._collected = self._collected, {}
         return [collected[file] for file in self._chosen if file in collected]
 
     def forget(self) -> None:
-        """Leave the validator as it was, and keep nothing of the run."""
+        """Restore the validator, and forget the run."""
         if self._tap is not None:
             self._tap.remove()
         self._tap, self._failed, self._chosen, self._collected = None, False, {}, {}
 
-    # The rest is for a validator of the user's own, whose `update_metrics` may take more.
+    # The other parameters are for a validator of the user, whose `update_metrics` may have more of them.
     def _look(self, preds: Any = None, batch: Any = None, *_: Any, **__: Any) -> None:
         if not self.active or self._failed:
             return
@@ -140,7 +140,7 @@ class ImageCapture:
 
 
 class _Tap:
-    """Stands in place of a validator's `update_metrics`, looks at the arguments and passes them on."""
+    """Replace the `update_metrics` of a validator: read the arguments, and call the original."""
 
     def __init__(self, validator: Any, look: Callable[..., None]) -> None:
         self.validator = validator
@@ -151,12 +151,12 @@ class _Tap:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.look is not None:
-            # First: with single_cls the original overwrites the classes in place.
+            # Before the original, which overwrites the classes in place with single_cls.
             self.look(*args, **kwargs)
         return self.original(*args, **kwargs)
 
     def remove(self) -> None:
-        # Whoever came after us holds this object and must go on working: then it stays, and only passes on.
+        # Where other code has wrapped this object, it must continue to work: then it only calls the original.
         self.look = None
         if vars(self.validator).get("update_metrics") is self:
             if self.was_own:
@@ -166,10 +166,10 @@ class _Tap:
 
 
 def _boxed(preds: Any, truth: Any, batch: Any, index: int, max_boxes: int, min_confidence: float) -> BoxedImage:
-    """One image of a batch, with all its numbers copied to the CPU."""
+    """Return one image of a batch, with all its numbers copied to the CPU."""
     import numpy as np
 
-    # one copy from the device, not three, and none of the mask coefficients or whatever else a prediction has
+    # one copy from the device instead of three, without the mask coefficients or other parts of a prediction
     rows = _to_cpu(preds["bboxes"], preds["conf"], preds["cls"])
     rows = rows[np.isfinite(rows).all(axis=1) & (rows[:, 4] >= min_confidence)]
     rows = rows[np.argsort(-rows[:, 4], kind="stable")][:max_boxes]
@@ -189,7 +189,7 @@ def _boxes(edges: Array, labels: Array, confidences: list[float] | None = None) 
 
 
 def _truth(batch: Any) -> Array:
-    """Ground truth of a batch: position in the batch, class, and edges in pixels of what the network saw."""
+    """Return the ground truth of a batch: position in the batch, class, and edges in pixels of the network's input."""
     rows = _to_cpu(batch["batch_idx"], batch["cls"], batch["bboxes"])
     height, width = batch["img"].shape[2:]
     centre, half = rows[:, 2:4].copy(), rows[:, 4:6] / 2  # fractions of the letterboxed image
@@ -198,18 +198,18 @@ def _truth(batch: Any) -> Array:
 
 
 def _fractions(edges: Array, batch: Any, index: int) -> Array:
-    """Edges in pixels of what the network saw, as fractions of the original image.
+    """Return edges in pixels of the network's input as fractions of the original image.
 
-    Not by `ops.scale_boxes`: with `ratio_pad` it takes the gain of the height for both axes up to 8.4.104 at least,
-    which is off where the resize has rounded (by 5 % for 45x20 pixels in 32); it is right in 8.4.139.
+    `ops.scale_boxes` is not used: with `ratio_pad` it uses the gain of the height for both axes, up to 8.4.104 at
+    least. That is wrong where the resize has rounded (by 5 % for 45x20 pixels in 32). It is right in 8.4.139.
     """
     import numpy as np
 
     geometry = np.asarray(batch["ratio_pad"][index], dtype=np.float64)
-    # (gains, padding) after a letterbox; RT-DETR stretches its images instead, and has only the gains
+    # (gains, padding) after a letterbox; RT-DETR stretches its images and has only the gains
     gains, padding = geometry if geometry.ndim == 2 else (geometry, np.zeros(2))
     shape = np.asarray(batch["ori_shape"][index][:2], dtype=np.float64)
-    seen = (gains * shape)[::-1]  # width and height of the image within what the network saw
+    seen = (gains * shape)[::-1]  # width and height of the image inside the network's input
     fractions: Array = (edges.reshape(-1, 2, 2) - padding) / seen
     return fractions.clip(0, 1).reshape(-1, 4)
 
@@ -224,11 +224,11 @@ def _to_cpu(*columns: Any) -> Array:
 
 
 def encode_jpeg(path: Path, *, max_side: int = 1024, quality: int = 85) -> bytes:
-    """An image file as a JPEG of bounded size. Slow enough to be called off the training thread.
+    """Return an image file as a JPEG of limited size. This is slow: call it outside the training thread.
 
     Args:
-        path: The image file. It is read as Ultralytics reads it, turned by its EXIF orientation as the boxes are.
-        max_side: The longer side in pixels to scale down to; a smaller image is not enlarged.
+        path: The image file. It is read as Ultralytics reads it, and rotated by its EXIF orientation as the boxes are.
+        max_side: The maximum of the longer side, in pixels; a smaller image is not enlarged.
         quality: The quality of the JPEG, up to 100.
 
     Returns:
@@ -247,7 +247,7 @@ def encode_jpeg(path: Path, *, max_side: int = 1024, quality: int = 85) -> bytes
         image = None
     if image is None:
         raise OSError(f"{path} cannot be read as an image")
-    # at least up to 8.4.103 a TIFF comes with all its bands and as many bits as it has
+    # up to 8.4.103 at least a TIFF is read with all its bands and its own bit depth
     image = np.ascontiguousarray(image[..., :3] if image.shape[2] > 2 else image[..., :1])
     if image.dtype != np.uint8:
         image = cv2.normalize(image, None, 0, 255, cv2.NORM_MINMAX, cv2.CV_8U)

@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from yolo_callbacks.trainer.loop import BatchInFlight
+from yolo_callbacks.trainer.batches import BatchInFlight
 from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.files import write_json
 from yolo_callbacks.utils.memory import Accelerator

@@ -1,0 +1,114 @@
+"""Supervise one training: what a suite does with it, and a single callback does not."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+from yolo_callbacks.metrics.epoch_record import EpochRecord
+from yolo_callbacks.trainer.checkpoint_writer import CheckpointWriter
+from yolo_callbacks.trainer.distributed import SharedDecisions, gather, is_single_process, process_rank
+from yolo_callbacks.trainer.epoch_progress import EpochProgress
+from yolo_callbacks.trainer.epoch_reader import EpochReader
+from yolo_callbacks.trainer.learning_rate import LearningRate
+from yolo_callbacks.trainer.method_patches import MethodPatches
+from yolo_callbacks.trainer.observer import TrainingObserver
+from yolo_callbacks.trainer.replay import replay_epoch, restore_record
+from yolo_callbacks.trainer.resume import watch_resume
+from yolo_callbacks.trainer.teardown import TrainingEnd, TrainingOver, finish_training, watch_end, watch_training
+from yolo_callbacks.trainer.validation_watch import watch_validation
+
+__all__ = ["Supervision"]
+
+
+class Supervision:
+    """Supervise one training: what a suite does with it, and a single callback does not.
+
+    Args:
+        trainer: The trainer.
+        methods: Its methods.
+
+    Attributes:
+        members: The callbacks of the suite; none before `follow`.
+        progress: Which part of an epoch the training is in. The suite reports the events to it.
+        reader: Reads the records of the epochs.
+        checkpoints: Writes and copies the checkpoints.
+        end: How the training ends.
+        shared: The decisions of rank 0 that every rank carries out.
+        learning_rate: Reduces and holds the learning rate.
+    """
+
+    def __init__(self, trainer: Any, methods: MethodPatches) -> None:
+        self.members: Collection[object] = ()
+        self.progress = EpochProgress(trainer)
+        self.reader = EpochReader(trainer, self.progress)
+        self.checkpoints = CheckpointWriter(trainer)
+        self.end = TrainingEnd()
+        self.shared = SharedDecisions()
+        self.learning_rate = LearningRate(trainer, methods, self.shared)
+        self._trainer, self._methods = trainer, methods
+
+    def follow(self, members: Collection[object], observer: TrainingObserver, *, keep_resumable: bool = False) -> None:
+        """Start to receive the events of this training.
+
+        Args:
+            members: The callbacks of the suite.
+            observer: What is called besides the events.
+            keep_resumable: Whether last.pt is not stripped at the end.
+        """
+        self.members, self.progress.is_reported = members, True
+        methods, is_main = self._methods, process_rank() == 0
+        watch_training(methods, self.end, self._finish, observer.on_exit, is_main=is_main)
+        watch_end(methods, self.end, observer.on_end)
+        watch_validation(methods, self.progress)
+        if is_main:
+            before, on_saved = observer.before_checkpoint, self.progress.model_saved
+            self.checkpoints.watch(methods, before, on_saved, keep_resumable=keep_resumable)
+        watch_resume(methods, single_process=is_single_process())
+
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether this process has written a checkpoint of the run."""
+        return bool(self.progress.saved_epoch or self.checkpoints.has_written)
+
+    def exchange(self, message: str) -> list[str]:
+        """Give every rank the shared decisions of rank 0, and return the messages of all ranks.
+
+        Every rank must call this, outside code that may raise on one rank only: the others would wait forever.
+        """
+        received = gather(self._trainer, (self.shared, message))
+        self.shared.replace_by(received[0][0])
+        return [text for _, text in received]
+
+    def restore_records(self, contents: Iterable[Mapping[str, Any]]) -> list[EpochRecord]:
+        """Return the records of the epochs before a resume, as the journal has stored them."""
+        return [restore_record(self._trainer, content) for content in contents]
+
+    def replay_epoch(self, content: Mapping[str, Any]) -> AbstractContextManager[None]:
+        """Show the run as at the end of its last epoch before the resume, for decisions that a kill has prevented.
+
+        Args:
+            content: The record of that epoch, as the journal has stored it.
+        """
+        return replay_epoch(self._trainer, self.reader, content)
+
+    def end_before_next_epoch(self) -> None:
+        """End a resumed training that had reached its end, when its first epoch is about to start.
+
+        With several processes all ranks must leave the loop together: there it ends after a batch, or after an epoch
+        before 8.4.29.
+        """
+        if is_single_process():
+            raise TrainingOver
+        self._trainer.stop = True
+
+    def close(self) -> None:
+        """Strip last.pt where the run is over, and restore the methods of the trainer: the last step of a run."""
+        self.checkpoints.close(self.end.failure)
+        self.learning_rate.close()
+        self._methods.undo()
+        self.end.forget()
+
+    def _finish(self) -> None:
+        finish_training(self._trainer, self.progress.last_epoch)

@@ -1,0 +1,35 @@
+"""Notice each validation of a training, and its final evaluation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from yolo_callbacks.trainer.epoch_progress import EpochProgress
+from yolo_callbacks.trainer.method_patches import MethodPatches, call_and_log_error
+
+__all__ = ["watch_validation"]
+
+
+def watch_validation(methods: MethodPatches, progress: EpochProgress) -> None:
+    """Report each validation and the final evaluation, also where the user's trainer overrides these methods.
+
+    Args:
+        methods: The methods of the trainer.
+        progress: Where to report.
+    """
+    validate, evaluate = methods.trainer.validate, methods.trainer.final_eval
+
+    def watched_validate(*arguments: Any, **keywords: Any) -> Any:
+        result = validate(*arguments, **keywords)
+        call_and_log_error(progress.validation_done, "the suite failed after a validation, training goes on")
+        return result
+
+    def watched_evaluation(*arguments: Any, **keywords: Any) -> Any:
+        progress.final_evaluation_started()
+        try:
+            return evaluate(*arguments, **keywords)
+        finally:
+            progress.final_evaluation_done()
+
+    methods.replace("validate", watched_validate)
+    methods.replace("final_eval", watched_evaluation)
