@@ -16,6 +16,7 @@ from yolo_callbacks.report.at_end import ReportOutputs
 from yolo_callbacks.suite.handlers import add_handlers, is_attached, remove_handlers
 from yolo_callbacks.suite.suite import Suite
 from yolo_callbacks.suite.training_checks import check_trainings, warn_of_running_training
+from yolo_callbacks.suite.unknown_arguments import refusing_unknown
 from yolo_callbacks.trainer.installation import task_of
 
 __all__ = ["attach", "default_suite", "detach"]
@@ -24,6 +25,7 @@ __all__ = ["attach", "default_suite", "detach"]
 Suite.outputs = ReportOutputs()
 
 
+@refusing_unknown
 def attach(
     model: Any,
     *callbacks: Callback | Iterable[Callback],
@@ -52,7 +54,7 @@ def attach(
         training that has already begun; a warning says so.
 
     Raises:
-        TypeError: If `model` takes no callbacks, or one of `callbacks` is none.
+        TypeError: If `model` takes no callbacks, one of `callbacks` is none, or an argument is unknown.
         ValueError: If a callback is given twice, or two would write the same file or log to the same W&B run.
 
     Example:
@@ -67,7 +69,8 @@ def attach(
     )
     suite.model = weakref.ref(model)
     if is_attached(model):
-        warnings.warn("attach replaces the callbacks that this model has from an earlier attach", stacklevel=2)
+        # 3: past the decorator, to the line of the user
+        warnings.warn("attach replaces the callbacks that this model has from an earlier attach", stacklevel=3)
     remove_handlers(model)
     add_handlers(model, suite)
     warn_of_running_training(model, suite.callbacks)

@@ -10,8 +10,10 @@ from _yolo_callbacks_boot import VARIABLE
 from yolo_callbacks.callbacks.callback import Callback
 from yolo_callbacks.state.run_state import STATE_FILE, mark_extended, read_state
 from yolo_callbacks.suite.attaching import attach
+from yolo_callbacks.suite.unknown_arguments import refuse_misspelt
 from yolo_callbacks.trainer.checkpoint_copies import epoch_of_checkpoint
 from yolo_callbacks.trainer.extension import extend_checkpoint, load_resumable
+from yolo_callbacks.trainer.installation import default_arguments
 from yolo_callbacks.utils.arguments import validate_choice, validate_int
 
 __all__ = ["extend", "prepare_extension"]
@@ -50,7 +52,7 @@ def extend(
         The `YOLO` model after training.
 
     Raises:
-        TypeError: If `epochs` is no integer.
+        TypeError: If `epochs` is no integer, or an argument is a misspelt one of those above.
         ValueError: If the run has no checkpoint to continue from, `epochs` is not more than it has, or `lr` is neither
             of the two.
 
@@ -61,6 +63,7 @@ def extend(
     """
     from ultralytics import YOLO
 
+    refuse_misspelt(extend, arguments, default_arguments())
     checkpoint = prepare_extension(run, epochs=epochs, lr=lr)
     model = YOLO(checkpoint)
     if callbacks or not os.environ.get(VARIABLE):
