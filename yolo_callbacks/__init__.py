@@ -24,7 +24,7 @@ from yolo_callbacks.callbacks.monitor_callback import MonitorCallback
 from yolo_callbacks.callbacks.reduce_lr_on_plateau import ReduceLROnPlateau
 from yolo_callbacks.callbacks.save_best import SaveBest
 from yolo_callbacks.callbacks.stop_on_overfit import StopOnOverfit
-from yolo_callbacks.decisions import StoppingReason
+from yolo_callbacks.decisions.stopping import StoppingReason
 from yolo_callbacks.loggers.jsonl_logger import JsonlLogger
 from yolo_callbacks.loggers.tensorboard_logger import TensorBoardLogger
 from yolo_callbacks.loggers.wandb_logger import WandbLogger

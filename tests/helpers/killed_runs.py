@@ -37,7 +37,7 @@ from ultralytics.engine.trainer import BaseTrainer
 from ultralytics.engine.validator import BaseValidator
 
 from yolo_callbacks import EarlyStopping, JsonlLogger, ReduceLROnPlateau, SaveBest, WandbLogger, attach
-from yolo_callbacks.suite.suite import EVENTS
+from yolo_callbacks.callbacks.events import Event
 
 EPOCHS = 8
 STOP = 7
@@ -204,7 +204,7 @@ def train(folder: Path, data: Path, kill_at: int | str | None) -> None:
 
         return called
 
-    watched = [event for event in EVENTS if not event.startswith(("on_predict", "on_export", "on_val_batch"))]
+    watched = [event.value for event in Event if not event.startswith(("on_predict", "on_export", "on_val_batch"))]
     for event in watched:
         model.add_callback(event, moment(event, "before"))
     attach(

@@ -21,11 +21,11 @@ from ultralytics.engine.trainer import BaseTrainer
 from wandb_runs import read_runs
 
 from yolo_callbacks import Callback, EarlyStopping, JsonlLogger, SaveBest, attach
-from yolo_callbacks.suite.suite import EVENTS
+from yolo_callbacks.callbacks.events import Event
 
 pytestmark = pytest.mark.training
 
-TRAINING_EVENTS = [event for event in EVENTS if not event.startswith(("on_predict", "on_export"))]
+TRAINING_EVENTS = [event.value for event in Event if not event.startswith(("on_predict", "on_export"))]
 RESERVED = ("optimizer_step", "on_before_zero_grad", "on_params_update")
 
 

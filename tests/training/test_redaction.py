@@ -110,7 +110,7 @@ def test_state_that_does_not_fit_shows_no_variable(train, scripted, messages):
     model = YOLO(folder / "weights" / "last.pt")
     attach(model, callback)
     model.train(resume=True)
-    (told,) = [message for message in messages if "cannot be taken over" in message]
+    (told,) = [message for message in messages if "its state cannot be restored" in message]
     assert "token (from ${TOKEN})" in told
     assert "hunter2" not in "\n".join(messages)
 

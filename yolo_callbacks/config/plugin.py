@@ -13,10 +13,13 @@ from collections.abc import Callable
 from typing import Any
 
 from _yolo_callbacks_boot import VARIABLE, refuse
+from yolo_callbacks.callbacks.events import Event
 from yolo_callbacks.config.construction import clash_text
-from yolo_callbacks.config.loading import ConfigError, Configuration, load
-from yolo_callbacks.suite.attaching import check_training, is_attached
-from yolo_callbacks.suite.suite import EVENTS, Suite
+from yolo_callbacks.config.loading import Configuration, load
+from yolo_callbacks.config.yaml_file import ConfigError
+from yolo_callbacks.suite.handlers import is_attached
+from yolo_callbacks.suite.suite import Suite
+from yolo_callbacks.suite.training_checks import check_training
 from yolo_callbacks.trainer.fresh_folder import remove_fresh_folder
 from yolo_callbacks.trainer.installation import before_training
 from yolo_callbacks.trainer.training_run import TrainingRun
@@ -122,5 +125,5 @@ def _function(event: str) -> Callable[[Any], None]:
     return function
 
 
-FUNCTIONS = {event: _function(event) for event in EVENTS if not event.startswith(("on_predict", "on_export"))}
+FUNCTIONS = {each.value: _function(each.value) for each in Event if not each.startswith(("on_predict", "on_export"))}
 globals().update(FUNCTIONS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from yolo_callbacks.decisions import counted
+from yolo_callbacks.decisions.comparison import counted
 from yolo_callbacks.utils.lenient import as_count, as_list, as_mapping, as_number, as_text
 
 __all__ = ["read_summary", "render"]

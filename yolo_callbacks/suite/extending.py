@@ -1,4 +1,4 @@
-"""Train a run that is over for more epochs."""
+"""Train a finished run for more epochs."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from _yolo_callbacks_boot import VARIABLE
 from yolo_callbacks.callbacks.callback import Callback
 from yolo_callbacks.state.state_file import STATE_FILE, mark_extended, read_state
 from yolo_callbacks.suite.attaching import attach
+from yolo_callbacks.suite.unknown_arguments import refuse_misspelt
 from yolo_callbacks.trainer.checkpoint_copies import epoch_of_checkpoint
 from yolo_callbacks.trainer.extension import extend_checkpoint, load_resumable
+from yolo_callbacks.trainer.installation import default_arguments
 from yolo_callbacks.utils.arguments import validate_choice, validate_int
 
 __all__ = ["extend", "prepare_extension"]
@@ -27,19 +29,19 @@ def extend(
     keep_resumable: bool = False,
     **arguments: Any,
 ) -> Any:
-    """Train a run that is over for more epochs: with its optimizer, the state of its callbacks and its W&B run.
+    """Train a finished run for more epochs, with its optimizer, the state of its callbacks and its W&B run.
 
     The run must have been trained with `attach(…, keep_resumable=True)`, or with `SaveBest(keep_optimizer=True)`: then
-    training goes on from the latest checkpoint that still has its optimizer. A run that was interrupted can be extended
-    too. Where patience had ended the run, it starts again, that of Ultralytics' own stopper too.
+    training continues from the latest checkpoint that still has its optimizer. A run that was interrupted can be
+    extended too. Where patience had ended the run, patience starts again, that of Ultralytics' own stopper too.
 
     Args:
         run: The folder of the run.
         *callbacks: As for `attach`; give those that the run had. Without any, the default suite.
         epochs: How many epochs the run is to have in all, more than it has.
-        lr: What happens to the schedule of the learning rate. `"hold"` keeps what the last epoch had. `"stretch"` takes
-            the rates of a run that was to have `epochs` epochs from the start: at first they are higher than the last
-            ones. Defaults to `"hold"`.
+        lr: What happens to the schedule of the learning rate. `"hold"` keeps the rates of the last epoch. `"stretch"`
+            uses the rates of a run that was planned with `epochs` epochs from the start: at first they are higher than
+            the last ones. Defaults to `"hold"`.
         strict: As for `attach`. Defaults to `False`.
         report: As for `attach`. Defaults to `False`.
         keep_resumable: As for `attach`. Defaults to `False`.
@@ -50,9 +52,9 @@ def extend(
         The `YOLO` model after training.
 
     Raises:
-        TypeError: If `epochs` is no integer.
-        ValueError: If the run has no checkpoint to go on from, `epochs` is not more than it has, or `lr` is neither of
-            the two.
+        TypeError: If `epochs` is no integer, or an argument is a misspelt one of those above.
+        ValueError: If the run has no checkpoint to continue from, `epochs` is not more than it has, or `lr` is neither
+            of the two.
 
     Example:
         >>> from yolo_callbacks import SaveBest, extend
@@ -61,6 +63,7 @@ def extend(
     """
     from ultralytics import YOLO
 
+    refuse_misspelt(extend, arguments, default_arguments())
     checkpoint = prepare_extension(run, epochs=epochs, lr=lr)
     model = YOLO(checkpoint)
     if callbacks or not os.environ.get(VARIABLE):
@@ -70,15 +73,20 @@ def extend(
 
 
 def prepare_extension(run: str | Path, *, epochs: int, lr: str = "hold") -> Path:
-    """Make a run one that Ultralytics resumes for more epochs.
+    """Change the files of a run so that Ultralytics resumes it for more epochs.
+
+    Args:
+        run: The folder of the run.
+        epochs: How many epochs the run is to have in all.
+        lr: `"hold"` or `"stretch"`, as for `extend`.
 
     Returns:
-        The checkpoint to resume from, its last.pt.
+        The checkpoint to resume from, last.pt of the run.
 
     Raises:
         TypeError: If `epochs` is no integer.
-        ValueError: If the run has no checkpoint to go on from, `epochs` is not more than it has, or `lr` is none of
-            `"hold"` and `"stretch"`.
+        ValueError: If the run has no checkpoint to continue from, `epochs` is not more than it has, or `lr` is neither
+            `"hold"` nor `"stretch"`.
     """
     epochs, lr = validate_int("epochs", epochs, minimum=1), validate_choice("lr", lr, ("hold", "stretch"))
     folder = Path(run)
@@ -88,7 +96,7 @@ def prepare_extension(run: str | Path, *, epochs: int, lr: str = "hold") -> Path
         raise ValueError(f"epochs must be more than the {done} that {folder} has, received {epochs}")
     last = folder / "weights" / "last.pt"
     try:
-        # This order: a kill between the two leaves a run that a resume finishes, as it was.
+        # In this order: after a kill between the two, a resume finishes the run with the epochs that it had.
         mark_extended(folder, after=done, planned=planned, hold=lr == "hold")
         extend_checkpoint(content, last, epochs=epochs)
     except (OSError, RuntimeError) as error:
@@ -97,8 +105,9 @@ def prepare_extension(run: str | Path, *, epochs: int, lr: str = "hold") -> Path
 
 
 def _latest_resumable(folder: Path) -> dict[str, Any]:
+    """Return the content of the latest checkpoint that holds an optimizer."""
     weights = folder / "weights"
-    for path in [weights / "last.pt", *sorted(_kept(folder), key=_epoch, reverse=True)]:
+    for path in [weights / "last.pt", *sorted(_kept_checkpoints(folder), key=_epoch, reverse=True)]:
         content = load_resumable(path) if path.is_file() else None
         if content is not None:
             return content
@@ -108,8 +117,8 @@ def _latest_resumable(folder: Path) -> dict[str, Any]:
     )
 
 
-def _kept(folder: Path) -> list[Path]:
-    """Return the checkpoints of the callbacks in a run, as its callbacks.json lists them."""
+def _kept_checkpoints(folder: Path) -> list[Path]:
+    """Return the checkpoints that the callbacks of a run keep, as its callbacks.json lists them."""
     state = read_state(folder / STATE_FILE) or {}
     paths = [folder / name for name in state.get("files", ()) if name.endswith(".pt")]
     return [path for path in paths if path.parent == folder / "weights"]

@@ -1,26 +1,27 @@
-"""A callback in a suite: every call of it is timed, and what it raises is logged and kept from the training."""
+"""Call one callback of a suite: measure the time of each call, and keep its exceptions away from the training."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
-from typing import Any, TypeVar
+from typing import Any
 
 from yolo_callbacks.callbacks.callback import Callback
+from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.files import LOGGER, plain
 from yolo_callbacks.utils.origins import Origins, origins_of
 from yolo_callbacks.utils.redaction import clean_text
 
-__all__ = ["CallbackError", "GuardedCallback", "log_error", "shown_error"]
+__all__ = ["MISTAKES", "CallbackError", "GuardedCallback", "log_error", "shown_error"]
+
+MISTAKES = (ValueError, TypeError, ImportError)
+"""The exceptions by which a callback says that the user has given it wrong arguments."""
 
 _MAX_FAILURES = 3
 
-T = TypeVar("T")
-
 
 class CallbackError(RuntimeError):
-    """An error of a callback whose own text is not shown: it may hold a value of the environment."""
+    """Stands for an exception of a callback whose own text may hold a value of the environment."""
 
 
 def log_error(message: str, error: BaseException, origins: Origins) -> None:
@@ -32,32 +33,38 @@ def log_error(message: str, error: BaseException, origins: Origins) -> None:
 
 
 def shown_error(who: str, error: Exception, origins: Origins) -> Exception:
-    """Return an exception as it may be raised out of the training: another one where its text must not be shown."""
+    """Return an exception as it may be raised out of the training.
+
+    Where the text may hold a value of the environment, that is a `CallbackError` without the text.
+    """
     if not origins.variables or isinstance(error, CallbackError):
         return error
     shown = CallbackError(f"{who}: {origins.text(error)}").with_traceback(error.__traceback__)
-    shown.__suppress_context__ = True  # it would show the text after all
+    shown.__suppress_context__ = True  # Python would print the text of the context
     return shown
 
 
 class GuardedCallback:
-    """A callback, and what a suite knows of it.
+    """A callback, and what a suite knows about it in one run.
 
     Args:
         callback: The callback.
-        key: The name of its state.
+        key: The name under which its state is stored.
+        events: The events that it listens to.
 
     Attributes:
-        seconds: What its calls took in this run.
-        failures: How many of them raised.
-        off: Whether it was switched off for this run, after three failures in a row of the same method.
-        missed: The event that the callback needs and was attached too late for; it does nothing in this run. Else "".
+        seconds: How long its calls took.
+        failures: How many of its calls raised an exception.
+        off: Whether it is switched off for this run: the same method raised three times in a row.
+        missed: The event that the callback needs and was attached too late for, else "". It does nothing in this run.
         error: The first exception since `take_error`.
     """
 
-    def __init__(self, callback: Callback, key: str) -> None:
-        self.callback, self.key = callback, key
-        self.restart()
+    def __init__(self, callback: Callback, key: str, events: frozenset[str] = frozenset()) -> None:
+        self.callback, self.key, self.events = callback, key, events
+        self.seconds, self.failures, self.off, self.missed = 0.0, 0, False, ""
+        self.error: Exception | None = None
+        self._failures_in_a_row: dict[str, int] = {}
 
     @property
     def origins(self) -> Origins:
@@ -74,37 +81,37 @@ class GuardedCallback:
         """The name of its class."""
         return type(self.callback).__name__
 
-    def restart(self) -> None:
-        """Forget the last run."""
-        self.seconds, self.failures, self.off, self.missed = 0.0, 0, False, ""
-        self.error: Exception | None = None
-        self._in_a_row: dict[str, int] = {}
-
     def call(self, method: str, *arguments: Any) -> Any:
-        """Call a method of the callback; None if it raises."""
-        return self.guard(method, lambda: getattr(self.callback, method)(*arguments), None)
+        """Call a method of the callback; return None if it raises."""
+        with _Guard(self, method):
+            return getattr(self.callback, method)(*arguments)
+        return None
 
-    def guard(
-        self, what: str, function: Callable[[], T], default: T, *, passing: tuple[type[Exception], ...] = ()
-    ) -> T:
-        """Call a function on behalf of the callback; `default` if it raises, unless that is for the user to see."""
-        started = perf_counter()
-        try:
-            result = function()
-        except Exception as error:
-            if isinstance(error, passing):
-                self.error = error
-                raise
-            self._failed(what, error)
-            return default
-        finally:
-            self.seconds += perf_counter() - started
-        if self._in_a_row:
-            self._in_a_row.pop(what, None)
-        return result
+    def validate(self, run: TrainingRun) -> bool:
+        """Validate the arguments against the run; return whether all of them are validated.
+
+        Raises:
+            ValueError, TypeError, ImportError: If the user has given a wrong argument.
+        """
+        with _Guard(self, "validate", passing=MISTAKES):
+            return self.callback.validate(run) is not False
+        return True
+
+    def state(self) -> dict[str, Any]:
+        """Return its state; an empty one if it has none that JSON can hold."""
+        with _Guard(self, "state_dict"):
+            state: dict[str, Any] = plain(self.callback.state_dict())
+            return state
+        return {}
+
+    def written_files(self) -> list[Path]:
+        """Return the files that it has written and keeps; none if it fails to list them."""
+        with _Guard(self, "written_files"):
+            return [Path(path) for path in self.callback.written_files()]
+        return []
 
     def take_error(self) -> Exception | None:
-        """The first exception since the last call of this."""
+        """Return the first exception since the last call of this, and forget it."""
         error, self.error = self.error, None
         return error
 
@@ -112,16 +119,8 @@ class GuardedCallback:
         """Return an exception of the callback as it may be raised out of the training."""
         return shown_error(self.name, error, self.origins)
 
-    def state(self) -> dict[str, Any]:
-        """Its state; an empty one if it has none that JSON can hold."""
-        return self.guard("state_dict", lambda: plain(self.callback.state_dict()), {})
-
-    def written_files(self) -> list[Path]:
-        """The files that it has written and keeps; none if it fails to say so."""
-        return self.guard("written_files", lambda: [Path(path) for path in self.callback.written_files()], [])
-
-    def told(self) -> dict[str, Any]:
-        """Its row of the table at the end."""
+    def summary_row(self) -> dict[str, Any]:
+        """Return its row of the summary."""
         outcome = f"nothing: attached too late, it missed {self.missed}" if self.missed else self.call("outcome")
         return {
             "name": self.name,
@@ -131,12 +130,48 @@ class GuardedCallback:
             "switched_off": self.off,
         }
 
-    def _failed(self, what: str, error: Exception) -> None:
+    def note_success(self, what: str) -> None:
+        """Note that a call did not raise."""
+        self._failures_in_a_row.pop(what, None)
+
+    def note_failure(self, what: str, error: Exception) -> None:
+        """Log that a call raised, with the traceback once a run; the third time in a row switches the callback off."""
         self.error = self.error or error
         self.failures += 1
-        self._in_a_row[what] = self._in_a_row.get(what, 0) + 1
-        if self.failures == 1:  # the traceback once
+        self._failures_in_a_row[what] = self._failures_in_a_row.get(what, 0) + 1
+        if self.failures == 1:
             log_error(f"{self.name} failed in {what}", error, self.origins)
-        if self._in_a_row[what] >= _MAX_FAILURES and not self.off:
+        if self._failures_in_a_row[what] >= _MAX_FAILURES and not self.off:
             self.off = True
             LOGGER.error(f"{self.name} failed {_MAX_FAILURES} times in a row in {what}: switched off for this run")
+
+
+class _Guard:
+    """Measure the time of a block, and keep its exceptions away from the training.
+
+    A context manager rather than a function that calls another one: a traceback has fewer lines.
+
+    Args:
+        member: The callback that the block calls.
+        what: The name of the method.
+        passing: The exceptions that the block raises nevertheless.
+    """
+
+    def __init__(self, member: GuardedCallback, what: str, *, passing: tuple[type[Exception], ...] = ()) -> None:
+        self._member, self._what, self._passing = member, what, passing
+
+    def __enter__(self) -> None:
+        self._started = perf_counter()
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        """Return whether the exception is kept away: not one of `passing`, nor one that is no `Exception`."""
+        member = self._member
+        member.seconds += perf_counter() - self._started
+        if error is None:
+            member.note_success(self._what)
+        elif isinstance(error, self._passing):
+            member.error = error
+        elif isinstance(error, Exception):
+            member.note_failure(self._what, error)
+            return True
+        return False

@@ -1,9 +1,9 @@
-"""A run that is resumed from a folder other than the one in which Ultralytics trains on.
+"""Resume a run whose folder was moved or copied.
 
-The arguments in a checkpoint hold the folder of the run that wrote it (`save_dir` in `trainer.args`, ultralytics
-8.4.190). Resumed from `new/weights/last.pt`, a run that was moved or copied goes on in its old folder, which is made
-again. The state lies beside the checkpoint: it is taken from there, and what the run's folder lacks is copied to it.
-Each callback takes its own files along, in `resume`.
+The arguments in a checkpoint hold the folder of the run that wrote it (`save_dir` in `trainer.args`, Ultralytics
+8.4.190). Resumed from `new/weights/last.pt`, Ultralytics continues the run in its old folder, which it makes again. The
+state is read from the folder of the checkpoint, and the files that the old folder lacks are copied to it. Each callback
+copies its own files, in `resume`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.files import LOGGER, copy_atomic, replace_atomic
 from yolo_callbacks.utils.stored_paths import is_same_folder, run_folder_of
 
-__all__ = ["copy_checkpoints", "copy_run_files", "find_moved_folder", "say_moved"]
+__all__ = ["copy_checkpoints", "copy_run_files", "find_moved_folder", "warn_of_move"]
 
 
 def find_moved_folder(run: TrainingRun) -> Path | None:
-    """Return the folder that holds checkpoint and state of a resumed run, None where the run trains on in it."""
+    """Return the folder with checkpoint and state of a resumed run; None where the run continues in that folder."""
     checkpoint = run.resumed_checkpoint
     if checkpoint is None:
         return None
@@ -30,25 +30,25 @@ def find_moved_folder(run: TrainingRun) -> Path | None:
 
 
 def copy_run_files(folder: Path, run: TrainingRun) -> None:
-    """Copy what is of no single callback to the run's folder: the journal, and `results.csv` where it has none.
+    """Copy the files that belong to no single callback to the run's folder.
 
-    With the journal a second kill can be recovered from. `results.csv` is what Ultralytics draws its plots from; it
-    writes the next row only after this.
+    These are the journal, from which the run recovers after a second kill, and `results.csv` where the folder has none:
+    Ultralytics draws its plots from it, and appends the next row after this call.
     """
     try:
         Journal(run.save_dir).add_from(Journal(folder))
         results, target = folder / "results.csv", run.results_file
         if results.is_file() and target is not None and not target.exists():
-            content = _rows_until(results, run.completed_epochs)
+            content = _rows_up_to(results, run.completed_epochs)
             replace_atomic(target, lambda temporary: temporary.write_bytes(content))
     except OSError as error:
-        LOGGER.warning(f"{run.save_dir} lacks what {folder} holds of this run: {error}")
+        LOGGER.warning(f"The journal and results.csv could not be copied from {folder} to {run.save_dir}: {error}")
 
 
 def copy_checkpoints(run: TrainingRun) -> None:
     """Copy last.pt and best.pt to the run's folder, for a moved run that ends at once.
 
-    It writes no checkpoint any more, and Ultralytics loads one at the end.
+    Such a run writes no checkpoint, but Ultralytics loads one at the end.
     """
     checkpoint = run.resumed_checkpoint
     if run.moved_from is None or checkpoint is None:
@@ -58,21 +58,21 @@ def copy_checkpoints(run: TrainingRun) -> None:
             copy_atomic(source, target)
 
 
-def say_moved(folder: Path, run: TrainingRun) -> None:
-    """Say where the run is resumed from, where it goes on, and how to go on in place."""
+def warn_of_move(folder: Path, run: TrainingRun) -> None:
+    """Warn that the run continues in another folder, and name the arguments that keep it in place."""
     in_place = (
         f"To continue it in place: model.train(resume=True, save_dir={str(folder)!r})"
         if resume_takes_save_dir()
         else "This version of Ultralytics takes no save_dir= on resume: the folder of a checkpoint is fixed"
     )
     LOGGER.warning(
-        f"Callbacks: this run is resumed from {folder}, but Ultralytics trains on in {run.save_dir}, the folder that "
-        f"the checkpoint names. State, logs and kept checkpoints were copied there. {in_place}"
+        f"Callbacks: this run is resumed from {folder}, but Ultralytics continues it in {run.save_dir}, the folder "
+        f"that the checkpoint names. State, logs and kept checkpoints were copied there. {in_place}"
     )
 
 
-def _rows_until(results: Path, epoch: int) -> bytes:
-    """The header and the rows up to an epoch: later ones are trained again."""
+def _rows_up_to(results: Path, epoch: int) -> bytes:
+    """Return the header and the rows up to an epoch: the later epochs are trained again."""
     header, *rows = results.read_bytes().splitlines(keepends=True) or [b""]
     return b"".join([header, *(row for row in rows if row.endswith(b"\n") and _epoch(row) <= epoch)])
 
@@ -81,4 +81,4 @@ def _epoch(row: bytes) -> float:
     try:
         return float(row.split(b",", 1)[0])
     except ValueError:
-        return 0.0  # what it is nobody knows: it stays
+        return 0.0  # a row of unknown content is kept

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from yolo_callbacks.decisions import RateReduction
+from yolo_callbacks.decisions.plateau import RateReduction
 
 __all__ = ["SharedDecisions", "gather", "is_single_process", "process_rank"]
 

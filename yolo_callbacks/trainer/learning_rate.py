@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from yolo_callbacks.decisions import RateReduction
+from yolo_callbacks.decisions.plateau import RateReduction
 from yolo_callbacks.trainer.distributed import SharedDecisions
 from yolo_callbacks.trainer.extension import held_factor, hold_factor
 from yolo_callbacks.trainer.method_patches import MethodPatches

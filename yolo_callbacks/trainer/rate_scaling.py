@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from yolo_callbacks.decisions import RateReduction
+from yolo_callbacks.decisions.plateau import RateReduction
 from yolo_callbacks.trainer.distributed import process_rank
 from yolo_callbacks.trainer.method_patches import MethodPatches, WrappedStep
 from yolo_callbacks.trainer.parameter_groups import (

@@ -1,0 +1,57 @@
+"""Check the callbacks that a suite is made of, and name their states."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from yolo_callbacks.callbacks.callback import Callback
+
+__all__ = ["check_callbacks", "state_keys"]
+
+
+def check_callbacks(callbacks: Iterable[object], task: str) -> None:
+    """Check that objects are callbacks, and that they can run together.
+
+    Args:
+        callbacks: The objects.
+        task: Ultralytics' name of the task, on which the names of files depend.
+
+    Raises:
+        TypeError: If an object is no callback.
+        ValueError: If a callback is given twice, or two callbacks write the same file.
+    """
+    writers: dict[str, Callback] = {}
+    seen: list[Callback] = []
+    for callback in callbacks:
+        if not isinstance(callback, Callback):
+            hint = f": write {callback.__name__}()" if isinstance(callback, type) else ""
+            raise TypeError(f"attach takes callbacks, received {callback!r}{hint}")
+        if any(callback is other for other in seen):
+            raise ValueError(f"attach was given the same {type(callback).__name__} twice")
+        seen.append(callback)
+        for output in callback.output_files(task):
+            if output in writers:
+                names = f"{type(writers[output]).__name__} and {type(callback).__name__}"
+                raise ValueError(f"{names} would both write {output}: {_advice(output)}")
+            writers[output] = callback
+
+
+def _advice(output: str) -> str:
+    """Return what the user can do about two callbacks with the same output."""
+    if output.startswith("the W&B run"):
+        return "give one of them a name, project or id of its own"
+    if output in ("memory/*", "callbacks.jsonl", "tensorboard/"):
+        return "attach one"
+    return "promote only one" if output == "weights/best.pt" else "give one of them a filename of its own"
+
+
+def state_keys(callbacks: Iterable[Callback], task: str) -> list[str]:
+    """Return a name for the state of each callback; equal lists of callbacks get equal names."""
+    keys: list[str] = []
+    for callback in callbacks:
+        name = callback.state_key(task)
+        key, number = name, 2
+        while key in keys:
+            key, number = f"{name}#{number}", number + 1
+        keys.append(key)
+    return keys

@@ -1,0 +1,50 @@
+"""Measure how long a training takes, and how much of that its callbacks take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import perf_counter
+
+__all__ = ["Clock"]
+
+
+class Clock:
+    """Measure one run."""
+
+    def __init__(self) -> None:
+        self._started: float | None = None
+        self._in_callbacks = 0.0
+        self._event_started: float | None = None
+
+    def start(self) -> None:
+        """Start the time of the training."""
+        self._started = perf_counter()
+
+    @property
+    def running(self) -> bool:
+        """Whether the training has started."""
+        return self._started is not None
+
+    @property
+    def seconds(self) -> float:
+        """How long the training has taken so far."""
+        return 0.0 if self._started is None else perf_counter() - self._started
+
+    @property
+    def seconds_in_callbacks(self) -> float:
+        """How much of that was spent in the suite and its callbacks, the event in progress included."""
+        return self._in_callbacks + (0.0 if self._event_started is None else perf_counter() - self._event_started)
+
+    @contextmanager
+    def event(self) -> Iterator[None]:
+        """Count the time of a block; a block inside another one is counted once."""
+        if self._event_started is not None:
+            yield
+            return
+        self._event_started = perf_counter()
+        try:
+            yield
+        finally:
+            self._in_callbacks += perf_counter() - self._event_started
+            self._event_started = None

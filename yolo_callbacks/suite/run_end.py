@@ -1,0 +1,78 @@
+"""Summarize a run at its end, and write its picture and its report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Protocol
+
+from yolo_callbacks.callbacks.callback import Callback
+from yolo_callbacks.suite.clock import Clock
+from yolo_callbacks.suite.guarded_callback import GuardedCallback
+from yolo_callbacks.trainer.training_run import TrainingRun
+
+__all__ = ["NoOutputs", "RunOutputs", "summarize", "write_picture", "write_report"]
+
+
+class RunOutputs(Protocol):
+    """What a suite writes of a run beside the files of its callbacks.
+
+    The layer of the report implements it, which this layer does not import.
+    """
+
+    def recorders(self, callbacks: Iterable[Callback]) -> list[Callback]:
+        """Return the callbacks that record what the report needs and `callbacks` do not record."""
+
+    def draw_picture(self, folder: Path, callbacks: Iterable[Callback]) -> None:
+        """Draw what `callbacks` did in the run of a folder. It must not raise."""
+
+    def write_report(self, folder: Path) -> None:
+        """Write the report of the run of a folder. It must not raise."""
+
+
+class NoOutputs:
+    """Write nothing."""
+
+    def recorders(self, callbacks: Iterable[Callback]) -> list[Callback]:
+        """Return no callback."""
+        return []
+
+    def draw_picture(self, folder: Path, callbacks: Iterable[Callback]) -> None:
+        """Draw nothing."""
+
+    def write_report(self, folder: Path) -> None:
+        """Write nothing."""
+
+
+def write_picture(run: TrainingRun, callbacks: Iterable[Callback], outputs: RunOutputs) -> None:
+    """Draw the picture of a run that has finished, where Ultralytics draws plots too."""
+    run.wait_for_background()  # for the files that the picture is drawn from
+    if run.is_main and run.draws_plots:
+        outputs.draw_picture(run.save_dir, callbacks)
+
+
+def write_report(run: TrainingRun, outputs: RunOutputs) -> None:
+    """Write the report of a run that has finished."""
+    if run.is_main:
+        run.wait_for_background()  # for the summary
+        outputs.write_report(run.save_dir)
+
+
+def summarize(run: TrainingRun, members: Iterable[GuardedCallback], clock: Clock, status: str) -> dict[str, Any]:
+    """Return what happened in a run, as `state.summary.render` takes it.
+
+    Args:
+        run: The training.
+        members: Its callbacks.
+        clock: How long the training and its callbacks took.
+        status: `"finished"`, or how else the training ended.
+    """
+    return {
+        "status": status,
+        "epochs": run.last_epoch,
+        "stopped_by": run.stopped_by if status == "finished" else "",
+        "seconds": clock.seconds,
+        "seconds_in_callbacks": clock.seconds_in_callbacks,
+        "folder": str(run.save_dir),
+        "callbacks": [member.summary_row() for member in members],
+    }

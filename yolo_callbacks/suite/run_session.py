@@ -1,0 +1,264 @@
+"""Run the callbacks of a suite in one training, from its first event to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from yolo_callbacks.callbacks.callback import Callback
+from yolo_callbacks.callbacks.events import TRAINER_EVENTS, Event
+from yolo_callbacks.state.summary import render
+from yolo_callbacks.suite.clock import Clock
+from yolo_callbacks.suite.dispatch import CLOSING, Dispatcher
+from yolo_callbacks.suite.error_policy import ErrorPolicy
+from yolo_callbacks.suite.run_end import RunOutputs, summarize, write_picture, write_report
+from yolo_callbacks.suite.state_store import StateStore
+from yolo_callbacks.trainer.training_run import TrainingRun
+from yolo_callbacks.utils.files import LOGGER, remove_temporary_files
+
+__all__ = ["RunSession", "SessionOptions"]
+
+# A training has started with the first of these events, whichever that is: a suite may be attached late.
+_STARTING = frozenset(TRAINER_EVENTS) - {Event.PRETRAIN_ROUTINE_START, Event.PRETRAIN_ROUTINE_END, *CLOSING}
+
+
+@dataclass(frozen=True)
+class SessionOptions:
+    """The options of a suite that hold for a run.
+
+    Attributes:
+        strict: Whether an exception inside a callback ends the training.
+        report: Whether a report is written at the end.
+        keep_resumable: Whether last.pt keeps its optimizer at the end.
+        outputs: Draws the picture and writes the report.
+    """
+
+    strict: bool
+    report: bool
+    keep_resumable: bool
+    outputs: RunOutputs
+
+
+class RunSession:
+    """Run the callbacks in one training. It is a `TrainingObserver`.
+
+    Attributes:
+        run: The training.
+        errors: Decides which exceptions end it.
+        torn_down: Whether `teardown` was handled.
+
+    Args:
+        run: The training.
+        dispatcher: The callbacks.
+        options: The options of the suite.
+        on_close: Called when the session is over.
+    """
+
+    def __init__(
+        self, run: TrainingRun, dispatcher: Dispatcher, options: SessionOptions, on_close: Callable[[RunSession], None]
+    ) -> None:
+        self.run, self._dispatcher, self._options, self._on_close = run, dispatcher, options, on_close
+        self._members = dispatcher.members
+        self.errors = ErrorPolicy(self._members, strict=options.strict)
+        self._store: StateStore | None = None  # on rank 0
+        self._clock = Clock()
+        self._set_up_done = self._validated = self._finished = self.torn_down = False
+
+    @property
+    def callbacks(self) -> Sequence[Callback]:
+        """The callbacks, in the order in which they run."""
+        return [member.callback for member in self._members]
+
+    def open(self) -> None:
+        """Follow the trainer, and reset the callbacks."""
+        with self._clock.event():
+            self.errors.attempt("following the trainer", self._follow)
+            self._dispatcher.start_run(self.run)
+
+    def _follow(self) -> None:
+        self.run.supervision.follow(self.callbacks, self, keep_resumable=self._options.keep_resumable)
+
+    def handle(self, event: str, source: Any) -> None:
+        """Do what an event asks of the suite and of the callbacks that listen to it.
+
+        Args:
+            event: The name of the event.
+            source: The trainer, or its validator.
+        """
+        run = self.run
+        with self._clock.event():
+            if not self._clock.running and event in _STARTING:
+                self.errors.attempt("the start of the training", self._start, event)
+            if before := self._BEFORE.get(event):
+                self.errors.attempt(event, before, self)
+            for member in self._dispatcher.listeners(event, run):
+                member.call(event, source)
+            if exchange := self._EXCHANGES.get(event):
+                exchange(self)
+            elif after := self._AFTER.get(event):
+                self.errors.attempt(event, after, self)
+        if run.failure:
+            return
+        # After the last epoch only rank 0 is left.
+        if run.single_process or event in CLOSING or run.final:
+            self.errors.raise_pending()
+        elif event in self._EXCHANGES:
+            self.errors.raise_exchanged()
+
+    # What the trainer layer calls -------------------------------------------------------------------------------------
+
+    def before_checkpoint(self) -> None:
+        """Journal the epoch."""
+        if self._store:
+            with self._clock.event():
+                self._store.journal()
+
+    def on_exit(self) -> None:
+        """Handle `teardown`, unless Ultralytics has called it."""
+        if not self.torn_down:
+            self.handle(Event.TEARDOWN.value, self.run.trainer)
+
+    def on_end(self) -> None:
+        """Summarize the run, and drop what it holds; after every `teardown`, those of other callbacks too."""
+        run = self.run
+        with self._clock.event():
+            self._dispatcher.finalize(run)
+            self.errors.attempt("the end of the run", self._conclude_after, run.failure)
+        if not self._options.strict:
+            self.errors.clear()
+        run.supervision.close()
+        self._on_close(self)
+
+    # Before the first epoch -------------------------------------------------------------------------------------------
+
+    def _set_up(self) -> None:
+        """Validate the arguments against the run, and restore the state of a resumed run."""
+        run = self.run
+        self._set_up_done = True
+        run.supervision.progress.last_epoch = run.completed_epochs
+        self._validated = self.errors.validate(run)
+        if not run.is_main:
+            return
+        for folder in (run.save_dir, run.weights_dir):
+            self.errors.attempt("removing temporary files", remove_temporary_files, folder)
+        store = self._store = StateStore(run, self._members, self.errors, keep_resumable=self._options.keep_resumable)
+        if not run.completed_epochs:
+            self.errors.attempt("looking for files of an earlier run", store.find_leftovers)
+        elif not self.errors.is_fatal:
+            self.errors.attempt("restoring the state", store.restore)
+
+    def _start(self, event: str) -> None:
+        """Start the training, perhaps with callbacks that were attached after its first events."""
+        missed = [] if event == Event.TRAIN_START else [Event.TRAIN_START.value]
+        if not self._set_up_done:
+            missed.insert(0, Event.PRETRAIN_ROUTINE_END.value)
+            self._set_up()
+        self._dispatcher.exclude_late(missed, self.run)
+        self._clock.start()
+
+    def _begin(self) -> None:
+        """Decide on the last epoch of a resumed run, and hand its state to every rank: only rank 0 has read it."""
+        run, store = self.run, self._store
+        if store and run.completed_epochs:
+            self.errors.attempt("deciding on the last epoch", store.catch_up)
+        states = store.states() if store else {}
+        self._exchange()
+        run.ended, run.shared.ended = run.shared.ended, False
+        self.errors.attempt("holding the learning rate", run.learning_rate.apply_held_schedule)
+        if store:
+            run.past = []
+            self.errors.attempt("starting the state", store.begin, states)
+
+    # In each epoch ----------------------------------------------------------------------------------------------------
+
+    def _open_epoch(self) -> None:
+        if self.run.ended:
+            self.run.supervision.end_before_next_epoch()
+        self.run.learning_rate.apply()
+
+    def _validate_loss_names(self) -> None:
+        """Validate again after the first batch: from Ultralytics 8.4.104 on the losses have names only then."""
+        if not self._validated:
+            self._validated = True
+            self.errors.validate(self.run)
+
+    def _complete_epoch(self) -> None:
+        self.run.supervision.progress.epoch_complete()
+        if self._store:
+            self._store.start_decisions()
+
+    def _close_epoch(self) -> None:
+        run, store = self.run, self._store
+        if store:
+            store.end_decisions()
+        if run.final:
+            return
+        if run.ended:
+            store = None
+        # Before the exchange: with `strict` an exception of a callback in here ends every rank in this epoch.
+        states = store.states() if store else {}
+        files = store.written_files() if store else []
+        self._exchange()
+        if store:
+            self.errors.attempt("storing the state", store.store, states, files)
+        run.supervision.progress.epoch_fitted()
+
+    def _exchange(self) -> None:
+        """Give every rank what rank 0 has decided, and the exceptions of the others. Every rank must call this."""
+        run = self.run
+        description = self.errors.prepare_exchange()
+        self.errors.receive(run.supervision.exchange(description))
+
+    # At the end -------------------------------------------------------------------------------------------------------
+
+    def _finish(self) -> None:
+        self._finished = True
+
+    def _tear_down(self) -> None:
+        self.torn_down = True
+        if not self.run.supervision.end.is_reported:
+            self.on_end()
+
+    def _conclude_after(self, failure: BaseException | None) -> None:
+        """Summarize the run; where it has finished, draw the picture and write the report too."""
+        if failure is not None:
+            self._conclude(f"ended by {type(failure).__name__}")
+        elif not self._finished:
+            self._conclude("ended")
+        else:
+            write_picture(self.run, self.callbacks, self._options.outputs)
+            self._conclude("finished")
+            if self._options.report:
+                write_report(self.run, self._options.outputs)
+
+    def _conclude(self, status: str) -> None:
+        """Log and store the summary; not where a wrong argument has kept the training from starting."""
+        if not self.run.is_main or not self._clock.running or self.errors.has_mistake:
+            return
+        summary = summarize(self.run, self._members, self._clock, status)
+        LOGGER.info(render(summary))
+        if self._store:
+            self._store.conclude(summary, finished=status == "finished")
+
+    # What the suite itself does at an event, before its callbacks and after them. It stands below the methods it names.
+    _BEFORE: ClassVar[Mapping[str, Callable[[RunSession], None]]] = {
+        Event.PRETRAIN_ROUTINE_END: _set_up,
+        Event.TRAIN_EPOCH_START: _open_epoch,
+        Event.TRAIN_BATCH_END: _validate_loss_names,
+        Event.TRAIN_EPOCH_END: lambda session: session.run.supervision.progress.epoch_trained(),
+        Event.VAL_START: lambda session: session.run.supervision.progress.validation_started(),
+        Event.MODEL_SAVE: lambda session: session.run.supervision.progress.model_saved(),
+        Event.FIT_EPOCH_END: _complete_epoch,
+    }
+    _AFTER: ClassVar[Mapping[str, Callable[[RunSession], None]]] = {
+        Event.TRAIN_END: _finish,
+        Event.TEARDOWN: _tear_down,
+    }
+    # After the callbacks too: the ranks exchange data. No rank may skip that, since the others would wait for it.
+    _EXCHANGES: ClassVar[Mapping[str, Callable[[RunSession], None]]] = {
+        Event.TRAIN_START: _begin,
+        Event.FIT_EPOCH_END: _close_epoch,
+    }
+    EVENTS: ClassVar[frozenset[str]] = frozenset({Event.PRETRAIN_ROUTINE_START, *_BEFORE, *_AFTER, *_EXCHANGES})
+    """The events that the suite handles, whether or not a callback listens to them."""
