@@ -11,7 +11,6 @@ from typing import Any, ClassVar, Literal
 
 from yolo_callbacks.callbacks.callback import Callback
 from yolo_callbacks.loggers.wandb_parts.media import ValidationImages, last_uploads
-from yolo_callbacks.loggers.wandb_parts.opening import described
 from yolo_callbacks.loggers.wandb_parts.options import clean_name, init_arguments
 from yolo_callbacks.loggers.wandb_parts.session import Upload, WandbSession
 from yolo_callbacks.loggers.wandb_parts.workspace import Publication, check_installed
@@ -205,7 +204,7 @@ class WandbLogger(Callback):
             finish_timeout=self.finish_timeout,
             spare=run.save_dir,
             folders=self._folders,
-            describe=origins.described if (origins := origins_of(self)).variables else described,
+            describe=origins_of(self).described,
         )
         past = self._past_rows(session, run) if self.run_id and session.owned else []
         # what the user or a sweep has set stays

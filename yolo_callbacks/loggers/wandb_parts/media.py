@@ -34,6 +34,7 @@ from yolo_callbacks.trainer.run_description import (
 from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.trainer.validation_images import BoxedImage, ImageCapture, encode_jpeg
 from yolo_callbacks.utils.files import LOGGER, plain
+from yolo_callbacks.utils.redaction import Origins
 
 __all__ = ["ValidationImages", "last_uploads"]
 
@@ -90,7 +91,7 @@ class ValidationImages:
         try:
             return {key: [boxed(image, self._picture(image), names) for image in images]}
         except Exception as error:  # the epoch's scalars are worth more than its pictures
-            LOGGER.warning(f"WandbLogger: no images from here on: {type(error).__name__} {error}")
+            LOGGER.warning(f"WandbLogger: no images from here on: {Origins().described(error)}")
             self.count = 0
             self.capture.active = False
             return {}

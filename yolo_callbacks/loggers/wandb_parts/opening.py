@@ -24,7 +24,6 @@ __all__ = [
     "BOUNDS",
     "Opened",
     "chooses_id",
-    "described",
     "environment",
     "forget",
     "import_bounded",
@@ -78,17 +77,12 @@ def forget(run: Any) -> None:
     _open[:] = [other for other in _open if other is not run]
 
 
-def described(error: BaseException) -> str:
-    """Return the kind of an error and its text."""
-    return f"{type(error).__name__} {error}".strip()
-
-
 def open_run(
     options: Mapping[str, Any],
     *,
     init_timeout: float,
     finish_timeout: float,
-    describe: Callable[[BaseException], str] = described,
+    describe: Callable[[BaseException], str],
 ) -> Opened:
     """Open a run: online where that is quick enough, else offline.
 

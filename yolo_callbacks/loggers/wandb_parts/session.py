@@ -22,7 +22,6 @@ from yolo_callbacks.loggers.wandb_parts.arrival import ROWS, last_step, refusals
 from yolo_callbacks.loggers.wandb_parts.file import RowKey, logged_rows, row_key
 from yolo_callbacks.loggers.wandb_parts.opening import (
     chooses_id,
-    described,
     forget,
     kill_service,
     named_id,
@@ -68,8 +67,8 @@ class WandbSession:
         init_timeout: Seconds that the start may take before the run goes offline.
         finish_timeout: Seconds that `close` may take.
         spare: The folder for rows that wandb does not take, where they cannot be added to its own file.
+        describe: Returns the text of an error without arguments that no message may show.
         folders: The folders of a resumed run so far.
-        describe: Says what an error is; its text may hold an argument that no message may show.
 
     Attributes:
         owned: Whether the session opens the run, and therefore finishes it.
@@ -83,8 +82,8 @@ class WandbSession:
         init_timeout: float,
         finish_timeout: float,
         spare: Path,
+        describe: Callable[[BaseException], str],
         folders: Iterable[str] = (),
-        describe: Callable[[BaseException], str] = described,
     ) -> None:
         self.options = dict(options)
         self.init_timeout, self.finish_timeout = init_timeout, finish_timeout
