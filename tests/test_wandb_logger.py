@@ -327,7 +327,7 @@ def test_a_resumed_training_whose_run_cannot_be_opened(train, scripted, messages
     def refused(*_: Any, **__: Any) -> None:
         raise OSError("no more processes")
 
-    monkeypatch.setattr("yolo_callbacks.loggers.wandb_parts.session.open_run", refused)
+    monkeypatch.setattr("yolo_callbacks.loggers.wandb_parts.session_run.open_run", refused)
     scripted([0.3, 0.4])
     resumed = YOLO(folder / "weights" / "last.pt")
     attach(resumed, WandbLogger(images=0, log_model=False))

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from yolo_callbacks.callbacks.callback import Callback
+from yolo_callbacks.loggers.wandb_parts.ending import Upload
 from yolo_callbacks.loggers.wandb_parts.media import ValidationImages, last_uploads
 from yolo_callbacks.loggers.wandb_parts.options import clean_name, init_arguments
-from yolo_callbacks.loggers.wandb_parts.session import Upload, WandbSession
+from yolo_callbacks.loggers.wandb_parts.session import WandbSession
 from yolo_callbacks.loggers.wandb_parts.workspace import Publication, check_installed
 from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.metrics.scalars import epoch_scalars, final_scalars
@@ -214,12 +215,12 @@ class WandbLogger(Callback):
             names = list(run.names.values())
             session.call("dashboard", partial(self._publish, run.task, names))
         session.start(past=past, background=self.background)
-        session.tell()
+        session.print_news()
 
     def on_train_epoch_start(self, trainer: Any) -> None:
         """Start counting batches; those of a pass that is repeated were none."""
         if self._session is not None:
-            self._session.tell()
+            self._session.print_news()
         self._alert_on_repeat(trainer.epoch + 1, trainer.batch_size)
         self._batch = 0
         self._batch_losses.clear()
@@ -270,7 +271,7 @@ class WandbLogger(Callback):
     def state_dict(self) -> dict[str, Any]:
         """What continues the run."""
         if self._session is not None:
-            self.run_id, self._folders = self._session.run_id, list(self._session.folders)
+            self.run_id, self._folders = self._session.run_id, self._session.folders
         folders = [stored_path(Path(folder), self._run_folder) for folder in self._folders]
         return {"run_id": self.run_id, "folders": folders, "logged_epoch": self._logged_epoch}
 
@@ -406,7 +407,7 @@ class WandbLogger(Callback):
                 uploads["dashboard"] = Upload(self._wait_for_dashboard)
         finally:  # whatever fails before it, a run that was opened is finished
             session.close(uploads, failed=failure is not None)
-            self.run_id, self._folders = session.run_id, list(session.folders)
+            self.run_id, self._folders = session.run_id, session.folders
             self._session = None
             self._pictures.forget()
             self._outcome = session.outcome()

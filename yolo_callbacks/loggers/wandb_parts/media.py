@@ -20,7 +20,7 @@ from yolo_callbacks.loggers.wandb_parts.content import (
     model_artifact,
     picture,
 )
-from yolo_callbacks.loggers.wandb_parts.session import Upload
+from yolo_callbacks.loggers.wandb_parts.ending import Upload
 from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.metrics.scalars import MAX_CLASSES
 from yolo_callbacks.trainer.resume import load_checkpoint
