@@ -21,6 +21,7 @@ from ultralytics.models.yolo.detect import DetectionTrainer
 from wandb_runs import Run, read_runs
 
 from yolo_callbacks import EarlyStopping, SaveBest, WandbLogger, attach
+from yolo_callbacks.loggers.wandb_parts.history import History
 from yolo_callbacks.loggers.wandb_parts.options import clean_name
 from yolo_callbacks.utils.redaction import without_credentials
 
@@ -361,7 +362,7 @@ def test_a_callback_that_was_switched_off_still_closes(train, monkeypatch):
         raise RuntimeError("broken")
 
     model, logger = YOLO(TINY), WandbLogger(images=0, log_model=False)
-    monkeypatch.setattr(logger, "_log_epoch", broken)
+    monkeypatch.setattr(History, "log_epoch", broken)
     attach(model, logger)
     folder = train(model, epochs=4)
     (run,) = runs(folder)
@@ -382,7 +383,7 @@ def test_the_metadata_tell_what_was_promoted(train, scripted):
 
 @pytest.mark.training
 def test_too_many_classes_are_a_table_at_the_end(train, monkeypatch):
-    for module in ("scalars", "callbacks.wandb_media"):
+    for module in ("metrics.scalars", "loggers.wandb_parts.media"):
         monkeypatch.setattr(f"yolo_callbacks.{module}.MAX_CLASSES", 2)
     model = YOLO(TINY)
     attach(model, WandbLogger(images=0, log_model=False))

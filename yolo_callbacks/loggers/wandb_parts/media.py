@@ -1,4 +1,4 @@
-"""The large things that `WandbLogger` logs: validation images while training, plots and checkpoint at its end."""
+"""Images, plots and the checkpoint: validation images during the training, the rest at its end."""
 
 from __future__ import annotations
 
@@ -42,67 +42,79 @@ _ALIASES = ("best", "latest")
 
 
 class ValidationImages:
-    """Validation images with boxes; each picture is made smaller once, what changes are its boxes.
+    """Collect validation images and draw their boxes.
+
+    The files of the images are made smaller once; only the boxes change from one epoch to the next.
 
     Args:
-        count: How many images.
+        count: How many images, always the same ones; 0 for none.
+        period: Epochs from one collection to the next.
     """
 
-    def __init__(self, count: int) -> None:
-        self.count = count
-        self.capture = ImageCapture(count)
-        self._pictures: dict[Path, Path] = {}
+    def __init__(self, count: int, period: int) -> None:
+        self._count = count
+        self._period = period
+        self._capture = ImageCapture(count)
+        self._files: dict[Path, Path] = {}
         self._folder: Path | None = None
         self._pid = os.getpid()
 
     def __getstate__(self) -> dict[str, Any]:
         # The folder belongs to this process; who has a copy must not remove it.
-        return {**vars(self), "_pictures": {}, "_folder": None}
+        return {**vars(self), "_files": {}, "_folder": None}
+
+    def choose_epoch(self, epoch: int, epochs: int) -> None:
+        """Decide whether the validation of an epoch is collected: every `period` epochs, and in the last one."""
+        self._capture.active = epoch % self._period == 0 or epoch >= epochs
+
+    def choose_final(self, *, stopping: bool) -> None:
+        """Collect the next validation if the training stops: it is the final evaluation."""
+        self._capture.active = stopping
 
     def listen(self, validator: Any) -> None:
-        """Look at the predictions of a validation, if it is one to look at."""
-        if self.count:
-            self.capture.listen(validator)
+        """Collect from a validation that starts, if it is one to collect."""
+        if self._count:
+            self._capture.listen(validator)
 
     def take(self, names: Mapping[int, str], key: str) -> Callable[[], dict[str, Any]] | None:
-        """Take what the last validation showed.
+        """Take what was collected from the last validation.
 
         Args:
             names: Class names by index.
-            key: The key to log it under.
+            key: The key to log the images under.
 
         Returns:
-            What makes W&B images of it, off the training thread; None where there is nothing to show.
+            A function that makes W&B images, off the training thread; None where nothing was collected.
         """
-        taken = self.capture.take() if self.count else []
+        taken = self._capture.take() if self._count else []
         return partial(self._boxed, taken, dict(names), key) if taken else None
 
     def forget(self) -> None:
-        """Let go of the run."""
-        self.capture.forget()
-        self._pictures.clear()
+        """Remove the files, and drop the references to the run."""
+        self._capture.forget()
+        self._files.clear()
         if self._folder and self._pid == os.getpid():  # a fork must not remove what its parent still logs
             shutil.rmtree(self._folder, ignore_errors=True)
         self._folder = None
 
     def _boxed(self, images: list[BoxedImage], names: Mapping[int, str], key: str) -> dict[str, Any]:
-        if not self.count:
+        if not self._count:
             return {}
         try:
-            return {key: [boxed(image, self._picture(image), names) for image in images]}
-        except Exception as error:  # the epoch's scalars are worth more than its pictures
+            return {key: [boxed(image, self._small_file(image), names) for image in images]}
+        except Exception as error:  # the epoch's scalars are logged without its images
             LOGGER.warning(f"WandbLogger: no images from here on: {Origins().described(error)}")
-            self.count = 0
-            self.capture.active = False
+            self._count = 0
+            self._capture.active = False
             return {}
 
-    def _picture(self, image: BoxedImage) -> Path:
-        if image.path not in self._pictures:
+    def _small_file(self, image: BoxedImage) -> Path:
+        if image.path not in self._files:
             self._folder = self._folder or Path(tempfile.mkdtemp(prefix="yolo-callbacks-"))
-            target = self._folder / f"{len(self._pictures)}.jpg"
+            target = self._folder / f"{len(self._files)}.jpg"
             target.write_bytes(encode_jpeg(image.path))
-            self._pictures[image.path] = target
-        return self._pictures[image.path]
+            self._files[image.path] = target
+        return self._files[image.path]
 
 
 def last_uploads(run: TrainingRun, last: EpochRecord | None, *, pictures: bool, model: bool) -> dict[str, Upload]:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from yolo_callbacks.loggers.wandb_parts.arguments import hide_command_line
+from yolo_callbacks.loggers.wandb_parts.command_line import hide_command_line
 from yolo_callbacks.loggers.wandb_parts.file import logged_rows
 
 __all__ = [

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from yolo_callbacks.metrics.scalars import MAX_CLASSES
+from yolo_callbacks.utils.files import LOGGER
 
 if TYPE_CHECKING:
     from wandb_workspaces import workspaces
@@ -78,31 +79,44 @@ def check_installed() -> None:
 
 
 class Publication:
-    """A workspace that is published beside a training, once a project.
+    """Publish a workspace beside a training, once for a project.
 
     Args:
-        entity: User or team.
-        project: The W&B project.
         task: The task of the training.
         classes: Its class names.
     """
 
-    def __init__(self, entity: str, project: str, task: str, classes: Sequence[str]) -> None:
-        self._what = (entity, project, task if task in _LOSSES else "detect", classes)
+    def __init__(self, task: str, classes: Sequence[str]) -> None:
+        self._task = task if task in _LOSSES else "detect"
+        self._classes = list(classes)
         self._error: Exception | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self, run: Any) -> None:
+        """Start to publish for the project of a `wandb.Run` that is open; it needs a server."""
+        if run.offline:
+            LOGGER.info("WandbLogger: the run is offline, publish the dashboard later with: yolo-callbacks dashboard")
+            return
         # Nobody waits for it at the exit of the interpreter: a server may never answer.
-        self._thread = threading.Thread(target=self._run, name="wandb-dashboard", daemon=True)
+        self._thread = threading.Thread(
+            target=self._publish, args=(run.entity, run.project), name="wandb-dashboard", daemon=True
+        )
         self._thread.start()
 
     def wait(self) -> None:
-        """Wait for its end; raise what it raised."""
-        self._thread.join()
+        """Wait until the workspace is published, if that was started.
+
+        Raises:
+            Exception: What publishing raised.
+        """
+        if self._thread is not None:
+            self._thread.join()
         if self._error is not None:
             raise self._error
 
-    def _run(self) -> None:
+    def _publish(self, entity: str, project: str) -> None:
         try:
-            _publish(*self._what, renew=False)
+            _publish(entity, project, self._task, self._classes, renew=False)
         except Exception as error:
             self._error = error
 
