@@ -8,7 +8,8 @@ import threading
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from yolo_callbacks.loggers.wandb_parts.opening import kill_service, others_are_open
+from yolo_callbacks.loggers.wandb_parts import open_runs
+from yolo_callbacks.loggers.wandb_parts.service import kill_service
 
 __all__ = ["Closable", "add", "add_abandoned", "kill_service_if_unused", "remove", "run_before_wandb"]
 
@@ -41,7 +42,7 @@ def add_abandoned(thread: threading.Thread) -> None:
 
 def kill_service_if_unused(run: Any) -> None:
     """Kill wandb's process, unless this process has another run open than the given one."""
-    if not others_are_open(run):
+    if not open_runs.others_are_open(run):
         kill_service()
 
 

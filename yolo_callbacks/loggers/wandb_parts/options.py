@@ -1,4 +1,4 @@
-"""Arguments of `wandb.init`: which there are, and those of a training."""
+"""Arguments of `wandb.init`: refuse unknown ones, and derive project, name and folder from a training."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from yolo_callbacks.loggers.wandb_parts.opening import import_bounded
+from yolo_callbacks.loggers.wandb_parts.service import import_bounded
 from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.arguments import UnknownArgumentError, nearest
 
@@ -17,7 +17,7 @@ __all__ = ["clean_name", "refuse_unknown_init", "target_of"]
 
 
 def target_of(run: TrainingRun, project: str | None, name: str | None) -> dict[str, Any]:
-    """Return the arguments of `wandb.init` that say where a training is logged.
+    """Return the arguments of `wandb.init` that name the place where a training is logged.
 
     Args:
         run: The training.

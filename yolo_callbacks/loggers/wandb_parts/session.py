@@ -1,6 +1,6 @@
 """One W&B run that does not hold up the training: a thread opens it, sends its rows and finishes it, within bounds.
 
-wandb is imported inside functions only: who does not log to it does not wait for the import.
+wandb is imported inside functions only: a process that does not log to it does not wait for the import.
 """
 
 from __future__ import annotations
@@ -11,13 +11,12 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from yolo_callbacks.loggers.wandb_parts import at_exit
+from yolo_callbacks.loggers.wandb_parts import at_exit, open_runs
 from yolo_callbacks.loggers.wandb_parts.arrival import ROWS
 from yolo_callbacks.loggers.wandb_parts.ending import FINISHING, THREAD, Ending, Upload
 from yolo_callbacks.loggers.wandb_parts.file import row_key
 from yolo_callbacks.loggers.wandb_parts.kept_rows import MAX_BATCH_ROWS, Definition, KeptRows
 from yolo_callbacks.loggers.wandb_parts.news import News
-from yolo_callbacks.loggers.wandb_parts.opening import forget
 from yolo_callbacks.loggers.wandb_parts.outcome import Outcome
 from yolo_callbacks.loggers.wandb_parts.saving import save_rows
 from yolo_callbacks.loggers.wandb_parts.sending import Sender
@@ -163,7 +162,7 @@ class WandbSession:
         if not ended:
             self._abandon()
         elif self._ending.finished:
-            forget(self._run.wandb_run)
+            open_runs.remove(self._run.wandb_run)
         if self._run.owned and not self._run.disabled:  # where no row was lost this finds none missing
             save_rows(
                 self._run, self._rows, self._outcome, self._news,
@@ -191,7 +190,7 @@ class WandbSession:
         self._outcome.add_missing(ROWS)
         self._news.warning("wandb does not answer, its calls are abandoned")
         run = self._run.wandb_run
-        forget(run)
+        open_runs.remove(run)
         at_exit.add_abandoned(self._thread.thread)
         # In a thread: to look for other runs is a call of wandb too, which may wait for a lock that the thread has.
         killing = threading.Thread(target=at_exit.kill_service_if_unused, args=(run,), name="wandb-end", daemon=True)

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from yolo_callbacks.loggers.wandb_parts import open_runs
 from yolo_callbacks.loggers.wandb_parts.at_exit import run_before_wandb
 from yolo_callbacks.loggers.wandb_parts.news import News
-from yolo_callbacks.loggers.wandb_parts.opening import chooses_id, named_id, new_id, open_run, users_run
+from yolo_callbacks.loggers.wandb_parts.opening import chooses_id, named_id, new_id, open_run
 
 __all__ = ["SessionRun"]
 
@@ -33,7 +34,7 @@ class SessionRun:
         self.options = dict(options)
         if named_id(self.options, self.options.get("settings")) is None and not chooses_id(self.options):
             self.options["id"] = new_id()  # here, so that the state of the first epoch has it
-        self.wandb_run: Any = users_run()
+        self.wandb_run: Any = open_runs.users_run()
         self.owned = self.wandb_run is None
         self.folders = list(folders)
         self.earlier_folders: list[str] = []
