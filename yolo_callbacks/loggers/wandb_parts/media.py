@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from yolo_callbacks.loggers.wandb_parts.content import (
-    boxed,
     class_table,
     confusion_chart,
     curve_chart,
+    image_with_boxes,
     model_artifact,
-    picture,
+    plot_image,
 )
 from yolo_callbacks.loggers.wandb_parts.ending import Upload
 from yolo_callbacks.metrics.epoch_record import EpochRecord
@@ -60,7 +60,7 @@ class ValidationImages:
         self._pid = os.getpid()
 
     def __getstate__(self) -> dict[str, Any]:
-        # The folder belongs to this process; who has a copy must not remove it.
+        # The folder belongs to this process; a copy of the object must not remove it.
         return {**vars(self), "_files": {}, "_folder": None}
 
     def choose_epoch(self, epoch: int, epochs: int) -> None:
@@ -101,7 +101,7 @@ class ValidationImages:
         if not self._count:
             return {}
         try:
-            return {key: [boxed(image, self._small_file(image), names) for image in images]}
+            return {key: [image_with_boxes(image, self._small_file(image), names) for image in images]}
         except Exception as error:  # the epoch's scalars are logged without its images
             LOGGER.warning(f"WandbLogger: no images from here on: {Origins().described(error)}")
             self._count = 0
@@ -120,7 +120,13 @@ class ValidationImages:
 def last_uploads(run: TrainingRun, last: EpochRecord | None, *, pictures: bool, model: bool) -> dict[str, Upload]:
     """Return what is logged at the end, by name, the most valuable first.
 
-    What may change after the training is copied here; each upload is made on the session's thread.
+    Each upload runs on the session's thread. Values that may change after the training are copied here.
+
+    Args:
+        run: The training.
+        last: The record of its last epoch, None where there was none.
+        pictures: Whether to log plots that show images of the data set.
+        model: Whether to log best.pt.
     """
     uploads: dict[str, Upload] = {}
     if model and run.best.is_file():
@@ -128,7 +134,7 @@ def last_uploads(run: TrainingRun, last: EpochRecord | None, *, pictures: bool, 
     found = plots(run, pictures=pictures)
     if found:
         uploads["plots"] = Upload(
-            lambda wandb_run: wandb_run.log({f"plots/{name}": picture(path) for name, path in found.items()})
+            lambda wandb_run: wandb_run.log({f"plots/{name}": plot_image(path) for name, path in found.items()})
         )
     drawn = {f"curves/{title}": deepcopy(curve) for title, *curve in curves(run)}
     if drawn:
@@ -143,16 +149,22 @@ def last_uploads(run: TrainingRun, last: EpochRecord | None, *, pictures: bool, 
 def _class_uploads(run: TrainingRun, last: EpochRecord) -> dict[str, Upload]:
     many, matrix = len(last.names) > MAX_CLASSES, deepcopy(confusion_matrix(run))
     if many and last.per_class:
-        return {"per_class": Upload(lambda to: to.log({"per_class": class_table(last.per_class, last.names)}))}
+        return {
+            "per_class": Upload(lambda wandb_run: wandb_run.log({"per_class": class_table(last.per_class, last.names)}))
+        }
     if matrix is None or many:
         return {}
     names = list(last.names.values())
-    return {"confusion_matrix": Upload(lambda to: to.log({"confusion_matrix": confusion_chart(matrix, names)}))}
+    return {
+        "confusion_matrix": Upload(
+            lambda wandb_run: wandb_run.log({"confusion_matrix": confusion_chart(matrix, names)})
+        )
+    }
 
 
 def _log_model(run: TrainingRun, path: Path, wandb_run: Any) -> Any:
     checkpoint = load_checkpoint(path)
-    # W&B refuses metadata with NaN or infinity, and the artifact with it.
+    # W&B refuses an artifact whose metadata holds NaN or infinity.
     facts = plain(checkpoint_facts(run, checkpoint))
     with tempfile.TemporaryDirectory(prefix="yolo-callbacks-", ignore_cleanup_errors=True) as folder:
         shared = shareable(path, checkpoint, Path(folder))
