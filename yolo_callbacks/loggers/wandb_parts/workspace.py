@@ -29,8 +29,6 @@ _LOSSES = {
     "pose": ("box_loss", "pose_loss", "kobj_loss", "cls_loss", "dfl_loss"),
     "classify": ("loss",),
 }
-
-
 TASKS = ("detect", "segment", "pose", "obb", "classify")
 
 
@@ -129,9 +127,8 @@ def _publish(entity: str | None, project: str, task: str, classes: Sequence[str]
     # An id in W&B's form that is always the same for a project, so that a later call finds the workspace again.
     view = hashlib.sha256(f"{owner}/{project}".encode()).hexdigest()[:11]
     try:
-        workspace = workspaces.Workspace.from_url(
-            f"https://wandb.ai/{owner}/{project}?nw={view}"
-        )  # the host is not used
+        # wandb-workspaces 0.4.13 does not use the host of the address
+        workspace = workspaces.Workspace.from_url(f"https://wandb.ai/{owner}/{project}?nw={view}")
     except ValueError:  # the project has no such workspace
         workspace = _workspace(owner, project, task, classes)
         workspace._internal_name = f"nw-{view}-v"
