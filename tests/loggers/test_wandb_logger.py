@@ -20,6 +20,7 @@ from ultralytics.models.yolo.detect import DetectionTrainer
 from wandb_runs import Run, read_runs
 
 from yolo_callbacks import EarlyStopping, SaveBest, WandbLogger, attach
+from yolo_callbacks.loggers.wandb_parts.history import History
 
 MODEL = "yolo11n.yaml"
 ULTRALYTICS = tuple(int(part) for part in ultralytics.__version__.split(".")[:3])
@@ -324,7 +325,7 @@ def test_a_resumed_training_whose_run_cannot_be_opened(train, scripted, messages
     def refused(*_: Any, **__: Any) -> None:
         raise OSError("no more processes")
 
-    monkeypatch.setattr("yolo_callbacks.loggers.wandb_parts.session.open_run", refused)
+    monkeypatch.setattr("yolo_callbacks.loggers.wandb_parts.session_run.open_run", refused)
     scripted([0.3, 0.4])
     resumed = YOLO(folder / "weights" / "last.pt")
     attach(resumed, WandbLogger(images=0, log_model=False))
@@ -358,7 +359,7 @@ def test_a_callback_that_was_switched_off_still_closes(train, monkeypatch):
         raise RuntimeError("broken")
 
     model, logger = YOLO(TINY), WandbLogger(images=0, log_model=False)
-    monkeypatch.setattr(logger, "_log_epoch", broken)
+    monkeypatch.setattr(History, "log_epoch", broken)
     attach(model, logger)
     folder = train(model, epochs=4)
     (run,) = runs(folder)
@@ -379,7 +380,7 @@ def test_the_metadata_tell_what_was_promoted(train, scripted):
 
 @pytest.mark.training
 def test_too_many_classes_are_a_table_at_the_end(train, monkeypatch):
-    for module in ("scalars", "callbacks.wandb_media"):
+    for module in ("metrics.scalars", "loggers.wandb_parts.media"):
         monkeypatch.setattr(f"yolo_callbacks.{module}.MAX_CLASSES", 2)
     model = YOLO(TINY)
     attach(model, WandbLogger(images=0, log_model=False))

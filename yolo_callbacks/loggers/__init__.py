@@ -1,1 +1,1 @@
-"""Record a training: one logger a file."""
+"""Log a training: one logger in each file."""

@@ -1,4 +1,4 @@
-"""One JSON object an epoch, in a file that any tool can read."""
+"""Log every epoch as a line of JSON, in a file that any tool can read."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _FILE = "callbacks.jsonl"
 class JsonlLogger(Callback):
     """Log every epoch as one line of JSON.
 
-    The lines can be read while the training runs, and are complete after a kill. A resumed run continues the file:
-    lines of epochs that are trained again are dropped first.
+    The file can be read while the training runs, and all its lines are complete after a kill. A resumed run continues
+    the file; the lines of epochs that are trained again are removed first.
 
     Attributes:
         path: The file, None before the first run.
 
     Raises:
-        OSError: If the file cannot be written; in a suite it is logged, and training goes on.
+        OSError: If the file cannot be written. A suite logs the error, and the training goes on.
 
     Example:
         >>> from ultralytics import YOLO
@@ -36,9 +36,9 @@ class JsonlLogger(Callback):
         >>> model = YOLO("yolo11n.yaml")
         >>> suite = attach(model, JsonlLogger())
 
-    Logs Ultralytics' own keys, `per_class/<class>/<metric>` for at most 100 classes, what other callbacks publish, and
-    `epoch`, counted from 1. The evaluation after training is the last line, with keys under `final/` and no `epoch`.
-    NaN and infinity become null. Writes `callbacks.jsonl` in the run's folder.
+    Logs `epoch`, counted from 1, Ultralytics' own keys, `per_class/<class>/<metric>` for at most 100 classes, and the
+    scalars of other callbacks. The evaluation after training is the last line, with keys under `final/` and no `epoch`.
+    Writes null for NaN and infinity. Writes `callbacks.jsonl` in the run's folder.
     """
 
     is_logger: ClassVar[bool] = True
@@ -51,26 +51,26 @@ class JsonlLogger(Callback):
         self.path = None
 
     def output_files(self, task: str) -> set[str]:
-        """Return the file that it writes."""
+        """Return the file of the lines."""
         return {_FILE}
 
     def on_epoch(self, run: TrainingRun, record: EpochRecord) -> None:
-        """Append the epoch."""
+        """Append the line of the epoch."""
         self._append(run, {**epoch_scalars(record), "epoch": record.epoch}, first_epoch=record.epoch)
 
     def on_final_evaluation(self, run: TrainingRun, record: EpochRecord) -> None:
-        """Append the final evaluation."""
+        """Append the line of the final evaluation."""
         self._append(run, final_scalars(record), first_epoch=record.epoch + 1)
 
     def resume(self, run: TrainingRun) -> None:
-        """Take the lines along from the folder that the run was moved to."""
+        """Copy the lines of a run that continues in another folder."""
         if run.moved_from is None:
             return
         source, target = run.moved_from / _FILE, run.save_dir / _FILE
         lines, others = (_lines_until(path, run.completed_epochs) for path in (source, target))
         if lines and lines != others:
-            if others:  # of another run
-                LOGGER.warning(f"{target} is of another run{set_aside(target)}")
+            if others:
+                LOGGER.warning(f"{target} belongs to another run{set_aside(target)}")
             replace_atomic(target, lambda temporary: temporary.write_text("".join(lines), encoding="utf-8"))
 
     def _append(self, run: TrainingRun, content: Mapping[str, float], *, first_epoch: int) -> None:
@@ -88,12 +88,12 @@ class JsonlLogger(Callback):
 
 
 def _lines_until(path: Path, epoch: int) -> list[str]:
-    """The lines of the epochs up to one; not the final evaluation, half a line, or what is no line of ours."""
+    """Return the complete lines of the epochs up to one, without the final evaluation and lines of other content."""
     return [line for line in read_lines(path) if line.endswith("\n") and 1 <= _epoch(line) <= epoch]
 
 
 def _epoch(line: str) -> int:
-    """The epoch of a line, 0 where it has none."""
+    """Return the epoch of a line, 0 where it has none."""
     try:
         return int(read_fields(parse_json(line), {"epoch": Field(whole(1))})["epoch"])
     except ValueError:

@@ -1,4 +1,4 @@
-"""Every epoch in TensorBoard."""
+"""Log every epoch to TensorBoard event files."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _FOLDER = "tensorboard"
 class TensorBoardLogger(Callback):
     """Log every epoch to TensorBoard event files; needs `pip install "yolo-callbacks[tensorboard]"`.
 
-    A resumed run goes on in the same folder: what was logged of epochs that are trained again is dropped from view.
-    Switch Ultralytics' own integration off (`yolo settings tensorboard=False`, its default) to not see losses twice.
+    A resumed run continues in the same folder. TensorBoard hides what was logged of epochs that are trained again.
+    Ultralytics' own integration, which `yolo settings tensorboard=True` switches on, shows the losses a second time.
 
     Attributes:
         log_dir: The folder of the event files, None before the first run.
@@ -35,8 +35,8 @@ class TensorBoardLogger(Callback):
         >>> model = YOLO("yolo11n.yaml")
         >>> suite = attach(model, TensorBoardLogger())
 
-    Logs, by epoch counted from 1, Ultralytics' own keys, `per_class/<class>/<metric>` for at most 100 classes, and
-    what other callbacks publish; the evaluation after training under `final/` at the last epoch. Writes
+    Logs by epoch, counted from 1: Ultralytics' own keys, `per_class/<class>/<metric>` for at most 100 classes, and the
+    scalars of other callbacks. Logs the evaluation after training under `final/`, at the last epoch. Writes
     `tensorboard/events.out.tfevents.*` in the run's folder.
     """
 
@@ -47,7 +47,7 @@ class TensorBoardLogger(Callback):
         self.log_dir: str | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        # An open file does not travel to the workers of a multi-GPU training.
+        # The workers of a multi-GPU training get a pickled copy, and an open file cannot be pickled.
         return {**self.__dict__, "_writer": None}
 
     def reset(self) -> None:
@@ -56,11 +56,11 @@ class TensorBoardLogger(Callback):
         self.log_dir = None
 
     def output_files(self, task: str) -> set[str]:
-        """Return the folder that it writes."""
+        """Return the folder of the event files."""
         return {f"{_FOLDER}/"}
 
     def validate(self, run: TrainingRun) -> bool:
-        """Whether TensorBoard is installed."""
+        """Check that TensorBoard is installed."""
         _summary_writer()
         return True
 
@@ -69,7 +69,7 @@ class TensorBoardLogger(Callback):
         self._log(run, epoch_scalars(record), record.epoch, first_step=record.epoch)
 
     def on_final_evaluation(self, run: TrainingRun, record: EpochRecord) -> None:
-        """Log the final evaluation, at the last epoch."""
+        """Log the final evaluation at the last epoch."""
         self._log(run, final_scalars(record), record.epoch, first_step=record.epoch + 1)
 
     def on_train_end(self, trainer: Any) -> None:
@@ -77,11 +77,11 @@ class TensorBoardLogger(Callback):
         self._close()
 
     def teardown(self, trainer: Any) -> None:
-        """Close the file, also after an error."""
+        """Close the file after an error too."""
         self._close()
 
     def resume(self, run: TrainingRun) -> None:
-        """Take the event files along from the folder that the run was moved to."""
+        """Copy the event files of a run that continues in another folder."""
         if run.moved_from is None:
             return
         for source in sorted((run.moved_from / _FOLDER).glob("events.out.tfevents.*")):
@@ -101,7 +101,7 @@ class TensorBoardLogger(Callback):
         if folder.exists() and not folder.is_dir():
             LOGGER.warning(f"{folder} is not a folder{set_aside(folder)}")
         self.log_dir = str(folder)
-        # Steps from here on are of an interrupted run, or of an earlier one in the same folder.
+        # TensorBoard hides steps from here on: they belong to an interrupted run, or to an earlier one in this folder.
         return _summary_writer()(self.log_dir, purge_step=first_step)
 
     def _close(self) -> None:

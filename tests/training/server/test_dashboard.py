@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.server, pytest.mark.filterwarnings("ignore:Pydantic V1
 
 TASKS = {"detect": "", "segment": "-seg", "pose": "-pose", "obb": "-obb", "classify": "-cls"}
 SECTIONS = {
-    *("Quality", "Per class", "Losses, training against validation", "Learning rate and cuts", "Memory"),
+    *("Quality", "Per class", "Losses, training against validation", "Learning rate", "Memory"),
     *("Validation images", "Final evaluation", "Run comparison"),
 }
 

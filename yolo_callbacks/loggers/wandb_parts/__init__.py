@@ -1,1 +1,1 @@
-"""Parts of `WandbLogger`: the session with W&B, what it logs, and its workspace."""
+"""Log to W&B: rows, batch losses, alerts and images; the session that sends them; and the workspace."""

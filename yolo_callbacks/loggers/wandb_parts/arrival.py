@@ -1,4 +1,4 @@
-"""Find out what of a W&B run has reached the server: from wandb's own log, and by a question to the server."""
+"""Find out which parts of a W&B run have reached the server: read wandb's own log, and ask the server."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ __all__ = ["ROWS", "last_step", "refusals"]
 ROWS = "rows"
 FILES = "images and other files"
 
-# What wandb 0.31.0 writes in debug-internal.log of a run's folder where a server refuses for good. `run.finish()`
-# returns as if all had arrived, and the console shows one line at most.
+# What wandb 0.31.0 writes to debug-internal.log in the run's folder if the server refuses for good. `run.finish()`
+# returns without an error then, and the console shows one line at most.
 _SIGNS = {
     "filestream: fatal error": ROWS,
     "runupserter: failed to upload": "config",
     "runfiles: CreateRunFiles returned error": FILES,
 }
-_UPLOAD = "UploadTask"  # in the `task` of an entry about a file that was given up, whatever its message
+_UPLOAD = "UploadTask"  # in the `task` of each entry about a file that was not uploaded, whatever its message
 _ARTIFACT = "sender: failed to log artifact"
 _FILE_OF_ARTIFACT = "FileKind: 2"
 
@@ -31,7 +31,7 @@ def refusals(log: Path) -> tuple[dict[str, str], int]:
         log: The run's debug-internal.log.
 
     Returns:
-        What was refused, with the reason; and how many artifacts were.
+        What was refused, with the reason, and the number of artifacts that were refused.
 
     Raises:
         OSError: If the log cannot be read.
@@ -55,17 +55,17 @@ def refusals(log: Path) -> tuple[dict[str, str], int]:
 
 
 def last_step(path: str, seconds: float) -> int:
-    """Ask the server for the last row that it has of a run.
+    """Ask the server for the last row of a run that it has.
 
     Args:
         path: `entity/project/id` of the run.
         seconds: How long one request may take.
 
     Returns:
-        The step of that row; -1 where it has none.
+        The step of that row; -1 if it has no row.
 
     Raises:
-        Exception: Whatever wandb raises where the server does not answer.
+        Exception: What wandb raises if the server does not answer.
     """
     import wandb
 

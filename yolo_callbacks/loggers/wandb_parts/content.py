@@ -1,4 +1,4 @@
-"""Records, boxes and curves in the forms that W&B draws."""
+"""Make the W&B objects of images, tables, curves and checkpoints."""
 
 from __future__ import annotations
 
@@ -8,21 +8,27 @@ from typing import Any
 
 from yolo_callbacks.trainer.validation_images import Box, BoxedImage
 
-__all__ = ["boxed", "class_table", "confusion_chart", "curve_chart", "model_artifact", "picture"]
+__all__ = ["class_table", "confusion_chart", "curve_chart", "image_with_boxes", "model_artifact", "plot_image"]
 
 _CURVE_POINTS = 100
 _CURVE_CLASSES = 20
 
 
-def picture(path: Path) -> Any:
-    """A picture of the disk."""
+def plot_image(path: Path) -> Any:
+    """Return the image of a file, such as a plot."""
     import wandb
 
     return wandb.Image(str(path), caption=path.name)
 
 
-def boxed(image: BoxedImage, jpeg: Path, names: Mapping[int, str]) -> Any:
-    """A validation picture with ground truth and predictions, which the viewer toggles by class and confidence."""
+def image_with_boxes(image: BoxedImage, jpeg: Path, names: Mapping[int, str]) -> Any:
+    """Return a validation image with ground truth and predictions, which W&B filters by class and confidence.
+
+    Args:
+        image: The image and its boxes.
+        jpeg: The file to upload.
+        names: Class names by index.
+    """
     import wandb
 
     labels = dict(names)
@@ -35,7 +41,12 @@ def boxed(image: BoxedImage, jpeg: Path, names: Mapping[int, str]) -> Any:
 
 
 def class_table(per_class: Mapping[str, Mapping[int, float]], names: Mapping[int, str]) -> Any:
-    """The last values of every class, where there are too many for scalars."""
+    """Return a table with a row for each class, for more classes than scalars are logged of.
+
+    Args:
+        per_class: Values by class index, by metric.
+        names: Class names by index.
+    """
     import wandb
 
     metrics = list(per_class)
@@ -44,7 +55,14 @@ def class_table(per_class: Mapping[str, Mapping[int, float]], names: Mapping[int
 
 
 def curve_chart(title: str, x: Sequence[float], curves: Mapping[str, Sequence[float]], x_title: str) -> Any:
-    """A curve of the mean and of the first classes."""
+    """Return a chart with a curve for the mean and for each of the first classes.
+
+    Args:
+        title: The title of the chart.
+        x: The values on the horizontal axis.
+        curves: The values of each curve by its name, the mean first.
+        x_title: The title of the horizontal axis.
+    """
     import wandb
 
     count = min(len(x), _CURVE_POINTS)
@@ -56,7 +74,12 @@ def curve_chart(title: str, x: Sequence[float], curves: Mapping[str, Sequence[fl
 
 
 def confusion_chart(matrix: Sequence[Sequence[float]], names: Sequence[str]) -> Any:
-    """The confusion matrix; of a detection the last row and column are the background."""
+    """Return a chart of a confusion matrix; of a detection the last row and column are the background.
+
+    Args:
+        matrix: Counts by predicted class, then by actual class.
+        names: Class names by index.
+    """
     import wandb
 
     labels = [*names, "background"]
@@ -72,18 +95,18 @@ def confusion_chart(matrix: Sequence[Sequence[float]], names: Sequence[str]) -> 
 
 
 def model_artifact(name: str, path: Path, metadata: Mapping[str, Any], *, copied: bool = False) -> Any:
-    """A checkpoint as an artifact.
+    """Return an artifact with a checkpoint.
 
     Args:
         name: The name of the artifact.
         path: The checkpoint.
-        metadata: What is said of it.
-        copied: Whether W&B makes a copy of the file, which may be removed then.
+        metadata: The metadata of the artifact.
+        copied: Whether W&B makes a copy of the file at once, so that the file may be removed afterwards.
     """
     import wandb
 
     artifact = wandb.Artifact(name=name, type="model", metadata=dict(metadata))
-    # the run's own file no longer changes: no second copy of it in wandb's staging folder
+    # the run's own file no longer changes: wandb needs no second copy of it in its staging folder
     artifact.add_file(str(path), policy="mutable" if copied else "immutable")
     return artifact
 

@@ -1,4 +1,4 @@
-"""Read and complete a run's own `.wandb` file, which holds every row that wandb's process has written."""
+"""Read a `.wandb` file, which holds every row that wandb's process has written, and write one with more rows."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from yolo_callbacks.utils.files import replace_atomic
 __all__ = ["RowKey", "logged_rows", "records", "row_key", "write_completed"]
 
 RowKey = tuple[str, int]
-"""What identifies a row: its kind, and the number of the epoch or batch."""
+"""The key of a row: its kind, and the number of the epoch or batch."""
 
-# A LevelDB log: a header, then blocks of chunks; each payload is one record of the protobuf module that wandb ships.
+# A LevelDB log: a header, then blocks of chunks. Each payload is one record of the protobuf module of wandb 0.31.0.
 _BLOCK = 32 * 1024
 _FILE_HEADER = 7
 _HEADER = b":W&B\xe1\xbe\x00"
@@ -25,7 +25,7 @@ _FULL, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4
 
 
 def row_key(row: Mapping[str, Any]) -> RowKey | None:
-    """Return what identifies a row of the logger; None for a row that may come several times."""
+    """Return the key of a row; None for a row without one, which may be logged several times."""
     for key, kind in (("epoch", "epoch"), ("batch/step", "batch")):
         if key in row:
             return kind, int(row[key])
@@ -33,7 +33,7 @@ def row_key(row: Mapping[str, Any]) -> RowKey | None:
 
 
 def logged_rows(folder: Path) -> set[RowKey]:
-    """Return the rows that the file of a run's folder has."""
+    """Return the keys of the rows in the file of a run's folder."""
     found: set[RowKey] = set()
     for path in folder.glob("run-*.wandb"):
         for record in records(path.read_bytes()):
@@ -44,7 +44,7 @@ def logged_rows(folder: Path) -> set[RowKey]:
 
 
 def records(data: bytes) -> Iterator[Any]:
-    """Yield the records of a file, as wandb's protobuf module has them, up to the first that is damaged."""
+    """Yield the records of a file as objects of wandb's protobuf module, up to the first one that is damaged."""
     from wandb.proto import wandb_internal_pb2
 
     for payload in _payloads(data):
@@ -62,18 +62,18 @@ def write_completed(
     metrics: Iterable[tuple[str, str, str | None]],
     exit_code: int,
 ) -> None:
-    """Write a run's file with rows that another file of the run lacks.
+    """Write a file of a run: the records of another file of the run, and the rows that it lacks.
 
     Args:
         path: The file to write; it may be `source`.
-        source: The file that has the run so far; None where there is none.
+        source: The file that holds the run so far; None where there is none.
         rows: The rows that it lacks, of plain values.
-        run: `run_id`, `project`, `entity` and `display_name`, for where `source` does not have them.
+        run: `run_id`, `project`, `entity` and `display_name`, for a `source` that does not hold them.
         metrics: Name, step metric and summary of each `define_metric`, for the same case.
         exit_code: Of the run.
 
     Raises:
-        OSError: If the disk or the folder does not allow it.
+        OSError: If the file cannot be read or written.
     """
     before = [] if source is None else list(records(source.read_bytes()))
     kept = [record for record in before if record.WhichOneof("record_type") not in (None, "exit")]
@@ -87,7 +87,7 @@ def write_completed(
 
 
 def _identifying(history: Any) -> dict[str, Any]:
-    """Return the values that `row_key` needs; of other keys only that they are there."""
+    """Return the values that `row_key` reads, and the keys whose values it does not read."""
     found: dict[str, Any] = {}
     for item in history.item:
         key = item.key or "/".join(item.nested_key)
@@ -127,7 +127,7 @@ def _metric(name: str, step_metric: str, summary: str | None) -> Any:
 
 
 def _history(rows: Iterable[Mapping[str, Any]], first: int) -> Iterator[Any]:
-    """Yield the records of rows, and what the summary takes from them."""
+    """Yield the records of rows, and the record of the summary, which holds the last value of each key."""
     from wandb.proto import wandb_internal_pb2
 
     last: dict[str, Any] = {}
@@ -160,7 +160,7 @@ def _exit(code: int) -> Any:
 
 
 def _framed(payloads: Iterable[bytes]) -> bytes:
-    """Return a file with these payloads."""
+    """Return the content of a file with these payloads."""
     file = bytearray(_HEADER)
     for payload in payloads:
         kinds = (_FULL, _FIRST)
@@ -180,7 +180,7 @@ def _framed(payloads: Iterable[bytes]) -> bytes:
 
 
 def _payloads(data: bytes) -> Iterator[bytes]:
-    """Yield the payloads up to the first that is cut off or damaged: a kill may have come in the middle of one."""
+    """Yield the payloads up to the first one that is incomplete or damaged: a kill may come while one is written."""
     position, parts = _FILE_HEADER, b""
     while position + _CHUNK_HEADER <= len(data):
         left = _BLOCK - position % _BLOCK

@@ -1,4 +1,4 @@
-"""The large things that `WandbLogger` logs: validation images while training, plots and checkpoint at its end."""
+"""Images, plots and the checkpoint: validation images during the training, the rest at its end."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from yolo_callbacks.loggers.wandb_parts.content import (
-    boxed,
     class_table,
     confusion_chart,
     curve_chart,
+    image_with_boxes,
     model_artifact,
-    picture,
+    plot_image,
 )
-from yolo_callbacks.loggers.wandb_parts.session import Upload
+from yolo_callbacks.loggers.wandb_parts.ending import Upload
 from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.metrics.scalars import MAX_CLASSES
 from yolo_callbacks.trainer.resume import load_checkpoint
@@ -34,6 +34,7 @@ from yolo_callbacks.trainer.run_description import (
 from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.trainer.validation_images import BoxedImage, ImageCapture, encode_jpeg
 from yolo_callbacks.utils.files import LOGGER, plain
+from yolo_callbacks.utils.origins import Origins
 
 __all__ = ["ValidationImages", "last_uploads"]
 
@@ -41,73 +42,91 @@ _ALIASES = ("best", "latest")
 
 
 class ValidationImages:
-    """Validation images with boxes; each picture is made smaller once, what changes are its boxes.
+    """Collect validation images and draw their boxes.
+
+    The files of the images are made smaller once; only the boxes change from one epoch to the next.
 
     Args:
-        count: How many images.
+        count: How many images, always the same ones; 0 for none.
+        period: Epochs from one collection to the next.
     """
 
-    def __init__(self, count: int) -> None:
-        self.count = count
-        self.capture = ImageCapture(count)
-        self._pictures: dict[Path, Path] = {}
+    def __init__(self, count: int, period: int) -> None:
+        self._count = count
+        self._period = period
+        self._capture = ImageCapture(count)
+        self._files: dict[Path, Path] = {}
         self._folder: Path | None = None
         self._pid = os.getpid()
 
     def __getstate__(self) -> dict[str, Any]:
-        # The folder belongs to this process; who has a copy must not remove it.
-        return {**vars(self), "_pictures": {}, "_folder": None}
+        # The folder belongs to this process; a copy of the object must not remove it.
+        return {**vars(self), "_files": {}, "_folder": None}
+
+    def choose_epoch(self, epoch: int, epochs: int) -> None:
+        """Decide whether the validation of an epoch is collected: every `period` epochs, and in the last one."""
+        self._capture.active = epoch % self._period == 0 or epoch >= epochs
+
+    def choose_final(self, *, stopping: bool) -> None:
+        """Collect the next validation if the training stops: it is the final evaluation."""
+        self._capture.active = stopping
 
     def listen(self, validator: Any) -> None:
-        """Look at the predictions of a validation, if it is one to look at."""
-        if self.count:
-            self.capture.listen(validator)
+        """Collect from a validation that starts, if it is one to collect."""
+        if self._count:
+            self._capture.listen(validator)
 
     def take(self, names: Mapping[int, str], key: str) -> Callable[[], dict[str, Any]] | None:
-        """Take what the last validation showed.
+        """Take what was collected from the last validation.
 
         Args:
             names: Class names by index.
-            key: The key to log it under.
+            key: The key to log the images under.
 
         Returns:
-            What makes W&B images of it, off the training thread; None where there is nothing to show.
+            A function that makes W&B images, off the training thread; None where nothing was collected.
         """
-        taken = self.capture.take() if self.count else []
+        taken = self._capture.take() if self._count else []
         return partial(self._boxed, taken, dict(names), key) if taken else None
 
     def forget(self) -> None:
-        """Let go of the run."""
-        self.capture.forget()
-        self._pictures.clear()
+        """Remove the files, and drop the references to the run."""
+        self._capture.forget()
+        self._files.clear()
         if self._folder and self._pid == os.getpid():  # a fork must not remove what its parent still logs
             shutil.rmtree(self._folder, ignore_errors=True)
         self._folder = None
 
     def _boxed(self, images: list[BoxedImage], names: Mapping[int, str], key: str) -> dict[str, Any]:
-        if not self.count:
+        if not self._count:
             return {}
         try:
-            return {key: [boxed(image, self._picture(image), names) for image in images]}
-        except Exception as error:  # the epoch's scalars are worth more than its pictures
-            LOGGER.warning(f"WandbLogger: no images from here on: {type(error).__name__} {error}")
-            self.count = 0
-            self.capture.active = False
+            return {key: [image_with_boxes(image, self._small_file(image), names) for image in images]}
+        except Exception as error:  # the epoch's scalars are logged without its images
+            LOGGER.warning(f"WandbLogger: no images from here on: {Origins().described(error)}")
+            self._count = 0
+            self._capture.active = False
             return {}
 
-    def _picture(self, image: BoxedImage) -> Path:
-        if image.path not in self._pictures:
+    def _small_file(self, image: BoxedImage) -> Path:
+        if image.path not in self._files:
             self._folder = self._folder or Path(tempfile.mkdtemp(prefix="yolo-callbacks-"))
-            target = self._folder / f"{len(self._pictures)}.jpg"
+            target = self._folder / f"{len(self._files)}.jpg"
             target.write_bytes(encode_jpeg(image.path))
-            self._pictures[image.path] = target
-        return self._pictures[image.path]
+            self._files[image.path] = target
+        return self._files[image.path]
 
 
 def last_uploads(run: TrainingRun, last: EpochRecord | None, *, pictures: bool, model: bool) -> dict[str, Upload]:
     """Return what is logged at the end, by name, the most valuable first.
 
-    What may change after the training is copied here; each upload is made on the session's thread.
+    Each upload runs on the session's thread. Values that may change after the training are copied here.
+
+    Args:
+        run: The training.
+        last: The record of its last epoch, None where there was none.
+        pictures: Whether to log plots that show images of the data set.
+        model: Whether to log best.pt.
     """
     uploads: dict[str, Upload] = {}
     if model and run.best.is_file():
@@ -115,7 +134,7 @@ def last_uploads(run: TrainingRun, last: EpochRecord | None, *, pictures: bool, 
     found = plots(run, pictures=pictures)
     if found:
         uploads["plots"] = Upload(
-            lambda wandb_run: wandb_run.log({f"plots/{name}": picture(path) for name, path in found.items()})
+            lambda wandb_run: wandb_run.log({f"plots/{name}": plot_image(path) for name, path in found.items()})
         )
     drawn = {f"curves/{title}": deepcopy(curve) for title, *curve in curves(run)}
     if drawn:
@@ -130,16 +149,22 @@ def last_uploads(run: TrainingRun, last: EpochRecord | None, *, pictures: bool, 
 def _class_uploads(run: TrainingRun, last: EpochRecord) -> dict[str, Upload]:
     many, matrix = len(last.names) > MAX_CLASSES, deepcopy(confusion_matrix(run))
     if many and last.per_class:
-        return {"per_class": Upload(lambda to: to.log({"per_class": class_table(last.per_class, last.names)}))}
+        return {
+            "per_class": Upload(lambda wandb_run: wandb_run.log({"per_class": class_table(last.per_class, last.names)}))
+        }
     if matrix is None or many:
         return {}
     names = list(last.names.values())
-    return {"confusion_matrix": Upload(lambda to: to.log({"confusion_matrix": confusion_chart(matrix, names)}))}
+    return {
+        "confusion_matrix": Upload(
+            lambda wandb_run: wandb_run.log({"confusion_matrix": confusion_chart(matrix, names)})
+        )
+    }
 
 
 def _log_model(run: TrainingRun, path: Path, wandb_run: Any) -> Any:
     checkpoint = load_checkpoint(path)
-    # W&B refuses metadata with NaN or infinity, and the artifact with it.
+    # W&B refuses an artifact whose metadata holds NaN or infinity.
     facts = plain(checkpoint_facts(run, checkpoint))
     with tempfile.TemporaryDirectory(prefix="yolo-callbacks-", ignore_cleanup_errors=True) as folder:
         shared = shareable(path, checkpoint, Path(folder))

@@ -1,16 +1,68 @@
-"""Arguments of `wandb.init`, and values as W&B accepts them."""
+"""Arguments of `wandb.init`: refuse unknown ones, and derive project, name and folder from a training."""
 
 from __future__ import annotations
 
 import inspect
+import os
 import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
 
-from yolo_callbacks.loggers.wandb_parts.opening import import_bounded
+from yolo_callbacks.loggers.wandb_parts.service import import_bounded
+from yolo_callbacks.trainer.training_run import TrainingRun
+from yolo_callbacks.utils.arguments import UnknownArgumentError, nearest
 
-__all__ = ["clean_name", "init_arguments"]
+__all__ = ["clean_name", "refuse_unknown_init", "target_of"]
 
 
-def init_arguments() -> list[str] | None:
+def target_of(run: TrainingRun, project: str | None, name: str | None) -> dict[str, Any]:
+    """Return the arguments of `wandb.init` that name the place where a training is logged.
+
+    Args:
+        run: The training.
+        project: The W&B project; None for the one of the environment, else the training's own.
+        name: The name of the W&B run; None for the one of the environment, else that of the run's folder.
+    """
+    arguments = run.trainer.args
+    training_project = Path(str(arguments.project or "Ultralytics")).name
+    target: dict[str, Any] = {
+        "project": clean_name(project or os.environ.get("WANDB_PROJECT") or training_project, "Ultralytics"),
+        "name": clean_name(name or os.environ.get("WANDB_NAME") or str(arguments.name), "train"),
+    }
+    if "WANDB_DIR" not in os.environ:
+        target["dir"] = str(run.save_dir)
+    return target
+
+
+def clean_name(name: str, default: str) -> str:
+    """Return a name of a project or run that W&B accepts: it refuses some characters, and more than 128 of them."""
+    return re.sub(r"[/\\#?%:\s]", "-", name).strip("-.")[-128:] or default
+
+
+def refuse_unknown_init(logger: str, parameters: Mapping[str, object], given: Iterable[str]) -> None:
+    """Refuse arguments that neither a logger nor `wandb.init` has.
+
+    Args:
+        logger: The name of the logger.
+        parameters: Its own parameters, by name.
+        given: The names of the arguments.
+
+    Raises:
+        UnknownArgumentError: If there is one; the message names the nearest argument.
+    """
+    accepted = _init_arguments()
+    if accepted is None:
+        return
+    known = [*(name for name in parameters if name != "init"), *accepted]
+    for name in given:
+        if name not in known:
+            meant = nearest(name, known)
+            hint = f", did you mean {meant!r}?" if meant else ", and wandb.init has none"
+            raise UnknownArgumentError(f"{logger} has no argument {name!r}{hint}", name)
+
+
+def _init_arguments() -> list[str] | None:
     """Return the names of the arguments of `wandb.init`; None where they are not known, such as without wandb."""
     try:
         import_bounded()
@@ -22,8 +74,3 @@ def init_arguments() -> list[str] | None:
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return None
     return [parameter.name for parameter in parameters]
-
-
-def clean_name(name: str, default: str) -> str:
-    """A name of a project or run that W&B accepts: it refuses some characters, and more than 128 of them."""
-    return re.sub(r"[/\\#?%:\s]", "-", name).strip("-.")[-128:] or default

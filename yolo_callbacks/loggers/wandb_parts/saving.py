@@ -9,9 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from yolo_callbacks.loggers.wandb_parts.file import logged_rows, row_key, write_completed
+from yolo_callbacks.loggers.wandb_parts.kept_rows import Definition, KeptRows
+from yolo_callbacks.loggers.wandb_parts.news import News
+from yolo_callbacks.loggers.wandb_parts.outcome import Outcome
+from yolo_callbacks.loggers.wandb_parts.sending import rows_in
+from yolo_callbacks.loggers.wandb_parts.session_run import SessionRun
 from yolo_callbacks.utils.files import LOGGER
 
-__all__ = ["Saved"]
+__all__ = ["RunFile", "save_rows"]
 
 # Bytes that `wandb sync` of wandb 0.31.0 needs beside a run's file, for its own state.
 _ROOM_TO_SYNC = 2**20
@@ -19,8 +24,49 @@ _ROOM_TO_SYNC = 2**20
 _PAUSES = (0.01, 0.05, 0.2, 0.0)
 
 
-class Saved:
-    """The file of a run at the end of the training.
+def save_rows(
+    run: SessionRun, rows: KeptRows, outcome: Outcome, news: News, *, spare: Path, in_use: bool, exit_code: int
+) -> None:
+    """Let `wandb sync` upload all rows: wandb may have been stopped or killed, or had no room.
+
+    Args:
+        run: The run, which has ended, or does not answer.
+        rows: The rows that the session keeps.
+        outcome: Where rows and images that cannot be saved are noted.
+        news: Where warnings go.
+        spare: The folder where a file is made if the run's own cannot be used.
+        in_use: Whether wandb may still write to the run's file.
+        exit_code: Of the run.
+    """
+    if rows.past:  # the run was not opened, or too late to log them again
+        _restore_past(run, rows, spare)
+    folder = Path(run.folders[-1]) if run.wandb_run is not None else None
+    file = RunFile(run_id=run.id or "unknown", options=run.options, folder=folder, spare=spare, in_use=in_use)
+    try:
+        new = file.complete(rows.unlogged(), rows.definitions, exit_code)
+    except Exception as error:  # no room anywhere, or a file that another version of wandb wrote
+        outcome.drop("rows", len(file.missing))
+        news.warn_of(error, f"{len(file.missing)} rows could not be saved")
+        return
+    if file.without_images:
+        outcome.add_missing("images")
+    if new is not None:
+        run.replace_folder(folder, new)
+
+
+def _restore_past(run: SessionRun, rows: KeptRows, spare: Path) -> None:
+    """Keep those rows of the past that no folder of the run has; the server is not asked here."""
+    if run.wandb_run is None:
+        run.find_folders(spare)
+    try:
+        rows.logged = rows_in(run.folders)
+    except Exception as error:  # a file of another version of wandb
+        LOGGER.debug(f"W&B: the rows that were logged before are not known: {error!r}")
+    rows.take_past()
+
+
+class RunFile:
+    """Complete the `.wandb` file of a run at the end of the training.
 
     Args:
         run_id: The id of the run.
@@ -46,23 +92,21 @@ class Saved:
         stamp = time.strftime("%Y%m%d_%H%M%S")
         self._spare = spare / f"offline-run-{stamp}-{run_id}" / f"run-{run_id}.wandb"
 
-    def complete(
-        self, rows: Iterable[Mapping[str, Any]], metrics: Iterable[tuple[str, str, str | None]], exit_code: int
-    ) -> Path | None:
-        """See to it that all rows are in a file that `wandb sync` can read.
+    def complete(self, rows: Iterable[Mapping[str, Any]], metrics: Iterable[Definition], exit_code: int) -> Path | None:
+        """Write the rows that are missing to a file that `wandb sync` can read.
 
         Args:
-            rows: The rows that the file has to have.
-            metrics: Name, step metric and summary of each `define_metric`.
+            rows: The rows that the file needs.
+            metrics: The definitions of metrics.
             exit_code: Of the run.
 
         Returns:
-            The folder of the file; None where the run's own file has all, and room beside it.
+            The folder of that file; None where the run's own file has all rows, and room beside it.
 
         Raises:
             OSError: If rows are missing and no file can be written.
         """
-        self.missing = self._look(list(rows))
+        self.missing = self._find_missing(list(rows))
         full = self.folder is not None and shutil.disk_usage(self.folder).free < _ROOM_TO_SYNC
         if not self.missing and not full:
             return None
@@ -78,8 +122,8 @@ class Saved:
                 self.without_images = True
         return self._spare.parent
 
-    def _write(self, path: Path, metrics: Iterable[tuple[str, str, str | None]], exit_code: int, *, last: bool) -> bool:
-        """Write the file, and return whether that was possible; raise if it was the last way."""
+    def _write(self, path: Path, metrics: Iterable[Definition], exit_code: int, *, last: bool) -> bool:
+        """Write a file, and return whether that was possible; raise where there is no other place to try."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_completed(path, self._path, self.missing, run=self._run, metrics=metrics, exit_code=exit_code)
@@ -89,7 +133,8 @@ class Saved:
             return False
         return True
 
-    def _look(self, rows: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    def _find_missing(self, rows: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """Return the rows that the run's file lacks; wait for a file that wandb is about to write."""
         missing = rows
         for pause in _PAUSES:
             try:

@@ -1,4 +1,4 @@
-"""A ready W&B workspace for trainings that `WandbLogger` logs: as code, with the library wandb-workspaces."""
+"""Build and publish a W&B workspace for the keys that `WandbLogger` logs, with the library wandb-workspaces."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from yolo_callbacks.metrics.scalars import MAX_CLASSES
+from yolo_callbacks.utils.files import LOGGER
 
 if TYPE_CHECKING:
     from wandb_workspaces import workspaces
@@ -18,8 +19,8 @@ __all__ = ["TASKS", "Publication", "check_installed", "dashboard"]
 
 TITLE = "YOLO training"
 
-# What Ultralytics logs for each task: the suffixes of its metrics, the most telling first, and its losses. Losses that
-# only some versions have are in the panel of all losses.
+# What Ultralytics logs for each task: the suffixes of its metrics, the main one first, and its losses. Losses that only
+# some versions have are in the panel of all losses.
 _SUFFIXES = {"detect": ("(B)",), "obb": ("(B)",), "segment": ("(M)", "(B)"), "pose": ("(P)", "(B)")}
 _LOSSES = {
     "detect": ("box_loss", "cls_loss", "dfl_loss"),
@@ -28,29 +29,27 @@ _LOSSES = {
     "pose": ("box_loss", "pose_loss", "kobj_loss", "cls_loss", "dfl_loss"),
     "classify": ("loss",),
 }
-
-
 TASKS = ("detect", "segment", "pose", "obb", "classify")
 
 
 def dashboard(
     project: str, *, entity: str | None = None, task: str = "detect", classes: Sequence[str] = (), dry_run: bool = False
 ) -> str:
-    """Publish a workspace for a W&B project, or renew the one that this published before.
+    """Publish a workspace for a W&B project, or renew the one that an earlier call published.
 
     Args:
         project: The W&B project.
         entity: User or team. Defaults to `None`, W&B's own default.
         task: The task of the project's trainings. Defaults to `"detect"`.
         classes: Class names, for bars by class; lines by class need none. Defaults to `()`.
-        dry_run: Whether to only return the specification: no server is asked, no login is needed. Defaults to `False`.
+        dry_run: Whether to only return the specification, which needs no server and no login. Defaults to `False`.
 
     Returns:
         The address of the workspace; with `dry_run` its specification as JSON.
 
     Raises:
         ImportError: If wandb-workspaces is not installed.
-        ValueError: If `task` is none of Ultralytics'.
+        ValueError: If `task` is not one of `TASKS`.
 
     Example:
         >>> from yolo_callbacks.loggers.wandb_parts.workspace import dashboard
@@ -60,7 +59,7 @@ def dashboard(
     _check_task(task)
     if dry_run:
         workspace = _workspace(entity or "", project, task, classes)
-        # wandb-workspaces 0.4.13 has no public way to a specification but to publish it
+        # wandb-workspaces 0.4.13 has no public method that returns a specification without publishing it
         model = workspace._to_model()
         specification = json.loads(model.spec.model_dump_json(by_alias=True, exclude_none=True))
         return json.dumps({"name": TITLE, "entity": entity, "project": project, "spec": specification}, indent=2)
@@ -68,41 +67,54 @@ def dashboard(
 
 
 def check_installed() -> None:
-    """Check that wandb-workspaces is there.
+    """Check that wandb-workspaces is installed.
 
     Raises:
-        ImportError: If it is not, naming the command that installs it.
+        ImportError: If it is not; the message names the command that installs it.
     """
     if find_spec("wandb_workspaces") is None:
         raise ImportError('the dashboard needs wandb-workspaces: pip install "yolo-callbacks[dashboard]"')
 
 
 class Publication:
-    """A workspace that is published beside a training, once a project.
+    """Publish a workspace beside a training, once for a project.
 
     Args:
-        entity: User or team.
-        project: The W&B project.
         task: The task of the training.
         classes: Its class names.
     """
 
-    def __init__(self, entity: str, project: str, task: str, classes: Sequence[str]) -> None:
-        self._what = (entity, project, task if task in _LOSSES else "detect", classes)
+    def __init__(self, task: str, classes: Sequence[str]) -> None:
+        self._task = task if task in _LOSSES else "detect"
+        self._classes = list(classes)
         self._error: Exception | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self, run: Any) -> None:
+        """Start to publish for the project of a `wandb.Run` that is open; it needs a server."""
+        if run.offline:
+            LOGGER.info("WandbLogger: the run is offline, publish the dashboard later with: yolo-callbacks dashboard")
+            return
         # Nobody waits for it at the exit of the interpreter: a server may never answer.
-        self._thread = threading.Thread(target=self._run, name="wandb-dashboard", daemon=True)
+        self._thread = threading.Thread(
+            target=self._publish, args=(run.entity, run.project), name="wandb-dashboard", daemon=True
+        )
         self._thread.start()
 
     def wait(self) -> None:
-        """Wait for its end; raise what it raised."""
-        self._thread.join()
+        """Wait until the workspace is published, if that was started.
+
+        Raises:
+            Exception: What publishing raised.
+        """
+        if self._thread is not None:
+            self._thread.join()
         if self._error is not None:
             raise self._error
 
-    def _run(self) -> None:
+    def _publish(self, entity: str, project: str) -> None:
         try:
-            _publish(*self._what, renew=False)
+            _publish(entity, project, self._task, self._classes, renew=False)
         except Exception as error:
             self._error = error
 
@@ -112,11 +124,12 @@ def _publish(entity: str | None, project: str, task: str, classes: Sequence[str]
     from wandb_workspaces import workspaces
 
     owner = entity or str(wandb.Api().default_entity)
-    # In the form of W&B's own ids, and always the same: so the workspace is found again, and there is one a project.
+    # An id in W&B's form that is always the same for a project, so that a later call finds the workspace again.
     view = hashlib.sha256(f"{owner}/{project}".encode()).hexdigest()[:11]
     try:
-        workspace = workspaces.Workspace.from_url(f"https://wandb.ai/{owner}/{project}?nw={view}")  # any host
-    except ValueError:  # there is none
+        # wandb-workspaces 0.4.13 does not use the host of the address
+        workspace = workspaces.Workspace.from_url(f"https://wandb.ai/{owner}/{project}?nw={view}")
+    except ValueError:  # the project has no such workspace
         workspace = _workspace(owner, project, task, classes)
         workspace._internal_name = f"nw-{view}-v"
     else:
@@ -144,7 +157,7 @@ def _check_task(task: str) -> None:
         raise ValueError(f"task must be one of {', '.join(_LOSSES)}, received {task!r}")
 
 
-# What is shown ------------------------------------------------------------------------------------------------------
+# Sections and panels ------------------------------------------------------------------------------------------------
 
 
 def _sections(task: str, classes: Sequence[str]) -> list[Any]:
@@ -154,7 +167,7 @@ def _sections(task: str, classes: Sequence[str]) -> list[Any]:
         "Quality": _quality(task),
         "Per class": _per_class(task, classes),
         "Losses, training against validation": _losses(task),
-        "Learning rate and cuts": [_lines("Learning rate", r"^lr/pg\d+$"), _lines("Scale after cuts", r"^lr/scale")],
+        "Learning rate": [_lines("Learning rate", r"^lr/pg\d+$"), _lines("Scale after reductions", r"^lr/scale")],
         "Memory": [
             _lines("Accelerator in training, GiB", "^memory/train/(allocated|reserved|peak)$"),
             _lines("Accelerator in validation, GiB", "^memory/val/(allocated|reserved|peak)$"),
@@ -180,7 +193,7 @@ def _sections(task: str, classes: Sequence[str]) -> list[Any]:
 
 
 def _metrics(task: str) -> list[str]:
-    """The keys of the metrics, the main one first."""
+    """Return the keys of the metrics, the main one first."""
     if task == "classify":
         return ["metrics/accuracy_top1", "metrics/accuracy_top5"]
     names = ("mAP50-95", "mAP50", "precision", "recall")
@@ -254,7 +267,7 @@ def _lines(title: str, pattern: str) -> Any:
 
 
 def _best(key: str) -> Any:
-    """The best value of a metric, which `WandbLogger` lets W&B keep in the run's summary."""
+    """Return the best value of a metric: `WandbLogger` defines metrics so that the run's summary holds it."""
     from wandb_workspaces.reports import v2
 
     return v2.SummaryMetric(f"{key}.max")
@@ -265,5 +278,5 @@ def _short(key: str) -> str:
 
 
 def _escaped(key: str) -> str:
-    """A key in a regular expression; `re.escape` would also escape the hyphen, which not every dialect takes."""
+    """Escape a key for a regular expression; `re.escape` escapes hyphens too, which not every dialect accepts."""
     return key.replace("(", r"\(").replace(")", r"\)")

@@ -1,6 +1,6 @@
 """Keep the credentials of the command line out of what W&B stores of a run.
 
-wandb is imported inside the function only: who does not log to it does not wait for it.
+wandb is imported inside the function only: a process that does not log to it does not wait for the import.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ __all__ = ["hide_command_line"]
 
 
 def hide_command_line() -> None:
-    """Let wandb store the arguments of the command without credentials. To be called before `wandb.init`.
+    """Make wandb store the arguments of the command without credentials; call it before `wandb.init`.
 
-    wandb 0.31.0 reads `sys.argv` in a property of its settings, each time that it hands them to its process, and has no
-    setting for them. This replaces the property for good: `sys.argv` itself stays as it is, which other threads may
-    read, and a run of the user's own has nothing to lose but credentials.
+    wandb 0.31.0 has no setting for the arguments: it reads `sys.argv` in a property of its settings, each time that it
+    sends the settings to its process. This function replaces that property until the process ends, also for runs that
+    the user opens. `sys.argv` itself is not changed, since other threads may read it.
     """
     if clean_command_line(sys.argv[1:]) == sys.argv[1:]:
         return
@@ -26,9 +26,7 @@ def hide_command_line() -> None:
 
     original = getattr(Settings, "_args", None)
     if not isinstance(original, property) or original.fget is None:
-        LOGGER.warning(
-            "W&B: this version of wandb may store the arguments of the command as they are, with credentials"
-        )
+        LOGGER.warning("W&B: this version of wandb may store the arguments of the command with their credentials")
         return
     read = original.fget
     if getattr(read, "_yolo_callbacks", False):
