@@ -5,8 +5,9 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from yolo_callbacks.callbacks.monitor_callback import last_checked_epoch
-from yolo_callbacks.callbacks.patience_callback import PatienceCallback
+from yolo_callbacks.callbacks.monitor_callback import MonitorCallback
+from yolo_callbacks.callbacks.monitor_parts.forwarding import forwarded
+from yolo_callbacks.callbacks.monitor_parts.patience import last_checked_epoch, read_patience
 from yolo_callbacks.decisions import PlateauRule, RateReduction, counted
 from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.metrics.monitor import MonitorLike
@@ -21,38 +22,38 @@ __all__ = ["ReduceLROnPlateau"]
 _MAX_RATE = 1e6  # more than any base rate
 
 
-class ReduceLROnPlateau(PatienceCallback):
+class ReduceLROnPlateau(MonitorCallback):
     """Multiply the learning rate by `factor` when a monitor has not improved for more than `patience` checks.
 
     The decision is that of `torch.optim.lr_scheduler.ReduceLROnPlateau` with `threshold_mode="abs"`. The reduction
-    multiplies what the schedule of the run says, be it Ultralytics' own (linear, cosine, warm-up, `time=`), any
-    scheduler of torch or a class of yours, from the next epoch to the end, also after a recovery from NaN, a retry
-    after running out of memory, and a resume. On several GPUs every rank makes it.
+    multiplies the rate of the run's schedule, be it Ultralytics' own (linear, cosine, warm-up, `time=`), any scheduler
+    of torch or a class of yours. It lasts from the next epoch to the end of the run, also after a recovery from NaN, a
+    retry after running out of memory, and a resume. On several GPUs every rank reduces the rate.
 
-    Where the rate cannot be reduced, one warning says why, and the callback is off for the run: a scheduler whose
-    `step()` cannot be wrapped, or other code that writes rates into the optimizer after `scheduler.step()`.
+    If the rate cannot be reduced, one warning gives the reason, and the callback is off for the run: the `step()` of
+    the scheduler cannot be wrapped, or other code writes rates into the optimizer after `scheduler.step()`.
 
-    A check is an epoch in which the monitor has a value; one that is not finite is no improvement.
+    A check is an epoch in which the monitor has a value; a value that is not finite is no improvement.
 
     Args:
-        monitor: What to read each epoch. Defaults to `None`, the task's main metric.
-        mode: `"min"` if lower is better, `"max"` if higher is better. Defaults to `"auto"`, told by the name.
-        factor: What a reduction multiplies the rate with, between 0 and 1. Defaults to `0.1`.
-        patience: Checks without improvement that are let pass. Defaults to `10`.
+        monitor: The value to read each epoch. Defaults to `None`, the task's main metric.
+        mode: `"min"` if lower is better, `"max"` if higher is better. Defaults to `"auto"`: the name says it.
+        factor: The factor of each reduction, between 0 and 1. Defaults to `0.1`.
+        patience: Checks without improvement that are allowed. Defaults to `10`.
         min_delta: By how much a value must be better to count, in the unit of the monitor. Defaults to `0.0001`.
         cooldown: Checks after a reduction that are not counted. Defaults to `0`.
-        min_lr: No reduction takes the base rate of a parameter group below this. Defaults to `0.0`.
-        training_phases: Whether epochs before the warm-up ends are no checks, and patience starts again when mosaic
-            closes. Defaults to `False`.
-        skip_untrained: Whether epochs before the first one that detects something are no checks, and later ones that
+        min_lr: No reduction makes the base rate of a parameter group lower than this. Defaults to `0.0`.
+        training_phases: Whether epochs before the end of the warm-up are no checks, and patience starts again when
+            mosaic closes. Defaults to `False`.
+        skip_untrained: Whether epochs before the first one that detects something are no checks, and later epochs that
             detect nothing never improve. Defaults to `True`.
 
     Attributes:
         reductions: The epochs that ended with a reduction, counted from 1.
-        scale: The factor that is in force from the next epoch on, of the parameter group with the highest base rate;
-            1.0 before the first reduction.
-        best_score: The best value so far, None before there is one.
-        best_epoch: The epoch of `best_score`, 0 before there is one.
+        scale: The factor in force from the next epoch on, for the parameter group with the highest base rate; 1.0
+            before the first reduction.
+        best_score: The best value so far, None before the first one.
+        best_epoch: The epoch of `best_score`, 0 before the first one.
         wait_count: Checks in a row without improvement.
 
     Raises:
@@ -70,7 +71,11 @@ class ReduceLROnPlateau(PatienceCallback):
     factors multiply, and the later ones log `lr/scale(<monitor>)`. Writes no file.
     """
 
-    _counts_kept = (*PatienceCallback._counts_kept, "resting")
+    best_score: float | None = forwarded("_rule.best_score")
+    best_epoch: int = forwarded("_rule.best_epoch")
+    wait_count: int = forwarded("_rule.wait_count")
+    wait = renamed("wait", "wait_count")
+    cuts = renamed("cuts", "reductions")
 
     def __init__(
         self,
@@ -99,21 +104,17 @@ class ReduceLROnPlateau(PatienceCallback):
     def reset(self) -> None:
         """Forget the last run."""
         super().reset()
-        self._rule: PlateauRule = PlateauRule(
-            "min", self.patience, self.min_delta, self.cooldown
-        )  # the run tells the mode
-        self._name = uuid.uuid4().hex  # several may reduce, each its own way
+        self._rule = PlateauRule("min", self.patience, self.min_delta, self.cooldown)  # the mode follows in `decide`
+        self._name = uuid.uuid4().hex  # several may reduce the rate of one run, each with its own reductions
         self._logged_epoch = 0
         self._obstacle = ""
         self._base_rates: list[float] = []
         self.reductions: list[int] = []
         self.scale = 1.0
 
-    cuts = renamed("cuts", "reductions")
-
     def validate(self, run: TrainingRun) -> bool:
-        """Check the monitor, and whether the learning rate of this run can be reduced."""
-        found = super().validate(run)
+        """Check that the monitor exists, and whether the learning rate of this run can be reduced."""
+        monitor_exists = super().validate(run)
         if run.single_process or run.in_suite(self):
             if run.prepare_reductions(self._name, self._reduction(len(self.reductions))) and run.is_main:
                 self._base_rates = run.base_rates
@@ -122,10 +123,10 @@ class ReduceLROnPlateau(PatienceCallback):
             self._obstacle = "on several GPUs a reduction reaches every rank only in a suite, attach(model, …)"
             if run.is_main:
                 LOGGER.warning(f"ReduceLROnPlateau is off for this run: {self._obstacle}")
-        return found
+        return monitor_exists
 
     def decide(self, run: TrainingRun, record: EpochRecord, value: float) -> None:
-        """Count the check, and reduce the rate if the plateau was long enough."""
+        """Count the check, and reduce the rate if the rule says so."""
         if self._obstacle:
             return
         self._rule.mode = self.mode
@@ -141,7 +142,7 @@ class ReduceLROnPlateau(PatienceCallback):
             )
 
     def on_epoch(self, run: TrainingRun, record: EpochRecord) -> None:
-        """Decide on the epoch, and log the factor that is in force from the next epoch on."""
+        """Decide on the epoch, and log the factor in force from the next epoch on."""
         super().on_epoch(run, record)
         if run.is_main and record.epoch > self._logged_epoch:
             self._logged_epoch = record.epoch
@@ -149,19 +150,23 @@ class ReduceLROnPlateau(PatienceCallback):
             self._obstacle = self._obstacle or run.rate_obstacle
             self.log(record, "lr/scale", self.scale)
 
+    def restart_patience(self) -> None:
+        """Set the count of checks without improvement to 0; the best value stays."""
+        self._rule.restart_patience()
+
     def finish(self, run: TrainingRun) -> None:
-        """Training is over."""
+        """Stop reducing rates, unless the suite does it."""
         if not run.in_suite(self):
             run.stop_reducing()
 
     def resume(self, run: TrainingRun) -> None:
-        """Make the reductions of the run's first part again."""
+        """Repeat the reductions of the run's first part."""
         super().resume(run)
         run.prepare_reductions(self._name, self._reduction(len(self.reductions)), self._base_rates)
         self.scale = run.reduction_of(self._name)
 
     def outcome(self) -> str:
-        """When it reduced the rate, and how far."""
+        """Return when it reduced the rate, and how far."""
         off = f"; off: {self._obstacle}" if self._obstacle else ""
         if not self.reductions:
             reason = self.no_check() or f"no reduction, {counted(self.wait_count, 'check')} without improvement"
@@ -171,17 +176,14 @@ class ReduceLROnPlateau(PatienceCallback):
         return f"{self.monitor_name}: {reduced}{off}"
 
     def state_dict(self) -> dict[str, Any]:
-        """Reductions and counts."""
-        return {
-            **super().state_dict(),
-            "cuts": list(self.reductions),
-            "scale": self.scale,
-            "base_rates": self._base_rates,
-        }
+        """Return the checks, the counts of the rule and the reductions."""
+        reduced = {"cuts": list(self.reductions), "scale": self.scale, "base_rates": self._base_rates}
+        return {**super().state_dict(), **self._rule.state_dict(), **reduced}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over reductions and counts."""
+        """Restore the checks, the counts of the rule and the reductions."""
         last = last_checked_epoch(state)
+        counts = read_patience(state) | read_fields(state, {"resting": Field(whole())})
         found = read_fields(
             state,
             {
@@ -193,11 +195,8 @@ class ReduceLROnPlateau(PatienceCallback):
         if found["cuts"] != sorted(set(found["cuts"])):
             raise StateError(f"cuts: expected epochs in their order, found {_listed(found['cuts'])}")
         super().load_state_dict(state)
+        self._rule.load_state_dict(counts)
         self.reductions, self.scale, self._base_rates = found["cuts"], found["scale"], found["base_rates"]
-
-    def _more_fields(self) -> dict[str, Field]:
-        # not more checks than the cooldown has, which may be shorter now
-        return {"resting": Field(lambda value: min(whole()(value), self.cooldown))}
 
     def _reduction(self, times: int) -> RateReduction:
         return RateReduction(self.factor, times, self.min_lr)

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from yolo_callbacks.callbacks.monitor_callback import MonitorCallback, last_checked_epoch
+from yolo_callbacks.callbacks.monitor_callback import MonitorCallback
+from yolo_callbacks.callbacks.monitor_parts.patience import last_checked_epoch
 from yolo_callbacks.decisions import Guarded, Ranking, broken_guard
 from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.metrics.monitor import Monitor, MonitorLike
