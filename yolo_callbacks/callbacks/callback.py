@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 
 from yolo_callbacks.callbacks.events import TRAINER_EVENTS
 from yolo_callbacks.metrics.epoch_record import EpochRecord
-from yolo_callbacks.metrics.monitor import Monitor
 from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.arguments import refuse_unknown
 from yolo_callbacks.utils.redaction import origins_of
@@ -79,6 +78,14 @@ class Callback:
     def __repr__(self) -> str:
         """Show the arguments that differ from their defaults."""
         return f"{type(self).__name__}({', '.join(_shown_arguments(self))})"
+
+    def _argument(self, name: str) -> Any:
+        """Return the value of an argument as it was given, for `__repr__`.
+
+        Raises:
+            AttributeError: If the callback does not keep it.
+        """
+        return getattr(self, name)
 
     # One call an epoch ------------------------------------------------------------------------------------------------
 
@@ -306,11 +313,14 @@ def _shown_arguments(callback: Callback) -> list[str]:
     variables = origins_of(callback).variables
     shown = []
     for name, parameter in inspect.signature(type(callback)).parameters.items():
-        if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL) or not hasattr(callback, name):
+        if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
             continue
-        value = getattr(callback, name)
-        if isinstance(value, Monitor):
-            value = value.monitor  # the argument
+        try:
+            value = callback._argument(name)
+        except AttributeError:
+            continue
+        if getattr(value, "__self__", None) is callback:  # a method of that name, not the argument
+            continue
         if name in variables:
             shown.append(f"{name}={'+'.join(f'${{{variable}}}' for variable in variables[name])}")
         elif not _same(value, parameter.default):

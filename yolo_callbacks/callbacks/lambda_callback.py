@@ -37,8 +37,8 @@ class LambdaCallback(Callback):
         >>> model = YOLO("yolo11n.yaml")
         >>> suite = attach(model, LambdaCallback(on_epoch=lambda run, record: print(record.epoch, record.metrics)))
 
-    In a training on several GPUs the workers must be able to import the functions, as any function that Python pickles.
-    Logs nothing. Writes no file.
+    In a training on several GPUs Ultralytics stores the functions with cloudpickle: those of the script itself whole,
+    those of a module by its name, which the workers must be able to import. Logs nothing. Writes no file.
     """
 
     def __init__(

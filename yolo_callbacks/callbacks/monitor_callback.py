@@ -85,7 +85,7 @@ class MonitorCallback(Callback):
         training_phases: bool = False,
         skip_untrained: bool = True,
     ) -> None:
-        self.monitor = Monitor(monitor, mode)
+        self.monitor, self._mode_argument = Monitor(monitor, mode), mode
         self.min_delta = validate_float("min_delta", min_delta, minimum=0.0)
         self.start_epoch = validate_int("start_epoch", start_epoch, minimum=0)
         self.training_phases = validate_bool("training_phases", training_phases)
@@ -108,6 +108,10 @@ class MonitorCallback(Callback):
         """The name of the monitor in a message about a fault."""
         names = origins_of(self).variables.get("monitor", ())
         return " ".join(f"${{{name}}}" for name in names) or self.monitor_name
+
+    def _argument(self, name: str) -> Any:
+        value = self._mode_argument if name == "mode" else super()._argument(name)
+        return value.monitor if isinstance(value, Monitor) else value
 
     # What a subclass overrides ----------------------------------------------------------------------------------------
 

@@ -104,7 +104,7 @@ class SaveBest(MonitorCallback):
         self.filename = None if filename is None else validate_filename(filename)
         self.keep_optimizer = validate_bool("keep_optimizer", keep_optimizer)
         self.promote = validate_bool("promote", promote)
-        self.guard = validate_guard(guard)
+        self.guard = None if guard is None else validate_guard(guard)
         self.reset()
 
     @property
@@ -117,7 +117,7 @@ class SaveBest(MonitorCallback):
         super().reset()
         self._files = CheckpointFiles(by_epoch=self.top_k > 1)
         self._kept = KeptCheckpoints(Ranking("min", self.top_k, self.min_delta), self._files)  # mode: in `decide`
-        self._guards = Guards(self.guard)
+        self._guards = Guards(self.guard or {})
         self._promotion = Promotion()
 
     def validate(self, run: TrainingRun) -> bool:

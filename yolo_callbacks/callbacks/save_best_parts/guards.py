@@ -65,8 +65,6 @@ def validate_guard(guard: object) -> dict[str, float]:
         TypeError: If it is no mapping of names to numbers.
         ValueError: If a tolerance is negative or not finite.
     """
-    if guard is None:
-        return {}
     if not isinstance(guard, Mapping):
         raise TypeError(f"guard must map names of monitors to numbers, received {guard!r}")
     for name in guard:
