@@ -115,7 +115,8 @@ NAN, INF = math.nan, math.inf
             for name in ("last", "best", "last.pt", "best.pt", "Best", "LAST.pt", "epoch0", "epoch12.pt", "Epoch3")
         ),
         # neither by position nor under another name
-        (BOTH, {"patiense": 3}, TypeError, "has no argument 'patiense', did you mean 'patience'?"),
+        ((EarlyStopping,), {"patiense": 3}, TypeError, "has no argument 'patiense', did you mean 'patience'?"),
+        ((SaveBest,), {"patiense": 3}, TypeError, "SaveBest has no argument 'patiense'"),
         ((SaveBest,), {"patience": 3}, TypeError, "SaveBest has no argument 'patience'"),
         ((EarlyStopping,), {"top_k": 3}, TypeError, "EarlyStopping has no argument 'top_k'"),
     ],
