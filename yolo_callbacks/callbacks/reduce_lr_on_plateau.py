@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import Any
 
 from yolo_callbacks.callbacks.monitor_callback import MonitorCallback
 from yolo_callbacks.callbacks.monitor_parts.forwarding import forwarded
-from yolo_callbacks.callbacks.monitor_parts.patience import last_checked_epoch, read_patience
-from yolo_callbacks.decisions import PlateauRule, RateReduction, counted
+from yolo_callbacks.callbacks.monitor_parts.patience import read_patience
+from yolo_callbacks.callbacks.monitor_parts.rate_reductions import RateReductions, listed, read_reductions
+from yolo_callbacks.decisions import PlateauRule, counted
 from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.metrics.monitor import MonitorLike
 from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.arguments import validate_float, validate_int
 from yolo_callbacks.utils.deprecation import renamed
-from yolo_callbacks.utils.fields import Field, StateError, listing, number, read_fields, whole
-from yolo_callbacks.utils.files import LOGGER
+from yolo_callbacks.utils.fields import Field, read_fields, whole
 
 __all__ = ["ReduceLROnPlateau"]
-
-_MAX_RATE = 1e6  # more than any base rate
 
 
 class ReduceLROnPlateau(MonitorCallback):
@@ -71,6 +68,8 @@ class ReduceLROnPlateau(MonitorCallback):
     factors multiply, and the later ones log `lr/scale(<monitor>)`. Writes no file.
     """
 
+    reductions: list[int] = forwarded("_reductions.epochs")
+    scale: float = forwarded("_reductions.scale")
     best_score: float | None = forwarded("_rule.best_score")
     best_epoch: int = forwarded("_rule.best_epoch")
     wait_count: int = forwarded("_rule.wait_count")
@@ -105,50 +104,34 @@ class ReduceLROnPlateau(MonitorCallback):
         """Forget the last run."""
         super().reset()
         self._rule = PlateauRule("min", self.patience, self.min_delta, self.cooldown)  # the mode follows in `decide`
-        self._name = uuid.uuid4().hex  # several may reduce the rate of one run, each with its own reductions
+        self._reductions = RateReductions(type(self).__name__, self.factor, self.min_lr)
         self._logged_epoch = 0
-        self._obstacle = ""
-        self._base_rates: list[float] = []
-        self.reductions: list[int] = []
-        self.scale = 1.0
 
     def validate(self, run: TrainingRun) -> bool:
         """Check that the monitor exists, and whether the learning rate of this run can be reduced."""
         monitor_exists = super().validate(run)
         if run.single_process or run.in_suite(self):
-            if run.prepare_reductions(self._name, self._reduction(len(self.reductions))) and run.is_main:
-                self._base_rates = run.base_rates
-            self._obstacle = run.rate_obstacle
-        elif not self._obstacle:
-            self._obstacle = "on several GPUs a reduction reaches every rank only in a suite, attach(model, …)"
-            if run.is_main:
-                LOGGER.warning(f"ReduceLROnPlateau is off for this run: {self._obstacle}")
+            self._reductions.prepare(run)
+        else:
+            obstacle = "on several GPUs a reduction reaches every rank only in a suite, attach(model, …)"
+            self._reductions.switch_off(run, obstacle)
         return monitor_exists
 
     def decide(self, run: TrainingRun, record: EpochRecord, value: float) -> None:
         """Count the check, and reduce the rate if the rule says so."""
-        if self._obstacle:
+        if self._reductions.obstacle:
             return
         self._rule.mode = self.mode
         decision = self._rule.check(record.epoch, value)
-        if not decision.reduce:
-            return
-        before, after = run.reduce_rates(self._name, self._reduction(len(self.reductions) + 1))
-        if before != after:
-            self.reductions.append(record.epoch)
-            LOGGER.info(
-                f"ReduceLROnPlateau: epoch {record.epoch}, learning rate reduced to {_listed(run.rate_factors)} of its "
-                f"schedule (base rate {_listed(before)} to {_listed(after)}), {self.monitor_name}: {decision.reason}"
-            )
+        if decision.reduce:
+            self._reductions.reduce(run, record.epoch, f"{self.monitor_name}: {decision.reason}")
 
     def on_epoch(self, run: TrainingRun, record: EpochRecord) -> None:
         """Decide on the epoch, and log the factor in force from the next epoch on."""
         super().on_epoch(run, record)
         if run.is_main and record.epoch > self._logged_epoch:
             self._logged_epoch = record.epoch
-            self.scale = run.reduction_of(self._name)
-            self._obstacle = self._obstacle or run.rate_obstacle
-            self.log(record, "lr/scale", self.scale)
+            self.log(record, "lr/scale", self._reductions.update(run))
 
     def restart_patience(self) -> None:
         """Set the count of checks without improvement to 0; the best value stays."""
@@ -162,45 +145,26 @@ class ReduceLROnPlateau(MonitorCallback):
     def resume(self, run: TrainingRun) -> None:
         """Repeat the reductions of the run's first part."""
         super().resume(run)
-        run.prepare_reductions(self._name, self._reduction(len(self.reductions)), self._base_rates)
-        self.scale = run.reduction_of(self._name)
+        self._reductions.resume(run)
 
     def outcome(self) -> str:
         """Return when it reduced the rate, and how far."""
-        off = f"; off: {self._obstacle}" if self._obstacle else ""
+        off = f"; off: {self._reductions.obstacle}" if self._reductions.obstacle else ""
         if not self.reductions:
             reason = self.no_check() or f"no reduction, {counted(self.wait_count, 'check')} without improvement"
             return f"{self.monitor_name}: {reason}{off}"
         epochs = "epoch" if len(self.reductions) == 1 else "epochs"
-        reduced = f"learning rate reduced to {self.scale:g} of its schedule, at {epochs} {_listed(self.reductions)}"
+        reduced = f"learning rate reduced to {self.scale:g} of its schedule, at {epochs} {listed(self.reductions)}"
         return f"{self.monitor_name}: {reduced}{off}"
 
     def state_dict(self) -> dict[str, Any]:
         """Return the checks, the counts of the rule and the reductions."""
-        reduced = {"cuts": list(self.reductions), "scale": self.scale, "base_rates": self._base_rates}
-        return {**super().state_dict(), **self._rule.state_dict(), **reduced}
+        return {**super().state_dict(), **self._rule.state_dict(), **self._reductions.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore the checks, the counts of the rule and the reductions."""
-        last = last_checked_epoch(state)
         counts = read_patience(state) | read_fields(state, {"resting": Field(whole())})
-        found = read_fields(
-            state,
-            {
-                "cuts": Field(listing(whole(1, last), most=last)),
-                "scale": Field(number(0.0, 1.0), 1.0),
-                "base_rates": Field(listing(number(0.0, _MAX_RATE)), self._base_rates),
-            },
-        )
-        if found["cuts"] != sorted(set(found["cuts"])):
-            raise StateError(f"cuts: expected epochs in their order, found {_listed(found['cuts'])}")
+        reductions = read_reductions(state)
         super().load_state_dict(state)
         self._rule.load_state_dict(counts)
-        self.reductions, self.scale, self._base_rates = found["cuts"], found["scale"], found["base_rates"]
-
-    def _reduction(self, times: int) -> RateReduction:
-        return RateReduction(self.factor, times, self.min_lr)
-
-
-def _listed(numbers: list[Any]) -> str:
-    return ", ".join(f"{number:g}" for number in dict.fromkeys(numbers))
+        self._reductions.load_state_dict(reductions)
