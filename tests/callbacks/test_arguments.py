@@ -116,6 +116,7 @@ NAN, INF = math.nan, math.inf
         ),
         # neither by position nor under another name
         ((EarlyStopping,), {"patiense": 3}, TypeError, "has no argument 'patiense', did you mean 'patience'?"),
+        ((SaveBest,), {"patiense": 3}, TypeError, "SaveBest has no argument 'patiense'"),
         ((SaveBest,), {"patience": 3}, TypeError, "SaveBest has no argument 'patience'"),
         ((EarlyStopping,), {"top_k": 3}, TypeError, "EarlyStopping has no argument 'top_k'"),
     ],

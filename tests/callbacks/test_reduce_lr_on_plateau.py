@@ -49,7 +49,7 @@ def test_no_difference_from_torch(values, mode, factor, patience, min_delta, coo
         times += rule.check(epoch, value).reduce
         rates = [RateReduction(factor, times, min_lr).apply(rate) for rate in first]
         assert rates == [group["lr"] for group in optimizer.param_groups]
-        assert (rule.wait, rule.resting) == (scheduler.num_bad_epochs, scheduler.cooldown_counter)
+        assert (rule.wait_count, rule.cooldown_left) == (scheduler.num_bad_epochs, scheduler.cooldown_counter)
 
 
 class Rates(Callback):

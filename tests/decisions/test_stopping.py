@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import pytest
@@ -118,16 +119,16 @@ def test_stop_message(options, values, message):
         ({"check_finite": False}, [NAN, INF], None, 0, 2),
         ({"stopping_threshold": 3.0}, [5, 2], 2, 2, 0),  # the value that reaches the goal is the best
         ({"divergence_threshold": 9.0}, [5, 10], 5, 1, 1),
-        ({"best_score": 3.0, "best_epoch": 7, "wait": 4}, [], 3.0, 7, 4),
-        ({"best_score": 3.0, "best_epoch": 7, "wait": 4}, [3.0], 3.0, 7, 5),
-        ({"best_score": 3.0, "best_epoch": 7, "wait": 4}, [2.0], 2.0, 1, 0),
+        ({"best_score": 3.0, "best_epoch": 7, "wait_count": 4}, [], 3.0, 7, 4),
+        ({"best_score": 3.0, "best_epoch": 7, "wait_count": 4}, [3.0], 3.0, 7, 5),
+        ({"best_score": 3.0, "best_epoch": 7, "wait_count": 4}, [2.0], 2.0, 1, 0),
     ],
 )
 def test_stop_rule_state(options, values, best_score, best_epoch, wait):
     rule = StopRule("min", None, **options)
     for epoch, value in enumerate(values, 1):
         rule.check(epoch, value)
-    assert (rule.best_score, rule.best_epoch, rule.wait) == (best_score, best_epoch, wait)
+    assert (rule.best_score, rule.best_epoch, rule.wait_count) == (best_score, best_epoch, wait)
 
 
 def test_stop_rule_goes_on_from_a_state_as_if_never_cut():
@@ -135,7 +136,8 @@ def test_stop_rule_goes_on_from_a_state_as_if_never_cut():
     for cut in range(6):
         first = StopRule("min", 3)
         assert stopped_by(first, values[:cut]) == (None, None)
-        second = StopRule("min", 3, best_score=first.best_score, best_epoch=first.best_epoch, wait=first.wait)
+        second = StopRule("min", 3)
+        second.load_state_dict(json.loads(json.dumps(first.state_dict())))
         stops = [second.check(epoch, value).stop for epoch, value in enumerate(values[cut:], cut + 1)]
         assert stops.index(True) + cut + 1 == 7
         assert second.best_epoch == 4
@@ -178,4 +180,4 @@ def test_stop_rule_against_a_model(values, mode, patience, min_delta, check_fini
     rule = StopRule(mode, patience, min_delta=min_delta, check_finite=check_finite)
     check, _ = stopped_by(rule, values)
     expected = patience_model(values, mode, patience, min_delta, check_finite)
-    assert (check, rule.best_score, rule.best_epoch, rule.wait) == expected
+    assert (check, rule.best_score, rule.best_epoch, rule.wait_count) == expected

@@ -73,7 +73,7 @@ def resumed(folder: Path, checkpoint: Path | None = None) -> tuple[Suite, StandI
 def reached(suite: Suite) -> list[Any]:
     best, second, stopping, plateau, overfit, cleanup, monitor, _, wandb = suite.callbacks
     return [
-        list(best.best_k_models.values()), second.best_epoch, second._reference,
+        list(best.best_k_models.values()), second.best_epoch, second.state_dict()["reference"],
         (stopping.best_epoch, stopping.wait_count),
         plateau.reductions, plateau.scale, overfit.wait_count, cleanup.freed, monitor.leak, wandb.run_id,
     ]  # fmt: skip
@@ -222,7 +222,7 @@ def mutated_and_resumed(folder: Path, seed: int, told: Told) -> None:
         assert kept.is_dir() if content is None else kept.read_bytes() == content, where
     best, second, stopping, plateau, *_ = suite.callbacks
     epochs = range(1, EPOCH + 2)
-    assert {*best._kept, *second._kept, *plateau.reductions} <= set(epochs), where
+    assert {*best._kept.values, *second._kept.values, *plateau.reductions} <= set(epochs), where
     assert stopping.wait_count <= EPOCH + 1, where
     assert all(math.isfinite(rate) and 0 < rate <= RATE for rate in trainer.lr.values()), where
     written = json.loads((folder / "callbacks.json").read_text())

@@ -11,14 +11,13 @@ from typing import Any, ClassVar
 
 from yolo_callbacks.callbacks.events import TRAINER_EVENTS
 from yolo_callbacks.metrics.epoch_record import EpochRecord
-from yolo_callbacks.metrics.monitor import Monitor
 from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.arguments import refuse_unknown
 from yolo_callbacks.utils.origins import origins_of
 
 __all__ = ["Callback"]
 
-# Methods under the names of version 0.1; they work for one minor version more.
+# Names of methods in version 0.1, and their names now. The old names work for one minor version.
 _RENAMED = {
     "check": "validate",
     "claims": "output_files",
@@ -29,22 +28,22 @@ _RENAMED = {
 
 
 class Callback:
-    """Base class of all callbacks: override the methods that matter, leave the rest.
+    """Base class of all callbacks: override the methods that you need.
 
-    Most callbacks override `on_epoch`, which gets the run and the record of the epoch. Each other method is named
-    after an event of Ultralytics and gets the object that Ultralytics hands to its callbacks; `Event` shows when each
-    is called. A method can be registered alone, `model.add_callback("on_fit_epoch_end", callback.on_fit_epoch_end)`,
-    or together with others by `attach`, which isolates errors, restores the state on resume and keeps ranks apart.
+    Most callbacks override `on_epoch`, which gets the run and the record of the epoch. Methods named after an event of
+    Ultralytics get the object that Ultralytics passes to its callbacks; `Event` shows when each is called. Register one
+    method with `model.add_callback("on_fit_epoch_end", callback.on_fit_epoch_end)`, or whole callbacks with `attach`:
+    it isolates errors, restores the state on resume, and calls a callback on rank 0 only unless `every_rank` is set.
 
-    `reset` runs before the first event of each run, whichever event that is.
+    `reset` runs before the first event of each run, whichever event of the trainer that is.
 
     Attributes:
         every_rank: Whether the callback runs on every rank of a multi-GPU training, not only on rank 0. Class
             attribute, defaults to `False`.
-        is_logger: Whether it records what other callbacks log: a suite runs loggers last. Class attribute, defaults
-            to `False`.
-        needs_start: Whether the callback needs `on_pretrain_routine_end` and `on_train_start`, where it overrides them:
-            attached after them it does nothing in that run, with a warning. Class attribute, defaults to `True`.
+        is_logger: Whether the callback records what other callbacks log: a suite runs loggers last. Class attribute,
+            defaults to `False`.
+        needs_start: Whether the callback needs `on_pretrain_routine_end` and `on_train_start`, if it overrides them:
+            attached after them, it does nothing in that run and a warning says so. Class attribute, defaults to `True`.
 
     Raises:
         TypeError: If an argument is given that the callback does not have; the message names the nearest one.
@@ -66,9 +65,10 @@ class Callback:
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         for old, new in _RENAMED.items():
-            if old in vars(cls) and new not in vars(cls):
+            if inspect.isfunction(vars(cls).get(old)) and new not in vars(cls):
                 warnings.warn(f"{cls.__name__}.{old} is called {new} now", DeprecationWarning, stacklevel=2)
                 setattr(cls, new, vars(cls)[old])
+        _offer_old_names(cls)
         if "__init__" in vars(cls):
             cls.__init__ = _refusing_unknown(vars(cls)["__init__"])  # type: ignore[method-assign]
         for event in TRAINER_EVENTS:
@@ -79,15 +79,23 @@ class Callback:
         """Show the arguments that differ from their defaults."""
         return f"{type(self).__name__}({', '.join(_shown_arguments(self))})"
 
+    def _argument(self, name: str) -> Any:
+        """Return the value of an argument as it was given, for `__repr__`.
+
+        Raises:
+            AttributeError: If the callback does not keep it.
+        """
+        return getattr(self, name)
+
     # One call an epoch ------------------------------------------------------------------------------------------------
 
     def on_epoch(self, run: TrainingRun, record: EpochRecord) -> None:
-        """React to an epoch, validated or not, once its record is complete; on rank 0, unless `every_rank`."""
+        """React to an epoch, validated or not, when its record is complete; on rank 0, unless `every_rank` is set."""
 
     def on_final_evaluation(self, run: TrainingRun, record: EpochRecord) -> None:
-        """React to the evaluation of the best checkpoint after training; `record.final` is True, it is no epoch."""
+        """React to the evaluation of the best checkpoint after training. It is no epoch: `record.final` is True."""
 
-    # What a suite asks ------------------------------------------------------------------------------------------------
+    # What a suite calls -----------------------------------------------------------------------------------------------
 
     def start_run(self, trainer: Any) -> None:
         """Reset the callback if it has not seen this training yet."""
@@ -111,26 +119,27 @@ class Callback:
         return any(getattr(type(self), name) is not getattr(Callback, name) for name in names)
 
     def validate(self, run: TrainingRun) -> bool:
-        """Validate the arguments against the run: before the first epoch, then after its first batch if asked to.
+        """Validate the arguments against the run, before the first epoch.
 
         Returns:
-            Whether all is validated. False asks for another call, after the first batch, when losses have names.
+            Whether everything is validated. After False the method is called again after the first batch, when the
+            names of the losses are known.
 
         Raises:
-            ValueError: If an argument does not fit the run. It ends the training, before it has cost anything.
+            ValueError: If an argument does not fit the run. It ends the training.
         """
         return True
 
     def output_files(self, task: str) -> set[str]:
-        """Return what no other callback of a suite may write too, for a model of `task`."""
+        """Return the files that no other callback of the suite may write too, for a model of `task`."""
         return set()
 
     def state_key(self, task: str) -> str:
-        """Return the name under which a suite keeps the state: the class, and what tells two of one class apart."""
+        """Return the name under which a suite stores the state; two callbacks of a suite need different ones."""
         return type(self).__name__
 
     def old_state_keys(self, task: str) -> tuple[str, ...]:
-        """Return keys under which older versions stored the state."""
+        """Return the names under which older versions stored the state."""
         return ()
 
     def written_files(self) -> list[Path]:
@@ -138,41 +147,41 @@ class Callback:
         return []
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a resumed run needs, in plain JSON types. Written before and at the end of each epoch."""
+        """Return what a resumed run needs, in plain JSON types. Stored before and at the end of each epoch."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what `state_dict` returned, perhaps from an older version: use `.get` for keys added later.
+        """Restore what `state_dict` returned, perhaps in an older version: use `.get` for keys added later.
 
-        Any exception means that the state cannot be restored: a suite warns, and the callback starts fresh.
+        Raise any exception if the state cannot be restored: the suite warns, and the callback starts fresh.
         """
 
     def resume(self, run: TrainingRun) -> None:
-        """Bring the run to the state that was just loaded. Called before the first epoch of a resumed run."""
+        """Apply the restored state to the run. Called before the first epoch of a resumed run."""
 
     def finalize(self, run: TrainingRun) -> None:
         """Drop references to what the run holds. Called once a run, after the `teardown` of every callback."""
 
     def outcome(self) -> str | None:
-        """Return one line for the table at the end of a run; None to leave the callback out of it."""
+        """Return one line for the table at the end of a run, or None for no line."""
         return None
 
     # Events of a training: the argument is the trainer ----------------------------------------------------------------
 
     def on_pretrain_routine_start(self, trainer: Any) -> None:
-        """React while the trainer is made: it has arguments and a folder, no data and no model."""
+        """React while the trainer is made: it has arguments and a folder, but no data and no model yet."""
 
     def on_pretrain_routine_end(self, trainer: Any) -> None:
-        """React once model, data, optimizer and validator are there; a resumed run has its state."""
+        """React when model, data, optimizer and validator are ready; a resumed run has its state."""
 
     def on_train_start(self, trainer: Any) -> None:
         """React before the first epoch."""
 
     def on_train_epoch_start(self, trainer: Any) -> None:
-        """React before an epoch; once more for the same epoch after a recovery from NaN or out-of-memory."""
+        """React before an epoch; again for the same epoch after a recovery from NaN or out-of-memory."""
 
     def on_train_batch_start(self, trainer: Any) -> None:
-        """React before a batch goes through the model."""
+        """React before the model gets a batch."""
 
     def optimizer_step(self, trainer: Any) -> None:
         """Do nothing: reserved by Ultralytics, not called."""
@@ -184,14 +193,14 @@ class Callback:
         """React after a batch; with accumulation the optimizer may step later."""
 
     def on_train_epoch_end(self, trainer: Any) -> None:
-        """React after the last batch; `trainer.lr` and the losses are those of this epoch, the metrics are not yet."""
+        """React after the last batch; `trainer.lr` and the losses are of this epoch, the metrics of the last one."""
 
     def on_fit_epoch_end(self, trainer: Any) -> None:
         """Call `on_epoch`, or `on_final_evaluation` after training. Most callbacks override those instead.
 
-        A suite calls this before the first epoch of a resumed run too, where a kill came between the checkpoint and
-        this: the record is that of the checkpoint's epoch, and only epoch, metrics, fitness and rates of the trainer
-        belong to it.
+        If a run was killed between the checkpoint of an epoch and this event, a suite calls it before the first epoch
+        of the resumed run. Then the record is that of the checkpoint's epoch, and of the attributes of the trainer only
+        epoch, metrics, fitness and rates belong to that epoch.
         """
         self.start_run(trainer)
         run = TrainingRun.of(trainer)
@@ -204,7 +213,7 @@ class Callback:
             self.on_epoch(run, record)
 
     def on_model_save(self, trainer: Any) -> None:
-        """React once last.pt, and best.pt if it is the best by fitness, have been written."""
+        """React when last.pt has been written, and best.pt if the epoch is the best by fitness."""
 
     def on_train_end(self, trainer: Any) -> None:
         """React after training and final evaluation."""
@@ -221,13 +230,13 @@ class Callback:
         """React before a validation; `validator.training` is False in the final evaluation."""
 
     def on_val_batch_start(self, validator: Any) -> None:
-        """React before a validation batch goes through the model."""
+        """React before the model gets a validation batch."""
 
     def on_val_batch_end(self, validator: Any) -> None:
-        """React once a validation batch was predicted and counted."""
+        """React after a validation batch was predicted and compared with its labels."""
 
     def on_val_end(self, validator: Any) -> None:
-        """React once `validator.metrics` hold the results; the trainer does not have them yet."""
+        """React when `validator.metrics` holds the results; the trainer does not have them yet."""
 
     # Events of a prediction: the argument is the predictor ------------------------------------------------------------
 
@@ -238,7 +247,7 @@ class Callback:
         """React before a batch is predicted."""
 
     def on_predict_postprocess_end(self, predictor: Any) -> None:
-        """React once the results of a batch are there."""
+        """React when the results of a batch are ready."""
 
     def on_predict_batch_end(self, predictor: Any) -> None:
         """React after a batch was predicted."""
@@ -255,8 +264,29 @@ class Callback:
         """React after an export."""
 
 
+def _offer_old_names(cls: type[Callback]) -> None:
+    """Offer the renamed methods of a class under their old names, for calls and for `super()` in a subclass."""
+    for old, new in _RENAMED.items():
+        if new in vars(cls) and (old not in vars(cls) or vars(cls)[old] is vars(cls)[new]):
+            setattr(cls, old, _deprecated(cls.__name__, old, new, vars(cls)[new]))
+
+
+def _deprecated(owner: str, old: str, new: str, method: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a method that warns of its old name and calls the method of the same class."""
+
+    @functools.wraps(method)
+    def deprecated(*given: Any, **named: Any) -> Any:
+        warnings.warn(f"{owner}.{old} is called {new} now", DeprecationWarning, stacklevel=2)
+        return method(*given, **named)
+
+    return deprecated
+
+
+_offer_old_names(Callback)
+
+
 def _starting_run(method: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
-    """Return a method for an event that resets its callback where it is the first event of a run."""
+    """Return a method for an event that resets its callback first, if the event is the first one of a run."""
 
     @functools.wraps(method)
     def started(self: Callback, trainer: Any) -> None:
@@ -267,7 +297,7 @@ def _starting_run(method: Callable[[Any, Any], None]) -> Callable[[Any, Any], No
 
 
 def _refusing_unknown(init: Callable[..., None]) -> Callable[..., None]:
-    """Return an `__init__` that names the nearest argument where it is given one that it does not have."""
+    """Return an `__init__` that refuses an unknown argument and names the nearest one."""
 
     @functools.wraps(init)
     def refusing(self: Callback, *given: Any, **named: Any) -> None:
@@ -279,15 +309,18 @@ def _refusing_unknown(init: Callable[..., None]) -> Callable[..., None]:
 
 
 def _shown_arguments(callback: Callback) -> list[str]:
-    """Return `name=value` of each argument that differs from its default; a value of the environment is not shown."""
+    """Return `name=value` of each argument that differs from its default; hide values of environment variables."""
     variables = origins_of(callback).variables
     shown = []
     for name, parameter in inspect.signature(type(callback)).parameters.items():
-        if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL) or not hasattr(callback, name):
+        if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
             continue
-        value = getattr(callback, name)
-        if isinstance(value, Monitor):
-            value = value.monitor  # as it was given
+        try:
+            value = callback._argument(name)
+        except AttributeError:
+            continue
+        if getattr(value, "__self__", None) is callback:  # a method of that name, not the argument
+            continue
         if name in variables:
             shown.append(f"{name}={'+'.join(f'${{{variable}}}' for variable in variables[name])}")
         elif not _same(value, parameter.default):

@@ -2,54 +2,60 @@
 
 from __future__ import annotations
 
-from yolo_callbacks.callbacks.patience_callback import PatienceCallback
-from yolo_callbacks.callbacks.stopping_callback import StoppingCallback
-from yolo_callbacks.decisions import StopDecision, StopRule, counted
+from typing import Any
+
+from yolo_callbacks.callbacks.monitor_callback import MonitorCallback
+from yolo_callbacks.callbacks.monitor_parts.forwarding import forwarded
+from yolo_callbacks.callbacks.monitor_parts.patience import read_patience
+from yolo_callbacks.callbacks.monitor_parts.stop import Stop, read_stop
+from yolo_callbacks.decisions import StopDecision, StoppingReason, StopRule, counted
 from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.metrics.monitor import MonitorLike
 from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.arguments import validate_bool, validate_int, validate_optional_float
+from yolo_callbacks.utils.deprecation import renamed
 
 __all__ = ["EarlyStopping"]
 
 
-class EarlyStopping(PatienceCallback, StoppingCallback):
+class EarlyStopping(MonitorCallback):
     """Stop the training when a monitor has not improved for `patience` checks in a row.
 
-    Ultralytics stops by fitness alone. This one stops by any monitor, and says why. It acts beside Ultralytics' own
-    stopper; whichever comes first stops. To leave the decision to this one, train with `patience=0` and give it a
-    patience of its own.
+    Ultralytics' own stopper reads fitness only. This callback reads any monitor and gives a reason. Both are active,
+    and the first one to stop ends the training. Train with `patience=0` and give this callback a patience of its own
+    to leave the decision to it alone.
 
-    A check is an epoch after `start_epoch` in which the monitor has a value: with `val=False`, or a class without
-    boxes in the validation set, nothing counts. The counting is Lightning's: values 6 5 5 5 5 5 in `min` mode with
-    `patience=3` end at the fifth. Without arguments it reads what Ultralytics' own stopper reads, and never stops a
-    run that this stopper lets go on; on resume it keeps the count, which Ultralytics before 8.4.190 forgets.
+    A check is an epoch after `start_epoch` in which the monitor has a value: an epoch with `val=False` is no check, nor
+    is one where the class of the monitor has no box in the validation set. The counting is Lightning's: the values
+    6 5 5 5 5 5 in `min` mode with `patience=3` stop at the fifth. Without arguments this callback reads what
+    Ultralytics' own stopper reads, and never stops a run that this stopper lets continue; it keeps the count on resume,
+    which Ultralytics before 8.4.190 forgets.
 
-    Epochs before the first one that detects something are no checks (all mAP 0, as at the start of a training from
-    scratch). An epoch that detects nothing later is a check without improvement: a loss may read 0 in it only because
-    no anchor is matched.
+    Epochs before the first one that detects something are no checks (all mAP are 0, as at the start of a training from
+    scratch). A later epoch that detects nothing is a check without improvement, since a loss may be 0 in it only
+    because no anchor is matched.
 
     Args:
-        monitor: What to read each epoch. Defaults to `None`, Ultralytics' `fitness`.
-        mode: `"min"` if lower is better, `"max"` if higher is better. Defaults to `"auto"`, told by the name.
+        monitor: The value to read each epoch. Defaults to `None`, Ultralytics' `fitness`.
+        mode: `"min"` if lower is better, `"max"` if higher is better. Defaults to `"auto"`: the name says it.
         patience: Checks in a row without improvement after which to stop; 0 means never. Defaults to `None`, the
             run's own `patience=` argument.
         min_delta: By how much a value must be better to count, in the unit of the monitor. Defaults to `0.0`.
         start_epoch: Epochs up to this one are not checks. Defaults to `0`.
-        stopping_threshold: Stop as soon as the value is better than this. Defaults to `None`, not used.
-        divergence_threshold: Stop as soon as the value is worse than this. Defaults to `None`, not used.
-            A monitor that is no loss cannot diverge before the first epoch that detects something.
-        check_finite: Stop at the first value that is NaN or infinite. Defaults to `True`.
-        training_phases: Whether epochs before the warm-up ends are no checks, and patience starts again when mosaic
-            closes. Defaults to `False`.
+        stopping_threshold: Stop as soon as the value is better than this. Defaults to `None`, no threshold.
+        divergence_threshold: Stop as soon as the value is worse than this. Defaults to `None`, no threshold. Before the
+            first epoch that detects something, it applies to losses only.
+        check_finite: Whether to stop at the first value that is NaN or infinite. Defaults to `True`.
+        training_phases: Whether epochs before the end of the warm-up are no checks, and patience starts again when
+            mosaic closes. Defaults to `False`.
         skip_untrained: Whether the rule for epochs that detect nothing is on. Defaults to `True`.
 
     Attributes:
-        stopped_epoch: The epoch that it stopped with, counted from 1; 0 if it did not stop.
+        stopped_epoch: The epoch that ended with the stop, counted from 1; 0 if this callback did not stop the run.
         stopping_reason: A `StoppingReason`.
-        stopping_reason_message: The reason in words, `""` if it did not stop.
-        best_score: The best value so far, None before there is one.
-        best_epoch: The epoch of `best_score`, 0 before there is one.
+        stopping_reason_message: The reason in words, `""` if this callback did not stop the run.
+        best_score: The best value so far, None before the first one.
+        best_epoch: The epoch of `best_score`, 0 before the first one.
         wait_count: Checks in a row without improvement.
 
     Raises:
@@ -63,9 +69,18 @@ class EarlyStopping(PatienceCallback, StoppingCallback):
         >>> model = YOLO("yolo11n-cls.yaml")
         >>> suite = attach(model, EarlyStopping("val/loss", patience=10))
 
-    Publishes `early_stopping/wait`; with several in one suite, the later ones `early_stopping/wait(<monitor>)`.
-    Writes no file.
+    Logs `early_stopping/wait`; with several in one suite, the later ones log `early_stopping/wait(<monitor>)`. Writes
+    no file.
     """
+
+    best_score: float | None = forwarded("_rule.best_score")
+    best_epoch: int = forwarded("_rule.best_epoch")
+    wait_count: int = forwarded("_rule.wait_count")
+    stopped_epoch: int = forwarded("_stop.epoch")
+    stopping_reason: StoppingReason = forwarded("_stop.reason")
+    stopping_reason_message: str = forwarded("_stop.message")
+    wait = renamed("wait", "wait_count")
+    stopping_message = renamed("stopping_message", "stopping_reason_message")
 
     def __init__(
         self,
@@ -98,8 +113,9 @@ class EarlyStopping(PatienceCallback, StoppingCallback):
     def reset(self) -> None:
         """Forget the last run."""
         super().reset()
-        self._rule: StopRule = StopRule(
-            mode="min",  # until the run tells
+        self._stop = Stop(type(self).__name__)
+        self._rule = StopRule(
+            mode="min",  # until the run says it, see `_prepare`
             patience=self.patience or None,
             min_delta=self.min_delta,
             stopping_threshold=self.stopping_threshold,
@@ -108,39 +124,60 @@ class EarlyStopping(PatienceCallback, StoppingCallback):
         )
 
     def decide(self, run: TrainingRun, record: EpochRecord, value: float) -> None:
-        """Count the check, and stop if it was the last."""
+        """Count the check, and stop if the rule says so."""
         self._prepare(run)
-        self._close(self._rule.check(record.epoch, value), run, record)
+        self._act(self._rule.check(record.epoch, value), run, record)
 
     def decide_undetected(self, run: TrainingRun, record: EpochRecord, value: float | None) -> None:
-        """Count a check without improvement, and stop if it was the last."""
+        """Count a check without improvement, and stop if the rule says so."""
         self._prepare(run)
-        decision = self._rule.check_undetected(value, counts=True, is_loss=self.monitor.is_loss)
-        self._close(decision, run, record)
+        self._act(self._rule.check_undetected(value, counts=True, is_loss=self.monitor.is_loss), run, record)
 
     def skip(self, run: TrainingRun, record: EpochRecord, value: float | None) -> None:
-        """Stop if the value is not finite, or a loss that has diverged; count nothing."""
+        """Stop if the value is not finite or is a loss that has diverged; count nothing."""
         if value is not None:
             self._prepare(run)
             decision = self._rule.check_undetected(value, counts=False, is_loss=self.monitor.is_loss)
-            self.carry_out(decision, run, record)
+            self._stop.carry_out(decision, run, record, self.monitor_name)
+
+    def restart_patience(self) -> None:
+        """Set the count of checks without improvement to 0; the best value stays."""
+        self._rule.restart_patience()
+
+    def resume(self, run: TrainingRun) -> None:
+        """Forget the stop, and start patience again, where the stopped run has been extended."""
+        super().resume(run)
+        if self._stop.withdraw(run):
+            self.restart_patience()
+
+    def outcome(self) -> str:
+        """Return when and why it stopped, or how many checks were without improvement."""
+        outcome = self._stop.outcome(self.monitor_name)
+        if self.stopped_epoch:
+            return outcome
+        if no_check := self.no_check():
+            return f"{outcome}: {no_check}"
+        best = f"best {self.best_score:g} at epoch {self.best_epoch}" if self.best_epoch else "no value"
+        return f"{outcome}: {best}, {counted(self.wait_count, 'check')} without improvement"
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the checks, the counts of the rule and the stop."""
+        return {**super().state_dict(), **self._rule.state_dict(), **self._stop.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore the checks, the counts of the rule and the stop."""
+        counts, stop = read_patience(state), read_stop(state)
+        super().load_state_dict(state)
+        self._rule.load_state_dict(counts)
+        self._stop.load_state_dict(stop)
 
     def _prepare(self, run: TrainingRun) -> None:
-        """Give the rule what only the run can say."""
+        """Give the rule what is known only in a run."""
         self._rule.mode = self.mode
         self._rule.exempt_zero = self.skip_untrained and self.monitor.monitor == "fitness" and self.mode == "max"
         if self.patience is None:
             self._rule.patience = run.patience
 
-    def _close(self, decision: StopDecision, run: TrainingRun, record: EpochRecord) -> None:
-        self.carry_out(decision, run, record)
+    def _act(self, decision: StopDecision, run: TrainingRun, record: EpochRecord) -> None:
+        self._stop.carry_out(decision, run, record, self.monitor_name)
         self.log(record, "early_stopping/wait", self.wait_count)
-
-    def outcome(self) -> str:
-        """When and why it stopped, or how far it was from it."""
-        if self.stopped_epoch:
-            return super().outcome()
-        if no_check := self.no_check():
-            return f"{super().outcome()}: {no_check}"
-        best = f"best {self.best_score:g} at epoch {self.best_epoch}" if self.best_epoch else "no value"
-        return f"{super().outcome()}: {best}, {counted(self.wait_count, 'check')} without improvement"

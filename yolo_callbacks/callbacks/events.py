@@ -1,14 +1,14 @@
-"""The events of Ultralytics, and the loop in which they happen.
+"""List the events of Ultralytics, and show the training loop in which they happen.
 
 The training loop, as Ultralytics 8.3.200 to 8.4.x run it:
 
 ```text
 trainer is made:      on_pretrain_routine_start    no data, no model, no metrics yet; not on rank > 0
-set-up:               on_pretrain_routine_end      the first event in which everything is there
+set-up:               on_pretrain_routine_end      the first event with data, model and optimizer
 on_train_start
 for each epoch:
     on_train_epoch_start
-    the scheduler steps                            a rate that was written before this is lost
+    the scheduler steps                            it overwrites rates written before
     for each batch:
         on_train_batch_start
         forward, backward, optimizer step
@@ -18,15 +18,15 @@ for each epoch:
         on_val_start                               the argument is the validator
         for each batch: on_val_batch_start, on_val_batch_end
         on_val_end                                 rank 0 only
-    a NaN in the loss: back to last.pt and once more from on_train_epoch_start
+    after a NaN in the loss: load last.pt and repeat from on_train_epoch_start
     results.csv, Ultralytics' own stopper
     last.pt and best.pt are written:   on_model_save         not with save=False; rank 0 only
-    on_fit_epoch_end                               the epoch's record is complete: on_epoch(run, record)
+    on_fit_epoch_end                               the record is complete: on_epoch(run, record)
     every rank reads whether rank 0 stops
 best.pt is stripped and validated; a suite strips last.pt at the very end, after teardown:
     on_val_start … on_val_end, on_fit_epoch_end    no epoch: on_final_evaluation(run, record)
 on_train_end                                       rank 0 only
-teardown                                           after an error too; a suite calls it on every version
+teardown                                           after an error too; a suite calls it in every version
 ```
 
 Ultralytics reserves `optimizer_step`, `on_before_zero_grad` and `on_params_update`; none of these versions calls them.

@@ -1,4 +1,4 @@
-"""Run functions of the user's own in a suite."""
+"""Call functions of the user at events, in a suite."""
 
 from __future__ import annotations
 
@@ -17,16 +17,19 @@ _CALLS = ("on_epoch", "on_final_evaluation")
 
 
 class LambdaCallback(Callback):
-    """Call functions at events, with the error isolation of a suite; on rank 0 only.
+    """Call functions at events; a suite isolates their errors and calls them on rank 0 only.
 
     Args:
         on_epoch: Called with the run and the record of each epoch. Defaults to `None`.
         on_final_evaluation: Called with the run and the record of the evaluation after training. Defaults to `None`.
-        **functions: Functions by the name of an event, such as `on_train_start`; each gets what Ultralytics hands to
-            its callbacks: the trainer, validator, predictor or exporter.
+        **functions: Functions by the name of an event, such as `on_train_start`. Each gets the object that Ultralytics
+            passes to its callbacks: the trainer, validator, predictor or exporter.
+
+    Attributes:
+        functions: The functions given, by the name of their event.
 
     Raises:
-        TypeError: If there is no event of a name, or a value cannot be called.
+        TypeError: If a name is no event; the message names the nearest one. Also if a value cannot be called.
 
     Example:
         >>> from ultralytics import YOLO
@@ -34,8 +37,8 @@ class LambdaCallback(Callback):
         >>> model = YOLO("yolo11n.yaml")
         >>> suite = attach(model, LambdaCallback(on_epoch=lambda run, record: print(record.epoch, record.metrics)))
 
-    Logs nothing and writes no file of its own. In a training on several GPUs the functions must be importable by the
-    workers, as any function that Python pickles.
+    In a training on several GPUs Ultralytics stores the functions with cloudpickle: those of the script itself whole,
+    those of a module by its name, which the workers must be able to import. Logs nothing. Writes no file.
     """
 
     def __init__(

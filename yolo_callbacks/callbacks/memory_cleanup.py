@@ -1,4 +1,4 @@
-"""Give back memory that training no longer needs."""
+"""Free memory that the training no longer needs."""
 
 from __future__ import annotations
 
@@ -26,42 +26,44 @@ from yolo_callbacks.utils.memory import (
 __all__ = ["MemoryCleanup"]
 
 _STEPS = ("accelerator", "host", "collection")
-_TOLD = {"accelerator": "accelerator memory", "host": "host memory"}
+_NAMES = {"accelerator": "accelerator memory", "host": "host memory"}
 
 
 class MemoryCleanup(Callback):
-    """Give memory back between trainings, and while a training runs short of it.
+    """Free memory between trainings, and while a training has little of it left.
 
-    After an epoch, never inside its batches:
+    It frees after an epoch, never between its batches:
 
-    - the accelerator's cache, where the reserved share of the device passes `gpu_threshold` and more than half of what
-      is reserved is unused;
-    - where less than a tenth of the host's memory, or of the container's, is left: objects that only refer to each
-      other (0.2 to 0.4 s), and the pages that the C library keeps (glibc's `malloc_trim`; elsewhere nothing).
+    - the cache of the accelerator, if the reserved share of the device is above `gpu_threshold` and more than half of
+      the reserved memory is unused;
+    - if less than a tenth of the memory of the host or container is available: objects that only refer to each other
+      (garbage collection, 0.2 to 0.4 s), and the free pages of the C library (glibc's `malloc_trim`; with another C
+      library nothing).
 
-    Each step is measured. One that frees less than 16 MiB, less than 256 MiB a second, or what training takes again at
-    once, is made an eighth as often, down to every 64th time; another rank never more often than rank 0.
+    Each step is measured. A step is repeated an eighth as often, down to every 64th time, if it frees less than 16 MiB
+    or less than 256 MiB a second, or if training uses the memory again at once. Another rank never makes a step more
+    often than rank 0.
 
-    At the end of a run the C library's pages are given back. What the trainer holds stays readable as without this
+    At the end of a run it frees the pages of the C library. What the trainer holds stays readable as without this
     callback: `trainer.ema`, `optimizer`, `scheduler`, and the loaders with their workers and data sets. It is released
-    when the next training of the process starts, or where less than a tenth of the host's memory is left at an event
+    when the next training of the process starts, or if less than a tenth of the host's memory is available at an event
     of a training. After an out-of-memory error it is released at once, so that the next attempt has room.
 
-    With `release="end"` it is released at the end of the run. What is read afterwards stays: `model.trainer.best`,
-    `.metrics`, `.args`, `model.metrics`, `model.val()`, `model.predict()`, `model.export()`, another `train()`, and
-    `resume`; after a failure, what `model.trainer.save_model()` needs stays too.
+    With `release="end"` it is released at the end of the run. This stays readable: `model.trainer.best`, `.metrics`,
+    `.args`, `model.metrics`, `model.val()`, `model.predict()`, `model.export()`, another `train()`, and `resume`; after
+    a failure, what `model.trainer.save_model()` needs stays too.
 
     Args:
-        gpu_threshold: The share of the accelerator's memory, 0 to 1, from which on its cache is emptied. Defaults to
-            `0.5`.
-        host: Whether the host's memory is freed too. Defaults to `True`.
-        every: How many epochs lie at least between two times. Defaults to `1`.
+        gpu_threshold: The share of the accelerator's memory, 0 to 1, that must be reserved before its cache is
+            emptied. Defaults to `0.5`.
+        host: Whether the memory of the host is freed too. Defaults to `True`.
+        every: The shortest interval between two steps, in epochs. Defaults to `1`.
         release: When to release what a finished trainer holds: `"next"` at the start of the next training of the
             process, or `"end"` at the end of its own. Defaults to `"next"`.
 
     Attributes:
-        freed: GiB freed by step, in this process: `"accelerator"`, `"host"`, `"collection"`.
-        seconds: What each step took in all.
+        freed: The GiB that each step has freed in this process: `"accelerator"`, `"host"`, `"collection"`.
+        seconds: How long each step has taken in all.
 
     Raises:
         TypeError: If an argument is of the wrong kind.
@@ -74,7 +76,7 @@ class MemoryCleanup(Callback):
         >>> model = YOLO("yolo11n.yaml")
         >>> suite = attach(model, MemoryCleanup(gpu_threshold=0.7))
 
-    Publishes `memory/freed`, in GiB, in epochs in which it has freed something. Writes no file.
+    Logs `memory/freed`, in GiB, in the epochs in which it has freed something. Writes no file.
     """
 
     every_rank: ClassVar[bool] = True
@@ -93,7 +95,7 @@ class MemoryCleanup(Callback):
             raise ValueError(f"gpu_threshold must be between 0 and 1, received {gpu_threshold!r}")
         self.host = validate_bool("host", host)
         self.every = validate_int("every", every, minimum=1)
-        self.release_at = validate_choice("release", release, ("next", "end"))
+        self.release = validate_choice("release", release, ("next", "end"))
         self.reset()
 
     def reset(self) -> None:
@@ -108,14 +110,14 @@ class MemoryCleanup(Callback):
         self._release_finished()
 
     def on_train_start(self, trainer: Any) -> None:
-        """Release it here too where the host is short of memory; never what trains now."""
+        """Release them here too where the host is short of memory; never the trainer that trains now."""
         run = TrainingRun.of(trainer)
         finished.discard(trainer)
         if run.is_main and finished.any_left() and host_is_short(*host_available()):
             self._release_finished()
 
     def on_fit_epoch_end(self, trainer: Any) -> None:
-        """Free what is due."""
+        """Make the steps that are due."""
         run = TrainingRun.of(trainer)
         if run.final:
             return
@@ -126,19 +128,19 @@ class MemoryCleanup(Callback):
             run.record().log("memory/freed", freed)
 
     def teardown(self, trainer: Any) -> None:
-        """Release at once where no suite tells when all callbacks are done."""
+        """Finalize here where no suite calls `finalize` after the `teardown` of every callback."""
         run = TrainingRun.of(trainer)
         if not run.in_suite(self):
             self.finalize(run)
 
     def finalize(self, run: TrainingRun) -> None:
-        """Drop what the trainer holds, now or later, and give back what is free."""
+        """Release what the trainer holds, now or at the next training, and free the pages of the C library."""
         if self._released:
             return
         self._released = True
-        if self.release_at == "end" or is_out_of_memory(run.failure):
+        if self.release == "end" or is_out_of_memory(run.failure):
             run.release()
-            self._give_back(accelerator_of(run.device))
+            self._free_now(accelerator_of(run.device))
         else:
             finished.add(run.trainer)
             if self.host:
@@ -146,9 +148,9 @@ class MemoryCleanup(Callback):
 
     def _release_finished(self) -> None:
         for device in finished.release_all():
-            self._give_back(accelerator_of(device))
+            self._free_now(accelerator_of(device))
 
-    def _give_back(self, accelerator: Accelerator | None) -> None:
+    def _free_now(self, accelerator: Accelerator | None) -> None:
         if self.host:
             self._step("collection", gc.collect, host_in_use)
         if accelerator:
@@ -157,16 +159,16 @@ class MemoryCleanup(Callback):
             self._step("host", trim_host, host_in_use)
 
     def outcome(self) -> str:
-        """How much was freed, and what it took."""
-        told = [f"{self.freed[step]:.2f} GiB of {name}" for step, name in _TOLD.items() if self.freed[step] > 0]
-        return f"freed {' and '.join(told)} in {sum(self.seconds.values()):.2f} s" if told else "nothing to free"
+        """Return how much was freed, and how long it took."""
+        freed = [f"{self.freed[step]:.2f} GiB of {name}" for step, name in _NAMES.items() if self.freed[step] > 0]
+        return f"freed {' and '.join(freed)} in {sum(self.seconds.values()):.2f} s" if freed else "nothing to free"
 
     def state_dict(self) -> dict[str, Any]:
-        """What was freed, for those who read it after a training in other processes."""
+        """Return what was freed, to read it after a training in other processes."""
         return {"freed": dict(self.freed), "seconds": dict(self.seconds)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on counting."""
+        """Restore the counts."""
         counts = Field(mapping(number(0.0)), {})
         found = read_fields(state, {"freed": counts, "seconds": counts})
         self.freed, self.seconds = ({step: found[name].get(step, 0.0) for step in _STEPS} for name in found)
@@ -188,7 +190,7 @@ class MemoryCleanup(Callback):
 
     def _due(self, step: str, run: TrainingRun, epoch: int) -> bool:
         next_epoch = self._cadences[step].next_epoch
-        if not run.is_main:  # when rank 0 has none of it to free, its own pause counts
+        if not run.is_main:  # if rank 0 has nothing of this kind to free, the interval of this rank counts
             next_epoch = max(next_epoch, run.shared.next_cleanups.get(step, self.every))
         return epoch >= next_epoch
 

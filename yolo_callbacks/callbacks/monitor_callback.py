@@ -1,49 +1,78 @@
-"""What every callback that decides by a monitor shares: when an epoch is a check, and with which value."""
+"""The base class of callbacks that decide by a monitor: it finds out which epochs are checks, and with which value."""
 
 from __future__ import annotations
 
 import math
-from collections import Counter
 from typing import Any
 
 from yolo_callbacks.callbacks.callback import Callback
-from yolo_callbacks.decisions import EpochKind, Mode, UntrainedRule, counted
+from yolo_callbacks.callbacks.monitor_parts.check_log import LEFT_OUT, NOTHING_DETECTED, CheckLog
+from yolo_callbacks.callbacks.monitor_parts.patience import last_checked_epoch
+from yolo_callbacks.decisions import EpochKind, Mode, UntrainedRule
 from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.metrics.monitor import Monitor, MonitorLike
 from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.arguments import validate_bool, validate_float, validate_int
-from yolo_callbacks.utils.fields import MAX_COUNT, Field, StateError, flag, mapping, one_of, read_fields, text, whole
+from yolo_callbacks.utils.fields import Field, StateError, flag, mapping, one_of, read_fields, text, whole
 from yolo_callbacks.utils.files import LOGGER
 from yolo_callbacks.utils.origins import origins_of
 
-__all__ = ["MonitorCallback", "last_checked_epoch"]
-
-
-def last_checked_epoch(state: object) -> int:
-    """Return the last epoch that a state may name: the one that it was stored after, where it says so.
-
-    Raises:
-        StateError: If the state is no mapping, or that is no epoch.
-    """
-    return int(read_fields(state, {"checked_epoch": Field(whole(), MAX_COUNT)})["checked_epoch"])
+__all__ = ["MonitorCallback"]
 
 
 class MonitorCallback(Callback):
     """Base class of callbacks that decide by one value an epoch: override `decide`.
 
+    `decide` is called once for each check: an epoch after `start_epoch` in which the monitor has a value. It is called
+    on rank 0 only, never for the final evaluation, and once for an epoch that is repeated or resumed.
+
+    Override these too where the callback needs them: `decide_undetected`, `skip` and `restart_patience` for special
+    epochs, `finish` for the end of the training. A callback with state of its own overrides `reset`, `state_dict` and
+    `load_state_dict`, and calls the method of this class in each.
+
     Args:
-        monitor: What to read each epoch. Defaults to `None`, the task's main metric.
-        mode: `"min"`, `"max"` or `"auto"`. Defaults to `"auto"`.
-        min_delta: By how much a value must be better to count. Defaults to `0.0`.
+        monitor: The value to read each epoch. Defaults to `None`, the task's main metric.
+        mode: `"min"` if lower is better, `"max"` if higher is better. Defaults to `"auto"`: the name says it.
+        min_delta: By how much a value must be better to count, in the unit of the monitor. Stored for `decide`.
+            Defaults to `0.0`.
         start_epoch: Epochs up to this one are not checks. Defaults to `0`.
-        training_phases: Whether epochs before the warm-up ends are no checks, and `restart_patience` is called when
-            mosaic closes. Defaults to `False`.
-        skip_untrained: Whether epochs before the first one that detects something are no checks, and later ones that
-            detect nothing never improve; see `UntrainedRule`. Defaults to `True`.
+        training_phases: Whether epochs before the end of the warm-up are no checks, and `restart_patience` is called
+            when mosaic closes. Defaults to `False`.
+        skip_untrained: Whether epochs before the first one that detects something are no checks, and later epochs that
+            detect nothing never improve. Defaults to `True`.
+
+    Attributes:
+        monitor: The `Monitor` made of the first two arguments.
+        mode: `"min"` or `"max"`; with `mode="auto"` it is known from the start of a run on.
+        monitor_name: The name of the monitor on the console and in files; with `monitor=None` it is that of the last
+            run's task.
+        shown_name: The same for a message about a fault: the name of the environment variable where the monitor came
+            from one.
 
     Raises:
         TypeError: If an argument is of the wrong kind.
-        ValueError: If `min_delta` or `start_epoch` is negative, or the monitor cannot be one.
+        ValueError: If `min_delta` or `start_epoch` is negative, or the monitor cannot be one; before the first epoch,
+            if the monitor does not exist in the run.
+
+    Example:
+        >>> from ultralytics import YOLO
+        >>> from yolo_callbacks import MonitorCallback, attach
+        >>> class CountDrops(MonitorCallback):
+        ...     def reset(self):
+        ...         super().reset()
+        ...         self.last, self.drops = None, 0
+        ...
+        ...     def decide(self, run, record, value):
+        ...         self.drops += self.last is not None and value < self.last
+        ...         self.last = value
+        ...         self.log(record, "drops/count", self.drops)
+        ...
+        ...     def outcome(self):
+        ...         return f"{self.monitor_name} has dropped {self.drops} times"
+        >>> model = YOLO("yolo11n.yaml")
+        >>> suite = attach(model, CountDrops("recall", start_epoch=3))
+
+    Logs nothing. Writes no file.
     """
 
     def __init__(
@@ -56,80 +85,90 @@ class MonitorCallback(Callback):
         training_phases: bool = False,
         skip_untrained: bool = True,
     ) -> None:
-        self.monitor = Monitor(monitor, mode)
+        self.monitor, self._mode_argument = Monitor(monitor, mode), mode
         self.min_delta = validate_float("min_delta", min_delta, minimum=0.0)
         self.start_epoch = validate_int("start_epoch", start_epoch, minimum=0)
         self.training_phases = validate_bool("training_phases", training_phases)
         self.skip_untrained = validate_bool("skip_untrained", skip_untrained)
         self._task = "detect"
-        MonitorCallback.reset(self)
+        MonitorCallback.reset(self)  # not that of a subclass, whose arguments are not set yet
 
     @property
     def mode(self) -> Mode:
-        """Whether lower or higher is better; known from the start of a run on."""
+        """Whether lower or higher is better."""
         return self.monitor.known_mode
 
     @property
     def monitor_name(self) -> str:
-        """The monitor's name on the console and in files; with `monitor=None` that of the last run's task."""
+        """The name of the monitor on the console and in files."""
         return self.monitor.name(self._task)
 
     @property
     def shown_name(self) -> str:
-        """The monitor's name in a message about a fault; the variable where it came from the environment."""
+        """The name of the monitor in a message about a fault."""
         names = origins_of(self).variables.get("monitor", ())
         return " ".join(f"${{{name}}}" for name in names) or self.monitor_name
 
+    def _argument(self, name: str) -> Any:
+        value = self._mode_argument if name == "mode" else super()._argument(name)
+        return value.monitor if isinstance(value, Monitor) else value
+
+    # What a subclass overrides ----------------------------------------------------------------------------------------
+
     def decide(self, run: TrainingRun, record: EpochRecord, value: float) -> None:
-        """Take the value of an epoch and act on it."""
-        raise NotImplementedError
+        """Act on the value of a check; it may be NaN or infinite."""
+        raise NotImplementedError(f"{type(self).__name__} must override decide(run, record, value)")
 
     def decide_undetected(self, run: TrainingRun, record: EpochRecord, value: float | None) -> None:
-        """Count a check without improvement: the epoch detects nothing, but an earlier one did."""
+        """Act on a check without improvement: the epoch detects nothing, but an earlier one did."""
         self.decide(run, record, math.nan)  # never an improvement
 
     def skip(self, run: TrainingRun, record: EpochRecord, value: float | None) -> None:
-        """Pass an epoch that is no check, because nothing has been detected in this run yet."""
+        """React to an epoch that is no check, because nothing has been detected in this run yet."""
 
     def restart_patience(self) -> None:
-        """Count from nothing again; the best value stays."""
+        """Set counts of checks without improvement to 0; the best value stays."""
 
     def finish(self, run: TrainingRun) -> None:
-        """Training is over. May be called twice."""
+        """React to the end of the training. May be called twice."""
 
     def log(self, record: EpochRecord, key: str, value: float) -> None:
-        """Log a scalar; where another callback took the key, with the monitor's name, then a number, behind it."""
+        """Log a scalar; if its key is in use, add the name of the monitor, then a number."""
         name, number = key, 1
         while name in record.scalars or name in record.metrics:
             name = f"{key}({self.monitor_name})" + (f"#{number}" if number > 1 else "")
             number += 1
         record.log(name, value)
 
+    def no_check(self) -> str | None:
+        """Return why the run has had no check so far, or None if it has had one."""
+        return self._check_log.no_check()
+
+    # From epochs to checks --------------------------------------------------------------------------------------------
+
     def reset(self) -> None:
         """Forget the last run."""
         self._checked_epoch, self._mosaic_closed = 0, False
         self._untrained = UntrainedRule(skip=self.skip_untrained)
-        self._checks = 0
-        self._missed: Counter[str] = Counter()
-        self._reported: set[str] = set()
+        self._check_log = CheckLog(type(self).__name__)
         self.monitor.unbind()
 
     def validate(self, run: TrainingRun) -> bool:
-        """Whether the monitor exists in this run; False while only a loss of that name could."""
+        """Check that the monitor exists in this run; return False while it may be a loss without a name yet."""
         self._task = run.task
         return not run.is_main or self.monitor.bind(run.metric_names())
 
     def state_key(self, task: str) -> str:
-        """The class and the monitor."""
+        """Return the class and the monitor."""
         return f"{type(self).__name__}({self.monitor.name(task)})"
 
     def on_epoch(self, run: TrainingRun, record: EpochRecord) -> None:
-        """Decide on the epoch, unless it was decided already or is no check."""
+        """Decide on the epoch, unless it was decided on before or is no check."""
         if run.is_main and record.epoch > self._checked_epoch:
             if not self.monitor.bound:
                 self.validate(run)
             self._checked_epoch = record.epoch
-            self._take(run, record)
+            self._decide_if_check(run, record)
 
     def on_final_evaluation(self, run: TrainingRun, record: EpochRecord) -> None:
         """Finish: the training is over."""
@@ -140,28 +179,71 @@ class MonitorCallback(Callback):
         """Finish, also where there was no final evaluation."""
         self._finish(TrainingRun.of(trainer))
 
-    def no_check(self) -> str | None:
-        """Return why the run had no check so far, None if it had one."""
-        if self._checks or not self._missed:
-            return None
-        reason, epochs = self._missed.most_common(1)[0]
-        return f"no check in {counted(epochs, 'epoch')}: {reason}"
+    def _decide_if_check(self, run: TrainingRun, record: EpochRecord) -> None:
+        """Find out what the epoch is, and decide on it if it is a check."""
+        affected = self._measures_detection(record)
+        kind = self._untrained.judge(record.metrics, validated=record.validated, affected=affected)
+        if not self._takes_part(record):
+            self._check_log.miss(LEFT_OUT)
+            return
+        value = self.monitor.value(record)
+        if kind is EpochKind.NO_CHECK:
+            self._check_log.miss(NOTHING_DETECTED)
+            self.skip(run, record, value)
+        elif value is None and (kind is EpochKind.CHECK or not self._check_log.checks):
+            self._check_log.miss_value(record, self.shown_name, self._why_no_value(record))
+        else:
+            self._check_log.checks += 1
+            if kind is EpochKind.CHECK and value is not None:
+                self.decide(run, record, value)
+            else:
+                self.decide_undetected(run, record, value)
+
+    def _measures_detection(self, record: EpochRecord) -> bool:
+        """Return whether the value means nothing in an epoch that detects nothing."""
+        return self.monitor.measures_detection(record)
+
+    def _takes_part(self, record: EpochRecord) -> bool:
+        """Return whether `start_epoch` and `training_phases` let the epoch be a check."""
+        if not self.training_phases:
+            return record.epoch > self.start_epoch
+        if record.mosaic_closed and not self._mosaic_closed:
+            self._mosaic_closed = True
+            if record.epoch > 1:
+                self.restart_patience()
+                LOGGER.info(f"{type(self).__name__}: mosaic closed with epoch {record.epoch}, patience starts again")
+        return record.epoch > self.start_epoch and not record.warming_up
+
+    def _why_no_value(self, record: EpochRecord) -> str:
+        """Return why the monitor has no value in an epoch."""
+        if not record.validated:
+            return "validation did not run (val=False)"
+        absent = self.monitor.absent_class(record)
+        if absent is None:
+            return "it has no value"
+        named = self.shown_name == self.monitor_name  # else the class is a part of an environment variable
+        return f"the validation set has no object of {f'class {absent!r}' if named else 'its class'}"
+
+    def _finish(self, run: TrainingRun) -> None:
+        self._check_log.finish(self.shown_name)
+        self.finish(run)
+
+    # State ------------------------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        """The last epoch decided on, how it was decided, what has happened before it, and what was no check."""
+        """Return the last epoch decided on, the monitor, and the counts of checks."""
         return {
             "task": self._task,
             "checked_epoch": self._checked_epoch,
             "monitor": self.monitor_name,
             "mode": self.monitor.mode,
             "mosaic_closed": self._mosaic_closed,
-            "learned": self._untrained.learned,
-            "checks": self._checks,
-            "missed": dict(self._missed),
+            **self._untrained.state_dict(),
+            **self._check_log.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over the last epoch decided on; ValueError if it was decided by another monitor or mode."""
+        """Restore the state; raise ValueError if it is that of another monitor or mode."""
         until = whole(maximum=last_checked_epoch(state))
         found = read_fields(
             state,
@@ -171,7 +253,7 @@ class MonitorCallback(Callback):
                 "monitor": Field(text),
                 "mode": Field(one_of("min", "max", "auto"), self.monitor.mode),
                 "mosaic_closed": Field(flag, False),
-                # A state of an older version does not say it: it decided as if something had been detected.
+                # Version 0.1 did not store it: it decided as if something had been detected.
                 "learned": Field(flag, True),
                 "checks": Field(until, None),
                 "missed": Field(mapping(until), {}),
@@ -181,74 +263,16 @@ class MonitorCallback(Callback):
         modes = {self.monitor.mode, found["mode"]} - {"auto"}
         if found["monitor"] != name or len(modes) > 1:
             raise ValueError(f"it is that of monitor={found['monitor']!r}, mode={found['mode']!r}")
+        if found["checks"] is None:  # version 0.1 did not store it either
+            found["checks"] = found["checked_epoch"]
         self._task = found["task"]
         if self.monitor.mode == "auto":
             self.monitor.mode = found["mode"]
         self._checked_epoch, self._mosaic_closed = found["checked_epoch"], found["mosaic_closed"]
-        self._untrained.learned = found["learned"]
-        self._checks = self._checked_epoch if found["checks"] is None else found["checks"]
-        self._missed = Counter(found["missed"])
-        self._reported = set(self._missed)
+        self._untrained.load_state_dict(found)
+        self._check_log.load_state_dict(found)
 
     def resume(self, run: TrainingRun) -> None:
-        """Refuse a state of epochs that the run has not had: none of the next ones would be decided on."""
+        """Refuse a state of later epochs than the run has had: the next epochs would not be decided on."""
         if self._checked_epoch > run.completed_epochs:
-            raise StateError(f"it is of epoch {self._checked_epoch}, the run has {run.completed_epochs} behind it")
-
-    def _take(self, run: TrainingRun, record: EpochRecord) -> None:
-        """Find out what the epoch is, and decide on it if it is a check."""
-        kind = self._untrained.judge(record.metrics, validated=record.validated, affected=self._affected(record))
-        if not self._counts(record):
-            self._missed["start_epoch or training_phases leaves them out"] += 1
-            return
-        value = self.monitor.value(record)
-        if kind is EpochKind.NO_CHECK:
-            self._missed["nothing was detected"] += 1
-            self.skip(run, record, value)
-        elif value is None and (kind is EpochKind.CHECK or not self._checks):
-            self._miss(record)
-        else:
-            self._checks += 1
-            if kind is EpochKind.CHECK and value is not None:
-                self.decide(run, record, value)
-            else:
-                self.decide_undetected(run, record, value)
-
-    def _affected(self, record: EpochRecord) -> bool:
-        """Return whether the value means nothing in an epoch that detects nothing."""
-        return self.monitor.measures_detection(record)
-
-    def _miss(self, record: EpochRecord) -> None:
-        """Count an epoch in which the monitor has no value, and say why, once for each reason."""
-        absent = self.monitor.absent_class(record)
-        if not record.validated:
-            reason = "validation did not run (val=False)"
-        elif absent is not None:
-            named = self.shown_name == self.monitor_name
-            reason = f"the validation set has no object of {f'class {absent!r}' if named else 'its class'}"
-        else:
-            reason = "it has no value"
-        self._missed[reason] += 1
-        # Where earlier epochs were validated, somebody switches validation on and off on purpose.
-        on_purpose = not record.validated and "nothing was detected" in self._missed
-        if reason not in self._reported and not self._checks and not on_purpose:
-            self._reported.add(reason)
-            LOGGER.warning(f"{type(self).__name__}: epoch {record.epoch} is no check for {self.shown_name!r}: {reason}")
-
-    def _finish(self, run: TrainingRun) -> None:
-        reason = self.no_check()
-        if reason and "finished" not in self._reported and not self._reported.intersection(self._missed):
-            LOGGER.info(f"{type(self).__name__}: {self.shown_name!r} had {reason}")
-        self._reported.add("finished")
-        self.finish(run)
-
-    def _counts(self, record: EpochRecord) -> bool:
-        """Whether the epoch is one to decide on."""
-        if not self.training_phases:
-            return record.epoch > self.start_epoch
-        if record.mosaic_closed and not self._mosaic_closed:
-            self._mosaic_closed = True
-            if record.epoch > 1:
-                self.restart_patience()
-                LOGGER.info(f"{type(self).__name__}: mosaic closed with epoch {record.epoch}, patience starts again")
-        return record.epoch > self.start_epoch and not record.warming_up
+            raise StateError(f"it is of epoch {self._checked_epoch}, the run has completed {run.completed_epochs}")

@@ -2,57 +2,55 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import Any
 
-from yolo_callbacks.callbacks.monitor_callback import last_checked_epoch
-from yolo_callbacks.callbacks.patience_callback import PatienceCallback
-from yolo_callbacks.decisions import PlateauRule, RateReduction, counted
+from yolo_callbacks.callbacks.monitor_callback import MonitorCallback
+from yolo_callbacks.callbacks.monitor_parts.forwarding import forwarded
+from yolo_callbacks.callbacks.monitor_parts.patience import read_patience
+from yolo_callbacks.callbacks.monitor_parts.rate_reductions import RateReductions, listed, read_reductions
+from yolo_callbacks.decisions import PlateauRule, counted
 from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.metrics.monitor import MonitorLike
 from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.arguments import validate_float, validate_int
 from yolo_callbacks.utils.deprecation import renamed
-from yolo_callbacks.utils.fields import Field, StateError, listing, number, read_fields, whole
-from yolo_callbacks.utils.files import LOGGER
+from yolo_callbacks.utils.fields import Field, read_fields, whole
 
 __all__ = ["ReduceLROnPlateau"]
 
-_MAX_RATE = 1e6  # more than any base rate
 
-
-class ReduceLROnPlateau(PatienceCallback):
+class ReduceLROnPlateau(MonitorCallback):
     """Multiply the learning rate by `factor` when a monitor has not improved for more than `patience` checks.
 
     The decision is that of `torch.optim.lr_scheduler.ReduceLROnPlateau` with `threshold_mode="abs"`. The reduction
-    multiplies what the schedule of the run says, be it Ultralytics' own (linear, cosine, warm-up, `time=`), any
-    scheduler of torch or a class of yours, from the next epoch to the end, also after a recovery from NaN, a retry
-    after running out of memory, and a resume. On several GPUs every rank makes it.
+    multiplies the rate of the run's schedule, be it Ultralytics' own (linear, cosine, warm-up, `time=`), any scheduler
+    of torch or a class of yours. It lasts from the next epoch to the end of the run, also after a recovery from NaN, a
+    retry after running out of memory, and a resume. On several GPUs every rank reduces the rate.
 
-    Where the rate cannot be reduced, one warning says why, and the callback is off for the run: a scheduler whose
-    `step()` cannot be wrapped, or other code that writes rates into the optimizer after `scheduler.step()`.
+    If the rate cannot be reduced, one warning gives the reason, and the callback is off for the run: the `step()` of
+    the scheduler cannot be wrapped, or other code writes rates into the optimizer after `scheduler.step()`.
 
-    A check is an epoch in which the monitor has a value; one that is not finite is no improvement.
+    A check is an epoch in which the monitor has a value; a value that is not finite is no improvement.
 
     Args:
-        monitor: What to read each epoch. Defaults to `None`, the task's main metric.
-        mode: `"min"` if lower is better, `"max"` if higher is better. Defaults to `"auto"`, told by the name.
-        factor: What a reduction multiplies the rate with, between 0 and 1. Defaults to `0.1`.
-        patience: Checks without improvement that are let pass. Defaults to `10`.
+        monitor: The value to read each epoch. Defaults to `None`, the task's main metric.
+        mode: `"min"` if lower is better, `"max"` if higher is better. Defaults to `"auto"`: the name says it.
+        factor: The factor of each reduction, between 0 and 1. Defaults to `0.1`.
+        patience: Checks without improvement that are allowed. Defaults to `10`.
         min_delta: By how much a value must be better to count, in the unit of the monitor. Defaults to `0.0001`.
         cooldown: Checks after a reduction that are not counted. Defaults to `0`.
-        min_lr: No reduction takes the base rate of a parameter group below this. Defaults to `0.0`.
-        training_phases: Whether epochs before the warm-up ends are no checks, and patience starts again when mosaic
-            closes. Defaults to `False`.
-        skip_untrained: Whether epochs before the first one that detects something are no checks, and later ones that
+        min_lr: No reduction makes the base rate of a parameter group lower than this. Defaults to `0.0`.
+        training_phases: Whether epochs before the end of the warm-up are no checks, and patience starts again when
+            mosaic closes. Defaults to `False`.
+        skip_untrained: Whether epochs before the first one that detects something are no checks, and later epochs that
             detect nothing never improve. Defaults to `True`.
 
     Attributes:
         reductions: The epochs that ended with a reduction, counted from 1.
-        scale: The factor that is in force from the next epoch on, of the parameter group with the highest base rate;
-            1.0 before the first reduction.
-        best_score: The best value so far, None before there is one.
-        best_epoch: The epoch of `best_score`, 0 before there is one.
+        scale: The factor in force from the next epoch on, for the parameter group with the highest base rate; 1.0
+            before the first reduction.
+        best_score: The best value so far, None before the first one.
+        best_epoch: The epoch of `best_score`, 0 before the first one.
         wait_count: Checks in a row without improvement.
 
     Raises:
@@ -70,7 +68,13 @@ class ReduceLROnPlateau(PatienceCallback):
     factors multiply, and the later ones log `lr/scale(<monitor>)`. Writes no file.
     """
 
-    _counts_kept = (*PatienceCallback._counts_kept, "resting")
+    reductions: list[int] = forwarded("_reductions.epochs")
+    scale: float = forwarded("_reductions.scale")
+    best_score: float | None = forwarded("_rule.best_score")
+    best_epoch: int = forwarded("_rule.best_epoch")
+    wait_count: int = forwarded("_rule.wait_count")
+    wait = renamed("wait", "wait_count")
+    cuts = renamed("cuts", "reductions")
 
     def __init__(
         self,
@@ -99,110 +103,68 @@ class ReduceLROnPlateau(PatienceCallback):
     def reset(self) -> None:
         """Forget the last run."""
         super().reset()
-        self._rule: PlateauRule = PlateauRule(
-            "min", self.patience, self.min_delta, self.cooldown
-        )  # the run tells the mode
-        self._name = uuid.uuid4().hex  # several may reduce, each its own way
+        self._rule = PlateauRule("min", self.patience, self.min_delta, self.cooldown)  # the mode follows in `decide`
+        self._reductions = RateReductions(type(self).__name__, self.factor, self.min_lr)
         self._logged_epoch = 0
-        self._obstacle = ""
-        self._base_rates: list[float] = []
-        self.reductions: list[int] = []
-        self.scale = 1.0
-
-    cuts = renamed("cuts", "reductions")
 
     def validate(self, run: TrainingRun) -> bool:
-        """Check the monitor, and whether the learning rate of this run can be reduced."""
-        found = super().validate(run)
+        """Check that the monitor exists, and whether the learning rate of this run can be reduced."""
+        monitor_exists = super().validate(run)
         if run.single_process or run.in_suite(self):
-            if run.learning_rate.prepare(self._name, self._reduction(len(self.reductions))) and run.is_main:
-                self._base_rates = run.learning_rate.base_rates
-            self._obstacle = run.learning_rate.obstacle
-        elif not self._obstacle:
-            self._obstacle = "on several GPUs a reduction reaches every rank only in a suite, attach(model, …)"
-            if run.is_main:
-                LOGGER.warning(f"ReduceLROnPlateau is off for this run: {self._obstacle}")
-        return found
+            self._reductions.prepare(run)
+        else:
+            obstacle = "on several GPUs a reduction reaches every rank only in a suite, attach(model, …)"
+            self._reductions.switch_off(run, obstacle)
+        return monitor_exists
 
     def decide(self, run: TrainingRun, record: EpochRecord, value: float) -> None:
-        """Count the check, and reduce the rate if the plateau was long enough."""
-        if self._obstacle:
+        """Count the check, and reduce the rate if the rule says so."""
+        if self._reductions.obstacle:
             return
         self._rule.mode = self.mode
         decision = self._rule.check(record.epoch, value)
-        if not decision.reduce:
-            return
-        before, after = run.learning_rate.reduce(self._name, self._reduction(len(self.reductions) + 1))
-        if before != after:
-            self.reductions.append(record.epoch)
-            factors = _listed(run.learning_rate.factors)
-            LOGGER.info(
-                f"ReduceLROnPlateau: epoch {record.epoch}, learning rate reduced to {factors} of its "
-                f"schedule (base rate {_listed(before)} to {_listed(after)}), {self.monitor_name}: {decision.reason}"
-            )
+        if decision.reduce:
+            self._reductions.reduce(run, record.epoch, f"{self.monitor_name}: {decision.reason}")
 
     def on_epoch(self, run: TrainingRun, record: EpochRecord) -> None:
-        """Decide on the epoch, and log the factor that is in force from the next epoch on."""
+        """Decide on the epoch, and log the factor in force from the next epoch on."""
         super().on_epoch(run, record)
         if run.is_main and record.epoch > self._logged_epoch:
             self._logged_epoch = record.epoch
-            self.scale = run.learning_rate.factor_of(self._name)
-            self._obstacle = self._obstacle or run.learning_rate.obstacle
-            self.log(record, "lr/scale", self.scale)
+            self.log(record, "lr/scale", self._reductions.update(run))
+
+    def restart_patience(self) -> None:
+        """Set the count of checks without improvement to 0; the best value stays."""
+        self._rule.restart_patience()
 
     def finish(self, run: TrainingRun) -> None:
-        """Training is over."""
+        """Stop reducing rates, unless the suite does it."""
         if not run.in_suite(self):
             run.learning_rate.close()
 
     def resume(self, run: TrainingRun) -> None:
-        """Make the reductions of the run's first part again."""
+        """Repeat the reductions of the run's first part."""
         super().resume(run)
-        run.learning_rate.prepare(self._name, self._reduction(len(self.reductions)), self._base_rates)
-        self.scale = run.learning_rate.factor_of(self._name)
+        self._reductions.resume(run)
 
     def outcome(self) -> str:
-        """When it reduced the rate, and how far."""
-        off = f"; off: {self._obstacle}" if self._obstacle else ""
+        """Return when it reduced the rate, and how far."""
+        off = f"; off: {self._reductions.obstacle}" if self._reductions.obstacle else ""
         if not self.reductions:
             reason = self.no_check() or f"no reduction, {counted(self.wait_count, 'check')} without improvement"
             return f"{self.monitor_name}: {reason}{off}"
         epochs = "epoch" if len(self.reductions) == 1 else "epochs"
-        reduced = f"learning rate reduced to {self.scale:g} of its schedule, at {epochs} {_listed(self.reductions)}"
+        reduced = f"learning rate reduced to {self.scale:g} of its schedule, at {epochs} {listed(self.reductions)}"
         return f"{self.monitor_name}: {reduced}{off}"
 
     def state_dict(self) -> dict[str, Any]:
-        """Reductions and counts."""
-        return {
-            **super().state_dict(),
-            "cuts": list(self.reductions),
-            "scale": self.scale,
-            "base_rates": self._base_rates,
-        }
+        """Return the checks, the counts of the rule and the reductions."""
+        return {**super().state_dict(), **self._rule.state_dict(), **self._reductions.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over reductions and counts."""
-        last = last_checked_epoch(state)
-        found = read_fields(
-            state,
-            {
-                "cuts": Field(listing(whole(1, last), most=last)),
-                "scale": Field(number(0.0, 1.0), 1.0),
-                "base_rates": Field(listing(number(0.0, _MAX_RATE)), self._base_rates),
-            },
-        )
-        if found["cuts"] != sorted(set(found["cuts"])):
-            raise StateError(f"cuts: expected epochs in their order, found {_listed(found['cuts'])}")
+        """Restore the checks, the counts of the rule and the reductions."""
+        counts = read_patience(state) | read_fields(state, {"resting": Field(whole())})
+        reductions = read_reductions(state)
         super().load_state_dict(state)
-        self.reductions, self.scale, self._base_rates = found["cuts"], found["scale"], found["base_rates"]
-
-    def _more_fields(self) -> dict[str, Field]:
-        # not more checks than the cooldown has, which may be shorter now
-        return {"resting": Field(lambda value: min(whole()(value), self.cooldown))}
-
-    def _reduction(self, times: int) -> RateReduction:
-        return RateReduction(self.factor, times, self.min_lr)
-
-
-def _listed(numbers: list[Any]) -> str:
-    return ", ".join(f"{number:g}" for number in dict.fromkeys(numbers))
+        self._rule.load_state_dict(counts)
+        self._reductions.load_state_dict(reductions)

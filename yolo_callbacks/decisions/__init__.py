@@ -1,4 +1,4 @@
-"""Decisions: numbers in, decision and reason out. No ultralytics, no torch, no files."""
+"""Pure rules: they take numbers and return a decision with its reason. No ultralytics, no torch, no files."""
 
 from yolo_callbacks.decisions.comparison import Mode, counted, improves
 from yolo_callbacks.decisions.freeing import Cadence, cache_is_idle, host_is_short

@@ -1,4 +1,4 @@
-"""The one place where two values of a monitor are compared."""
+"""Compare two values of a monitor; every rule uses this comparison."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ Mode = Literal["min", "max"]
 
 
 def improves(value: float, best: float | None, *, mode: Mode, min_delta: float = 0.0) -> bool:
-    """Whether `value` is better than `best` by more than `min_delta`.
+    """Return whether `value` is better than `best` by more than `min_delta`.
 
     A tie is no improvement, so the earlier epoch is kept. NaN and infinity never improve. The comparison is written
-    as in `torch.optim.lr_scheduler.ReduceLROnPlateau` with `threshold_mode="abs"`: adding to `best` rather than
-    subtracting the two rounds differently, and the two must agree to the last bit.
+    as in `torch.optim.lr_scheduler.ReduceLROnPlateau` with `threshold_mode="abs"`: it adds to `best`. A subtraction of
+    the two values is rounded in another way, and both must give the same result.
 
     Args:
         value: The value of this epoch.
-        best: The best value so far, or None before there is one: then any finite value improves.
+        best: The best value so far; None before the first value: then any finite value improves.
         mode: `"min"` if lower is better, `"max"` if higher is better.
         min_delta: By how much the value must be better, in the unit of the monitor. Defaults to `0.0`.
     """
@@ -31,5 +31,5 @@ def improves(value: float, best: float | None, *, mode: Mode, min_delta: float =
 
 
 def counted(number: int, noun: str) -> str:
-    """`"1 check"`, `"2 checks"`: for reasons that people read."""
+    """Return a number with its noun for a message: `"1 check"`, `"2 checks"`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

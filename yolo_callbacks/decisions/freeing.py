@@ -1,4 +1,4 @@
-"""When freeing memory is worth its time."""
+"""Decide when to free memory, and how often to try it again."""
 
 from __future__ import annotations
 
@@ -10,64 +10,64 @@ _MIB = 2**20
 _MIN_FREED = 16 * _MIB  # bytes
 _MIN_RATE = 256 * _MIB  # bytes a second
 _LONGER = 8  # times the last interval
-_LONGEST = 64  # times the interval that was asked for
+_LONGEST = 64  # times the interval that the user set
 _SHORT = 0.1
 
 
 def cache_is_idle(*, allocated: int, reserved: int, capacity: int, threshold: float) -> bool:
-    """Whether an accelerator's cache is worth emptying.
+    """Return whether the cache of an accelerator is large and mostly unused.
 
     Args:
         allocated: Bytes in tensors.
-        reserved: Bytes taken from the device, cache included.
-        capacity: Bytes of the device; 0 if unknown, which is never worth it.
-        threshold: The share of the device from which on it is.
+        reserved: Bytes reserved on the device, cache included.
+        capacity: Bytes of the device; 0 if unknown: then the result is False.
+        threshold: The share of the device, 0 to 1, that must be reserved.
     """
     return capacity > 0 and reserved > threshold * capacity and reserved > 2 * allocated
 
 
 def host_is_short(available: int, total: int) -> bool:
-    """Whether less than a tenth of the host's memory is left."""
+    """Return whether less than a tenth of the host's memory is available."""
     return available < _SHORT * total
 
 
 @dataclass
 class Cadence:
-    """How often to repeat a step that may not be worth its time.
+    """Decide in which epochs to repeat a step, by how useful it was the last time.
 
-    Each time that it was not, the pause becomes eight times as long, up to 64 times the shortest one; once it was, it
-    is the shortest again. It was worth it if it freed at least 16 MiB, at 256 MiB a second or faster, and if less than
-    half of that was taken again by the next time.
+    A step is useful if it frees at least 16 MiB, at 256 MiB a second or faster, and if training has not used more than
+    half of the memory of the last step again. After a step that is not useful, the interval becomes eight times as
+    long, at most 64 times the shortest one. After a useful step it is the shortest again.
 
     Args:
-        every: The shortest pause, in epochs.
+        every: The shortest interval, in epochs.
 
     Attributes:
-        next_epoch: The epoch from which on the step is due.
+        next_epoch: The first epoch in which the step is due again.
     """
 
     every: int
     next_epoch: int = 0
-    _pause: int = field(init=False, default=0)
+    _interval: int = field(init=False, default=0)
     _freed: int = field(init=False, default=0)
     _after: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
-        self._pause = self.every
+        self._interval = self.every
         self.next_epoch = self.next_epoch or self.every
 
     def stepped(self, epoch: int, *, before: int, after: int, seconds: float) -> None:
-        """Tell of a step that was made.
+        """Record a step, and plan the next one.
 
         Args:
-            epoch: The epoch after which it was made.
+            epoch: The epoch after which the step was made.
             before: Bytes in use before it.
             after: Bytes in use after it.
-            seconds: What it took.
+            seconds: How long the step took.
         """
         freed = before - after
-        came_back = self._freed > 0 and before - self._after > self._freed / 2
-        worth_it = freed >= _MIN_FREED and freed >= _MIN_RATE * seconds and not came_back
-        self._pause = self.every if worth_it else min(_LONGER * self._pause, _LONGEST * self.every)
+        used_again = self._freed > 0 and before - self._after > self._freed / 2
+        useful = freed >= _MIN_FREED and freed >= _MIN_RATE * seconds and not used_again
+        self._interval = self.every if useful else min(_LONGER * self._interval, _LONGEST * self.every)
         self._freed, self._after = freed, after
-        self.next_epoch = epoch + self._pause
+        self.next_epoch = epoch + self._interval

@@ -1,4 +1,4 @@
-"""Whether a value has been growing for long enough to be a leak."""
+"""Decide whether a value has grown steadily for long enough to be a leak."""
 
 from __future__ import annotations
 
@@ -7,14 +7,21 @@ from dataclasses import dataclass, field
 
 __all__ = ["Growth", "GrowthRule"]
 
-# What tells a leak from noise and from a start that levels off, of a line through the window's values.
+# A straight line through the values of the window must describe them at least this well: less is noise.
 _MIN_CORRELATION = 0.9
+# The second half of the window must rise at least this much as fast as the whole: less is a start that levels off.
 _MIN_LATE_SLOPE = 0.5
 
 
 @dataclass(frozen=True)
 class Growth:
-    """How a value has grown, in its own unit."""
+    """Describe how a value has grown, in its own unit.
+
+    Attributes:
+        slope: The growth an epoch.
+        first: The value before the window.
+        last: The value of the last epoch.
+    """
 
     slope: float
     first: float
@@ -23,15 +30,15 @@ class Growth:
 
 @dataclass
 class GrowthRule:
-    """Tell steady growth from noise, and from a beginning that levels off.
+    """Find steady growth; ignore noise, and a start that levels off.
 
-    The values of the last `window` epochs grow steadily if a straight line describes them well and its second half
-    rises at least half as fast as the whole. It counts once the rise is worth a word: through the window, or since the
-    first window, so that a slow leak is found too.
+    The values of the last `window` epochs grow steadily if a straight line describes them well, and if their second
+    half rises at least half as fast as the whole. The rise must be at least `min_rise`, either through the window or
+    since the first full window: the second finds a slow leak.
 
     Args:
         window: Epochs through which the value must have grown.
-        min_rise: What is worth a word, in the unit of the values.
+        min_rise: The smallest rise that counts, in the unit of the values.
     """
 
     window: int
@@ -43,7 +50,7 @@ class GrowthRule:
         self._values = deque(maxlen=self.window + 1)
 
     def check(self, value: float) -> Growth | None:
-        """Take the value of an epoch; how it has grown, None where it has not or where it is too early to tell."""
+        """Add the value of an epoch; return the growth, or None if there is none or too few values yet."""
         self._values.append(value)
         if len(self._values) <= self.window:
             return None
@@ -60,7 +67,7 @@ class GrowthRule:
         return Growth(slope, first, last)
 
 
-# statistics is imported where it is needed: it would be 5 ms of every import of this package, for one rule
+# `statistics` is imported where it is used: at the top it would add 5 ms to every import of this package.
 
 
 def _correlation(values: list[float]) -> float:

@@ -1,4 +1,4 @@
-"""Whether values that must not get worse have got worse."""
+"""Decide whether values that must not get worse have got worse."""
 
 from __future__ import annotations
 
@@ -13,7 +13,12 @@ __all__ = ["Guarded", "broken_guard"]
 
 @dataclass(frozen=True)
 class Guarded:
-    """By how much a value may be worse than at the last best, and which way is worse."""
+    """Say by how much a value may be worse than at the last best epoch.
+
+    Attributes:
+        tolerance: By how much it may be worse, in its own unit.
+        mode: `"min"` if lower is better, `"max"` if higher is better.
+    """
 
     tolerance: float
     mode: Mode
@@ -22,13 +27,12 @@ class Guarded:
 def broken_guard(
     guards: Mapping[str, Guarded], values: Mapping[str, float | None], reference: Mapping[str, float | None]
 ) -> str | None:
-    """The reason to not take an epoch, None if there is none.
+    """Return the reason to reject an epoch, or None if every guarded value is good enough.
 
     Args:
-        guards: What is guarded, by name.
-        values: The values of this epoch. One that is missing or NaN where the reference has one breaks the guard:
-            nobody can say that it has not dropped.
-        reference: The values at the last best; one that is missing or not finite guards nothing.
+        guards: The guarded values, by name.
+        values: The values of this epoch. A missing value or NaN breaks a guard that has a reference: it may be worse.
+        reference: The values at the last best epoch. A missing or non-finite one guards nothing.
     """
     for name, guarded in guards.items():
         value, before = values.get(name), reference.get(name)

@@ -1,8 +1,10 @@
-"""Which epochs belong to the best k."""
+"""Decide which epochs belong to the best k."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from yolo_callbacks.decisions.comparison import Mode, improves
 
@@ -11,7 +13,7 @@ __all__ = ["Ranking", "RankingDecision"]
 
 @dataclass(frozen=True)
 class RankingDecision:
-    """Whether to keep an epoch, which epoch has to go for it, and why."""
+    """Say whether to keep an epoch, why, and which epoch it replaces."""
 
     keep: bool
     reason: str
@@ -20,10 +22,10 @@ class RankingDecision:
 
 @dataclass
 class Ranking:
-    """The `top_k` best epochs by one value.
+    """Rank the `top_k` best epochs by one value.
 
-    A value enters while there is room, and after that if it is better than the worst one kept by more than
-    `min_delta`. With `top_k=1` that is the rule of every monitor: strictly better than the best by more than
+    Any finite value enters while there is room. After that a value enters if it is better than the worst one kept by
+    more than `min_delta`. With `top_k=1` that is the rule of every monitor: strictly better than the best by more than
     `min_delta`. A tie keeps the earlier epoch; NaN and infinity never enter.
 
     Args:
@@ -32,7 +34,7 @@ class Ranking:
         min_delta: By how much a value must be better than the worst one kept. Defaults to `0.0`.
 
     Attributes:
-        kept: Value by epoch, best first.
+        kept: The value of each epoch kept, best first.
     """
 
     mode: Mode
@@ -41,7 +43,7 @@ class Ranking:
     kept: dict[int, float] = field(default_factory=dict)
 
     def consider(self, epoch: int, value: float) -> RankingDecision:
-        """Decide on the value of an epoch, without taking it: saving may still fail. See `add`."""
+        """Decide on the value of an epoch without adding it, since saving its checkpoint may fail. See `add`."""
         if len(self.kept) < self.top_k:
             if not improves(value, None, mode=self.mode):
                 return RankingDecision(keep=False, reason=f"{value} is not finite")
@@ -52,9 +54,21 @@ class Ranking:
         return RankingDecision(keep=False, reason=f"{value:g} is not better than {worst:g} of epoch {worst_epoch}")
 
     def add(self, epoch: int, value: float, *, evicted: int | None = None) -> None:
-        """Take an epoch in, in the place of `evicted`."""
+        """Add an epoch, and remove the one that it replaces."""
         if evicted is not None:
             del self.kept[evicted]
+        self.kept[epoch] = value
+        self.sort()
+
+    def sort(self) -> None:
+        """Order the epochs kept by their value, best first; of equal values the earlier epoch is better."""
         sign = -1.0 if self.mode == "max" else 1.0
-        ranked = sorted({**self.kept, epoch: value}.items(), key=lambda item: (sign * item[1], item[0]))
-        self.kept = dict(ranked)
+        self.kept = dict(sorted(self.kept.items(), key=lambda item: (sign * item[1], item[0])))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the epochs kept and their values, best first."""
+        return {"kept": [[epoch, value] for epoch, value in self.kept.items()]}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore the epochs kept from a validated state, in its order."""
+        self.kept = dict(state["kept"])

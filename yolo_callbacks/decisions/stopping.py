@@ -1,10 +1,12 @@
-"""When to stop: patience, thresholds and values that are no numbers."""
+"""Decide when to stop: by patience, by a threshold, or at a value that is not finite."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from yolo_callbacks.decisions.comparison import Mode, counted, improves
 
@@ -12,7 +14,7 @@ __all__ = ["StopDecision", "StopRule", "StoppingReason"]
 
 
 class StoppingReason(str, Enum):
-    """Why a training was stopped."""
+    """Say why a callback has stopped a training."""
 
     NOT_STOPPED = "not_stopped"
     PATIENCE_EXHAUSTED = "patience_exhausted"
@@ -24,7 +26,7 @@ class StoppingReason(str, Enum):
 
 @dataclass(frozen=True)
 class StopDecision:
-    """Whether to stop, and why."""
+    """Say whether to stop, and why."""
 
     reason: StoppingReason = StoppingReason.NOT_STOPPED
     message: str = ""
@@ -37,7 +39,7 @@ class StopDecision:
 
 @dataclass
 class StopRule:
-    """Stop after `patience` checks in a row without improvement, or past a threshold.
+    """Stop after `patience` checks in a row without improvement, or beyond a threshold.
 
     The order of the tests and the counting are Lightning's (`EarlyStopping._evaluate_stopping_criteria`): values
     6 5 5 5 5 5 in `min` mode with patience 3 stop at the fifth.
@@ -49,13 +51,14 @@ class StopRule:
         stopping_threshold: Stop as soon as the value is better than this; None to not use it.
         divergence_threshold: Stop as soon as the value is worse than this; None to not use it.
         check_finite: Stop at the first value that is NaN or infinite. Defaults to `True`.
-        exempt_zero: Use up no patience while the best value is 0, and replace it by any other value, as Ultralytics'
-            own stopper does (`fitness > self.best_fitness or self.best_fitness == 0`). Defaults to `False`.
+        exempt_zero: Count no check as without improvement while the best value is 0, and replace a best value of 0 by
+            any other, as Ultralytics' own stopper does (`fitness > self.best_fitness or self.best_fitness == 0`).
+            Defaults to `False`.
 
     Attributes:
-        best_score: The best value so far, None before there is one.
-        best_epoch: The epoch of `best_score`, 0 before there is one.
-        wait: Checks in a row without improvement.
+        best_score: The best value so far, None before the first one.
+        best_epoch: The epoch of `best_score`, 0 before the first one.
+        wait_count: Checks in a row without improvement.
     """
 
     mode: Mode
@@ -67,27 +70,27 @@ class StopRule:
     exempt_zero: bool = False
     best_score: float | None = None
     best_epoch: int = 0
-    wait: int = 0
+    wait_count: int = 0
 
     def check(self, epoch: int, value: float) -> StopDecision:
-        """Take the value of an epoch and decide."""
+        """Compare the value of an epoch with the best and the thresholds, and decide."""
         if self.check_finite and not math.isfinite(value):
             return self._non_finite(value)
         exempt = self._exempt(value)
         if improves(value, self.best_score, mode=self.mode, min_delta=self.min_delta) or (
             exempt and math.isfinite(value)
         ):
-            self.best_score, self.best_epoch, self.wait = value, epoch, 0
+            self.best_score, self.best_epoch, self.wait_count = value, epoch, 0
         else:
-            self.wait = 0 if exempt else self.wait + 1
-        return self._reached_goal(value) or self._diverged(value) or self._out_of_patience() or StopDecision()
+            self.wait_count = 0 if exempt else self.wait_count + 1
+        return self._met_threshold(value) or self._diverged(value) or self._out_of_patience() or StopDecision()
 
     def check_undetected(self, value: float | None, *, counts: bool, is_loss: bool) -> StopDecision:
-        """Decide on an epoch in which nothing is detected: its value is never the best, and reaches no goal.
+        """Decide on an epoch in which nothing is detected: its value is never the best and never meets the threshold.
 
         Args:
             value: The value of the epoch, None if it has none.
-            counts: Whether the epoch is a check without improvement; else it uses up no patience.
+            counts: Whether the epoch is a check without improvement; if not, the count does not change.
             is_loss: Whether the value is a loss, which can diverge before anything is detected.
         """
         diverged = None
@@ -97,17 +100,29 @@ class StopRule:
             diverged = self._diverged(value) if counts or is_loss else None
         if not counts:
             return diverged or StopDecision()
-        self.wait = 0 if value is not None and self._exempt(value) else self.wait + 1
+        self.wait_count = 0 if value is not None and self._exempt(value) else self.wait_count + 1
         return diverged or self._out_of_patience() or StopDecision()
 
+    def restart_patience(self) -> None:
+        """Set the count of checks without improvement to 0; the best value stays."""
+        self.wait_count = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the best value and the count."""
+        return {"best_score": self.best_score, "best_epoch": self.best_epoch, "wait": self.wait_count}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore the best value and the count from a validated state."""
+        self.best_score, self.best_epoch, self.wait_count = state["best_score"], state["best_epoch"], state["wait"]
+
     def _exempt(self, value: float) -> bool:
-        # Infinity is better than any best to Ultralytics' stopper: it must not use up patience here either.
+        # Ultralytics' stopper takes infinity as better than any best: here it must not count against patience either.
         return self.exempt_zero and (not self.best_score or (value > self.best_score and math.isinf(value)))
 
     def _non_finite(self, value: float) -> StopDecision:
         return StopDecision(StoppingReason.NON_FINITE, f"the value {value} is not finite")
 
-    def _reached_goal(self, value: float) -> StopDecision | None:
+    def _met_threshold(self, value: float) -> StopDecision | None:
         goal = self.stopping_threshold
         if goal is None or not improves(value, goal, mode=self.mode):
             return None
@@ -121,9 +136,9 @@ class StopRule:
         return StopDecision(StoppingReason.DIVERGENCE_THRESHOLD, f"the value {value:g} is worse than {limit:g}")
 
     def _out_of_patience(self) -> StopDecision | None:
-        if self.patience is None or self.wait < self.patience:
+        if self.patience is None or self.wait_count < self.patience:
             return None
         best = f"best {self.best_score:g} at epoch {self.best_epoch}" if self.best_epoch else "no finite value yet"
         return StopDecision(
-            StoppingReason.PATIENCE_EXHAUSTED, f"no improvement in {counted(self.wait, 'check')} ({best})"
+            StoppingReason.PATIENCE_EXHAUSTED, f"no improvement in {counted(self.wait_count, 'check')} ({best})"
         )

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 __all__ = ["EpochKind", "UntrainedRule", "detects_nothing"]
 
 
 class EpochKind(Enum):
-    """What an epoch is to a callback that decides by a monitor."""
+    """Say what an epoch is for a callback that decides by a monitor."""
 
     CHECK = "check"
     NO_IMPROVEMENT = "check without improvement"
@@ -37,9 +38,10 @@ def _mean_precisions(metrics: Mapping[str, float]) -> list[float]:
 class UntrainedRule:
     """Skip the epochs before a model detects anything, and never take an epoch that detects nothing as the best.
 
-    From scratch, mAP is 0 for many epochs, while losses read 0 or nearly 0 because no anchor is matched. Ultralytics'
-    own stopper exempts that stage too (`or self.best_fitness == 0`). After the first epoch that detects something, an
-    epoch that detects nothing is a check without improvement, whatever its value: the model has diverged.
+    In a training from scratch, mAP is 0 for many epochs, while losses are 0 or nearly 0 because no anchor is matched.
+    Ultralytics' own stopper does not count these epochs either (`or self.best_fitness == 0`). After the first epoch
+    that detects something, an epoch that detects nothing is a check without improvement, whatever its value: the model
+    has diverged.
 
     Args:
         skip: Whether the rule is on. Defaults to `True`.
@@ -52,7 +54,7 @@ class UntrainedRule:
     learned: bool = False
 
     def judge(self, metrics: Mapping[str, float], *, validated: bool, affected: bool) -> EpochKind:
-        """Take the metrics of the next epoch and decide what the epoch is.
+        """Decide what the next epoch is, by its metrics.
 
         Args:
             metrics: The metrics of the epoch.
@@ -65,3 +67,11 @@ class UntrainedRule:
         if not (self.skip and affected and nothing):
             return EpochKind.CHECK
         return EpochKind.NO_IMPROVEMENT if self.learned else EpochKind.NO_CHECK
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return whether an epoch has detected something."""
+        return {"learned": self.learned}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore whether an epoch has detected something from a validated state."""
+        self.learned = state["learned"]

@@ -1,4 +1,4 @@
-"""What is worth knowing of an out-of-memory error, and what to try."""
+"""Write a diary of an out-of-memory error: what was running, and what to try."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MANY_INSTANCES = 50  # an image
 
 @dataclass(frozen=True)
 class Moment:
-    """Where a training was when memory ran out.
+    """Describe what a training was doing when memory ran out.
 
     Attributes:
         phase: `"setup"`, `"train"`, `"val"`, `"save"` of the checkpoint, or `"final"`, the evaluation after training.
@@ -37,16 +37,16 @@ class Moment:
 
 
 def write_diary(run: TrainingRun, moment: Moment, accelerator: Accelerator | None, error: BaseException | None) -> Path:
-    """Write a moment down in the run's folder.
+    """Write the diary into the run's folder.
 
     Args:
         run: The training.
-        moment: Where it was.
+        moment: What it was doing.
         accelerator: Its device, None for the CPU.
-        error: What ends the training, None where Ultralytics starts the epoch again and shows no error.
+        error: The error that ends the training; None where Ultralytics starts the epoch again and shows no error.
 
     Returns:
-        The file, of a name that no other error has.
+        The file; each error has a file of its own.
     """
     rank, number = f"rank{run.rank}-" if run.rank else "", 1
     while (path := run.save_dir / f"oom-{rank}{number}.json").exists():
@@ -86,16 +86,16 @@ def write_diary(run: TrainingRun, moment: Moment, accelerator: Accelerator | Non
 def suggest(
     *, phase: str, batch_size: int, image_size: int, images: int, instances: int | None, device: str, retried: bool
 ) -> str:
-    """What to try first, in one or two sentences.
+    """Return what to try first, in one or two sentences.
 
     Args:
         phase: See `Moment`.
-        batch_size: Of the run, all processes together.
+        batch_size: The batch size of the run, all processes together.
         image_size: The run's `imgsz`.
-        images: How many were in the batch in flight; 0 if unknown.
+        images: How many images were in the batch in flight; 0 if unknown.
         instances: How many boxes they had, None if unknown.
-        device: The type of the device, as torch names it.
-        retried: Whether Ultralytics goes on with half the batch by itself.
+        device: The type of the device in torch, such as `"cuda"`.
+        retried: Whether Ultralytics starts the epoch again with half the batch size.
     """
     half = batch_size // 2
     if half < 1:

@@ -1,0 +1,290 @@
+"""The base class of callbacks: when it resets, what is called once, old names, unknown arguments, and its repr."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+from state_mutations import StandIn
+from trainings import TINY
+from ultralytics import YOLO
+
+from yolo_callbacks import (
+    Callback,
+    EarlyStopping,
+    EpochRecord,
+    MemoryCleanup,
+    MemoryMonitor,
+    Monitor,
+    MonitorCallback,
+    ReduceLROnPlateau,
+    SaveBest,
+    StopOnOverfit,
+    TrainingRun,
+    attach,
+)
+from yolo_callbacks.callbacks.events import TRAINER_EVENTS
+from yolo_callbacks.utils.origins import Origins, remember_origins
+
+OWN_EVENTS = [event for event in TRAINER_EVENTS if event != "on_fit_epoch_end"]
+
+
+class Trainer:
+    """As much of a trainer as an event needs that reads nothing of it."""
+
+
+class Seen(Callback):
+    """Keeps what was called."""
+
+    def __init__(self) -> None:
+        self.seen: list[Any] = []
+
+    def reset(self) -> None:
+        self.seen.append("reset")
+
+
+def listening_to(*events: str) -> Seen:
+    """A callback of a class of its own, with a method for each event."""
+    methods = {event: lambda self, trainer, event=event: self.seen.append(event) for event in events}
+    return type("Listening", (Seen,), methods)()
+
+
+# When it resets -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("event", OWN_EVENTS)
+def test_reset_runs_before_the_first_event_of_each_run(event):
+    callback, first, second = listening_to(event), Trainer(), Trainer()
+    for trainer in (first, first, second):
+        getattr(callback, event)(trainer)
+    assert callback.seen == ["reset", event, event, "reset", event]
+
+
+@pytest.mark.parametrize("event", OWN_EVENTS)
+def test_reset_runs_once_whichever_event_is_first(event):
+    callback, trainer = listening_to(*OWN_EVENTS), Trainer()
+    for each in (event, *OWN_EVENTS):
+        getattr(callback, each)(trainer)
+    assert callback.seen == ["reset", event, *OWN_EVENTS]
+
+
+def test_an_inherited_method_resets_too_and_only_once():
+    class Parent(Seen):
+        def on_train_start(self, trainer: Any) -> None:
+            self.seen.append("parent")
+
+    class Child(Parent):
+        def on_train_start(self, trainer: Any) -> None:
+            super().on_train_start(trainer)
+            self.seen.append("child")
+
+    parent, child = type("Heir", (Parent,), {})(), Child()
+    for callback in (parent, child):
+        callback.on_train_start(Trainer())
+    assert parent.seen == ["reset", "parent"]
+    assert child.seen == ["reset", "parent", "child"]
+
+
+class Epochs(Seen):
+    """Stores something before the first epoch, and keeps the calls of an epoch."""
+
+    def reset(self) -> None:
+        super().reset()
+        self.started_with = 0
+
+    def on_train_start(self, trainer: Any) -> None:
+        self.started_with = trainer.epochs
+
+    def on_epoch(self, run: TrainingRun, record: EpochRecord) -> None:
+        self.seen.append((record.epoch, record.validated, self.started_with))
+
+    def on_final_evaluation(self, run: TrainingRun, record: EpochRecord) -> None:
+        self.seen.append(("final", record.final, self.started_with))
+
+
+@pytest.mark.training
+@pytest.mark.parametrize("way", ["suite", "single methods"])
+def test_each_epoch_and_the_final_evaluation_come_once_in_every_run(train, scripted, way):
+    """What `on_train_start` has stored is there in `on_epoch`: the reset came before it."""
+    model, callback = YOLO(TINY), Epochs()
+    if way == "suite":
+        attach(model, callback, strict=True)
+    else:
+        for event in ("on_train_start", "on_fit_epoch_end"):
+            model.add_callback(event, getattr(callback, event))
+    for epochs in (2, 1):
+        scripted([0.2, 0.3])
+        train(model, epochs=epochs, name=f"run{epochs}")
+    assert callback.seen == [
+        "reset", (1, True, 2), (2, True, 2), ("final", True, 2), "reset", (1, True, 1), ("final", True, 1)
+    ]  # fmt: skip
+
+
+@pytest.mark.training
+def test_on_epoch_is_called_alone_without_on_train_start(train, scripted):
+    scripted([0.2, 0.3])
+    model, callback = YOLO(TINY), Epochs()
+    model.add_callback("on_fit_epoch_end", callback.on_fit_epoch_end)
+    train(model, epochs=2)
+    assert callback.seen == ["reset", (1, True, 0), (2, True, 0), ("final", True, 0)]
+
+
+@pytest.mark.parametrize("every_rank", [False, True])
+def test_other_ranks_only_with_every_rank(monkeypatch, tmp_path, every_rank):
+    callback = type("Ranked", (Epochs,), {"every_rank": every_rank})()
+    monkeypatch.setattr("ultralytics.utils.RANK", 1)
+    callback.on_fit_epoch_end(StandIn(tmp_path))
+    assert [each for each in callback.seen if each != "reset"] == ([(3, False, 0)] if every_rank else [])
+
+
+# Old names ------------------------------------------------------------------------------------------------------------
+
+RENAMED = {
+    "check": "validate",
+    "claims": "output_files",
+    "key": "state_key",
+    "old_keys": "old_state_keys",
+    "release": "finalize",
+}
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED.items())
+def test_a_method_under_its_old_name_still_works(old, new):
+    with pytest.warns(DeprecationWarning, match=f"^Old.{old} is called {new} now$"):
+        made = type("Old", (Callback,), {old: lambda self, argument: (self, argument)})()
+    assert getattr(made, new)("given") == (made, "given")
+    with pytest.warns(DeprecationWarning, match=f"^Old.{old} is called {new} now$"):
+        assert getattr(made, old)("given") == (made, "given")
+
+
+def test_an_old_name_may_be_called_through_super():
+    with pytest.warns(DeprecationWarning, match="Old.key is called state_key now"):
+
+        class Old(EarlyStopping):
+            def key(self, task: str) -> str:
+                return f"{super().key(task)}, mine"  # type: ignore[misc]
+
+    with pytest.warns(DeprecationWarning, match="MonitorCallback.key is called state_key now"):
+        assert Old("mAP50").state_key("detect") == "Old(mAP50), mine"
+
+
+def test_a_class_with_the_new_names_gives_no_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+
+        class New(EarlyStopping):
+            key = "an attribute of the user's own"
+
+            def state_key(self, task: str) -> str:
+                return "new"
+
+    assert (New().state_key("detect"), New().key) == ("new", "an attribute of the user's own")
+
+
+def test_enter_is_deprecated_and_resets():
+    callback, trainer = Seen(), Trainer()
+    with pytest.warns(DeprecationWarning, match=r"Callback.enter\(trainer\) is called TrainingRun.of\(trainer\) now"):
+        run = callback.enter(trainer)
+    assert run is TrainingRun.of(trainer)
+    assert callback.seen == ["reset"]
+
+
+@pytest.mark.parametrize(
+    ("callback", "old", "new"),
+    [
+        (EarlyStopping, "wait", "wait_count"),
+        (ReduceLROnPlateau, "wait", "wait_count"),
+        (StopOnOverfit, "wait", "wait_count"),
+        (ReduceLROnPlateau, "cuts", "reductions"),
+        (EarlyStopping, "stopping_message", "stopping_reason_message"),
+        (StopOnOverfit, "stopping_message", "stopping_reason_message"),
+    ],
+)
+def test_an_attribute_under_its_old_name_still_works(callback, old, new):
+    made = callback()
+    with pytest.warns(DeprecationWarning, match=f"^{callback.__name__}.{old} is called {new} now$"):
+        value = getattr(made, old)
+    assert value == getattr(made, new)
+    assert type(value) is type(getattr(made, new))
+
+
+# Arguments ------------------------------------------------------------------------------------------------------------
+
+
+class Bare(Callback):
+    def __init__(self) -> None: ...
+
+
+class Own(EarlyStopping):
+    """Passes the arguments of its base class on."""
+
+    def __init__(self, *, colour: str = "red", **options: Any) -> None:
+        super().__init__(**options)
+        self.colour = colour
+
+
+@pytest.mark.parametrize(
+    ("callback", "argument", "message"),
+    [
+        (EarlyStopping, "patiense", "EarlyStopping has no argument 'patiense', did you mean 'patience'?"),
+        (SaveBest, "topk", "SaveBest has no argument 'topk', did you mean 'top_k'?"),
+        (ReduceLROnPlateau, "cool_down", "ReduceLROnPlateau has no argument 'cool_down', did you mean 'cooldown'?"),
+        (MemoryMonitor, "leak_windows", "MemoryMonitor has no argument 'leak_windows', did you mean 'leak_window'?"),
+        (MonitorCallback, "monitr", "MonitorCallback has no argument 'monitr', did you mean 'monitor'?"),
+        (Own, "patiense", "Own has no argument 'patiense', did you mean 'patience'?"),
+        (Bare, "patience", "Bare has no argument 'patience' (it has none)"),
+    ],
+)
+def test_an_unknown_argument_names_the_nearest(callback, argument, message):
+    with pytest.raises(TypeError) as refused:
+        callback(**{argument: 3})
+    assert str(refused.value) == message
+
+
+class Keeping(Callback):
+    """Keeps one argument, and another under another name; a method has the name of a third."""
+
+    def __init__(self, value: Any = None, secret: str = "", title: str = "") -> None:
+        self.value, self._secret, self._title = value, secret, title
+
+    def title(self) -> str:
+        return self._title
+
+
+@pytest.mark.parametrize(
+    ("callback", "shown"),
+    [
+        (EarlyStopping("mAP50", patience=3), "EarlyStopping(monitor='mAP50', patience=3)"),
+        (EarlyStopping("val/loss", "min", min_delta=0.0), "EarlyStopping(monitor='val/loss', mode='min')"),
+        (SaveBest(), "SaveBest()"),
+        (SaveBest({"recall": 1.0}, guard={"mAP50": 0.1}), "SaveBest(monitor={'recall': 1.0}, guard={'mAP50': 0.1})"),
+        (ReduceLROnPlateau(factor=0.5), "ReduceLROnPlateau(factor=0.5)"),
+        (StopOnOverfit(against="train/cls_loss"), "StopOnOverfit(against='train/cls_loss')"),
+        (MemoryCleanup(release="end"), "MemoryCleanup(release='end')"),
+        (Callback(), "Callback()"),
+        (Own(colour="blue", patience=3), "Own(colour='blue')"),
+        (Keeping(value=np.array([1, 2])), "Keeping(value=array([1, 2]))"),
+        (Keeping(secret="s3cret", title="mine"), "Keeping()"),
+    ],
+)
+def test_repr_shows_the_arguments(callback, shown):
+    assert repr(callback) == shown
+
+
+@pytest.mark.training
+def test_repr_stays_that_of_the_arguments_in_a_run(train, scripted):
+    scripted([0.2])
+    model, callback = YOLO(TINY), EarlyStopping("mAP50")
+    attach(model, callback)
+    train(model, epochs=1)
+    assert callback.mode == "max"
+    assert repr(callback) == "EarlyStopping(monitor='mAP50')"
+
+
+def test_repr_hides_values_of_environment_variables():
+    callback = SaveBest("recall/s3cret", top_k=3)
+    remember_origins(callback, Origins("callbacks.yaml:1", {"monitor": ("METRIC", "CLASS")}))
+    assert repr(callback) == "SaveBest(monitor=${METRIC}+${CLASS}, top_k=3)"
+    assert isinstance(callback.monitor, Monitor)

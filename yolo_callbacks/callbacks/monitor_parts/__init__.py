@@ -1,0 +1,1 @@
+"""Parts of callbacks that decide by a monitor."""
