@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from examples import examples
 from yolo_callbacks.decisions import PlateauRule, Ranking, StopRule
 from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.state.journal import JOURNAL_FILE, Entry, Journal, Recovery, recoveries
@@ -106,7 +107,7 @@ values = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(values=values, data=st.data())
 def test_killed_at_any_step_and_as_often_as_you_like(values, data):
     with tempfile.TemporaryDirectory() as whole, tempfile.TemporaryDirectory() as killed:
