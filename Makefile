@@ -2,18 +2,24 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow test-versions test-peer bench bench-quick docs lint clean
+.PHONY: demo test test-fast test-slow test-versions test-peer bench bench-quick docs lint clean
 
 demo: $(VENV)/installed  ## train YOLO11n on datasets/trees with the suite
 	$(BIN)/yolo-callbacks demo
 
 # One thread a worker: the trainings are too small to share among cores.
-test: lint  ## all tests, and a few of them on older versions of Ultralytics
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal -m "not slow"
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal
+UNITS := $(addprefix tests/,decisions metrics utils state config cli test_layers.py)
+
+test: lint  ## all tests but the campaigns, and a few of them on older versions of Ultralytics
+	$(PYTEST) -m "not slow"
 	$(BIN)/python tests/versions.py --smoke
 
-test-slow: $(VENV)/installed-dev  ## trainings of every kind, with and without callbacks: they must be the same
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal -m slow
+test-fast: $(VENV)/installed-dev  ## the unit tests that train nothing, at most 30 s on two cores
+	$(PYTEST) -m "not slow and not training and not server" $(UNITS)
+
+test-slow: $(VENV)/installed-dev  ## the campaigns: all trainings with and without callbacks, kills, faults, all examples
+	$(PYTEST) -m "slow or hypothesis" --hypothesis-profile slow
 
 test-versions: $(VENV)/installed-dev  ## the real trainings, on one Ultralytics after the other
 	$(BIN)/python tests/versions.py $(VERSIONS)

@@ -10,6 +10,8 @@ from pathlib import Path
 import isolation  # noqa: F401 (before ultralytics)
 import pytest
 
+import examples  # noqa: F401 (the profiles of Hypothesis)
+
 pytest_plugins = ["training_fixtures"]
 
 HERE = Path(__file__).parent

@@ -6,12 +6,13 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from trainings import TINY, detection_metrics, results_csv
 from ultralytics import YOLO
 from ultralytics.utils.torch_utils import EarlyStopping as UltralyticsStopper
 
+from examples import examples
 from yolo_callbacks import Callback, EarlyStopping, StoppingReason, TrainingRun, attach
 from yolo_callbacks.decisions.stopping import StopRule
 
@@ -102,14 +103,14 @@ def stops_at(values: list[float | None], patience: int) -> tuple[int, int]:
     return stopped["theirs"], stopped["ours"]
 
 
-@settings(max_examples=3_000, deadline=None)
+@examples(3_000)
 @given(values=st.lists(st.one_of(fitness, st.none()), max_size=25), patience=st.integers(1, 6))
 def test_never_stops_before_ultralytics_own_stopper(values, patience):
     theirs, ours = stops_at(values, patience)
     assert ours >= theirs
 
 
-@settings(max_examples=1_000, deadline=None)
+@examples(1_000)
 @given(values=st.lists(st.integers(0, 6).map(lambda number: number / 8), max_size=25), patience=st.integers(1, 6))
 def test_stops_with_ultralytics_own_stopper_where_every_epoch_is_a_check(values, patience):
     theirs, ours = stops_at(values, patience)

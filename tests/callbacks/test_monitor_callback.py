@@ -54,7 +54,7 @@ def test_training_phases(train, scripted, messages):
 
 
 @pytest.mark.training
-@pytest.mark.parametrize(("task", "suffix"), [("segment", "M"), ("pose", "P")])
+@pytest.mark.parametrize(("task", "suffix"), [("segment", "M"), pytest.param("pose", "P", marks=pytest.mark.slow)])
 def test_values_by_class_of_masks_and_poses(tmp_path, train, two_of_three, task, suffix):
     """Three classes, one of them without validation; polygons and points made of the boxes."""
     data = as_task(two_of_three, tmp_path / "data", task)

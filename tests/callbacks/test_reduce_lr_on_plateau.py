@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import torch
 import ultralytics
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from trainings import TINY, interrupted, results_csv
 from ultralytics import YOLO
 
+from examples import examples
 from yolo_callbacks import Callback, ReduceLROnPlateau, TrainingRun, attach
 from yolo_callbacks.decisions.plateau import PlateauRule, RateReduction
 
@@ -24,7 +25,7 @@ ULTRALYTICS = tuple(int(part) for part in ultralytics.__version__.split(".")[:3]
 numbers = st.integers(0, 12).map(lambda number: number / 8)
 
 
-@settings(max_examples=3_000, deadline=None)
+@examples(3_000)
 @given(
     values=st.lists(numbers, max_size=25),
     mode=st.sampled_from(["min", "max"]),
@@ -69,20 +70,26 @@ def rates_of(folder: Path) -> list[list[float]]:
     return [[value for key, value in row.items() if key.startswith("lr/")] for row in results_csv(folder)]
 
 
-optimizers = ["SGD", "AdamW", pytest.param("MuSGD", marks=pytest.mark.skipif(ULTRALYTICS < (8, 4), reason="8.4"))]
+optimizers = ["SGD", "AdamW", *(["MuSGD"] if ULTRALYTICS >= (8, 4) else [])]
 
 
 # without a start of its own for the bias, the warm-up of every group ends in proportion to its base rate
-schedules = [
-    {"warmup_epochs": 0.0},
-    {"warmup_epochs": 0.0, "cos_lr": True},
-    {"warmup_epochs": 3.0, "warmup_bias_lr": 0.0},
-]
+schedules = {
+    "linear": {"warmup_epochs": 0.0},
+    "cosine": {"warmup_epochs": 0.0, "cos_lr": True},
+    "warmup": {"warmup_epochs": 3.0, "warmup_bias_lr": 0.0},
+}
 
 
 @pytest.mark.training
-@pytest.mark.parametrize("optimizer", optimizers)
-@pytest.mark.parametrize("schedule", schedules, ids=["linear", "cosine", "warmup"])
+@pytest.mark.parametrize(
+    ("schedule", "optimizer"),
+    [
+        pytest.param(schedule, optimizer, marks=[] if i == j else pytest.mark.slow, id=f"{name}-{optimizer}")
+        for i, (name, schedule) in enumerate(schedules.items())
+        for j, optimizer in enumerate(optimizers)
+    ],
+)
 def test_the_cut_holds_under_every_schedule(train, scripted, schedule, optimizer):
     """Against the same training without a cut: every later epoch has the factor, no earlier one has."""
     rates = []

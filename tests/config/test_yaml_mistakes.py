@@ -518,6 +518,7 @@ def test_a_file_name_that_no_disk_refuses(name):
     assert SaveBest(filename=name).filename == name
 
 
+@pytest.mark.training
 def test_the_longest_file_name_can_be_written(train, scripted):
     from trainings import TINY
     from ultralytics import YOLO

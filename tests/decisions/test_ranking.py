@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from examples import examples
 from yolo_callbacks.decisions.ranking import Ranking
 
 NAN, INF = math.nan, math.inf
@@ -86,7 +87,7 @@ def test_consider_tells_and_changes_nothing(top_k, value, keep, evicted, reason)
     assert ranking.consider(3, value) == decision
 
 
-@settings(max_examples=2_000, deadline=None)
+@examples(2_000)
 @given(SEQUENCES, MODES, st.integers(1, 5))
 def test_ranking_keeps_the_best_so_far(values, mode, top_k):
     ranking, kept = Ranking(mode, top_k), set()

@@ -6,9 +6,10 @@ import json
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from examples import examples
 from yolo_callbacks.decisions.stopping import StoppingReason, StopRule
 
 NAN, INF = math.nan, math.inf
@@ -174,7 +175,7 @@ SEQUENCES = st.binary(max_size=30).map(lambda drawn: [VALUES[byte % len(VALUES)]
 MODES = st.sampled_from(["min", "max"])
 
 
-@settings(max_examples=3_000, deadline=None)
+@examples(3_000)
 @given(SEQUENCES, MODES, st.sampled_from([None, 1, 2, 3, 5, 8]), st.sampled_from([0.0, 0.25, 1.0]), st.booleans())
 def test_stop_rule_against_a_model(values, mode, patience, min_delta, check_finite):
     rule = StopRule(mode, patience, min_delta=min_delta, check_finite=check_finite)

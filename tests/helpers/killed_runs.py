@@ -31,6 +31,7 @@ import torch
 import training_imports  # noqa: F401
 import wandb
 import wandb.sdk.launch
+from killed_values import EPOCHS, MAIN, RECALL, STOP
 from trainings import FAST, TINY, detection_metrics
 from ultralytics import YOLO
 from ultralytics.engine.trainer import BaseTrainer
@@ -39,11 +40,6 @@ from ultralytics.engine.validator import BaseValidator
 from yolo_callbacks import EarlyStopping, JsonlLogger, ReduceLROnPlateau, SaveBest, WandbLogger, attach
 from yolo_callbacks.callbacks.events import Event
 
-EPOCHS = 8
-STOP = 7
-# the best of all, one after the best, and a tail that stops
-MAIN = (0.1, 0.5, 0.4, 0.6, 0.3, 0.3, 0.2, 0.9)
-RECALL = (0.3, 0.2, 0.5, 0.4, 0.6, 0.1, 0.1, 0.9)
 # values of a class are in no checkpoint
 CLASS_ONE = (0.2, 0.1, 0.3, 0.4, 0.5, 0.2, 0.2, 0.9)
 BY_STEPS = int(os.environ.get("KILLED_RUNS_AT_ONCE", "2"))

@@ -95,6 +95,7 @@ def platform() -> Iterator[Platform]:
     server.server_close()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(find_spec("ultralytics.utils.callbacks.platform") is None, reason="older than Platform")
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="Platform's own requirement")
 def test_platform_gets_what_it_gets_without_us(tmp_path, scenes, platform):

@@ -192,7 +192,12 @@ def test_a_run_without_us(theirs, tmp_path):
 @pytest.mark.parametrize(
     ("task", "charts", "sections"),
     [
-        ("segment", {"mAP50-95 masks", "mAP50", "precision and recall masks", "seg loss"}, {"classes", "final"}),
+        pytest.param(
+            "segment",
+            {"mAP50-95 masks", "mAP50", "precision and recall masks", "seg loss"},
+            {"classes", "final"},
+            marks=pytest.mark.slow,
+        ),
         ("classify", {"accuracy top1", "accuracy top5", "loss"}, {"final"}),
     ],
 )

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from killed_runs import MAIN, STOP
+from killed_values import MAIN, STOP
 from trainings import results_csv
 from wandb_runs import read_runs
 
@@ -120,12 +120,32 @@ MOMENTS = (
 )  # fmt: skip
 
 
+# One of each kind of step, from the first epoch to after the last.
+SAMPLE = (
+    "epoch 1 half of last.pt",
+    "epoch 4 before rename to best.pt",
+    "epoch 5 after save_metrics",
+    "epoch 5 half of a line of callbacks.journal.jsonl",
+    "epoch 5 after on_model_save",
+    "epoch 5 after rename to best-recall-epoch005.pt",
+    "epoch 5 after removing best-recall-epoch004.pt",
+    "epoch 5 before rename to callbacks.json",
+    "epoch 7 half of the stripped last.pt",
+    "epoch 7 after on_train_end",
+)
+
+
 @pytest.mark.sample
 def test_a_run_that_is_killed_and_resumed_leaves_the_same(whole, scenes):
     _, moments, _ = whole
-    chosen = [moments.index(moment) for moment in MOMENTS]
-    assert len(set(chosen)) >= 25
-    assert not killed_at(whole, scenes, chosen)
+    assert set(SAMPLE) <= set(MOMENTS)
+    assert not killed_at(whole, scenes, [moments.index(moment) for moment in SAMPLE])
+
+
+def test_at_every_other_moment_too(whole, scenes):
+    _, moments, _ = whole
+    assert len(set(MOMENTS)) >= 25
+    assert not killed_at(whole, scenes, [moments.index(moment) for moment in MOMENTS if moment not in SAMPLE])
 
 
 def test_every_moment_after_the_last_epoch(whole, scenes):

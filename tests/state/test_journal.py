@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from examples import examples
 from yolo_callbacks.decisions.plateau import PlateauRule
 from yolo_callbacks.decisions.ranking import Ranking
 from yolo_callbacks.decisions.stopping import StopRule
@@ -110,7 +111,7 @@ values = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(values=values, data=st.data())
 def test_killed_at_any_step_and_as_often_as_you_like(values, data):
     with tempfile.TemporaryDirectory() as whole, tempfile.TemporaryDirectory() as killed:

@@ -189,7 +189,13 @@ def both(train, scripted):
     return run
 
 
-@pytest.mark.parametrize("name", SCHEDULERS)
+# One of each kind: by epoch, recursive, made of others, by a value, by batch.
+SAMPLE = ("LambdaLR", "a recursive class with members", "SequentialLR", "ReduceLROnPlateau", "OneCycleLR")
+
+
+@pytest.mark.parametrize(
+    "name", [*SAMPLE, *(pytest.param(name, marks=pytest.mark.slow) for name in SCHEDULERS if name not in SAMPLE)]
+)
 def test_every_scheduler_is_multiplied(both, name):
     def prepare(model):
         if name == "ReduceLROnPlateau":  # before and after the epoch's own decision makes no difference

@@ -75,7 +75,7 @@ CONSOLES = [
     pytest.param({"PYTHONIOENCODING": "ascii"}, marks=pytest.mark.slow),
     {"PYTHONIOENCODING": "cp1252"},
     pytest.param({"LC_ALL": "C"}, marks=pytest.mark.slow),
-    {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},
+    pytest.param({"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}, marks=pytest.mark.slow),
 ]
 
 

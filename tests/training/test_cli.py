@@ -31,6 +31,7 @@ def test_train_is_yolo_train_with_callbacks(installed, scenes, folder):
     assert done.stdout.strip().splitlines()[0].startswith("Ultralytics")
 
 
+@pytest.mark.slow
 @pytest.mark.training
 @pytest.mark.parametrize(
     ("wrong", "said"),

@@ -7,6 +7,7 @@ import re
 import runpy
 import sys
 from pathlib import Path
+from typing import Any
 
 import digits
 import pytest
@@ -20,6 +21,10 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 pytestmark = pytest.mark.training
 
 
+def slow(*values: str) -> Any:
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 @pytest.fixture(scope="module")
 def crops(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return digits.classification(tmp_path_factory.mktemp("crops"), train=8, val=4)
@@ -30,11 +35,17 @@ def crops(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ("save_best_by_map.py", r"Best mAP50-95 \S+ at epoch \d: \S+best-mAP50-95.pt"),
         ("stop_classification.py", "Not stopped, . of 10 epochs without a lower loss"),
-        ("reduce_lr_on_plateau.py", r"Learning rate reduced at epochs \[\], to 1 of its schedule"),
-        ("monitors.py", r"f1: \S+ at epoch 1, \S+best-f1.pt"),
-        ("promote_and_guard.py", r"The model is that of epoch \d, with a recall of \d"),
-        ("memory.py", r"run 2: .*host_process.* GiB freed"),
-        ("stop_on_overfit.py", "Stopped at epoch 0, not by overfitting"),
+        pytest.param(
+            "reduce_lr_on_plateau.py",
+            r"Learning rate reduced at epochs \[\], to 1 of its schedule",
+            marks=pytest.mark.slow,
+        ),
+        slow("monitors.py", r"f1: \S+ at epoch 1, \S+best-f1.pt"),
+        pytest.param(
+            "promote_and_guard.py", r"The model is that of epoch \d, with a recall of \d", marks=pytest.mark.slow
+        ),
+        slow("memory.py", r"run 2: .*host_process.* GiB freed"),
+        slow("stop_on_overfit.py", "Stopped at epoch 0, not by overfitting"),
     ],
 )
 def test_every_example_runs(script, said, tmp_path, scenes, crops, monkeypatch, capsys):
@@ -47,10 +58,12 @@ def test_every_example_runs(script, said, tmp_path, scenes, crops, monkeypatch, 
 
 
 def test_no_example_is_forgotten():
-    tested = {mark.args[1][i][0] for mark in test_every_example_runs.pytestmark for i in range(len(mark.args[1]))}
+    cases = [case for mark in test_every_example_runs.pytestmark for case in mark.args[1]]
+    tested = {getattr(case, "values", case)[0] for case in cases}
     assert tested == {path.name for path in EXAMPLES.glob("*.py")} - {"arguments.py"}
 
 
+@pytest.mark.slow
 def test_the_best_by_map_of_a_model_that_learns(tmp_path):
     """Twelve real epochs in which mAP rises from 0: best by mAP, by one class, and what is known of each file."""
     data = digits.detection(tmp_path / "data", train=64)

@@ -380,7 +380,13 @@ finally:
 
 
 @pytest.mark.parametrize(
-    ("where", "number"), [("on_train_batch_end", 2), ("write", 2), ("write", 15), ("on_fit_epoch_end", 15)]
+    ("where", "number"),
+    [
+        ("on_train_batch_end", 2),
+        pytest.param("write", 2, marks=pytest.mark.slow),
+        ("write", 15),
+        pytest.param("on_fit_epoch_end", 15, marks=pytest.mark.slow),
+    ],
 )
 def test_ctrl_c_and_sigterm(interpreter, tmp_path, scenes, where, number):
     """The state is written, the W&B run is a failed one, no file is half, and the run can be resumed."""

@@ -59,6 +59,7 @@ def test_the_yolo_command(installed, scenes, tmp_path):
     assert shown.strip() in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.training
 def test_without_the_variable_nothing_of_ours_is_imported(installed, scenes, tmp_path):
     command = ("yolo", "train", *arguments(data=scenes, project=tmp_path, name="run"))
@@ -114,7 +115,9 @@ FAULTY = {
 
 
 @pytest.mark.training
-@pytest.mark.parametrize("fault", FAULTY)
+@pytest.mark.parametrize(
+    "fault", ["at run time", *(pytest.param(name, marks=pytest.mark.slow) for name in FAULTY if name != "at run time")]
+)
 def test_a_faulty_file_in_a_process(fault, installed, scenes, tmp_path):
     """One line, exit code 2, no traceback, no folder, no value of a variable."""
     command, text, said = FAULTY[fault]
@@ -153,6 +156,7 @@ def test_a_script_shows_no_value_of_a_variable(installed, scenes, tmp_path):
 # The processes that Ultralytics starts ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.training
 @pytest.mark.skipif(
     installed_version() < (8, 4), reason="this version's own plot fails where no tuning has learnt anything"
@@ -171,6 +175,7 @@ def test_tune_reaches_both_trainings(installed, scenes, tmp_path, tally):
     assert len(lines(tally)) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.training
 @pytest.mark.skipif(not hasattr(engine, "MultiTrainer"), reason="this version takes no list of data sets")
 def test_a_list_of_data_sets_reaches_both_trainings(installed, scenes, two_of_three, tmp_path, tally):
@@ -263,6 +268,7 @@ def test_attach_warns_of_each_search_where_it_is_needed(use_ray, monkeypatch, me
 # Once a training ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.training
 def test_scripts(installed, scenes, tmp_path, tally):
     """Every training of a process once, an attached suite instead, no validation; a mistake is an exception."""
@@ -354,7 +360,9 @@ def test_what_an_interpreter_that_does_nothing_imports(installed, tmp_path):
     assert imported(installed, tmp_path, callbacks="default") == {"_yolo_callbacks_boot"}
 
 
-@pytest.mark.parametrize("editable", [False, True], ids=["wheel", "editable"])
+@pytest.mark.parametrize(
+    "editable", [pytest.param(False, id="wheel"), pytest.param(True, id="editable", marks=pytest.mark.slow)]
+)
 def test_installed_and_removed(editable, tmp_path):
     environment = Environment.make(tmp_path / "venv")
     before = {path.relative_to(tmp_path) for path in environment.folder.rglob("*")}

@@ -24,7 +24,11 @@ TASKS = {
 
 
 @pytest.mark.parametrize(
-    "task", ["detect", "segment", "pose", pytest.param("obb", marks=pytest.mark.smoke), "classify"]
+    "task",
+    [
+        *(pytest.param(task, marks=pytest.mark.slow) for task in ("detect", "segment", "pose", "classify")),
+        pytest.param("obb", marks=pytest.mark.smoke),
+    ],
 )
 def test_two_epochs(tmp_path, task, messages):
     name, main, (metric, loss) = TASKS[task]

@@ -188,6 +188,7 @@ def test_a_loss_that_diverges_before_anything_is_detected_stops(train, scripted)
     assert (stop.stopped_epoch, stop.stopping_reason) == (2, StoppingReason.DIVERGENCE_THRESHOLD)
 
 
+@pytest.mark.slow
 @pytest.mark.training
 @pytest.mark.parametrize("task", ["segment", "pose"])
 def test_as_many_epochs_as_without_a_suite_for_masks_and_poses(tmp_path, task):

@@ -73,7 +73,9 @@ def data_of(task: str, scenes: Path, folder: Path) -> Path:
 
 @pytest.mark.training
 @pytest.mark.usefixtures("needs_workspaces", "offline")
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize(
+    "task", ["detect", *(pytest.param(task, marks=pytest.mark.slow) for task in TASKS if task != "detect")]
+)
 def test_every_panel_names_keys_that_are_logged(task, train, scenes, tmp_path, fake_device):
     model = YOLO(f"yolo11n{TASKS[task]}.yaml")
     deciders = [kind(skip_untrained=False) for kind in (SaveBest, EarlyStopping, ReduceLROnPlateau)]
@@ -171,6 +173,7 @@ def test_published_and_renewed(interpreter, tmp_path):
 LOGGING = {"images": 0, "log_model": False, "dashboard": True}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("needs_workspaces")
 def test_published_once_by_trainings(interpreter, tmp_path, scenes):
     with WandbServer() as server:

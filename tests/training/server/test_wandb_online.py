@@ -34,6 +34,7 @@ def test_everything_arrives(interpreter, tmp_path, scenes):
     assert artifact["files"] == {"best.pt": (tmp_path / "run" / "weights" / "best.pt").stat().st_size}
 
 
+@pytest.mark.slow
 def test_the_default_suite_sends_no_picture_and_no_weights(interpreter, tmp_path, scenes):
     with WandbServer() as server:
         train(
@@ -47,7 +48,10 @@ def test_the_default_suite_sends_no_picture_and_no_weights(interpreter, tmp_path
     assert not [name for name, content in run.files.items() if name.endswith(".pt") or content[:2] == b"PK"]
 
 
-@pytest.mark.parametrize("fault", ["refuse", "hang", "500", "401", "no key", "bad key"])
+@pytest.mark.parametrize(
+    "fault",
+    ["refuse", "no key", *(pytest.param(fault, marks=pytest.mark.slow) for fault in ("hang", "500", "401", "bad key"))],
+)
 def test_a_server_that_is_away_from_the_start(interpreter, tmp_path, scenes, fault):
     """The run goes on offline, and one command uploads it later."""
     with WandbServer() as server:
@@ -67,7 +71,7 @@ def test_a_server_that_is_away_from_the_start(interpreter, tmp_path, scenes, fau
     assert f"upload with: wandb sync {run.path.parent}" in said
 
 
-@pytest.mark.parametrize("fault", ["refuse", "hang"])
+@pytest.mark.parametrize("fault", ["refuse", pytest.param("hang", marks=pytest.mark.slow)])
 def test_a_server_that_dies(interpreter, tmp_path, scenes, fault):
     with WandbServer() as server:
 
