@@ -78,6 +78,7 @@ def test_the_methods_of_a_class_have_the_documented_parameters(heading):
     assert documented == {name: parameters(getattr(owner, name)) for name in documented}
 
 
+@pytest.mark.training
 def test_the_attributes_of_a_class_exist_in_a_training(train):
     """Read while training, since some of them belong to a run."""
     seen: list[tuple[TrainingRun, EpochRecord, dict[str, bool]]] = []
@@ -122,6 +123,7 @@ def test_a_method_under_its_old_name_is_called_and_warns(old, new):
     assert getattr(mine(), new.name)(None) == "mine"
 
 
+@pytest.mark.training
 def test_an_old_name_means_the_new_one_and_warns(train):
     records: list[EpochRecord] = []
     deciders = [EarlyStopping(), ReduceLROnPlateau(), StopOnOverfit("val/loss", "train/loss", ratio=9.0, patience=9)]
