@@ -2,13 +2,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo help test test-slow test-versions test-peer bench bench-quick docs lint clean
+.PHONY: demo test test-slow test-versions test-peer bench bench-quick docs lint clean
 
 demo: $(VENV)/installed  ## train YOLO11n on datasets/trees with the suite
 	$(BIN)/yolo-callbacks demo
-
-help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # One thread a worker: the trainings are too small to share among cores.
 test: lint  ## all tests, and a few of them on older versions of Ultralytics
@@ -37,6 +34,10 @@ lint: $(VENV)/installed-dev  ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+.PHONY: help
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 clean:  ## remove .venv and every other thing that make and the tools wrote
 	rm -rf $(VENV) .versions .peer .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
