@@ -41,7 +41,11 @@ lint: $(VENV)/installed-dev  ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-clean:
+.PHONY: help
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+clean:  ## remove .venv and every other thing that make and the tools wrote
 	rm -rf $(VENV) .versions .peer .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 
 $(BIN)/python:

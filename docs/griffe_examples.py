@@ -1,4 +1,4 @@
-"""Shows the doctest of a class as code: griffe takes a section of the name `Examples` for one, `Example` for prose."""
+"""Show the doctest of a class as code: griffe reads a section `Examples` as code, and a section `Example` as prose."""
 
 from typing import Any
 
@@ -6,9 +6,9 @@ import griffe
 
 
 class Examples(griffe.Extension):
-    """Gives the section the name that griffe knows."""
+    """Rename the section `Example` to `Examples`."""
 
     def on_class(self, *, cls: griffe.Class, **_: Any) -> None:
-        """Called for each class that is read."""
+        """Change the docstring of each class that griffe has read."""
         if cls.docstring:
             cls.docstring.value = cls.docstring.value.replace("\nExample:\n", "\nExamples:\n")

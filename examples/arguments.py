@@ -1,4 +1,4 @@
-"""What the examples share: the arguments of a short training, which the command line can change."""
+"""Read the arguments of a short training from the command line; all examples use this module."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from yolo_callbacks.utils.demo_data import trees
 
 
 def training(description: str, **defaults: Any) -> dict[str, Any]:
-    """The arguments for `model.train()`: by default fifteen epochs on the data set that comes with the package."""
+    """Return the arguments for `model.train()`: by default fifteen epochs on the data set of the package."""
     # nbs=8: with the default of 64 a set this small gets two optimizer steps an epoch
     defaults = {"data": str(trees()), "epochs": 15, "imgsz": 256, "batch": 8, "nbs": 8, "project": None, **defaults}
     parser = argparse.ArgumentParser(description=description)

@@ -1,4 +1,4 @@
-"""Train twice in one process: memory by phase, and what the end of each run gives back.
+"""Train twice in one process: print memory by phase, and how much memory each run has freed.
 
 python examples/memory.py
 """
@@ -14,7 +14,7 @@ from yolo_callbacks import MemoryCleanup, MemoryMonitor, attach
 def main() -> None:
     model, monitor, cleanup = YOLO("yolo11n.yaml"), MemoryMonitor(), MemoryCleanup()
     attach(model, monitor, cleanup)
-    arguments = training("Watch memory, and give it back.", epochs=5)
+    arguments = training("Measure memory, and free it.", epochs=5)
     for run in (1, 2):
         model.overrides["model"] = "yolo11n.yaml"  # Ultralytics 8.4.51 to 8.4.103 lose it with the first run
         model.train(**arguments)

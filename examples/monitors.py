@@ -1,4 +1,4 @@
-"""Four checkpoints from one training: by the worst class, by a weighted sum, by a function, and by one class.
+"""Keep four best checkpoints of one training: by the worst class, a weighted sum, a function, and one class.
 
 python examples/monitors.py
 """
@@ -14,7 +14,7 @@ from yolo_callbacks import SaveBest, attach
 
 
 def f1(metrics: Mapping[str, float]) -> float:
-    """The harmonic mean of precision and recall."""
+    """Return the harmonic mean of precision and recall."""
     precision, recall = metrics["metrics/precision(B)"], metrics["metrics/recall(B)"]
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 

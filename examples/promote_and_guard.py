@@ -1,4 +1,4 @@
-"""Let recall decide which checkpoint is best.pt, as long as precision is not paid for it.
+"""Let recall decide which checkpoint becomes best.pt, unless precision drops by more than 0.05.
 
 python examples/promote_and_guard.py
 """
@@ -15,8 +15,8 @@ def main() -> None:
     model = YOLO("yolo11n.yaml")
     best = SaveBest("recall", promote=True, guard={"precision": 0.05})
     attach(model, best)
-    model.train(**training("Make the best by recall the model's own choice."))
-    # what model.predict() and model.val() use from here on
+    model.train(**training("Use the best checkpoint by recall as best.pt."))
+    # model.predict() and model.val() use this epoch from now on
     print(f"The model is that of epoch {best.best_epoch}, with a recall of {best.best_score or 0:g}")
 
 

@@ -1,4 +1,4 @@
-"""Halve the learning rate when mAP no longer improves, and stop when that no longer helps.
+"""Halve the learning rate when mAP no longer improves, and stop when it still does not improve.
 
 python examples/reduce_lr_on_plateau.py
 """
@@ -15,7 +15,7 @@ def main() -> None:
     model = YOLO("yolo11n.yaml")
     plateau = ReduceLROnPlateau("mAP50", factor=0.5, patience=2, cooldown=1, min_lr=1e-5)
     attach(model, plateau, EarlyStopping("mAP50", patience=8))
-    model.train(**training("Lower the learning rate on a plateau.", epochs=30), patience=0)
+    model.train(**training("Reduce the learning rate on a plateau.", epochs=30), patience=0)
     print(f"Learning rate reduced at epochs {plateau.reductions}, to {plateau.scale:g} of its schedule")
 
 

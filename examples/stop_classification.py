@@ -23,7 +23,7 @@ def main() -> None:
     attach(model, stopping)
     arguments = training("Stop when the validation loss no longer decreases.", data="", epochs=100, imgsz=32)
     arguments["data"] = arguments["data"] or digits()
-    model.train(**arguments, patience=0)  # the validation loss alone decides
+    model.train(**arguments, patience=0)  # only the validation loss decides
     if stopping.stopped_epoch:
         print(f"Stopped at epoch {stopping.stopped_epoch}, {stopping.stopping_reason_message}")
     else:
@@ -31,7 +31,7 @@ def main() -> None:
 
 
 def digits() -> str:
-    """A small set to classify, made by the generator of this repository."""
+    """Make a small classification set with the generator of this repository."""
     sys.path.insert(0, str(Path(__file__).parent.parent / "datasets"))
     from digits import classification
 

@@ -1,4 +1,4 @@
-"""Stop when the validation loss leaves the training loss behind, not before warm-up ends.
+"""Stop when the validation loss is much larger than the training loss, but not before the warm-up ends.
 
 python examples/stop_on_overfit.py
 """
@@ -15,7 +15,7 @@ def main() -> None:
     model = YOLO("yolo11n.yaml")
     overfit = StopOnOverfit("val/cls_loss", "train/cls_loss", ratio=1.5, patience=3)
     attach(model, overfit, EarlyStopping("mAP50-95", patience=20, training_phases=True))
-    model.train(**training("Stop when validation and training part.", epochs=30), patience=0)
+    model.train(**training("Stop when the model overfits.", epochs=30), patience=0)
     print(f"Stopped at epoch {overfit.stopped_epoch}, {overfit.stopping_reason_message or 'not by overfitting'}")
 
 
