@@ -1,4 +1,4 @@
-"""MonitorCallback and the parts of callbacks that decide by a monitor."""
+"""The parts of callbacks that decide by a monitor, and deciders of a user's own."""
 
 from __future__ import annotations
 
