@@ -173,7 +173,7 @@ def test_a_copy_while_the_original_has_gone_on(begun, resume, tmp_path):
     assert json.loads((here / "callbacks.json").read_text())["epoch"] == 3
     run = resume(here / "weights" / "last.pt", after=5)  # the original goes on: its journal is still there
     assert run.factors == {6: FACTORS[6]}
-    assert run.suite.callbacks[2].cuts == [3, 4, 5, 6]
+    assert run.suite.callbacks[2].reductions == [3, 4, 5, 6]
     shutil.rmtree(here / "weights")
     (here / "results.csv").unlink()
     run = resume(copy / "weights" / "last.pt")
@@ -279,7 +279,7 @@ def test_state_beside_the_checkpoint_that_is_of_another_epoch_is_not_taken(tmp_p
     state = json.loads((moved / "callbacks.json").read_text())
     (moved / "callbacks.json").write_text(json.dumps({**state, "epoch": EPOCH + 4}))
     suite = restored(old, moved / "weights" / "last.pt")
-    assert suite.callbacks[3].cuts == [3]
+    assert suite.callbacks[3].reductions == [3]
     assert moved_messages(messages) == []
 
 
@@ -287,7 +287,7 @@ def test_a_link_to_the_folder_is_no_move(tmp_path, messages):
     folder = copy_of_real_state(tmp_path / "run")
     (tmp_path / "link").symlink_to(folder)
     suite = restored(folder, tmp_path / "link" / "weights" / "last.pt")
-    assert suite.callbacks[3].cuts == [3]
+    assert suite.callbacks[3].reductions == [3]
     assert moved_messages(messages) == []
 
 
@@ -301,7 +301,7 @@ def test_a_moved_folder_that_cannot_be_written_to_only_warns(tmp_path, monkeypat
     monkeypatch.setattr("yolo_callbacks.state.journal.replace_atomic", refuse)
     monkeypatch.setattr("yolo_callbacks.trainer.checkpoint_copies.copy_atomic", refuse)
     suite = restored(old, moved / "weights" / "last.pt")
-    assert suite.callbacks[3].cuts == [3]
+    assert suite.callbacks[3].reductions == [3]
     assert suite.callbacks[0].best_epoch == 0  # its files could not be copied
     assert any("no room" in message for message in messages)
     assert not any("Traceback" in message for message in messages)
