@@ -27,7 +27,7 @@ PICTURES = {"images": 2, "image_period": 1}
 def train(
     interpreter: Interpreter, folder: Path, data: Path, environment: dict[str, str],
     on_line: Callable[[str], object] = bool, *,
-    arguments: dict[str, Any] = PICTURES, plots: bool = False, pause: float = 0, finish_timeout: float = 20,
+    arguments: dict[str, Any] = PICTURES, plots: bool = False, pause: float = 0, finish_timeout: float = 60,
 ) -> str:  # fmt: skip
     """Train with a server; `arguments` are those of `WandbLogger`. Returns what was printed."""
     isolated = {"WANDB_DATA_DIR": str(folder / "data"), "WANDB_CONFIG_DIR": str(folder / "config"), "HOME": str(folder)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -96,3 +97,44 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Callable[[Sequence[Any]], None]
         monkeypatch.setattr(BaseValidator, "__call__", validate)
 
     return script
+
+
+class FakeBackend:
+    """What `torch.cuda`, `torch.xpu` and `torch.npu` offer; every call is noted."""
+
+    def __init__(self, allocated: int, reserved: int, capacity: int) -> None:
+        self.in_use, self.taken, self.capacity, self.calls = allocated, reserved, capacity, []
+
+    def memory_allocated(self, device: Any) -> int:
+        return self.in_use
+
+    def memory_reserved(self, device: Any) -> int:
+        return self.taken
+
+    def max_memory_allocated(self, device: Any) -> int:
+        return 2 * self.in_use
+
+    def reset_peak_memory_stats(self, device: Any) -> None:
+        self.calls.append("reset_peak")
+
+    def get_device_properties(self, device: Any) -> Any:
+        return SimpleNamespace(total_memory=self.capacity)
+
+    def empty_cache(self) -> None:
+        self.calls.append("empty_cache")
+        self.taken = self.in_use
+
+    def memory_summary(self, device: Any) -> str:
+        return "a table"
+
+
+@pytest.fixture
+def fake_device(monkeypatch):
+    """An accelerator in the place of the CPU for the memory callbacks; the training stays on the CPU."""
+    from yolo_callbacks.utils.memory import GIB, accelerator_of
+
+    backend, device = FakeBackend(GIB, 6 * GIB, 8 * GIB), SimpleNamespace(type="faked")
+    monkeypatch.setattr("torch.faked", backend, raising=False)
+    for module in ("memory_cleanup", "memory_monitor"):
+        monkeypatch.setattr(f"yolo_callbacks.callbacks.{module}.accelerator_of", lambda _: accelerator_of(device))
+    return backend

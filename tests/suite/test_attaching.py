@@ -231,3 +231,8 @@ def test_the_end_of_a_run_leaves_the_next_run_alone(tmp_path):
     assert suite.callbacks[0].ends == 1
     suite.handle("teardown", second)
     assert suite.callbacks[0].ends == 1
+
+
+def test_an_empty_list_attaches_no_callback():
+    assert attach(YOLO(TINY), []).callbacks == ()
+    assert len(attach(YOLO(TINY)).callbacks) == 4

@@ -38,8 +38,8 @@ def attach(
     Args:
         model: A `YOLO` model, or an Ultralytics trainer.
         *callbacks: In the order in which they run, one by one or as one list; loggers run last whatever their place.
-            Without any, the default suite: `SaveBest()`, `EarlyStopping()`, `MemoryCleanup()` and
-            `WandbLogger(images=0, log_model=False)`, which uploads no picture and no weights.
+            An empty list attaches none. Without any argument, the default suite: `SaveBest()`, `EarlyStopping()`,
+            `MemoryCleanup()` and `WandbLogger(images=0, log_model=False)`, which uploads no picture and no weights.
         strict: Whether an exception inside a callback ends the training. Defaults to `False`: it is logged, and
             training goes on.
         report: Whether to write `report.html` in the run's folder at the end. What it needs is recorded while training:
@@ -64,9 +64,8 @@ def attach(
         >>> suite = attach(model, SaveBest("mAP50", top_k=3), EarlyStopping("mAP50-95", patience=20))
     """
     task = task_of(model)
-    suite = Suite(
-        _as_list(callbacks) or default_suite(), task=task, strict=strict, report=report, keep_resumable=keep_resumable
-    )
+    given = _as_list(callbacks) if callbacks else default_suite()
+    suite = Suite(given, task=task, strict=strict, report=report, keep_resumable=keep_resumable)
     suite.model = weakref.ref(model)
     if is_attached(model):
         # 3: past the decorator, to the line of the user

@@ -24,16 +24,16 @@ class Outcome:
         self.remedies: dict[str, str] = {}
         self.unconfirmed = False
         self._missing: dict[str, None] = {}
-        self._dropped: Counter[str] = Counter()
+        self._dropped: dict[str, Counter[str]] = {}
 
     @property
     def missing(self) -> list[str]:
         """What is not uploaded, in the order in which it was named."""
         return list(self._missing)
 
-    def drop(self, what: str, count: int = 1) -> None:
-        """Count something that was not handed to wandb."""
-        self._dropped[what] += count
+    def drop(self, what: str, count: int = 1, *, because: str = "wandb was too slow") -> None:
+        """Count something that was neither handed to wandb nor saved."""
+        self._dropped.setdefault(because, Counter())[what] += count
 
     def add_missing(self, *names: str) -> None:
         """Name things as missing."""
@@ -50,9 +50,7 @@ class Outcome:
             address: The address of the run, None where it is offline or was not opened.
             sync_command: The command that uploads the run.
         """
-        parts = []
-        if self._dropped:
-            parts.append(f"not logged, wandb was too slow: {_counted(self._dropped)}")
+        parts = [f"not logged, {reason}: {_counted(counts)}" for reason, counts in self._dropped.items()]
         # `unconfirmed` is the weaker statement about rows: it replaces the other one
         missing = [name for name in self.missing if name != ROWS or not self.unconfirmed]
         if missing:

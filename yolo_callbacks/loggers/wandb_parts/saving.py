@@ -45,7 +45,7 @@ def save_rows(
     try:
         new = file.complete(rows.unlogged(), rows.definitions, exit_code)
     except Exception as error:  # no room anywhere, or a file that another version of wandb wrote
-        outcome.drop("rows", len(file.missing))
+        outcome.drop("rows", len(file.missing), because="they could not be saved")
         news.warn_of(error, f"{len(file.missing)} rows could not be saved")
         return
     if file.without_images:
