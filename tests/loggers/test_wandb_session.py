@@ -304,7 +304,8 @@ class TestSaving:
             rows.keep(row)
         (tmp_path / "file").write_text("no folder")
         outcome = self.save(run, rows, news, tmp_path / "file")
-        assert outcome.text(address=None, sync_command="c").startswith("not logged, they could not be saved: rows (3 x)")
+        text = outcome.text(address=None, sync_command="c")
+        assert text.startswith("not logged, they could not be saved: rows (3 x)")
         news.print()
         assert messages[0].startswith("W&B: 3 rows could not be saved: NotADirectoryError")
 
