@@ -119,15 +119,15 @@ def test_detached_in_the_middle_of_a_run(train):
         ({"stric": True}, "attach has no argument 'stric', did you mean 'strict'?"),
         ({"Report": True}, "attach has no argument 'Report', did you mean 'report'?"),
         ({"resumable": True}, "attach has no argument 'resumable', did you mean 'keep_resumable'?"),
-        ({"callbacks": []}, "attach has no argument 'callbacks' (it has model, strict, report, keep_resumable)"),
-        ({"strict": False, "zzz": 1}, "attach has no argument 'zzz' (it has model, strict, report, keep_resumable)"),
+        ({"callbacks": []}, "attach has no argument 'callbacks' (it takes model, strict, report, keep_resumable)"),
+        ({"strict": False, "zzz": 1}, "attach has no argument 'zzz' (it takes model, strict, report, keep_resumable)"),
     ],
 )
 def test_an_unknown_argument_of_attach_names_the_nearest(named, message):
     model = YOLO(TINY)
     with pytest.raises(UnknownArgumentError) as refused:
         attach(model, SaveBest(), **named)
-    assert str(refused.value) == message
+    assert str(refused.value).startswith(message)
     assert not is_attached(model)
 
 

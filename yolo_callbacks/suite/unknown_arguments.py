@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from typing import ParamSpec, TypeVar
 
-from yolo_callbacks.utils.arguments import UnknownArgumentError, nearest
+from yolo_callbacks.utils.arguments import UnknownArgumentError, unknown_argument_text
 
 __all__ = ["refuse_misspelt", "refusing_unknown"]
 
@@ -29,9 +29,7 @@ def refusing_unknown(function: Callable[P, R]) -> Callable[P, R]:
     def refusing(*given: P.args, **named: P.kwargs) -> R:
         for name in named:
             if name not in known:
-                meant = nearest(name, known)
-                hint = f", did you mean {meant!r}?" if meant else f" (it has {', '.join(known)})"
-                raise UnknownArgumentError(f"{function.__name__} has no argument {name!r}{hint}", name)
+                raise UnknownArgumentError(unknown_argument_text(function.__name__, name, known), name)
         return function(*given, **named)
 
     return refusing
