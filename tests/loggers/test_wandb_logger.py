@@ -216,7 +216,7 @@ def test_the_default_suite_uploads_no_picture_and_no_weights(train):
 
 
 @pytest.mark.training
-@pytest.mark.parametrize("task", ["segment", "cls"])
+@pytest.mark.parametrize("task", [pytest.param("segment", marks=pytest.mark.slow), "cls"])
 def test_other_tasks_have_no_boxes_and_no_error(train, tmp_path, scenes, task, messages):
     import digits
 

@@ -384,7 +384,7 @@ finally:
     [
         ("on_train_batch_end", 2),
         pytest.param("write", 2, marks=pytest.mark.slow),
-        ("write", 15),
+        pytest.param("write", 15, marks=pytest.mark.slow),
         pytest.param("on_fit_epoch_end", 15, marks=pytest.mark.slow),
     ],
 )

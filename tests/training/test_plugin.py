@@ -157,6 +157,7 @@ def test_a_script_shows_no_value_of_a_variable(installed, scenes, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 @pytest.mark.training
 @pytest.mark.skipif(
     installed_version() < (8, 4), reason="this version's own plot fails where no tuning has learnt anything"

@@ -142,7 +142,7 @@ def test_a_state_that_somebody_has_open(windows, train, scripted, messages):
     model.add_callback("on_train_epoch_end", hold)
     folder = interrupted(train, model, 2, epochs=6)
     held.pop().close()
-    assert len([message for message in messages if "callbacks.json could not be written" in message]) == 1
+    assert len([message for message in messages if "callbacks.json cannot be written" in message]) == 1
     scripted([0.1, 0.1, 0.1])
     model, stopping = YOLO(folder / "weights" / "last.pt"), EarlyStopping("mAP50", patience=3)
     attach(model, stopping)
