@@ -104,6 +104,7 @@ class EarlyStopping(MonitorCallback):
             training_phases=training_phases,
             skip_untrained=skip_untrained,
         )
+        self._monitor_argument = monitor
         self.patience = None if patience is None else validate_int("patience", patience, minimum=0)
         self.stopping_threshold = validate_optional_float("stopping_threshold", stopping_threshold)
         self.divergence_threshold = validate_optional_float("divergence_threshold", divergence_threshold)
@@ -170,6 +171,9 @@ class EarlyStopping(MonitorCallback):
         super().load_state_dict(state)
         self._rule.load_state_dict(counts)
         self._stop.load_state_dict(stop)
+
+    def _argument(self, name: str) -> Any:
+        return self._monitor_argument if name == "monitor" else super()._argument(name)
 
     def _prepare(self, run: TrainingRun) -> None:
         """Give the rule what is known only in a run."""
