@@ -8,7 +8,8 @@ from yolo_callbacks.callbacks.monitor_callback import MonitorCallback
 from yolo_callbacks.callbacks.monitor_parts.forwarding import forwarded
 from yolo_callbacks.callbacks.monitor_parts.patience import read_patience
 from yolo_callbacks.callbacks.monitor_parts.stop import Stop, read_stop
-from yolo_callbacks.decisions import StopDecision, StoppingReason, StopRule, counted
+from yolo_callbacks.decisions.comparison import counted
+from yolo_callbacks.decisions.stopping import StopDecision, StoppingReason, StopRule
 from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.metrics.monitor import MonitorLike
 from yolo_callbacks.trainer.training_run import TrainingRun

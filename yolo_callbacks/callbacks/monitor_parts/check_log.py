@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from yolo_callbacks.decisions import counted
+from yolo_callbacks.decisions.comparison import counted
 from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.utils.files import LOGGER
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from yolo_callbacks.callbacks.monitor_parts.patience import last_checked_epoch
-from yolo_callbacks.decisions import RateReduction
+from yolo_callbacks.decisions.plateau import RateReduction
 from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.fields import Field, StateError, listing, number, read_fields, whole
 from yolo_callbacks.utils.files import LOGGER
