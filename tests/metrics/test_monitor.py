@@ -11,7 +11,7 @@ import pytest
 
 from yolo_callbacks.metrics.epoch_record import EpochRecord, MetricNames
 from yolo_callbacks.metrics.monitor import Monitor
-from yolo_callbacks.utils.arguments import nearest
+from yolo_callbacks.utils.unknown_arguments import nearest
 
 NAN, INF = math.nan, math.inf
 NAMES = {0: "person", 1: "car", 2: "traffic/light", 3: "dog", 4: "3"}

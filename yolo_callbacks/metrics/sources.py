@@ -11,7 +11,7 @@ from typing import Protocol
 
 from yolo_callbacks.decisions.comparison import Mode
 from yolo_callbacks.metrics.epoch_record import EpochRecord, MetricNames
-from yolo_callbacks.utils.arguments import nearest
+from yolo_callbacks.utils.unknown_arguments import nearest
 
 __all__ = ["FunctionSource", "Source", "WeightedSum", "direction_of", "find_source"]
 
