@@ -31,7 +31,6 @@ from yolo_callbacks.utils.files import LOGGER, append_line, parse_json, replace_
 __all__ = ["JOURNAL_FILE", "Entry", "Journal"]
 
 JOURNAL_FILE = "callbacks.journal.jsonl"
-_FACTS = ("epoch", "epochs", "validated", "warming_up", "mosaic_closed")
 
 
 def _class_index(name: object) -> int:
@@ -108,12 +107,7 @@ class Journal:
             "ended": ended,
             "states": states,
             "published": dict(published),
-            "record": {
-                **{name: getattr(record, name) for name in _FACTS},
-                "metrics": dict(record.metrics),
-                "per_class": record.per_class,
-                "best_confidence": record.best_confidence,
-            },
+            "record": {**{name: getattr(record, name) for name in _RECORD}, "metrics": dict(record.metrics)},
         }
         # With NaN and infinity, unlike the files for other programs: decisions depend on them.
         append_line(self.path, json.dumps(content))

@@ -131,9 +131,8 @@ def clean_checkpoint(checkpoint: Mapping[str, Any]) -> dict[str, Any] | None:
             continue
         found = _same_kind(arguments)
         if found != arguments:
-            arguments.update(
-                found
-            )  # in place: Ultralytics 8.4.190 has a namespace here before stripping, and a dict afterwards
+            # In place: Ultralytics 8.4.190 has a namespace here before stripping, and a dict afterwards.
+            arguments.update(found)
             changed = True
     return cleaned if changed else None
 
