@@ -375,7 +375,7 @@ def test_a_sum_lacks_a_term_that_the_epoch_lacks():
 )
 def test_auto_cannot_tell(task, monitor):
     made = Monitor(monitor)
-    match = re.escape(f"mode='auto' cannot tell whether a lower or a higher {made.name(task)!r} is better: set mode=")
+    match = re.escape(f"mode='auto' cannot decide whether a lower or a higher {made.name(task)!r} is better: set mode=")
     with pytest.raises(ValueError, match=match):
         made.bind(catalog_of(task))
     assert Monitor(monitor, "max").bind(catalog_of(task))
@@ -385,7 +385,7 @@ def test_auto_cannot_tell(task, monitor):
 def test_a_second_look_does_not_take_it_for_checked():
     made = Monitor("lr/pg0")
     for _ in range(2):
-        with pytest.raises(ValueError, match="mode='auto' cannot tell"):
+        with pytest.raises(ValueError, match="mode='auto' cannot decide"):
             made.bind(catalog_of("detect"))
 
 
