@@ -1,4 +1,4 @@
-"""The base class of every callback: the events of Ultralytics as methods, and the state that a suite keeps."""
+"""Define the base class of every callback: the events of Ultralytics as methods, and the state that a suite stores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The base class of callbacks that decide by a monitor: it finds out which epochs are checks, and with which value."""
+"""Define the base class of callbacks that decide by a monitor: it finds the epochs that count, and their values."""
 
 from __future__ import annotations
 

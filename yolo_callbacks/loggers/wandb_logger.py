@@ -1,4 +1,4 @@
-"""Log a training to Weights & Biases, without holding it up and without ever ending it."""
+"""Log a training to Weights & Biases; the training never waits for it and never fails because of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hold what a run left in its folder, as the report needs it."""
+"""Hold the data that a run left in its folder, for the report."""
 
 from __future__ import annotations
 

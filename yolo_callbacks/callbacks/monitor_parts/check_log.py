@@ -1,4 +1,4 @@
-"""Count the checks of a monitor and the epochs that are none, and report why."""
+"""Count the epochs that are checks of a monitor and those that are not, and report why."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The losses of single batches, on an axis of their own."""
+"""Log the losses of single batches to W&B, over the number of the batch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Arguments of `wandb.init`: refuse unknown ones, and derive project, name and folder from a training."""
+"""Prepare the arguments of `wandb.init`: refuse unknown ones, and derive project, name and folder from a training."""
 
 from __future__ import annotations
 
