@@ -36,7 +36,7 @@ numbers = st.integers(0, 12).map(lambda number: number / 8)
     min_lr=st.sampled_from([0.0, 1e-4, 0.004, 0.02]),
 )
 def test_no_difference_from_torch(values, mode, factor, patience, min_delta, cooldown, min_lr):
-    """Rates of every epoch, and with them the epochs of the cuts."""
+    """Rates of every epoch, and with them the epochs of the reductions."""
     first = [0.01, 0.03, 0.0]
     groups = [{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": rate} for rate in first]
     optimizer = torch.optim.SGD(groups)
@@ -91,7 +91,7 @@ schedules = {
     ],
 )
 def test_the_cut_holds_under_every_schedule(train, scripted, schedule, optimizer):
-    """Against the same training without a cut: every later epoch has the factor, no earlier one has."""
+    """Against the same training without a reduction: every later epoch has the factor, no earlier one has."""
     rates = []
     for name, callbacks in (("without", []), ("with", [ReduceLROnPlateau("mAP50", factor=0.1, patience=0)])):
         scripted([0.5, 0.5, 0.6, 0.7, 0.8])
@@ -99,10 +99,10 @@ def test_the_cut_holds_under_every_schedule(train, scripted, schedule, optimizer
         attach(model, Rates(), *callbacks)
         folder = train(model, epochs=5, name=name, optimizer=optimizer, lr0=0.01, patience=0, **schedule)
         rates.append(np.array(rates_of(folder)))
-    without, cut = rates
+    without, reduced = rates
     assert without[2:].min() > 0
-    assert cut[:2] == pytest.approx(without[:2])
-    assert cut[2:] == pytest.approx(without[2:] * 0.1, rel=1e-4)
+    assert reduced[:2] == pytest.approx(without[:2])
+    assert reduced[2:] == pytest.approx(without[2:] * 0.1, rel=1e-4)
 
 
 @pytest.mark.training

@@ -376,7 +376,7 @@ def test_installed_and_removed(editable, tmp_path):
 
 
 def test_a_broken_installation_keeps_no_program_from_running(installed, tmp_path):
-    """A virtual environment runs each .pth twice: it is told once, and by no child."""
+    """A virtual environment runs each .pth twice: the message is printed once, and by no child."""
     (tmp_path / "_yolo_callbacks_boot.py").write_text("raise RuntimeError('broken')")
     code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'pass'])"
     done = installed.run("python", "-c", code, cwd=tmp_path, callbacks="default", PYTHONPATH=str(tmp_path))

@@ -1,4 +1,4 @@
-"""WandbLogger tells the truth: what did not arrive is in the table, and the command that it prints uploads it.
+"""WandbLogger under faults: what did not arrive is in the table, and the command that it prints uploads it.
 
 The server is a stand-in on the loopback address; the client is the real one, in a process of its own.
 """
