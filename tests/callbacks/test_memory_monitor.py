@@ -42,7 +42,7 @@ def test_suggestions(changed, said):
 
 
 @pytest.mark.training
-def test_a_leak_is_told_once(train, messages):
+def test_a_leak_is_reported_once(train, messages):
     class Leaking(Callback):
         def __init__(self) -> None:
             self.held: list[bytearray] = []

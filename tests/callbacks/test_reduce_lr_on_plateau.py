@@ -90,7 +90,7 @@ schedules = {
         for j, optimizer in enumerate(optimizers)
     ],
 )
-def test_the_cut_holds_under_every_schedule(train, scripted, schedule, optimizer):
+def test_the_reduction_holds_under_every_schedule(train, scripted, schedule, optimizer):
     """Against the same training without a reduction: every later epoch has the factor, no earlier one has."""
     rates = []
     for name, callbacks in (("without", []), ("with", [ReduceLROnPlateau("mAP50", factor=0.1, patience=0)])):
@@ -106,7 +106,7 @@ def test_the_cut_holds_under_every_schedule(train, scripted, schedule, optimizer
 
 
 @pytest.mark.training
-def test_the_floor_and_several_cuts(train, scripted, messages):
+def test_the_floor_and_several_reductions(train, scripted, messages):
     scripted([0.5] * 8)
     model, plateau, rates = YOLO(TINY), ReduceLROnPlateau("mAP50", factor=0.5, patience=0, min_lr=0.002), Rates()
     attach(model, plateau, rates)
@@ -123,7 +123,7 @@ def test_the_floor_and_several_cuts(train, scripted, messages):
 
 
 @pytest.mark.training
-def test_the_cut_holds_where_the_schedule_is_rebuilt_each_epoch(train, scripted):
+def test_the_reduction_holds_where_the_schedule_is_rebuilt_each_epoch(train, scripted):
     """`time=` makes a new scheduler after every epoch."""
     scripted([0.5] * 200)
     model, plateau, rates = YOLO(TINY), ReduceLROnPlateau("mAP50", factor=0.1, patience=1), Rates()
@@ -142,7 +142,7 @@ def test_the_cut_holds_where_the_schedule_is_rebuilt_each_epoch(train, scripted)
 
 @pytest.mark.training
 @pytest.mark.skipif(ULTRALYTICS < (8, 3, 213), reason="recovers from NaN from 8.3.213 on")
-def test_the_cut_survives_recovery_from_nan(train, scripted):
+def test_the_reduction_survives_recovery_from_nan(train, scripted):
     """The checkpoint that is loaded then is the one of before the reduction."""
     scripted([0.5, 0.5, float("nan"), 0.6, 0.7])
     model, plateau, rates = YOLO(TINY), ReduceLROnPlateau("mAP50", factor=0.1, patience=0), Rates()
@@ -164,7 +164,7 @@ def test_the_cut_survives_recovery_from_nan(train, scripted):
 
 @pytest.mark.training
 @pytest.mark.smoke
-def test_the_cut_survives_a_kill_and_a_resume(train, scripted, messages):
+def test_the_reduction_survives_a_kill_and_a_resume(train, scripted, messages):
     scripted([0.5] * 6)
     whole = YOLO(TINY)
     arguments = {"epochs": 6, "optimizer": "SGD", "lr0": 0.01, "warmup_epochs": 0, "patience": 0}
@@ -202,7 +202,7 @@ def test_two_plateaus_add_up_and_publish_apart(train, scripted):
 
 
 @pytest.mark.training
-def test_alone_it_cuts_as_well(train, scripted):
+def test_without_a_suite_it_reduces_as_well(train, scripted):
     scripted([0.5] * 5)
     model, plateau, rates = YOLO(TINY), ReduceLROnPlateau("mAP50", factor=0.1, patience=1), Rates()
     model.add_callback("on_train_epoch_end", rates.on_train_epoch_end)

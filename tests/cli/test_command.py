@@ -53,7 +53,7 @@ def test_init_check_and_list_agree(capsys, folder):
     assert capsys.readouterr().out == f"JsonlLogger: {registry.summary(JsonlLogger)}\n\n"
 
 
-def test_init_replaces_a_file_only_if_told(capsys, folder):
+def test_init_replaces_a_file_only_with_force(capsys, folder):
     file = folder / "mine.yaml"
     file.write_text("mine")
     assert main(["init", "mine.yaml"]) == 2

@@ -153,7 +153,7 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("text", MISTAKES, ids=lambda text: text[:60])
-def test_a_mistake_is_told_in_one_line_with_its_place(text, monkeypatch):
+def test_a_mistake_is_reported_in_one_line_with_its_place(text, monkeypatch):
     monkeypatch.delenv("UNSET", raising=False)
     with pytest.raises(ConfigError) as raised:
         load(write(text))

@@ -373,7 +373,7 @@ def test_a_sum_lacks_a_term_that_the_epoch_lacks():
         ("detect", {"mAP50": 1, "val/box_loss": -1}),
     ],
 )
-def test_auto_cannot_tell(task, monitor):
+def test_auto_cannot_decide(task, monitor):
     made = Monitor(monitor)
     match = re.escape(f"mode='auto' cannot decide whether a lower or a higher {made.name(task)!r} is better: set mode=")
     with pytest.raises(ValueError, match=match):

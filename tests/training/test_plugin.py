@@ -61,7 +61,7 @@ def test_the_yolo_command(installed, scenes, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.training
-def test_without_the_variable_nothing_of_ours_is_imported(installed, scenes, tmp_path):
+def test_without_the_variable_the_package_is_not_imported(installed, scenes, tmp_path):
     command = ("yolo", "train", *arguments(data=scenes, project=tmp_path, name="run"))
     done = installed.run(*command, cwd=tmp_path, PYTHONPROFILEIMPORTTIME="1")
     assert done.returncode == 0, done.stderr
