@@ -13,9 +13,9 @@ from yolo_callbacks.report.reading import read_run
 from yolo_callbacks.report.run_data import Event, RunData, Series, best_of
 from yolo_callbacks.utils.files import replace_atomic
 
-__all__ = ["PICTURE", "draw_timeline"]
+__all__ = ["draw_timeline"]
 
-PICTURE = "callbacks.png"
+_PICTURE = "callbacks.png"
 
 _MAX_MONITORS = 4
 _LINE, _BEST, _REDUCTION, _STOP, _INK, _GRID = "#2563d9", "#d9730d", "#8a93a0", "#c93434", "#5b6470", "#e3e6ea"
@@ -39,7 +39,7 @@ def draw_timeline(folder: Path) -> Path | None:
     series = dict(list(monitored(run).items())[:_MAX_MONITORS])
     if not series:
         return None
-    path = folder / PICTURE
+    path = folder / _PICTURE
     with LOCK, warnings.catch_warnings():
         # The name of a class may have characters that matplotlib's font lacks.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
