@@ -55,7 +55,7 @@ def scenes_of_a_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def fast(monkeypatch: pytest.MonkeyPatch, scenes_of_a_page: Path, tmp_path: Path) -> Iterator[Callable[[], int]]:
-    """Let every training be a small one on the CPU, whatever its device, from no weights; tells how many there were."""
+    """Let every training be a small one on the CPU, whatever its device, without weights; count them."""
     trained: list[dict[str, Any]] = []
     make, train = YOLO.__init__, YOLO.train
 

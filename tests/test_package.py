@@ -18,7 +18,9 @@ def imported_by(statement: str) -> set[str]:
     return set(done.stdout.split())
 
 
-@pytest.mark.parametrize("module", ["yolo_callbacks", "yolo_callbacks.decisions", "yolo_callbacks.metrics.monitor"])
+@pytest.mark.parametrize(
+    "module", ["yolo_callbacks", "yolo_callbacks.decisions.stopping", "yolo_callbacks.metrics.monitor"]
+)
 def test_imports_are_lazy(module):
     assert not {"ultralytics", "torch", "wandb", "cv2", "numpy"} & imported_by(f"import {module}")
 

@@ -218,7 +218,7 @@ def test_the_files_that_are_claimed(arguments, task, file):
 
 
 @pytest.mark.parametrize("callback", BOTH)
-def test_auto_is_told_by_the_run(callback):
+def test_auto_is_decided_by_the_run(callback):
     with pytest.raises(RuntimeError, match="mode='auto' is decided when a training starts"):
         _ = callback("mAP50").mode
 

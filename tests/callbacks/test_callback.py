@@ -256,6 +256,8 @@ class Keeping(Callback):
 @pytest.mark.parametrize(
     ("callback", "shown"),
     [
+        (EarlyStopping(), "EarlyStopping()"),
+        (EarlyStopping("fitness"), "EarlyStopping(monitor='fitness')"),
         (EarlyStopping("mAP50", patience=3), "EarlyStopping(monitor='mAP50', patience=3)"),
         (EarlyStopping("val/loss", "min", min_delta=0.0), "EarlyStopping(monitor='val/loss', mode='min')"),
         (SaveBest(), "SaveBest()"),

@@ -42,7 +42,7 @@ def test_suggestions(changed, said):
 
 
 @pytest.mark.training
-def test_a_leak_is_told_once(train, messages):
+def test_a_leak_is_reported_once(train, messages):
     class Leaking(Callback):
         def __init__(self) -> None:
             self.held: list[bytearray] = []
@@ -53,9 +53,9 @@ def test_a_leak_is_told_once(train, messages):
     model, monitor = YOLO(TINY), MemoryMonitor(leak_window=5)
     attach(model, Leaking(), monitor, strict=True)
     train(model, epochs=9)
-    told = [message for message in messages if "has grown" in message]
-    assert len(told) == 1
-    assert "host memory of this process has grown through 5 epochs, by " in told[0]
+    warnings = [message for message in messages if "has grown" in message]
+    assert len(warnings) == 1
+    assert "host memory of this process has grown through 5 epochs, by " in warnings[0]
     assert monitor.leak == pytest.approx(64 / 1024, rel=0.2)
 
 
@@ -213,11 +213,11 @@ def test_what_was_replaced_is_taken_back():
         return batch
 
     trainer = SimpleNamespace(preprocess_batch=own)
-    adaptor = TrainingRun(trainer)
-    adaptor.watch_batches()
-    adaptor.watch_batches()
+    run = TrainingRun(trainer)
+    run.watch_batches()
+    run.watch_batches()
     assert trainer.preprocess_batch is not own
-    adaptor.supervision.close()
+    run.supervision.close()
     assert trainer.preprocess_batch is own
 
 

@@ -24,7 +24,7 @@ from yolo_callbacks.callbacks.memory_parts.leak import LeakWatch
 from yolo_callbacks.callbacks.monitor_parts.check_log import CheckLog
 from yolo_callbacks.callbacks.monitor_parts.patience import read_patience
 from yolo_callbacks.callbacks.monitor_parts.stop import Stop, read_stop
-from yolo_callbacks.decisions import StopDecision
+from yolo_callbacks.decisions.stopping import StopDecision
 from yolo_callbacks.utils.fields import StateError
 
 NAN = math.nan

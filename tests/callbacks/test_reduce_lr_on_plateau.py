@@ -36,7 +36,7 @@ numbers = st.integers(0, 12).map(lambda number: number / 8)
     min_lr=st.sampled_from([0.0, 1e-4, 0.004, 0.02]),
 )
 def test_no_difference_from_torch(values, mode, factor, patience, min_delta, cooldown, min_lr):
-    """Rates of every epoch, and with them the epochs of the cuts."""
+    """Rates of every epoch, and with them the epochs of the reductions."""
     first = [0.01, 0.03, 0.0]
     groups = [{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": rate} for rate in first]
     optimizer = torch.optim.SGD(groups)
@@ -90,8 +90,8 @@ schedules = {
         for j, optimizer in enumerate(optimizers)
     ],
 )
-def test_the_cut_holds_under_every_schedule(train, scripted, schedule, optimizer):
-    """Against the same training without a cut: every later epoch has the factor, no earlier one has."""
+def test_the_reduction_holds_under_every_schedule(train, scripted, schedule, optimizer):
+    """Against the same training without a reduction: every later epoch has the factor, no earlier one has."""
     rates = []
     for name, callbacks in (("without", []), ("with", [ReduceLROnPlateau("mAP50", factor=0.1, patience=0)])):
         scripted([0.5, 0.5, 0.6, 0.7, 0.8])
@@ -99,14 +99,14 @@ def test_the_cut_holds_under_every_schedule(train, scripted, schedule, optimizer
         attach(model, Rates(), *callbacks)
         folder = train(model, epochs=5, name=name, optimizer=optimizer, lr0=0.01, patience=0, **schedule)
         rates.append(np.array(rates_of(folder)))
-    without, cut = rates
+    without, reduced = rates
     assert without[2:].min() > 0
-    assert cut[:2] == pytest.approx(without[:2])
-    assert cut[2:] == pytest.approx(without[2:] * 0.1, rel=1e-4)
+    assert reduced[:2] == pytest.approx(without[:2])
+    assert reduced[2:] == pytest.approx(without[2:] * 0.1, rel=1e-4)
 
 
 @pytest.mark.training
-def test_the_floor_and_several_cuts(train, scripted, messages):
+def test_the_floor_and_several_reductions(train, scripted, messages):
     scripted([0.5] * 8)
     model, plateau, rates = YOLO(TINY), ReduceLROnPlateau("mAP50", factor=0.5, patience=0, min_lr=0.002), Rates()
     attach(model, plateau, rates)
@@ -123,7 +123,7 @@ def test_the_floor_and_several_cuts(train, scripted, messages):
 
 
 @pytest.mark.training
-def test_the_cut_holds_where_the_schedule_is_rebuilt_each_epoch(train, scripted):
+def test_the_reduction_holds_where_the_schedule_is_rebuilt_each_epoch(train, scripted):
     """`time=` makes a new scheduler after every epoch."""
     scripted([0.5] * 200)
     model, plateau, rates = YOLO(TINY), ReduceLROnPlateau("mAP50", factor=0.1, patience=1), Rates()
@@ -142,7 +142,7 @@ def test_the_cut_holds_where_the_schedule_is_rebuilt_each_epoch(train, scripted)
 
 @pytest.mark.training
 @pytest.mark.skipif(ULTRALYTICS < (8, 3, 213), reason="recovers from NaN from 8.3.213 on")
-def test_the_cut_survives_recovery_from_nan(train, scripted):
+def test_the_reduction_survives_recovery_from_nan(train, scripted):
     """The checkpoint that is loaded then is the one of before the reduction."""
     scripted([0.5, 0.5, float("nan"), 0.6, 0.7])
     model, plateau, rates = YOLO(TINY), ReduceLROnPlateau("mAP50", factor=0.1, patience=0), Rates()
@@ -164,7 +164,7 @@ def test_the_cut_survives_recovery_from_nan(train, scripted):
 
 @pytest.mark.training
 @pytest.mark.smoke
-def test_the_cut_survives_a_kill_and_a_resume(train, scripted, messages):
+def test_the_reduction_survives_a_kill_and_a_resume(train, scripted, messages):
     scripted([0.5] * 6)
     whole = YOLO(TINY)
     arguments = {"epochs": 6, "optimizer": "SGD", "lr0": 0.01, "warmup_epochs": 0, "patience": 0}
@@ -202,7 +202,7 @@ def test_two_plateaus_add_up_and_publish_apart(train, scripted):
 
 
 @pytest.mark.training
-def test_alone_it_cuts_as_well(train, scripted):
+def test_without_a_suite_it_reduces_as_well(train, scripted):
     scripted([0.5] * 5)
     model, plateau, rates = YOLO(TINY), ReduceLROnPlateau("mAP50", factor=0.1, patience=1), Rates()
     model.add_callback("on_train_epoch_end", rates.on_train_epoch_end)

@@ -53,7 +53,7 @@ def test_init_check_and_list_agree(capsys, folder):
     assert capsys.readouterr().out == f"JsonlLogger: {registry.summary(JsonlLogger)}\n\n"
 
 
-def test_init_replaces_a_file_only_if_told(capsys, folder):
+def test_init_replaces_a_file_only_with_force(capsys, folder):
     file = folder / "mine.yaml"
     file.write_text("mine")
     assert main(["init", "mine.yaml"]) == 2
@@ -90,9 +90,9 @@ def test_a_mistake_is_one_line_and_exit_code_2(command, said, capsys, folder):
     (folder / "wrong.yaml").write_text("callbacks:\n  - SaveBst\n")
     (folder / "list.json").write_text("[]")
     assert main(command) == 2
-    told = capsys.readouterr()
-    assert told.err.startswith(said)
-    assert (told.err.count("\n"), told.out) == (1, "")
+    printed = capsys.readouterr()
+    assert printed.err.startswith(said)
+    assert (printed.err.count("\n"), printed.out) == (1, "")
 
 
 def test_demo(capsys, folder, monkeypatch):

@@ -1,4 +1,4 @@
-"""A file of callbacks: what it may say, what is told where it is wrong, and the schema by which editors check it."""
+"""A file of callbacks: what it may contain, the messages about mistakes, and the schema that editors use."""
 
 from __future__ import annotations
 
@@ -153,11 +153,11 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("text", MISTAKES, ids=lambda text: text[:60])
-def test_a_mistake_is_told_in_one_line_with_its_place(text, monkeypatch):
+def test_a_mistake_is_reported_in_one_line_with_its_place(text, monkeypatch):
     monkeypatch.delenv("UNSET", raising=False)
-    with pytest.raises(ConfigError) as told:
+    with pytest.raises(ConfigError) as raised:
         load(write(text))
-    message = str(told.value)
+    message = str(raised.value)
     assert message.startswith(f"callbacks.yaml{MISTAKES[text]}")
     assert "\n" not in message
 
@@ -188,14 +188,14 @@ def test_a_value_of_the_environment_is_never_shown(monkeypatch):
     """In no message, and in no exception behind it."""
     monkeypatch.setenv("API_KEY", "s3cret-key")
     said = r"callbacks.yaml:3: SaveBest: top_k must be int: TypeError; its text .* top_k \(from \${API_KEY}\)$"
-    with pytest.raises(ConfigError, match=said) as told:
+    with pytest.raises(ConfigError, match=said) as raised:
         load(write("callbacks:\n  - SaveBest:\n      top_k: ${API_KEY}\n"))
-    assert told.value.__suppress_context__
-    assert "s3cret" not in str(told.value)
+    assert raised.value.__suppress_context__
+    assert "s3cret" not in str(raised.value)
 
 
 def test_callbacks_that_clash_for_some_tasks_only():
-    """The main metric of a detection model is this one, that of a segmentation model another: the run tells."""
+    """The main metric of a detection model is this one, that of a segmentation model another: the run decides."""
     assert len(load(write("callbacks:\n  - SaveBest\n  - SaveBest: {monitor: mAP50-95}\n")).callbacks) == 2
 
 
@@ -258,7 +258,7 @@ def test_the_file_to_start_from_is_the_default_suite():
     assert text.startswith(f"# yaml-language-server: $schema={schema.PATH.as_uri()}\n")
 
 
-def test_every_line_of_it_can_be_put_in_force():
+def test_every_line_of_it_can_be_used():
     """Everything that is commented out is right, and is what the signatures say."""
     known = registry.own()
     text = re.sub(r"^( *)# ( *(?:- )?\w+:(?: |$))", r"\1\2", schema.template(), flags=re.MULTILINE)

@@ -52,9 +52,9 @@ def test_a_mistake_in_a_script_shows_nothing_of_the_error_behind_it(monkeypatch)
     try:
         raise ValueError("a value")
     except ValueError:
-        with pytest.raises(ValueError, match="one line") as told:
+        with pytest.raises(ValueError, match="one line") as raised:
             boot.refuse(ValueError("one line"))
-    assert told.value.__suppress_context__
+    assert raised.value.__suppress_context__
 
 
 @pytest.mark.parametrize(

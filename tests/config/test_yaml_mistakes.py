@@ -472,10 +472,10 @@ def test_a_default_is_no_secret(capsys, folder):
 
 def test_no_exception_behind_it_shows_the_value(folder):
     (folder / "callbacks.yaml").write_text("callbacks:\n  - SaveBest: {top_k: '${SECRET_A}'}\n")
-    with pytest.raises(ValueError, match="SECRET_A") as told:
+    with pytest.raises(ValueError, match="SECRET_A") as raised:
         load("callbacks.yaml")
-    assert told.value.__cause__ is None
-    assert told.value.__suppress_context__
+    assert raised.value.__cause__ is None
+    assert raised.value.__suppress_context__
 
 
 # Generated ------------------------------------------------------------------------------------------------------------

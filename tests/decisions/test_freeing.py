@@ -21,7 +21,7 @@ MIB = 2**20
         (0, 5, 10, 0.5, False),  # at the threshold, not past it
         (1, 6, 10, 0.7, False),
         (0, 1, 10, 0.0, True),
-        (0, 6, 0, 0.5, False),  # a device that does not tell its size
+        (0, 6, 0, 0.5, False),  # a device that does not report its size
     ],
 )
 def test_when_a_cache_is_idle(allocated, reserved, capacity, threshold, idle):

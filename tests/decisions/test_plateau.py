@@ -8,7 +8,7 @@ from yolo_callbacks.decisions.plateau import PlateauRule, RateReduction
 
 
 @pytest.mark.parametrize(
-    ("values", "patience", "cooldown", "min_delta", "cuts"),
+    ("values", "patience", "cooldown", "min_delta", "reductions"),
     [
         ([5, 4, 3, 2, 1], 0, 0, 0.0, []),
         ([5, 5, 5, 5, 5], 0, 0, 0.0, [2, 3, 4, 5]),
@@ -19,13 +19,13 @@ from yolo_callbacks.decisions.plateau import PlateauRule, RateReduction
         ([float("nan"), float("nan")], 0, 0, 0.0, [1, 2]),
     ],
 )
-def test_when_the_rate_is_cut(values, patience, cooldown, min_delta, cuts):
+def test_when_the_rate_is_reduced(values, patience, cooldown, min_delta, reductions):
     rule = PlateauRule("min", patience, min_delta, cooldown)
-    assert [epoch for epoch, value in enumerate(values, start=1) if rule.check(epoch, value).reduce] == cuts
+    assert [epoch for epoch, value in enumerate(values, start=1) if rule.check(epoch, value).reduce] == reductions
 
 
 @pytest.mark.parametrize(
-    ("cut", "rate", "left"),
+    ("reduction", "rate", "left"),
     [
         (RateReduction(0.5, 0), 0.01, 0.01),
         (RateReduction(0.5, 3), 0.08, 0.01),
@@ -34,5 +34,5 @@ def test_when_the_rate_is_cut(values, patience, cooldown, min_delta, cuts):
         (RateReduction(0.5, 9), 1e-8, 1e-8),
     ],
 )
-def test_what_is_left_of_a_rate(cut, rate, left):
-    assert cut.apply(rate) == pytest.approx(left, rel=1e-12)
+def test_what_is_left_of_a_rate(reduction, rate, left):
+    assert reduction.apply(rate) == pytest.approx(left, rel=1e-12)

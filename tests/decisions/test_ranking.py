@@ -79,7 +79,7 @@ def test_ranking(options, values, kept, evicted):
         (2, INF, False, None, "inf is not better than 0.5 of epoch 1"),
     ],
 )
-def test_consider_tells_and_changes_nothing(top_k, value, keep, evicted, reason):
+def test_consider_decides_and_changes_nothing(top_k, value, keep, evicted, reason):
     ranking, _ = ranked([0.5, 0.6], top_k=top_k)
     decision = ranking.consider(3, value)
     assert (decision.keep, decision.evicted, decision.reason) == (keep, evicted, reason)

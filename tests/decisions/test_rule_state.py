@@ -6,7 +6,11 @@ import json
 
 import pytest
 
-from yolo_callbacks.decisions import OverfitRule, PlateauRule, Ranking, StopRule, UntrainedRule
+from yolo_callbacks.decisions.overfit import OverfitRule
+from yolo_callbacks.decisions.plateau import PlateauRule
+from yolo_callbacks.decisions.ranking import Ranking
+from yolo_callbacks.decisions.stopping import StopRule
+from yolo_callbacks.decisions.untrained import UntrainedRule
 
 
 def passed(rule):

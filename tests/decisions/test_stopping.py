@@ -132,7 +132,7 @@ def test_stop_rule_state(options, values, best_score, best_epoch, wait):
     assert (rule.best_score, rule.best_epoch, rule.wait_count) == (best_score, best_epoch, wait)
 
 
-def test_stop_rule_goes_on_from_a_state_as_if_never_cut():
+def test_stop_rule_goes_on_from_a_state_as_if_never_interrupted():
     values = [6, 5, 5, 4, 4, 4, 4, 4]
     for cut in range(6):
         first = StopRule("min", 3)

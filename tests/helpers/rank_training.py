@@ -1,4 +1,4 @@
-"""One rank of a training on several CPU processes, over gloo: the real trainer, told that there is no accelerator.
+"""One rank of a training on several CPU processes, over gloo: the real trainer, without an accelerator.
 
     RANK=0 LOCAL_RANK=0 WORLD_SIZE=2 python tests/helpers/rank_training.py FOLDER DATA CASE …
 

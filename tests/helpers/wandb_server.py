@@ -48,7 +48,7 @@ class ServedRun:
     history: list[dict[str, Any]] = field(default_factory=list)
     """The rows as they arrived, the keys as logged, nested ones as objects; NaN is kept.
 
-    `wandb sync --include-online` sends every row again, behind those that are there: tell them apart by `_step`.
+    `wandb sync --include-online` sends every row again, behind those that are there: `_step` distinguishes them.
     """
     files: dict[str, bytes] = field(default_factory=dict)
     """By name in the run's folder, as `media/images/...png`."""
@@ -249,7 +249,7 @@ class WandbServer:
             run = self._run(unquote(path).split("/")[-2])
             for name, chunk in (content.get("files") or {}).items():
                 lines = [json.loads(line) for line in chunk["content"]] if name.endswith((".json", ".jsonl")) else []
-                if name == "wandb-history.jsonl":  # the offset tells a repeated chunk from a new one
+                if name == "wandb-history.jsonl":  # the offset distinguishes a repeated chunk from a new one
                     run.history[chunk["offset"] : chunk["offset"] + len(lines)] = lines
                 elif name == "wandb-summary.json" and lines:
                     run.summary = lines[-1]

@@ -9,6 +9,7 @@ import pytest
 from wandb_session import NotedSession
 
 from yolo_callbacks.loggers.wandb_parts.batch_losses import BatchLosses
+from yolo_callbacks.trainer.training_run import TrainingRun
 
 
 class Trainer(SimpleNamespace):
@@ -22,7 +23,7 @@ def train(collected: BatchLosses, session: NotedSession, epoch: int, losses: lis
     collected.start_epoch()
     for loss in losses:
         collected.collect(Trainer(loss_items=loss))
-    collected.log(session, SimpleNamespace(trainer=Trainer(epoch=epoch)))
+    collected.log(session, TrainingRun(Trainer(epoch=epoch)))
 
 
 @pytest.mark.parametrize(
@@ -56,7 +57,7 @@ def test_a_pass_that_is_repeated_is_not_logged():
 def test_losses_are_logged_once():
     session, collected = NotedSession(), BatchLosses(1)
     train(collected, session, 0, [1.0])
-    collected.log(session, SimpleNamespace(trainer=Trainer(epoch=0)))
+    collected.log(session, TrainingRun(Trainer(epoch=0)))
     assert len(session.rows) == 1
 
 
@@ -74,5 +75,5 @@ def test_losses_are_not_read_before_the_end_of_the_epoch():
     collected.start_epoch()
     collected.collect(Trainer(loss_items=Unread()))
     assert Unread.reads == 0
-    collected.log(session, SimpleNamespace(trainer=Trainer(epoch=0)))
+    collected.log(session, TrainingRun(Trainer(epoch=0)))
     assert (Unread.reads, session.rows[0]["batch/loss"]) == (1, 1.0)

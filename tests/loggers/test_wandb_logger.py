@@ -368,7 +368,7 @@ def test_a_callback_that_was_switched_off_still_closes(train, monkeypatch):
 
 
 @pytest.mark.training
-def test_the_metadata_tell_what_was_promoted(train, scripted):
+def test_the_metadata_name_what_was_promoted(train, scripted):
     scripted([detection_metrics(value, **{"metrics/recall(B)": 1 - value}) for value in (0.1, 0.2, 0.3)])
     model = YOLO(TINY)
     attach(model, SaveBest("recall", promote=True), WandbLogger(images=0))

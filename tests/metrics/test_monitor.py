@@ -1,4 +1,4 @@
-"""What `monitor=` and `mode=` mean: values read from an epoch, modes told by the name, errors."""
+"""What `monitor=` and `mode=` mean: values read from an epoch, modes decided by the name, errors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from yolo_callbacks.metrics.epoch_record import EpochRecord, MetricNames
 from yolo_callbacks.metrics.monitor import Monitor
-from yolo_callbacks.utils.arguments import nearest
+from yolo_callbacks.utils.unknown_arguments import nearest
 
 NAN, INF = math.nan, math.inf
 NAMES = {0: "person", 1: "car", 2: "traffic/light", 3: "dog", 4: "3"}
@@ -41,7 +41,7 @@ RATES = {"lr/pg0": 0.01, "lr/pg1": 0.02, "lr/pg2": 0.03}
 TRAINING = {task: {f"train/{loss}": value for loss, value in LOSSES[task].items()} | RATES for task in TASKS}
 
 
-def catalog_of(task, *, losses=True):
+def metric_names_of(task, *, losses=True):
     """The names of a run, those of the losses on request."""
     keys = (*(f"metrics/{name}" for name in METRICS[task]), *RATES)
     return MetricNames(task, keys, tuple(LOSSES[task]) if losses else None, NAMES)
@@ -67,13 +67,13 @@ def epoch_of(task, *, per_class=None, **changes):
 def bound(task, monitor, mode="auto"):
     """A monitor that knows the names of a run."""
     made = Monitor(monitor, mode)
-    assert made.bind(catalog_of(task))
+    assert made.bind(metric_names_of(task))
     return made
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_the_examples_are_complete(task):
-    assert set(catalog_of(task).all_keys) == set(epoch_of(task).metrics)
+    assert set(metric_names_of(task).all_keys) == set(epoch_of(task).metrics)
 
 
 def total(metrics):
@@ -225,7 +225,7 @@ def test_wrong_arguments(monitor, mode, error, match):
 )
 def test_what_is_read(task, monitor, mode, value, resolved):
     made = Monitor(monitor, mode)
-    assert made.bind(catalog_of(task)) is True
+    assert made.bind(metric_names_of(task)) is True
     read = made.value(epoch_of(task))
     assert isinstance(read, float)
     assert read == pytest.approx(value, rel=1e-12)
@@ -251,7 +251,7 @@ def test_a_value_needs_the_names_of_the_run():
 def test_a_monitor_can_go_from_one_run_to_another():
     monitor = Monitor()
     for task, value in (("detect", 0.54), ("classify", 0.9), ("segment", 0.14)):
-        assert monitor.bind(catalog_of(task))
+        assert monitor.bind(metric_names_of(task))
         assert (monitor.mode, monitor.value(epoch_of(task))) == ("max", value)
         monitor.unbind()
         assert monitor.mode == "auto"
@@ -373,20 +373,20 @@ def test_a_sum_lacks_a_term_that_the_epoch_lacks():
         ("detect", {"mAP50": 1, "val/box_loss": -1}),
     ],
 )
-def test_auto_cannot_tell(task, monitor):
+def test_auto_cannot_decide(task, monitor):
     made = Monitor(monitor)
-    match = re.escape(f"mode='auto' cannot tell whether a lower or a higher {made.name(task)!r} is better: set mode=")
+    match = re.escape(f"mode='auto' cannot decide whether a lower or a higher {made.name(task)!r} is better: set mode=")
     with pytest.raises(ValueError, match=match):
-        made.bind(catalog_of(task))
-    assert Monitor(monitor, "max").bind(catalog_of(task))
-    assert Monitor(monitor, "min").bind(catalog_of(task))
+        made.bind(metric_names_of(task))
+    assert Monitor(monitor, "max").bind(metric_names_of(task))
+    assert Monitor(monitor, "min").bind(metric_names_of(task))
 
 
 def test_a_second_look_does_not_take_it_for_checked():
     made = Monitor("lr/pg0")
     for _ in range(2):
-        with pytest.raises(ValueError, match="mode='auto' cannot tell"):
-            made.bind(catalog_of("detect"))
+        with pytest.raises(ValueError, match="mode='auto' cannot decide"):
+            made.bind(metric_names_of("detect"))
 
 
 def test_a_term_without_weight_does_not_change_the_mode():
@@ -439,13 +439,13 @@ def test_a_term_without_weight_does_not_change_the_mode():
 @pytest.mark.parametrize("mode", ["auto", "max"])
 def test_an_unknown_name(task, monitor, meant, mode):
     with pytest.raises(ValueError, match=r"monitor '.*' does not exist in this run\.") as raised:
-        Monitor(monitor, mode).bind(catalog_of(task))
-    told, _, listed = str(raised.value).partition(" Available: ")
+        Monitor(monitor, mode).bind(metric_names_of(task))
+    message, _, listed = str(raised.value).partition(" Available: ")
     if meant:
-        assert re.search(rf"Did you mean '({'|'.join(map(re.escape, meant.split('|')))})'\?$", told)
+        assert re.search(rf"Did you mean '({'|'.join(map(re.escape, meant.split('|')))})'\?$", message)
     available = listed.split(", ")
     short = [name.removeprefix("accuracy_").removesuffix("(B)") for name in METRICS[task] if task != "depth"]
-    assert set(available) >= {*catalog_of(task).all_keys, *short, "train/loss", "val/loss"}
+    assert set(available) >= {*metric_names_of(task).all_keys, *short, "train/loss", "val/loss"}
     assert ("mAP50/<class>" in available) == (task in ("detect", "obb", "segment", "pose"))
     assert ("mAP50(M)/<class>" in available) == (task == "segment")
     assert len(available) == len(set(available))
@@ -469,7 +469,7 @@ def test_an_unknown_name(task, monitor, meant, mode):
 )
 def test_an_unknown_class(task, monitor, match, losses):
     with pytest.raises(ValueError, match=re.escape(match)) as raised:
-        Monitor(monitor).bind(catalog_of(task, losses=losses))
+        Monitor(monitor).bind(metric_names_of(task, losses=losses))
     assert str(raised.value).endswith("Classes: 0: person, 1: car, 2: traffic/light, 3: dog, 4: 3")
 
 
@@ -489,10 +489,10 @@ def test_an_unknown_class(task, monitor, match, losses):
 )
 def test_a_loss_is_checked_when_losses_are_known(task, monitor, value):
     made = Monitor(monitor)
-    assert made.bind(catalog_of(task, losses=False)) is False
+    assert made.bind(metric_names_of(task, losses=False)) is False
     with pytest.raises(RuntimeError, match=r"needs Monitor\.bind first"):
         made.value(epoch_of(task))
-    assert made.bind(catalog_of(task)) is True
+    assert made.bind(metric_names_of(task)) is True
     assert made.value(epoch_of(task)) == value
     assert made.mode == "min"
 
@@ -508,9 +508,9 @@ def test_a_loss_is_checked_when_losses_are_known(task, monitor, value):
 )
 def test_a_typo_in_a_loss_raises_when_losses_are_known(monitor, meant):
     made = Monitor(monitor)
-    assert made.bind(catalog_of("detect", losses=False)) is False
+    assert made.bind(metric_names_of("detect", losses=False)) is False
     with pytest.raises(ValueError, match=re.escape(f"does not exist in this run. Did you mean '{meant}'?")):
-        made.bind(catalog_of("detect"))
+        made.bind(metric_names_of("detect"))
 
 
 @pytest.mark.parametrize(
@@ -524,9 +524,9 @@ def test_a_typo_in_a_loss_raises_when_losses_are_known(monitor, meant):
 )
 def test_a_typo_in_a_metric_raises_while_losses_are_unknown(monitor, meant):
     with pytest.raises(ValueError, match=re.escape(f"does not exist in this run. Did you mean '{meant}'?")) as raised:
-        Monitor(monitor).bind(catalog_of("detect", losses=False))
+        Monitor(monitor).bind(metric_names_of("detect", losses=False))
     listed = str(raised.value).partition(" Available: ")[2]
-    assert set(listed.split(", ")) >= {*catalog_of("detect", losses=False).all_keys, "val/loss", "train/loss"}
+    assert set(listed.split(", ")) >= {*metric_names_of("detect", losses=False).all_keys, "val/loss", "train/loss"}
     assert listed.endswith("and the losses by name, known after the first batch")
 
 
@@ -535,7 +535,7 @@ def test_a_typo_in_a_metric_raises_while_losses_are_unknown(monitor, meant):
     [(None, "auto"), ("mAP50", "auto"), ("fitness", "auto"), ("lr/pg0", "min"), ("recall/car", "auto"), (total, "max")],
 )
 def test_what_is_no_loss_does_not_wait_for_losses(monitor, mode):
-    assert Monitor(monitor, mode).bind(catalog_of("detect", losses=False)) is True
+    assert Monitor(monitor, mode).bind(metric_names_of("detect", losses=False)) is True
 
 
 # Names ----------------------------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ def test_a_monitor_that_does_not_measure_detection_is_never_skipped():
 
 LOSSES = ("box_loss", "cls_loss")
 KEYS = ("metrics/recall(B)", *BOX, *MASK, "metrics/f1", "lr/pg0")
-CATALOG = MetricNames("segment", KEYS, LOSSES, {0: "cat", 1: "dog"})
+METRIC_NAMES = MetricNames("segment", KEYS, LOSSES, {0: "cat", 1: "dog"})
 
 
 def epoch(**others: float) -> EpochRecord:
@@ -59,11 +59,11 @@ def epoch(**others: float) -> EpochRecord:
 )
 def test_which_monitors_measure_detection(monitor, mode, measures):
     bound = Monitor(monitor, mode)
-    assert bound.bind(CATALOG)
+    assert bound.bind(METRIC_NAMES)
     assert bound.measures_detection(epoch()) is measures
 
 
 def test_a_fitness_of_the_users_own_measures_something_else():
     bound = Monitor("fitness")
-    assert bound.bind(CATALOG)
+    assert bound.bind(METRIC_NAMES)
     assert not bound.measures_detection(epoch(fitness=-1.5))

@@ -251,7 +251,7 @@ def test_what_is_broken_is_left_out(ours, tmp_path, messages):
     (folder / "confusion_matrix_normalized.png").write_bytes(b"no picture")
     before = {path.name for path in folder.iterdir()}
     page = Page(report(folder))
-    assert page.charts["box loss"]["epochs"] == [1, 2, 3, 4]  # the last line of one of the two is cut short
+    assert page.charts["box loss"]["epochs"] == [1, 2, 3, 4]  # the last line of one of the two is incomplete
     assert not {"events", "cost", "configuration"} & set(page.sections)
     assert {path.name for path in folder.iterdir()} == before | {"report.html"}  # nothing is moved aside
     for name in ("callbacks.json", "args.yaml"):  # of the others each value of another type is left out alone
@@ -259,7 +259,7 @@ def test_what_is_broken_is_left_out(ours, tmp_path, messages):
 
 
 def synthetic(folder: Path, *, epochs: int, classes: int) -> Path:
-    """A long run of many classes, as its files tell it."""
+    """A long run of many classes, as its files describe it."""
     folder.mkdir()
     keys = [*(f"{split}/{name}_loss" for split in ("train", "val") for name in ("box", "cls", "dfl")), "lr/pg0"]
     keys += [f"metrics/{name}(B)" for name in ("precision", "recall", "mAP50", "mAP50-95")]
@@ -298,7 +298,7 @@ def test_one_epoch_and_values_that_are_not_finite(tmp_path):
 
 
 def test_rows_that_do_not_fit_the_header(tmp_path):
-    """A metric came in epoch 2, one of the first is missing in epoch 4, a kill cut off the last line."""
+    """A metric came in epoch 2, one of the first is missing in epoch 4, a kill left the last line incomplete."""
     (tmp_path / "results.csv").write_text(
         "epoch,time,train/box_loss,metrics/mAP50(B),metrics/mAP50-95(B),val/box_loss,lr/pg0\n"
         "1,1.5,3,0.1,0.2,4,0.01\n"

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from do_no_harm.comparison import ASPECTS, MOST, Outcome, compare, is_ours, lines_of_errors, runs, values
+from do_no_harm.comparison import ASPECTS, MOST, Outcome, compare, is_of_this_package, lines_of_errors, runs, values
 from do_no_harm.configurations import Configuration, configuration
 from do_no_harm.table import render
 
@@ -125,15 +125,15 @@ def test_a_difference_is_found(plain, tmp_path, changes, aspect, words):
     assert all(line.startswith(f"{aspect}: ") for line in found)
 
 
-def test_files_of_ultralytics_and_of_users_are_compared_and_ours_are_not(plain, tmp_path):
+def test_files_of_this_package_are_not_compared(plain, tmp_path):
     other = training(tmp_path / "other")
     run = other.folder / "run"
     ours = ("callbacks.json", "callbacks.journal.jsonl", "report.html", "weights/best-mAP50-95-epoch001.pt")
     for name in (*ours, "weights/best-mAP50-95.json", "wandb/offline-run-1/run-1.wandb", "events.out.tfevents.1.host"):
         (run / name).parent.mkdir(parents=True, exist_ok=True)
         (run / name).write_text("")
-        assert is_ours(name)
-        assert is_ours(f"run/{name}")
+        assert is_of_this_package(name)
+        assert is_of_this_package(f"run/{name}")
     assert compare(plain, other) == []
     (run / "weights" / "epoch1.pt").write_bytes(b"")
     (run / "weights" / ".last.pt.tmp").write_bytes(b"")
@@ -170,7 +170,7 @@ def test_values():
     assert list(values(one, copy.deepcopy(one), "x")) == []
 
 
-def test_many_differences_of_one_kind_are_cut_short(plain, tmp_path):
+def test_many_differences_of_one_kind_are_shortened(plain, tmp_path):
     other = training(tmp_path / "other", aftermath={str(number): number for number in range(20)})
     found = compare(plain, other)
     assert (len(found), found[-1]) == (MOST + 1, f"aftermath: {23 - MOST} more")

@@ -26,7 +26,7 @@ from yolo_callbacks import (
 )
 from yolo_callbacks.report.snapshot import ValidationSnapshot
 from yolo_callbacks.suite.handlers import is_attached
-from yolo_callbacks.utils.arguments import UnknownArgumentError
+from yolo_callbacks.utils.unknown_arguments import UnknownArgumentError
 
 
 class Counter(Callback):

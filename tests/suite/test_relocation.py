@@ -85,8 +85,8 @@ def as_if_never_moved(run: SimpleNamespace) -> None:
     best, stopping, plateau, _ = run.suite.callbacks
     assert (best.best_epoch, list(best.best_k_models.values())) == (2, [0.5, 0.4])
     assert all(path.is_file() and path.parent == folder / "weights" for path in best.best_k_models)
-    told = [json.loads(path.with_suffix(".json").read_text())["epoch"] for path in best.best_k_models]
-    assert told == [2, 3]
+    epochs = [json.loads(path.with_suffix(".json").read_text())["epoch"] for path in best.best_k_models]
+    assert epochs == [2, 3]
     assert (stopping.best_epoch, stopping.wait_count, plateau.reductions) == (2, 4, [3, 4, 5, 6])
     rows = [json.loads(line).get("epoch") for line in (folder / "callbacks.jsonl").read_text().splitlines()]
     # Ultralytics makes no best.pt in a new folder before an epoch is better, and evaluates none at the end then

@@ -29,7 +29,7 @@ from yolo_callbacks.utils.files import LOGGER
 NAN, INF = math.nan, math.inf
 
 
-class Told(logging.Handler):
+class LogRecorder(logging.Handler):
     """What the library says, with its levels."""
 
     def __init__(self) -> None:
@@ -51,8 +51,8 @@ class Told(logging.Handler):
 
 
 @pytest.fixture
-def told() -> Iterator[Told]:
-    handler = Told()
+def logged() -> Iterator[LogRecorder]:
+    handler = LogRecorder()
     LOGGER.addHandler(handler)
     yield handler
     LOGGER.removeHandler(handler)
@@ -83,10 +83,10 @@ WHOLE = [[0.5, 0.4], 2, {"precision": 0.5}, (2, 1), [3], 0.5, 3,
          {"accelerator": 0.0, "host": 0.0, "collection": 0.0}, None, "y0k7ioov"]  # fmt: skip
 
 
-def test_real_state_of_schema_1_is_understood(tmp_path, told):
+def test_real_state_of_schema_1_is_understood(tmp_path, logged):
     suite, trainer = resumed(copy_of_real_state(tmp_path / "run"))
     assert reached(suite) == WHOLE
-    assert (told.warnings, told.tracebacks) == ([], [])
+    assert (logged.warnings, logged.tracebacks) == ([], [])
     trainer.end_epoch(suite.handle, 0.3)
     assert trainer.lr["lr/pg0"] == pytest.approx(RATE / 2)
     assert [json.loads(line)["epoch"] for line in (tmp_path / "run" / "callbacks.jsonl").read_text().splitlines()] == [
@@ -98,16 +98,16 @@ def test_real_state_of_schema_1_is_understood(tmp_path, told):
     assert json.loads((tmp_path / "run" / "weights" / "best-mAP50-epoch002.json").read_text()).get("schema") is None
 
 
-def test_the_journal_alone_gives_the_same(tmp_path, told):
+def test_the_journal_alone_gives_the_same(tmp_path, logged):
     folder = copy_of_real_state(tmp_path / "run")
     (folder / "callbacks.json").write_text("null")
     suite, _ = resumed(folder)
     assert reached(suite) == WHOLE
-    assert len(told.warnings) == 1
+    assert len(logged.warnings) == 1
     assert (folder / "callbacks.json.corrupt").read_text() == "null"
 
 
-def test_the_state_of_one_callback_that_is_wrong_is_taken_from_the_journal(tmp_path, told):
+def test_the_state_of_one_callback_that_is_wrong_is_taken_from_the_journal(tmp_path, logged):
     folder = copy_of_real_state(tmp_path / "run")
     state = json.loads((folder / "callbacks.json").read_text())
     state["callbacks"]["ReduceLROnPlateau(val/box_loss)"]["cuts"] = None
@@ -115,12 +115,12 @@ def test_the_state_of_one_callback_that_is_wrong_is_taken_from_the_journal(tmp_p
     (folder / "callbacks.json").write_text(json.dumps(state))
     suite, _ = resumed(folder)
     assert reached(suite) == WHOLE
-    (warning,) = told.warnings
+    (warning,) = logged.warnings
     assert all(name in warning for name in ("EarlyStopping", "ReduceLROnPlateau", "callbacks.json.corrupt"))
     assert json.loads((folder / "callbacks.json.corrupt").read_text()) == state
 
 
-def test_a_journal_line_without_a_key_of_today(tmp_path, told):
+def test_a_journal_line_without_a_key_of_today(tmp_path, logged):
     folder = copy_of_real_state(tmp_path / "run")
     (folder / "callbacks.json").unlink()
     journal = folder / "callbacks.journal.jsonl"
@@ -131,10 +131,10 @@ def test_a_journal_line_without_a_key_of_today(tmp_path, told):
         del line["published"], line["ended"]
     journal.write_text("".join(json.dumps({**line, "of a newer version": 1}) + "\n" for line in lines))
     suite, _ = resumed(folder)
-    assert (reached(suite), told.warnings) == (WHOLE, [])
+    assert (reached(suite), logged.warnings) == (WHOLE, [])
 
 
-def test_a_newer_schema_is_set_aside(tmp_path, told):
+def test_a_newer_schema_is_set_aside(tmp_path, logged):
     folder = copy_of_real_state(tmp_path / "run")
     state = json.loads((folder / "callbacks.json").read_text())
     (folder / "callbacks.json").write_text(json.dumps({**state, "schema": SCHEMA + 1}))
@@ -144,7 +144,7 @@ def test_a_newer_schema_is_set_aside(tmp_path, told):
     assert reached(suite) == WHOLE  # from the journal; a checkpoint stays without its sidecar
     assert (folder / "callbacks.json.corrupt").exists()
     assert (folder / "weights" / "best-recall.json.corrupt").exists()
-    assert [f"newer yolo_callbacks: this one reads up to {SCHEMA}" in warning for warning in told.warnings] == [
+    assert [f"newer yolo_callbacks: this one reads up to {SCHEMA}" in warning for warning in logged.warnings] == [
         True
     ] * 2
 
@@ -175,7 +175,7 @@ def test_a_newer_schema_is_set_aside(tmp_path, told):
         ("WandbLogger", "folders", [None]),
     ],
 )
-def test_a_value_out_of_range_decides_nothing(tmp_path, told, callback, field, value):
+def test_a_value_out_of_range_decides_nothing(tmp_path, logged, callback, field, value):
     folder = copy_of_real_state(tmp_path / "run")
     (folder / "callbacks.journal.jsonl").unlink()
     state = json.loads((folder / "callbacks.json").read_text())
@@ -192,7 +192,7 @@ def test_a_value_out_of_range_decides_nothing(tmp_path, told, callback, field, v
         k: v for k, v in blank.state_dict().items() if k not in ignored
     }
     assert sum(other != right for other, right in zip(reached(suite), WHOLE, strict=True)) <= 3
-    (warning,) = told.warnings
+    (warning,) = logged.warnings
     assert callback in warning
     assert (folder / "callbacks.json.corrupt").exists()
     trainer.end_epoch(suite.handle, 0.3)
@@ -200,8 +200,8 @@ def test_a_value_out_of_range_decides_nothing(tmp_path, told, callback, field, v
     assert 0 < trainer.lr["lr/pg0"] <= RATE
 
 
-def mutated_and_resumed(folder: Path, seed: int, told: Told) -> None:
-    told.records.clear()
+def mutated_and_resumed(folder: Path, seed: int, logged: LogRecorder) -> None:
+    logged.records.clear()
     random_ = random.Random(seed)
     copy_of_real_state(folder)
     path = folder / KINDS[seed % len(KINDS)]
@@ -214,8 +214,8 @@ def mutated_and_resumed(folder: Path, seed: int, told: Told) -> None:
     suite, trainer = resumed(folder)
     trainer.end_epoch(suite.handle, 0.3)
     where = f"seed {seed}, {path.name}: {done}"
-    assert not told.tracebacks, (where, told.warnings)
-    about = [warning for warning in told.warnings if path.name in warning]
+    assert not logged.tracebacks, (where, logged.warnings)
+    about = [warning for warning in logged.warnings if path.name in warning]
     assert len(about) <= 1, (where, about)
     for aside in re.findall(r"kept as (\S+corrupt)", " ".join(about)):
         kept = path.with_name(aside)
@@ -233,30 +233,30 @@ def mutated_and_resumed(folder: Path, seed: int, told: Told) -> None:
 
 
 @pytest.mark.parametrize("first", range(0, 300, 50))
-def test_no_mutation_of_real_state_gives_a_traceback(tmp_path, told, first):
+def test_no_mutation_of_real_state_gives_a_traceback(tmp_path, logged, first):
     for seed in range(first, first + 50):
-        mutated_and_resumed(tmp_path / str(seed), seed, told)
+        mutated_and_resumed(tmp_path / str(seed), seed, logged)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("first", range(300, 2300, 250))
-def test_no_mutation_of_2000_gives_a_traceback(tmp_path, told, first):
+def test_no_mutation_of_2000_gives_a_traceback(tmp_path, logged, first):
     for seed in range(first, first + 250):
-        mutated_and_resumed(tmp_path / str(seed), seed, told)
+        mutated_and_resumed(tmp_path / str(seed), seed, logged)
         shutil.rmtree(tmp_path / str(seed))
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"epoch": null}', '{"epoch": -3}', '{"epoch": 1e400}', "[" * 99_999])
-def test_a_sidecar_that_cannot_be_read_costs_no_checkpoint(tmp_path, told, content):
+def test_a_sidecar_that_cannot_be_read_costs_no_checkpoint(tmp_path, logged, content):
     checkpoint = tmp_path / "best.pt"
     checkpoint.write_text("3")
     checkpoint.with_suffix(".json").write_text(content)
     assert holds_epoch(checkpoint, 3)
-    assert len(told.warnings) == 1
+    assert len(logged.warnings) == 1
     assert (tmp_path / "best.json.corrupt").read_text() == content
 
 
-def test_results_of_wrong_states_only_warn(tmp_path, told):
+def test_results_of_wrong_states_only_warn(tmp_path, logged):
     folder = copy_of_real_state(tmp_path / "run")
     state = json.loads((folder / "callbacks.json").read_text())
     for content in state["callbacks"].values():
@@ -269,7 +269,7 @@ def test_results_of_wrong_states_only_warn(tmp_path, told):
     results = suite.load_results()
     assert (results["epoch"], results["summary"], results["published"]) == (EPOCH, None, {})
     assert [callback.best_epoch for callback in suite.callbacks[:4]] == [0] * 4
-    assert not told.tracebacks
+    assert not logged.tracebacks
 
 
 # Real trainings -------------------------------------------------------------------------------------------------------
@@ -284,7 +284,7 @@ def decided() -> list[Any]:
 
 
 @pytest.fixture
-def trained_on(train, scripted, tmp_path, told):
+def trained_on(train, scripted, tmp_path, logged):
     """Resume a run after its state was changed; its results."""
 
     def run(*seeds: int) -> None:
@@ -296,7 +296,7 @@ def trained_on(train, scripted, tmp_path, told):
         for seed in seeds:
             shutil.rmtree(folder)
             shutil.copytree(before, folder)
-            told.records.clear()
+            logged.records.clear()
             random_ = random.Random(seed)
             names = ("callbacks.json", "callbacks.journal.jsonl", "weights/best-mAP50-epoch002.json")
             done = mutate(folder / names[seed % 3], random_)
@@ -305,7 +305,7 @@ def trained_on(train, scripted, tmp_path, told):
             attach(resumed_model, *decided())
             resumed_model.train(resume=True)
             assert results_csv(folder)[-1]["epoch"] == 4, (seed, done)
-            assert not told.tracebacks, (seed, done)
+            assert not logged.tracebacks, (seed, done)
             summary = json.loads((folder / "callbacks.json").read_text())["summary"]
             assert summary["status"] == "finished", (seed, done)
             assert not any(row["failures"] for row in summary["callbacks"]), (seed, done)

@@ -544,7 +544,7 @@ def test_a_stop_with_save_false_in_a_folder_of_an_earlier_run(train, scripted):
 
 
 @pytest.mark.training
-def test_a_failure_in_set_up_is_told_as_it_is(train, monkeypatch, messages):
+def test_a_failure_in_set_up_is_shown_unchanged(train, monkeypatch, messages):
     """Before there is an optimizer; with no table, since there was no training."""
     model = YOLO(TINY)
     attach(model, ReduceLROnPlateau())
@@ -555,7 +555,7 @@ def test_a_failure_in_set_up_is_told_as_it_is(train, monkeypatch, messages):
 
 
 @pytest.mark.training
-def test_a_wrong_monitor_is_told_once_and_without_a_table(train, messages):
+def test_a_wrong_monitor_is_reported_once_and_without_a_table(train, messages):
     model = YOLO(TINY)
     attach(model, SaveBest(), ReduceLROnPlateau("val/bxo_loss"))
     with pytest.raises(ValueError, match="Did you mean 'val/box_loss'"):

@@ -302,7 +302,7 @@ def test_a_resumed_run_has_the_rates_of_an_uninterrupted_one(train, scripted, na
 
 @pytest.mark.skipif(ULTRALYTICS < (8, 4, 104), reason="retries after such an error from 8.4.104 at the latest")
 def test_a_retry_after_memory_ran_out(train, scripted):
-    """In the first epoch of a resumed run: a factor is in force, and older versions make a new optimizer."""
+    """In the first epoch of a resumed run: a factor has an effect, and older versions make a new optimizer."""
 
     class Failing(trainer_with(SCHEDULERS["LambdaLR"])):
         fails = 0
@@ -503,7 +503,7 @@ def test_a_run_without_the_callback_is_left_alone(train, scripted):
 
 
 def test_the_factors_of_several_multiply(train, scripted):
-    """A floor is one for what the callbacks before have left: the logged factors are those in force all the same."""
+    """A floor is one for what the callbacks before have left: the logged factors are nevertheless those of the run."""
     rates = []
     for reduces in (False, True):
         scripted(NEVER_BETTER)

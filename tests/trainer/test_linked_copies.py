@@ -73,7 +73,7 @@ def test_a_copy_is_complete_at_once_and_a_file_of_its_own_soon_after(last, held,
     assert listing(last.parent) == ["best.pt", "last.pt"]
 
 
-tells_open_files = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="tells which files are open")
+lists_open_files = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs the list of open files")
 
 
 def waiting_to_be_freed() -> int:
@@ -82,7 +82,7 @@ def waiting_to_be_freed() -> int:
     return sum(str(name.readlink()).endswith("best.pt (deleted)") for name in names)
 
 
-@tells_open_files
+@lists_open_files
 def test_what_is_replaced_or_removed_is_freed_by_the_thread(last, held):
     target, copies = last.with_name("best.pt"), LinkedCopies(Background())
     target.write_bytes(b"old")
@@ -98,7 +98,7 @@ def test_what_is_replaced_or_removed_is_freed_by_the_thread(last, held):
     assert waiting_to_be_freed() == 0
 
 
-@tells_open_files
+@lists_open_files
 @pytest.mark.parametrize(("room", "kept"), [(10, 1), (9, 0)])
 def test_what_is_written_again_before_long_is_freed_just_before_it(last, monkeypatch, room, kept):
     best, thread = last.with_name("best.pt"), Background()

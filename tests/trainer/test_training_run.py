@@ -111,6 +111,6 @@ def test_a_wrong_scalar_costs_its_author_only(train, scripted, monkeypatch, mess
     folder = train(model, epochs=2)
     rows = [json.loads(line) for line in (folder / "callbacks.jsonl").read_text().splitlines()]
     assert [(row.get("epoch"), row.get("careless/right")) for row in rows] == [(1, 1.0), (2, 1.0), (None, None)]
-    told = json.loads((folder / "callbacks.json").read_text())["summary"]["callbacks"]
-    assert {row["name"]: row["failures"] for row in told if row["failures"]} == {"Careless": 2}
+    rows = json.loads((folder / "callbacks.json").read_text())["summary"]["callbacks"]
+    assert {row["name"]: row["failures"] for row in rows if row["failures"]} == {"Careless": 2}
     assert [message for message in messages if "must be one number, received 2 in a Tensor" in message]

@@ -200,7 +200,7 @@ def test_single_class_and_only_in_the_epochs_that_are_asked_for(train, messages)
     assert messages == []
 
 
-def test_our_error_is_told_once_and_training_goes_on(train, messages, monkeypatch):
+def test_an_error_of_the_capture_is_logged_once_and_training_goes_on(train, messages, monkeypatch):
     def broken(*_: Any) -> None:
         raise RuntimeError("ours")
 
@@ -330,7 +330,7 @@ def test_wrapped_once_and_unwrapped():
     assert gone() is None
 
 
-def test_a_data_set_without_files_is_told_once(messages):
+def test_a_data_set_without_files_is_logged_once(messages):
     validator, capture = Validator(files=None), ImageCapture(4)
     capture.listen(validator)
     capture.listen(validator)

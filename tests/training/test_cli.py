@@ -40,7 +40,7 @@ def test_train_is_yolo_train_with_callbacks(installed, scenes, folder):
         ("epochz=3", "'epochz' is not a valid YOLO argument"),
     ],
 )
-def test_train_tells_a_mistake_in_one_line(wrong, said, installed, scenes, folder):
+def test_train_reports_a_mistake_in_one_line(wrong, said, installed, scenes, folder):
     command = arguments(data=scenes, project=folder, name="run")
     done = installed.run("yolo-callbacks", "train", *command, wrong, cwd=folder)
     assert done.returncode == 2

@@ -61,7 +61,7 @@ def test_the_yolo_command(installed, scenes, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.training
-def test_without_the_variable_nothing_of_ours_is_imported(installed, scenes, tmp_path):
+def test_without_the_variable_the_package_is_not_imported(installed, scenes, tmp_path):
     command = ("yolo", "train", *arguments(data=scenes, project=tmp_path, name="run"))
     done = installed.run(*command, cwd=tmp_path, PYTHONPROFILEIMPORTTIME="1")
     assert done.returncode == 0, done.stderr
@@ -377,7 +377,7 @@ def test_installed_and_removed(editable, tmp_path):
 
 
 def test_a_broken_installation_keeps_no_program_from_running(installed, tmp_path):
-    """A virtual environment runs each .pth twice: it is told once, and by no child."""
+    """A virtual environment runs each .pth twice: the message is printed once, and by no child."""
     (tmp_path / "_yolo_callbacks_boot.py").write_text("raise RuntimeError('broken')")
     code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'pass'])"
     done = installed.run("python", "-c", code, cwd=tmp_path, callbacks="default", PYTHONPATH=str(tmp_path))

@@ -66,7 +66,7 @@ def test_one_decides_and_all_follow(trained):
     assert ranks[0]["rates"] == ranks[1]["rates"]
     first = [rates[0] for rates in ranks[0]["rates"]]
     assert len(first) == 5  # best in the second epoch, patience 3
-    assert first[3] < 0.2 * first[2]  # cut with the third, on both
+    assert first[3] < 0.2 * first[2]  # reduced with the third, on both
     assert first[4] < 0.2 * first[3]
     folder = trained / "plain" / "run"
     assert sorted(path.name for path in (folder / "weights").glob("best-*")) == ["best-mAP50.json", "best-mAP50.pt"]

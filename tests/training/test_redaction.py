@@ -110,8 +110,8 @@ def test_state_that_does_not_fit_shows_no_variable(train, scripted, messages):
     model = YOLO(folder / "weights" / "last.pt")
     attach(model, callback)
     model.train(resume=True)
-    (told,) = [message for message in messages if "its state cannot be restored" in message]
-    assert "token (from ${TOKEN})" in told
+    (warning,) = [message for message in messages if "its state cannot be restored" in message]
+    assert "token (from ${TOKEN})" in warning
     assert "hunter2" not in "\n".join(messages)
 
 

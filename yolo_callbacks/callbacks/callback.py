@@ -1,4 +1,4 @@
-"""The base class of every callback: the events of Ultralytics as methods, and the state that a suite keeps."""
+"""Define the base class of every callback: the events of Ultralytics as methods, and the state that a suite stores."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 from yolo_callbacks.callbacks.events import TRAINER_EVENTS
 from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.trainer.training_run import TrainingRun
-from yolo_callbacks.utils.arguments import refuse_unknown
 from yolo_callbacks.utils.origins import origins_of
+from yolo_callbacks.utils.unknown_arguments import refuse_unknown
 
 __all__ = ["Callback"]
 

@@ -8,7 +8,8 @@ from yolo_callbacks.callbacks.monitor_callback import MonitorCallback
 from yolo_callbacks.callbacks.monitor_parts.forwarding import forwarded
 from yolo_callbacks.callbacks.monitor_parts.patience import read_patience
 from yolo_callbacks.callbacks.monitor_parts.stop import Stop, read_stop
-from yolo_callbacks.decisions import StopDecision, StoppingReason, StopRule, counted
+from yolo_callbacks.decisions.comparison import counted
+from yolo_callbacks.decisions.stopping import StopDecision, StoppingReason, StopRule
 from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.metrics.monitor import MonitorLike
 from yolo_callbacks.trainer.training_run import TrainingRun
@@ -104,6 +105,7 @@ class EarlyStopping(MonitorCallback):
             training_phases=training_phases,
             skip_untrained=skip_untrained,
         )
+        self._monitor_argument = monitor
         self.patience = None if patience is None else validate_int("patience", patience, minimum=0)
         self.stopping_threshold = validate_optional_float("stopping_threshold", stopping_threshold)
         self.divergence_threshold = validate_optional_float("divergence_threshold", divergence_threshold)
@@ -170,6 +172,9 @@ class EarlyStopping(MonitorCallback):
         super().load_state_dict(state)
         self._rule.load_state_dict(counts)
         self._stop.load_state_dict(stop)
+
+    def _argument(self, name: str) -> Any:
+        return self._monitor_argument if name == "monitor" else super()._argument(name)
 
     def _prepare(self, run: TrainingRun) -> None:
         """Give the rule what is known only in a run."""

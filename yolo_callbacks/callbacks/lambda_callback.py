@@ -9,7 +9,7 @@ from yolo_callbacks.callbacks.callback import Callback
 from yolo_callbacks.callbacks.events import Event
 from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.trainer.training_run import TrainingRun
-from yolo_callbacks.utils.arguments import UnknownArgumentError, nearest
+from yolo_callbacks.utils.unknown_arguments import UnknownArgumentError, hint
 
 __all__ = ["LambdaCallback"]
 
@@ -84,9 +84,8 @@ class LambdaCallback(Callback):
 def _validate(name: str, function: object) -> Callable[..., object]:
     known = (*_CALLS, *(event.value for event in Event))
     if name not in known:
-        meant = nearest(name, known)
-        hint = f", did you mean {meant!r}?" if meant else f" (there are {', '.join(known)})"
-        raise UnknownArgumentError(f"LambdaCallback knows no event {name!r}{hint}", name)
+        remedy = hint(name, known) or f" (there are {', '.join(known)})"
+        raise UnknownArgumentError(f"LambdaCallback knows no event {name!r}{remedy}", name)
     if not callable(function):
         raise TypeError(f"{name} must be a function, received {function!r}")
     return function

@@ -8,7 +8,7 @@ from time import perf_counter
 from typing import Any, ClassVar, Literal
 
 from yolo_callbacks.callbacks.callback import Callback
-from yolo_callbacks.decisions import Cadence, cache_is_idle, host_is_short
+from yolo_callbacks.decisions.freeing import Cadence, cache_is_idle, host_is_short
 from yolo_callbacks.trainer import finished
 from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.arguments import validate_bool, validate_choice, validate_float, validate_int

@@ -1,4 +1,4 @@
-"""The base class of callbacks that decide by a monitor: it finds out which epochs are checks, and with which value."""
+"""Define the base class of callbacks that decide by a monitor: it finds the epochs that count, and their values."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 from yolo_callbacks.callbacks.callback import Callback
 from yolo_callbacks.callbacks.monitor_parts.check_log import LEFT_OUT, NOTHING_DETECTED, CheckLog
 from yolo_callbacks.callbacks.monitor_parts.patience import last_checked_epoch
-from yolo_callbacks.decisions import EpochKind, Mode, UntrainedRule
+from yolo_callbacks.decisions.comparison import Mode
+from yolo_callbacks.decisions.untrained import EpochKind, UntrainedRule
 from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.metrics.monitor import Monitor, MonitorLike
 from yolo_callbacks.trainer.training_run import TrainingRun

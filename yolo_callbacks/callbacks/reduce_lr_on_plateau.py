@@ -8,7 +8,8 @@ from yolo_callbacks.callbacks.monitor_callback import MonitorCallback
 from yolo_callbacks.callbacks.monitor_parts.forwarding import forwarded
 from yolo_callbacks.callbacks.monitor_parts.patience import read_patience
 from yolo_callbacks.callbacks.monitor_parts.rate_reductions import RateReductions, listed, read_reductions
-from yolo_callbacks.decisions import PlateauRule, counted
+from yolo_callbacks.decisions.comparison import counted
+from yolo_callbacks.decisions.plateau import PlateauRule
 from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.metrics.monitor import MonitorLike
 from yolo_callbacks.trainer.training_run import TrainingRun
@@ -47,7 +48,7 @@ class ReduceLROnPlateau(MonitorCallback):
 
     Attributes:
         reductions: The epochs that ended with a reduction, counted from 1.
-        scale: The factor in force from the next epoch on, for the parameter group with the highest base rate; 1.0
+        scale: The factor from the next epoch on, for the parameter group with the highest base rate; 1.0
             before the first reduction.
         best_score: The best value so far, None before the first one.
         best_epoch: The epoch of `best_score`, 0 before the first one.
@@ -64,7 +65,7 @@ class ReduceLROnPlateau(MonitorCallback):
         >>> model = YOLO("yolo11n.yaml")
         >>> suite = attach(model, ReduceLROnPlateau("mAP50", factor=0.5, patience=5, min_lr=1e-5))
 
-    Logs `lr/scale`, the factor in force from the next epoch on, in every epoch. With several in one suite, their
+    Logs `lr/scale`, the factor from the next epoch on, in every epoch. With several in one suite, their
     factors multiply, and the later ones log `lr/scale(<monitor>)`. Writes no file.
     """
 
@@ -127,7 +128,7 @@ class ReduceLROnPlateau(MonitorCallback):
             self._reductions.reduce(run, record.epoch, f"{self.monitor_name}: {decision.reason}")
 
     def on_epoch(self, run: TrainingRun, record: EpochRecord) -> None:
-        """Decide on the epoch, and log the factor in force from the next epoch on."""
+        """Decide on the epoch, and log the factor from the next epoch on."""
         super().on_epoch(run, record)
         if run.is_main and record.epoch > self._logged_epoch:
             self._logged_epoch = record.epoch

@@ -14,7 +14,7 @@ from yolo_callbacks.callbacks.save_best_parts.kept import KeptCheckpoints, read_
 from yolo_callbacks.callbacks.save_best_parts.names import first_version_stem_of, stem_of, validate_filename
 from yolo_callbacks.callbacks.save_best_parts.promotion import Promotion
 from yolo_callbacks.callbacks.save_best_parts.sidecar import describe_checkpoint
-from yolo_callbacks.decisions import Ranking
+from yolo_callbacks.decisions.ranking import Ranking
 from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.metrics.monitor import MonitorLike
 from yolo_callbacks.trainer.training_run import TrainingRun

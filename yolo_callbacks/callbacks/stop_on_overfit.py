@@ -9,7 +9,8 @@ from yolo_callbacks.callbacks.monitor_callback import MonitorCallback
 from yolo_callbacks.callbacks.monitor_parts.forwarding import forwarded
 from yolo_callbacks.callbacks.monitor_parts.patience import last_checked_epoch
 from yolo_callbacks.callbacks.monitor_parts.stop import Stop, read_stop
-from yolo_callbacks.decisions import OverfitRule, StoppingReason
+from yolo_callbacks.decisions.overfit import OverfitRule
+from yolo_callbacks.decisions.stopping import StoppingReason
 from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.metrics.monitor import Monitor, MonitorLike
 from yolo_callbacks.trainer.training_run import TrainingRun

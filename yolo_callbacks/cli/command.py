@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None) -> None:
-    from yolo_callbacks.config.registry import hint
+    from yolo_callbacks.utils.unknown_arguments import hint
 
     width = max(map(len, COMMANDS))
     parser = Parser(

@@ -9,9 +9,9 @@ from yolo_callbacks.callbacks.callback import Callback
 from yolo_callbacks.config.registry import arguments, find, shown_type, takes_any
 from yolo_callbacks.config.yaml_file import ConfigError, Value
 from yolo_callbacks.suite.suite import Suite
-from yolo_callbacks.utils.arguments import UnknownArgumentError, unknown_argument_text
 from yolo_callbacks.utils.messages import text_of
 from yolo_callbacks.utils.origins import Origins, origins_of, remember_origins
+from yolo_callbacks.utils.unknown_arguments import UnknownArgumentError, unknown_argument_text
 
 __all__ = ["clash_text", "make_callback", "validate_together"]
 

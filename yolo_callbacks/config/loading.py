@@ -13,13 +13,13 @@ import yaml
 from _yolo_callbacks_boot import VARIABLE, is_file
 from yolo_callbacks.callbacks.callback import Callback
 from yolo_callbacks.config.construction import make_callback, validate_together
-from yolo_callbacks.config.registry import hint
 from yolo_callbacks.config.yaml_file import ConfigError, Value, YamlFile, is_null
 from yolo_callbacks.suite.attaching import default_suite
 from yolo_callbacks.suite.suite import Suite
 from yolo_callbacks.utils.arguments import validate_bool
 from yolo_callbacks.utils.messages import text_of
 from yolo_callbacks.utils.origins import Origins, origins_of
+from yolo_callbacks.utils.unknown_arguments import hint
 
 __all__ = ["ConfigError", "Configuration", "load"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module, metadata
 from pathlib import Path
@@ -13,10 +13,10 @@ from typing import Any
 
 import yolo_callbacks
 from yolo_callbacks.callbacks.callback import Callback
-from yolo_callbacks.utils.arguments import nearest
 from yolo_callbacks.utils.messages import text_of
+from yolo_callbacks.utils.unknown_arguments import hint
 
-__all__ = ["GROUP", "Argument", "arguments", "find", "hint", "offered", "own", "shown_type", "summary", "takes_any"]
+__all__ = ["GROUP", "Argument", "arguments", "find", "offered", "own", "shown_type", "summary", "takes_any"]
 
 GROUP = "yolo_callbacks"
 
@@ -84,12 +84,6 @@ def find(name: str, folder: Path) -> type[Callback]:
     if not _is_callback(found):
         raise ValueError(f"{name} is not a subclass of yolo_callbacks.Callback, it is {_shown(found)}")
     return found  # type: ignore[no-any-return]
-
-
-def hint(name: str, candidates: Iterable[str]) -> str:
-    """Return the nearest candidate as the end of a message; empty if there is none."""
-    meant = nearest(name, candidates)
-    return f", did you mean {meant!r}?" if meant else ""
 
 
 def arguments(callback: type[Callback]) -> list[Argument]:

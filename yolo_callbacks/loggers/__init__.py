@@ -1,1 +1,1 @@
-"""Log a training: one logger in each file."""
+"""Record a training: one logger in each file."""

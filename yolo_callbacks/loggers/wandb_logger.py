@@ -1,4 +1,4 @@
-"""Log a training to Weights & Biases, without holding it up and without ever ending it."""
+"""Log a training to Weights & Biases; the training never waits for it and never fails because of it."""
 
 from __future__ import annotations
 
@@ -206,8 +206,9 @@ class WandbLogger(Callback):
         """Print what W&B has answered, and start to count batches."""
         self._batch_losses.start_epoch()
         if self._session is not None:
+            run = TrainingRun.of(trainer)
             self._session.print_news()
-            self._alerts.on_epoch_start(self._session, trainer.epoch + 1, trainer.batch_size)
+            self._alerts.on_epoch_start(self._session, run.epoch, run.batch_size)
 
     def on_train_batch_end(self, trainer: Any) -> None:
         """Keep the losses of the batch."""
@@ -215,8 +216,9 @@ class WandbLogger(Callback):
 
     def on_train_epoch_end(self, trainer: Any) -> None:
         """Decide whether images are collected from the validation of this epoch."""
-        self._alerts.on_epoch_trained(trainer.epoch + 1)
-        self._validation_images.choose_epoch(trainer.epoch + 1, trainer.epochs)
+        run = TrainingRun.of(trainer)
+        self._alerts.on_epoch_trained(run.epoch)
+        self._validation_images.choose_epoch(run.epoch, run.planned_epochs)
 
     def on_val_start(self, validator: Any) -> None:
         """Collect images from this validation."""

@@ -173,7 +173,7 @@ class Monitor:
         direction = directions.pop() if directions else None
         if direction is None or directions:
             raise ValueError(
-                f"mode='auto' cannot tell whether a lower or a higher {self.name(metric_names.task)!r} is better: "
+                f"mode='auto' cannot decide whether a lower or a higher {self.name(metric_names.task)!r} is better: "
                 "set mode='min' or mode='max'"
             )
         return direction

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from yolo_callbacks.metrics.epoch_record import EpochRecord
 
-__all__ = ["MAX_CLASSES", "epoch_scalars", "final_scalars", "per_class_scalars"]
+__all__ = ["MAX_CLASSES", "epoch_scalars", "final_scalars"]
 
 # With more classes than this, scalars by class are left out, since they would hide all others.
 MAX_CLASSES = 100
@@ -14,7 +12,7 @@ MAX_CLASSES = 100
 
 def epoch_scalars(record: EpochRecord) -> dict[str, float]:
     """Return all scalars of an epoch: metrics, losses, learning rates, values by class, and scalars of callbacks."""
-    per_class = per_class_scalars(record) if len(record.names) <= MAX_CLASSES else {}
+    per_class = _per_class_scalars(record) if len(record.names) <= MAX_CLASSES else {}
     return {**record.metrics, **per_class, **record.scalars}
 
 
@@ -23,12 +21,10 @@ def final_scalars(record: EpochRecord) -> dict[str, float]:
     return {f"final/{name}": value for name, value in epoch_scalars(record).items()}
 
 
-def per_class_scalars(record: EpochRecord) -> dict[str, float]:
+def _per_class_scalars(record: EpochRecord) -> dict[str, float]:
     """Return the values by class as `per_class/<class>/<metric>`, with `(M)` for masks and `(P)` for poses."""
-    return dict(_per_class(record))
-
-
-def _per_class(record: EpochRecord) -> Iterator[tuple[str, float]]:
-    for metric, values in record.per_class.items():
-        for index, value in values.items():
-            yield f"per_class/{record.class_name(index)}/{metric.removesuffix('(B)')}", value
+    return {
+        f"per_class/{record.class_name(index)}/{metric.removesuffix('(B)')}": value
+        for metric, values in record.per_class.items()
+        for index, value in values.items()
+    }

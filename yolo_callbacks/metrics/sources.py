@@ -11,11 +11,13 @@ from typing import Protocol
 
 from yolo_callbacks.decisions.comparison import Mode
 from yolo_callbacks.metrics.epoch_record import EpochRecord, MetricNames
-from yolo_callbacks.utils.arguments import nearest
+from yolo_callbacks.utils.unknown_arguments import nearest
 
-__all__ = ["FunctionSource", "Source", "WeightedSum", "direction_of", "find_source"]
+__all__ = ["CLASS_METRICS", "FunctionSource", "Source", "WeightedSum", "direction_of", "find_source"]
 
-_PER_CLASS = ("precision", "recall", "mAP50", "mAP50-95")
+CLASS_METRICS = ("precision", "recall", "mAP50", "mAP50-95")
+"""The metrics of which each class has a value, without the suffix of boxes, masks or poses."""
+
 _ACCURACY = ("top1", "top5")
 _METRIC = re.compile(r"(?:metrics/)?(?P<name>precision|recall|mAP50|mAP50-95)(?:\((?P<suffix>[BMP])\))?")
 _WORST = re.compile(r"min\((?P<metric>.+)\)")
@@ -216,7 +218,7 @@ def _unknown(name: str, metric_names: MetricNames) -> str:
     short = [_short(key) for key in metric_names.keys if key.startswith("metrics/")]
     sums = ["train/loss", "val/loss"]
     available = list(dict.fromkeys((*metric_names.all_keys, *short, *sums)))
-    classes = [f"{metric}/<class>" for metric in short if metric.partition("(")[0] in _PER_CLASS]
+    classes = [f"{metric}/<class>" for metric in short if metric.partition("(")[0] in CLASS_METRICS]
     guess = nearest(name, available)
     meant = f" Did you mean {guess!r}?" if guess else ""
     later = "" if metric_names.losses is not None else ", and the losses by name, known after the first batch"

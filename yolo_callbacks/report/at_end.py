@@ -1,4 +1,4 @@
-"""Write the picture and the report of a run at its end. A failure is one warning: it never costs the training."""
+"""Write the picture and the report of a run at its end. A failure is one warning and never ends the training."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from yolo_callbacks.report.drawing import default_style
-from yolo_callbacks.report.run_data import Series
+from yolo_callbacks.report.run_data import Series, best_of
 
 __all__ = ["COLORS", "NOTHING", "Chart", "Line", "Scale", "draw", "number"]
 
@@ -96,7 +96,7 @@ def number(value: float | None, digits: int = 4) -> str:
 
 
 def draw(
-    title: str, lines: Sequence[Line], scale: Scale, *, best: str = "", best_of: int = 0, from_zero: bool = True
+    title: str, lines: Sequence[Line], scale: Scale, *, best: str = "", best_line: int = 0, from_zero: bool = True
 ) -> Chart:
     """Draw lines over the epochs.
 
@@ -105,13 +105,13 @@ def draw(
         lines: The lines. The first one is drawn on top of the others.
         scale: The epochs and events.
         best: `"max"` or `"min"` to mark the best epoch of a line, `""` for no mark.
-        best_of: The position of that line.
+        best_line: The position of that line.
         from_zero: Whether the axis begins at 0.
     """
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    peak = _best(lines[best_of].series, best) if best else None
+    peak = best_of(lines[best_line].series, best) if best else None
     with _style(title):
         figure = Figure(figsize=_SIZE)
         canvas = FigureCanvasSVG(figure)
@@ -124,7 +124,7 @@ def draw(
         for order, line in enumerate(reversed(lines)):
             _plot(axes, line, zorder=3.0 + order)
         if peak:
-            color = f"#f0f0d{lines[best_of].color % COLORS}"
+            color = f"#f0f0d{lines[best_line].color % COLORS}"
             axes.plot(*peak, "o", color=color, markeredgecolor=_PAPER, markersize=6.5, markeredgewidth=1.5, zorder=99.0)
         file = io.StringIO()
         canvas.print_svg(file, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
@@ -175,15 +175,6 @@ def _plot(axes: Any, line: Line, zorder: float) -> None:
     width = 1.4 if line.quiet else 1.9
     style = {"marker": "o", "markersize": 4} if is_single else {"solid_capstyle": "round", "solid_joinstyle": "round"}
     axes.plot(epochs, values, color=color, linewidth=width, zorder=zorder, **style)
-
-
-def _best(series: Series, mode: str) -> tuple[int, float] | None:
-    finite = {epoch: value for epoch, value in series.items() if math.isfinite(value)}
-    if not finite:
-        return None
-    sign = -1.0 if mode == "max" else 1.0
-    epoch = min(finite, key=lambda epoch: (sign * finite[epoch], epoch))
-    return epoch, finite[epoch]
 
 
 def _hover(lines: Sequence[Line], scale: Scale) -> dict[str, Any]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from yolo_callbacks.metrics.epoch_record import EpochRecord, MetricNames
 from yolo_callbacks.metrics.monitor import Monitor
+from yolo_callbacks.metrics.sources import CLASS_METRICS
 from yolo_callbacks.report.run_data import RunData, Series, class_series
 
 __all__ = ["monitored"]
-
-_CLASS_METRICS = ("precision", "recall", "mAP50", "mAP50-95")
 
 
 def monitored(run: RunData) -> dict[str, Series]:
@@ -25,7 +24,7 @@ def monitored(run: RunData) -> dict[str, Series]:
 def _series(run: RunData, monitor: Monitor) -> Series:
     by_class = {
         f"{metric}{suffix or '(B)'}": class_series(run.series, f"{metric}{suffix}")
-        for metric in _CLASS_METRICS
+        for metric in CLASS_METRICS
         for suffix in ("", "(M)", "(P)")
     }
     classes = dict.fromkeys(name for found in by_class.values() for name in found)

@@ -1,4 +1,4 @@
-"""Hold what a run left in its folder, as the report needs it."""
+"""Hold the data that a run left in its folder, for the report."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-__all__ = ["EVENT_KINDS", "Event", "RunData", "Series", "class_series"]
+__all__ = ["EVENT_KINDS", "Event", "RunData", "Series", "best_of", "class_series"]
 
 EVENT_KINDS = ("best", "reduction", "stop")
 """The kinds of events, in the order of an epoch."""
@@ -111,16 +111,21 @@ class RunData:
 
     def best(self, key: str) -> tuple[int, float] | None:
         """Return epoch and value of the best value of a key, the earlier of equal ones; None if it has no value."""
-        finite = {epoch: value for epoch, value in self.series.get(key, {}).items() if math.isfinite(value)}
-        if not finite:
-            return None
-        lower_is_better = "loss" in key
-        epoch = min(finite, key=lambda epoch: (finite[epoch] if lower_is_better else -finite[epoch], epoch))
-        return epoch, finite[epoch]
+        return best_of(self.series.get(key, {}), "min" if "loss" in key else "max")
 
     def starting_with(self, *prefixes: str) -> dict[str, Series]:
         """Return the series whose keys start with one of the prefixes."""
         return {key: series for key, series in self.series.items() if key.startswith(prefixes)}
+
+
+def best_of(series: Series, mode: str) -> tuple[int, float] | None:
+    """Return epoch and value of the best finite value, the earlier of equal ones; None if there is no finite value."""
+    finite = {epoch: value for epoch, value in series.items() if math.isfinite(value)}
+    if not finite:
+        return None
+    sign = -1.0 if mode == "max" else 1.0
+    epoch = min(finite, key=lambda epoch: (sign * finite[epoch], epoch))
+    return epoch, finite[epoch]
 
 
 def class_series(series: Mapping[str, Series], metric: str) -> dict[str, Series]:

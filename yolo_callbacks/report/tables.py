@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from yolo_callbacks.metrics.sources import CLASS_METRICS
 from yolo_callbacks.report.charts import NOTHING
 from yolo_callbacks.report.run_data import RunData, Series
 
@@ -26,7 +27,6 @@ __all__ = [
 ]
 
 _GROUPS = {"(B)": "boxes", "(M)": "masks", "(P)": "pose"}
-_CLASS_METRICS = ("precision", "recall", "mAP50", "mAP50-95")
 _MAX_CLASSES = 200
 _ALWAYS_DIFFERENT = ("name", "project", "save_dir")
 
@@ -61,7 +61,7 @@ def plain(key: str) -> str:
 def class_table(run: RunData) -> dict[str, Any]:
     """Return the values by class, the best class first."""
     suffix = suffix_of(run).replace("(B)", "")
-    metrics = [metric for metric in _CLASS_METRICS if run.per_class.get(f"{metric}{suffix}")]
+    metrics = [metric for metric in CLASS_METRICS if run.per_class.get(f"{metric}{suffix}")]
     columns = [run.per_class[f"{metric}{suffix}"] for metric in metrics]
     if not columns:
         return {"epoch": 0, "metrics": [], "rows": [], "left_out": 0}

@@ -10,12 +10,12 @@ from typing import Any
 from yolo_callbacks.report.drawing import LOCK, default_style
 from yolo_callbacks.report.monitors import monitored
 from yolo_callbacks.report.reading import read_run
-from yolo_callbacks.report.run_data import Event, RunData, Series
+from yolo_callbacks.report.run_data import Event, RunData, Series, best_of
 from yolo_callbacks.utils.files import replace_atomic
 
-__all__ = ["PICTURE", "draw_timeline"]
+__all__ = ["draw_timeline"]
 
-PICTURE = "callbacks.png"
+_PICTURE = "callbacks.png"
 
 _MAX_MONITORS = 4
 _LINE, _BEST, _REDUCTION, _STOP, _INK, _GRID = "#2563d9", "#d9730d", "#8a93a0", "#c93434", "#5b6470", "#e3e6ea"
@@ -39,7 +39,7 @@ def draw_timeline(folder: Path) -> Path | None:
     series = dict(list(monitored(run).items())[:_MAX_MONITORS])
     if not series:
         return None
-    path = folder / PICTURE
+    path = folder / _PICTURE
     with LOCK, warnings.catch_warnings():
         # The name of a class may have characters that matplotlib's font lacks.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
@@ -102,14 +102,8 @@ def _best(events: list[Event], mode: str, values: Series) -> tuple[int, float] |
     """Return the best epoch of a callback. It may not be the extreme value, because of `min_delta` or `start_epoch`."""
     chosen = [event for event in events if event.kind == "best" and event.epoch in values]
     if chosen:
-        sign = -1.0 if mode == "max" else 1.0
-        first = min(chosen, key=lambda event: (sign * values[event.epoch], event.epoch))
-        return first.epoch, values[first.epoch]
-    finite = {epoch: value for epoch, value in values.items() if math.isfinite(value)}
-    if not finite or mode not in ("min", "max"):
-        return None
-    epoch = (min if mode == "min" else max)(finite, key=lambda epoch: finite[epoch])
-    return epoch, finite[epoch]
+        return best_of({event.epoch: values[event.epoch] for event in chosen}, mode)
+    return best_of(values, mode) if mode in ("min", "max") else None
 
 
 def _caption(run: RunData) -> str:

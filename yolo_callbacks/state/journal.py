@@ -31,7 +31,6 @@ from yolo_callbacks.utils.files import LOGGER, append_line, parse_json, replace_
 __all__ = ["JOURNAL_FILE", "Entry", "Journal"]
 
 JOURNAL_FILE = "callbacks.journal.jsonl"
-_FACTS = ("epoch", "epochs", "validated", "warming_up", "mosaic_closed")
 
 
 def _class_index(name: object) -> int:
@@ -70,14 +69,14 @@ class Entry:
         epoch: The epoch, counted from 1.
         ended: Whether the run ends with this epoch, by Ultralytics' own decision.
         states: The state of each callback before it decided on the epoch, by its key.
-        published: The scalars that callbacks logged in the epoch before.
+        scalars: The scalars that callbacks logged in the epoch before.
         record: The record of the epoch, as `EpochRecord.restore` reads it.
     """
 
     epoch: int
     ended: bool
     states: dict[str, Any]
-    published: dict[str, float]
+    scalars: dict[str, float]
     record: dict[str, Any]
 
 
@@ -95,7 +94,7 @@ class Journal:
         self.path = folder / JOURNAL_FILE
 
     def append(
-        self, record: EpochRecord, states: Mapping[str, Any], published: Mapping[str, float], *, ended: bool
+        self, record: EpochRecord, states: Mapping[str, Any], scalars: Mapping[str, float], *, ended: bool
     ) -> None:
         """Write the line of an epoch.
 
@@ -107,13 +106,8 @@ class Journal:
             "epoch": record.epoch,
             "ended": ended,
             "states": states,
-            "published": dict(published),
-            "record": {
-                **{name: getattr(record, name) for name in _FACTS},
-                "metrics": dict(record.metrics),
-                "per_class": record.per_class,
-                "best_confidence": record.best_confidence,
-            },
+            "published": dict(scalars),
+            "record": {**{name: getattr(record, name) for name in _RECORD}, "metrics": dict(record.metrics)},
         }
         # With NaN and infinity, unlike the files for other programs: decisions depend on them.
         append_line(self.path, json.dumps(content))
@@ -210,4 +204,4 @@ def _read_line(line: bytes) -> Entry:
     if content["epoch"] != content["record"]["epoch"]:
         raise StateError("its record is of another epoch")
     del content["schema"]
-    return Entry(**content)
+    return Entry(scalars=content.pop("published"), **content)

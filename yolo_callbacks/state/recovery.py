@@ -94,8 +94,8 @@ def _from_journal(entries: Sequence[Entry], line: int, history: Sequence[Entry])
     last = entries[line]
     if line + 1 < len(entries) and entries[line + 1].epoch == last.epoch + 1:
         after = entries[line + 1]  # an older checkpoint: the next epoch began with the states after this one
-        return Recovery(after.states, past=_past(history, after.published), journalled=True)
-    return Recovery(last.states, last.ended, last.record, _past(history[:-1], last.published), journalled=True)
+        return Recovery(after.states, past=_past(history, after.scalars), journalled=True)
+    return Recovery(last.states, last.ended, last.record, _past(history[:-1], last.scalars), journalled=True)
 
 
 def _earlier(state: Mapping[str, Any] | None, entries: Sequence[Entry], epoch: int) -> Recovery | None:
@@ -118,8 +118,8 @@ def _history(entries: Sequence[Entry]) -> list[Entry]:
     return found[::-1]
 
 
-def _past(history: Sequence[Entry], published: Mapping[str, float]) -> tuple[dict[str, Any], ...]:
+def _past(history: Sequence[Entry], scalars: Mapping[str, float]) -> tuple[dict[str, Any], ...]:
     """Return the records, each with the scalars logged in its epoch."""
-    published_in = [entry.published for entry in history[1:]] + [published]
-    pairs = zip(history, published_in, strict=False)
-    return tuple({**entry.record, "published": dict(published)} for entry, published in pairs)
+    scalars_of_each = [entry.scalars for entry in history[1:]] + [scalars]
+    pairs = zip(history, scalars_of_each, strict=False)
+    return tuple({**entry.record, "published": dict(logged)} for entry, logged in pairs)

@@ -42,7 +42,7 @@ class RunState:
         self.journal = Journal(folder)
         self._epoch, self._ended = 0, False
         self._states: dict[str, Any] = {}
-        self._published: dict[str, float] = {}
+        self._scalars: dict[str, float] = {}
         self._warned = False
         self.files: list[Path] = []
         self.extension: dict[str, Any] | None = None
@@ -63,20 +63,20 @@ class RunState:
             except (OSError, ValueError) as error:  # ValueError: a name that no file system allows
                 LOGGER.warning(f"{path} of an earlier run cannot be removed: {error}")
 
-    def begin(self, epoch: int, states: Mapping[str, Any], published: Mapping[str, float], *, ended: bool) -> None:
+    def begin(self, epoch: int, states: Mapping[str, Any], scalars: Mapping[str, float], *, ended: bool) -> None:
         """Start the files of a run, whatever an earlier run has left in the folder.
 
         Args:
             epoch: The epoch after which the run continues; 0 for a new run.
             states: The state of each callback, by its key.
-            published: The scalars of the epoch.
+            scalars: The scalars of the epoch.
             ended: Whether the run had ended with the epoch.
         """
         try:
             self.journal.begin(epoch)
         except OSError as error:
             self._warn(self.journal.path, error)
-        self.close_epoch(epoch, states, published, ended=ended)
+        self.close_epoch(epoch, states, scalars, ended=ended)
 
     def open_epoch(self, record: EpochRecord, states: Mapping[str, Any], *, ended: bool) -> None:
         """Write the record of an epoch and the states before its decisions to the journal.
@@ -84,16 +84,14 @@ class RunState:
         Call it before the checkpoint of the epoch is written.
         """
         try:
-            self.journal.append(record, states, self._published, ended=ended)
+            self.journal.append(record, states, self._scalars, ended=ended)
         except OSError as error:
             self._warn(self.journal.path, error)
 
-    def close_epoch(
-        self, epoch: int, states: Mapping[str, Any], published: Mapping[str, float], *, ended: bool
-    ) -> None:
+    def close_epoch(self, epoch: int, states: Mapping[str, Any], scalars: Mapping[str, float], *, ended: bool) -> None:
         """Write the states after an epoch, and the scalars logged in it."""
         self._epoch, self._states, self._ended = epoch, dict(states), ended
-        self._published = dict(published)
+        self._scalars = dict(scalars)
         self._write(None)
 
     def conclude(self, summary: Mapping[str, Any], states: Mapping[str, Any] | None) -> None:
@@ -110,7 +108,7 @@ class RunState:
             "extension": self.extension,
             "versions": versions(),
             "callbacks": self._states,
-            "published": self._published,
+            "published": self._scalars,
             "files": [stored_path(path, self.path.parent) for path in (*self.files, *self._leftovers)],
             "summary": summary,
         }

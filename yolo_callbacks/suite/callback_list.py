@@ -1,4 +1,4 @@
-"""Check the callbacks that a suite is made of, and name their states."""
+"""Validate that the callbacks of a suite can run together, and name their states."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Iterable
 
 from yolo_callbacks.callbacks.callback import Callback
 
-__all__ = ["check_callbacks", "state_keys"]
+__all__ = ["state_keys", "validate_callbacks"]
 
 
-def check_callbacks(callbacks: Iterable[object], task: str) -> None:
-    """Check that objects are callbacks, and that they can run together.
+def validate_callbacks(callbacks: Iterable[object], task: str) -> None:
+    """Validate that objects are callbacks, and that they can run together.
 
     Args:
         callbacks: The objects.

@@ -10,11 +10,11 @@ from _yolo_callbacks_boot import VARIABLE
 from yolo_callbacks.callbacks.callback import Callback
 from yolo_callbacks.state.state_file import STATE_FILE, mark_extended, read_state
 from yolo_callbacks.suite.attaching import attach
-from yolo_callbacks.suite.unknown_arguments import refuse_misspelt
 from yolo_callbacks.trainer.checkpoint_copies import epoch_of_checkpoint
 from yolo_callbacks.trainer.extension import extend_checkpoint, load_resumable
 from yolo_callbacks.trainer.installation import default_arguments
 from yolo_callbacks.utils.arguments import validate_choice, validate_int
+from yolo_callbacks.utils.unknown_arguments import refuse_misspelt
 
 __all__ = ["extend", "prepare_extension"]
 

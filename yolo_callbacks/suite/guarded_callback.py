@@ -21,7 +21,7 @@ _MAX_FAILURES = 3
 
 
 class CallbackError(RuntimeError):
-    """Stands for an exception of a callback whose own text may hold a value of the environment."""
+    """An exception of a callback, without its text, which may hold a value of the environment."""
 
 
 def log_error(message: str, error: BaseException, origins: Origins) -> None:

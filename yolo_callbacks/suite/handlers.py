@@ -1,4 +1,4 @@
-"""Put a suite into the callback lists of a model or trainer, and take it off again."""
+"""Add a suite to the callback lists of a model or trainer, and remove it again."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def add_handlers(model: Any, suite: Suite) -> None:
 
 
 def remove_handlers(model: Any) -> Suite | None:
-    """Take the suite of a model or trainer off; return it, None if there is none."""
+    """Remove the suite of a model or trainer, and return it; return None if there is none."""
     removed: Suite | None = None
     for event, functions in model.callbacks.items():
         for function in functions:

@@ -14,7 +14,7 @@ def catch_up(run: TrainingRun, restored: Restored | None) -> None:
     """Let the callbacks decide that have not decided on the last epoch, and find out whether the run is over.
 
     Args:
-        run: The resumed training. Its `shared["ended"]` is whether the run is over.
+        run: The resumed training. Its `shared.ended` is set to whether the run is over.
         restored: What the run was restored from; None where nothing is known of it.
     """
     over = run.completed_epochs >= run.planned_epochs

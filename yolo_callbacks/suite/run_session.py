@@ -241,7 +241,7 @@ class RunSession:
         if self._store:
             self._store.conclude(summary, finished=status == "finished")
 
-    # What the suite itself does at an event, before its callbacks and after them. It stands below the methods it names.
+    # What the suite itself does at an event, before its callbacks and after them. The methods are defined above.
     _BEFORE: ClassVar[Mapping[str, Callable[[RunSession], None]]] = {
         Event.PRETRAIN_ROUTINE_END: _set_up,
         Event.TRAIN_EPOCH_START: _open_epoch,

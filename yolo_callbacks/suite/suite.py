@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from yolo_callbacks.callbacks.callback import Callback
 from yolo_callbacks.callbacks.events import Event
-from yolo_callbacks.suite.callback_list import check_callbacks, state_keys
+from yolo_callbacks.suite.callback_list import state_keys, validate_callbacks
 from yolo_callbacks.suite.dispatch import OUTSIDE_TRAINING, Dispatcher
 from yolo_callbacks.suite.guarded_callback import GuardedCallback
 from yolo_callbacks.suite.results import load_results
@@ -50,7 +50,7 @@ class Suite:
         self.strict, self.report = validate_bool("strict", strict), validate_bool("report", report)
         self.keep_resumable = validate_bool("keep_resumable", keep_resumable)
         given = list(callbacks)
-        check_callbacks(given, task)
+        validate_callbacks(given, task)
         given += self.outputs.recorders(given) if report else []
         self.callbacks = tuple(sorted(given, key=lambda callback: callback.is_logger))
         names = [event.value for event in Event]

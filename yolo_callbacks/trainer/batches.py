@@ -1,4 +1,4 @@
-"""Know the size of the batch that goes through the model."""
+"""Record the size of the batch that goes through the model."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from yolo_callbacks.utils.background import Background
 from yolo_callbacks.utils.files import copy_atomic, temporary_beside
 from yolo_callbacks.utils.signals import deferred
 
-__all__ = ["CheckpointWriter", "stamp", "watch_checkpoints", "write_checkpoint"]
+__all__ = ["CheckpointWriter", "stamp"]
 
 
 class CheckpointWriter:
@@ -54,7 +54,7 @@ class CheckpointWriter:
             keep_resumable: Whether last.pt is not stripped at the end.
         """
         self._last = LastCheckpoint(Path(self._trainer.last), keep=keep_resumable)
-        self._uses_background = watch_checkpoints(methods, before, on_saved, self._copies, self._last)
+        self._uses_background = _watch_checkpoints(methods, before, on_saved, self._copies, self._last)
 
     @property
     def has_written(self) -> bool:
@@ -77,7 +77,7 @@ class CheckpointWriter:
             return record.checkpoint if record.checkpoint.is_file() else None
         epoch, path = self._written
         if epoch != record.epoch or not path.is_file():
-            if not write_checkpoint(self._trainer, target):
+            if not _write_checkpoint(self._trainer, target):
                 return None
             self._written = (record.epoch, target)
         return self._written[1]
@@ -122,7 +122,7 @@ class CheckpointWriter:
             self._last.discard()
 
 
-def watch_checkpoints(
+def _watch_checkpoints(
     methods: MethodPatches,
     before: Callable[[], None],
     on_saved: Callable[[], None],
@@ -185,7 +185,7 @@ def stamp(path: Path) -> tuple[int, int]:
     return found.st_mtime_ns, found.st_size
 
 
-def write_checkpoint(trainer: Any, path: Path) -> bool:
+def _write_checkpoint(trainer: Any, path: Path) -> bool:
     """Serialise a training to a file, and leave Ultralytics' own checkpoints unchanged.
 
     Args:

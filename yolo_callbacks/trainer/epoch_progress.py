@@ -1,4 +1,4 @@
-"""Know which part of an epoch a training is in."""
+"""Track which part of an epoch a training is in."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["EpochProgress", "current_epoch"]
 
 
 class EpochProgress:
-    """Know which part of an epoch a training is in.
+    """Track which part of an epoch a training is in.
 
     A suite reports the events of Ultralytics, so that nothing has to be guessed from the trainer. Without a suite
     nobody reports, and `is_reported` is False.

@@ -1,4 +1,4 @@
-"""Read from Ultralytics and from a model what is known without a training."""
+"""Read what Ultralytics and a model say without a training, and call functions before each training."""
 
 from __future__ import annotations
 

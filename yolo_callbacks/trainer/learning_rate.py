@@ -99,7 +99,7 @@ class LearningRate:
         """
         self._scaler.observe()
         reductions = self._shared.rate_reductions
-        if key not in reductions or not self._scaler.in_force:
+        if key not in reductions or not self._scaler.is_effective:
             return 1.0
         rate = max(self.base_rates)
         for name, reduction in reductions.items():

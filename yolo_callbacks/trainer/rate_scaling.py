@@ -38,7 +38,7 @@ class RateScaler:
 
     Attributes:
         obstacle: Why no further reduction is made in this run; empty where reductions work.
-        overwritten: Whether other code has overwritten the rates in the last epoch, so that no factor was in force.
+        overwritten: Whether other code has overwritten the rates in the last epoch, so that no factor had an effect.
     """
 
     def __init__(self, trainer: Any, methods: MethodPatches) -> None:
@@ -74,7 +74,7 @@ class RateScaler:
         return [self._reduced(rate) for rate in self.base_rates]
 
     @property
-    def in_force(self) -> bool:
+    def is_effective(self) -> bool:
         """Whether the factors are in the rates that the optimizer uses."""
         return self._step is not None and not self.overwritten
 
@@ -90,7 +90,7 @@ class RateScaler:
     # The scheduler of the trainer --------------------------------------------------------------------------------
 
     def set_reductions(self, reductions: Iterable[RateReduction], base_rates: Sequence[float] = ()) -> None:
-        """Set all reductions of the run. They are in force from the next `scheduler.step()` on.
+        """Set all reductions of the run. They have an effect from the next `scheduler.step()` on.
 
         Args:
             reductions: All reductions, in their order.

@@ -9,7 +9,7 @@ from typing import Any
 from yolo_callbacks.trainer.method_patches import MethodPatches
 from yolo_callbacks.utils.stored_paths import run_folder_of
 
-__all__ = ["check_resume", "is_resumable", "load_checkpoint", "run_of_checkpoint", "watch_resume"]
+__all__ = ["check_resume", "is_resumable", "load_checkpoint", "watch_resume"]
 
 
 def load_checkpoint(path: Path) -> Any:
@@ -27,7 +27,7 @@ def is_resumable(checkpoint: object) -> bool:
     return isinstance(epoch, int) and epoch >= 0 and checkpoint.get("optimizer") is not None
 
 
-def run_of_checkpoint(checkpoint: Path) -> Path | None:
+def _run_of_checkpoint(checkpoint: Path) -> Path | None:
     """Return the folder of the run of a checkpoint; None where the checkpoint is in no run."""
     folder = run_folder_of(checkpoint)
     if folder == checkpoint.absolute().parent:
@@ -54,7 +54,7 @@ def check_resume(model: Any, arguments: Mapping[str, Any], *, finished: Callable
     resume = arguments.get("resume", model.overrides.get("resume"))
     named = isinstance(resume, (str, Path))
     path = Path(resume if named else getattr(model, "ckpt_path", None) or "")
-    folder = run_of_checkpoint(path) if resume and path.suffix == ".pt" and path.is_file() else None
+    folder = _run_of_checkpoint(path) if resume and path.suffix == ".pt" and path.is_file() else None
     if folder is None:
         return
     last_epoch, kept = finished(folder)

@@ -1,4 +1,4 @@
-"""Supervise one training: what a suite does with it, and a single callback does not."""
+"""Control one training for a suite: follow its events, share decisions between ranks, end it, clean up after it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One training, as callbacks read and control it.
+"""Read and control one training: `TrainingRun` is what callbacks get.
 
 Only the folder of this module knows Ultralytics' internals and its versions (8.3.200 to 8.4.x). Its modules import
 ultralytics and torch inside the functions that need them, so that decisions and their tests need neither.

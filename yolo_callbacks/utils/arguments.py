@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 import math
-from collections.abc import Callable, Iterable, Sequence
-from difflib import get_close_matches
+from collections.abc import Sequence
 from numbers import Integral, Real
 
 __all__ = [
-    "UnknownArgumentError",
-    "nearest",
-    "refuse_unknown",
-    "unknown_argument_text",
     "validate_bool",
     "validate_choice",
     "validate_float",
@@ -20,65 +14,6 @@ __all__ = [
     "validate_optional_float",
     "validate_optional_str",
 ]
-
-
-def nearest(name: str, candidates: Iterable[str]) -> str | None:
-    """Return the candidate that is most similar to `name`, or None if no candidate is similar."""
-    by_folded = {candidate.casefold(): candidate for candidate in candidates}
-    found = get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.4)
-    return by_folded[found[0]] if found else None
-
-
-class UnknownArgumentError(TypeError):
-    """An argument that a callback does not have.
-
-    Attributes:
-        argument: The name of the argument.
-    """
-
-    def __init__(self, message: str, argument: str) -> None:
-        super().__init__(message)
-        self.argument = argument
-
-    def __reduce__(self) -> tuple[type[UnknownArgumentError], tuple[str, str]]:
-        return type(self), (str(self), self.argument)
-
-
-def refuse_unknown(owner: str, function: Callable[..., object], named: Iterable[str]) -> None:
-    """Raise an error for the first argument that a function does not have.
-
-    Args:
-        owner: The name of the callback in the message.
-        function: The function. If it has `**kwargs`, it accepts every argument.
-        named: The names of the arguments.
-
-    Raises:
-        UnknownArgumentError: If an argument is unknown. The message names the nearest argument and lists all of them.
-    """
-    parameters = inspect.signature(function).parameters
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
-        return
-    known = [name for name in parameters if name != "self"]
-    for name in named:
-        if name not in known:
-            raise UnknownArgumentError(unknown_argument_text(owner, name, known), name)
-
-
-def unknown_argument_text(owner: str, name: str, known: Sequence[str]) -> str:
-    """Return the message about an unknown argument, the same from Python and from YAML.
-
-    Args:
-        owner: The name of the callback in the message.
-        name: The unknown argument.
-        known: The arguments that the callback has.
-
-    Example:
-        >>> unknown_argument_text("SaveBest", "topk", ["monitor", "top_k"])
-        "SaveBest has no argument 'topk', did you mean 'top_k'? (it takes monitor, top_k)"
-    """
-    meant = nearest(name, known)
-    hint = f", did you mean {meant!r}?" if meant else ""
-    return f"{owner} has no argument {name!r}{hint} (it takes {', '.join(known) or 'none'})"
 
 
 def validate_bool(name: str, value: object) -> bool:

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 
 __all__ = [
     "MAX_COUNT",
-    "REQUIRED",
     "SCHEMA",
     "Field",
     "StateError",
@@ -53,7 +52,7 @@ class _Required:
     """The type of the default of a field that every version has written."""
 
 
-REQUIRED = _Required()
+_REQUIRED = _Required()
 
 
 class StateError(ValueError):
@@ -65,11 +64,11 @@ class Field(NamedTuple):
 
     Attributes:
         read: Returns the value, or raises `StateError`.
-        default: The value if the field is missing. With `REQUIRED`, a missing field is an error.
+        default: The value if the field is missing. Without one, a missing field is an error.
     """
 
     read: Reader
-    default: Any = REQUIRED
+    default: Any = _REQUIRED
 
 
 def read_fields(
@@ -91,12 +90,12 @@ def read_fields(
     found: dict[str, Any] = {}
     for name, (read, default) in fields.items():
         try:
-            if name not in content and default is REQUIRED:
+            if name not in content and default is _REQUIRED:
                 raise StateError("it is missing")
             found[name] = read(content[name]) if name in content else default
         except StateError as error:
             named = StateError(f"{name}: {error}")
-            if errors is None or default is REQUIRED:
+            if errors is None or default is _REQUIRED:
                 raise named from None
             errors[name], found[name] = named, default
     return found

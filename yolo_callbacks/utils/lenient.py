@@ -21,7 +21,6 @@ __all__ = [
     "as_mapping",
     "as_number",
     "as_text",
-    "bounded",
     "epoch_of",
     "json_lines",
 ]
@@ -68,7 +67,7 @@ def any_yaml(path: Path) -> Any:
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > _MAX_DEPTH:
             raise ValueError("it is nested too deeply")
-    return bounded(yaml.safe_load(text))
+    return _bounded(yaml.safe_load(text))
 
 
 def json_lines(path: Path) -> Iterator[dict[Any, Any]]:
@@ -87,7 +86,7 @@ def json_lines(path: Path) -> Iterator[dict[Any, Any]]:
                 yield row
 
 
-def bounded(value: Any, most: int = 100_000) -> Any:
+def _bounded(value: Any, most: int = 100_000) -> Any:
     """Return a copy of nested lists and mappings. A few lines of YAML with aliases can stand for billions of values.
 
     Raises:

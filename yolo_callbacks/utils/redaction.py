@@ -17,7 +17,6 @@ __all__ = [
     "clean_checkpoint",
     "clean_command_line",
     "clean_text",
-    "hides_value",
     "without_credentials",
 ]
 
@@ -42,7 +41,7 @@ _NAMED = re.compile(r"(?P<name>-{0,2}[\w.-]+)(?P<sign>=)(?P<value>.*)", re.DOTAL
 # Names and URLs -----------------------------------------------------------------------------------------------------
 
 
-def hides_value(name: str, value: object) -> bool:
+def _hides_value(name: str, value: object) -> bool:
     """Return whether the name of an argument says that its value is a secret.
 
     Args:
@@ -81,7 +80,7 @@ def clean_arguments(arguments: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def _clean(name: str, value: Any) -> Any:
-    if hides_value(name, value):
+    if _hides_value(name, value):
         return MASK
     if isinstance(value, Mapping):
         return clean_arguments(value)
@@ -100,8 +99,8 @@ def clean_command_line(arguments: Sequence[str]) -> list[str]:
             cleaned.append(MASK)
             masks_next = False
             continue
-        masks_next = argument.startswith("-") and named is None and hides_value(argument.lstrip("-"), "value")
-        if named and hides_value(named["name"].lstrip("-"), named["value"]):
+        masks_next = argument.startswith("-") and named is None and _hides_value(argument.lstrip("-"), "value")
+        if named and _hides_value(named["name"].lstrip("-"), named["value"]):
             cleaned.append(f"{named['name']}={MASK}")
         elif named:
             cleaned.append(f"{named['name']}={_clean_value(named['value'])}")
@@ -131,9 +130,8 @@ def clean_checkpoint(checkpoint: Mapping[str, Any]) -> dict[str, Any] | None:
             continue
         found = _same_kind(arguments)
         if found != arguments:
-            arguments.update(
-                found
-            )  # in place: Ultralytics 8.4.190 has a namespace here before stripping, and a dict afterwards
+            # In place: Ultralytics 8.4.190 has a namespace here before stripping, and a dict afterwards.
+            arguments.update(found)
             changed = True
     return cleaned if changed else None
 
@@ -144,7 +142,7 @@ def _same_kind(values: Mapping[Any, Any]) -> dict[Any, Any]:
 
 
 def _same_kind_of(name: str, value: Any) -> Any:
-    if hides_value(name, value):
+    if _hides_value(name, value):
         return MASK
     if isinstance(value, Mapping):
         return _same_kind(value)

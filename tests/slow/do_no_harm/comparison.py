@@ -99,10 +99,10 @@ def runs(outcome: Outcome) -> dict[str, Path]:
 def files(folder: Path) -> list[str]:
     """The files of Ultralytics' own below a folder."""
     names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
-    return sorted(name for name in names if not is_ours(name))
+    return sorted(name for name in names if not is_of_this_package(name))
 
 
-def is_ours(name: str) -> bool:
+def is_of_this_package(name: str) -> bool:
     """Return whether a suite writes a file of that name, relative to a run's folder or to a folder of runs."""
     parts = name.split("/")
     return any(fnmatch.fnmatchcase("/".join(parts[i:]), pattern) for i in range(len(parts)) for pattern in OURS)

@@ -143,7 +143,7 @@ def _reason(report: pytest.TestReport) -> str:
     crash = getattr(report.longrepr, "reprcrash", None)
     text = (crash.message if crash else str(report.longrepr)).strip()
     message = text.partition("\n")[0]
-    if "CalledProcessError" in message:  # what the process said last tells more
+    if "CalledProcessError" in message:  # the last line of the process says more
         errors = [line for line in report.capstderr.splitlines() if line.strip()]
         message = f"{errors[-1].strip()} (in {message.partition('Command ')[2]})" if errors else message
     return message[:400]

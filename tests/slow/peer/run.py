@@ -168,16 +168,16 @@ def _follow(
     process = subprocess.Popen(
         command, env=environment, cwd=cwd, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
     )
-    told, changed = len(record.read_text().splitlines()), time.monotonic()
+    shown, changed = len(record.read_text().splitlines()), time.monotonic()
     try:
         while process.poll() is None:
             time.sleep(0.5)
             lines = record.read_text().splitlines()
-            for line in map(json.loads, lines[told:]):
+            for line in map(json.loads, lines[shown:]):
                 if line["event"] == "end":
                     print(f"{way:8} {line['outcome']:8}{line['seconds']:6.1f} s  {line['test']}", flush=True)
-            if len(lines) > told:
-                told, changed = len(lines), time.monotonic()
+            if len(lines) > shown:
+                shown, changed = len(lines), time.monotonic()
             elif time.monotonic() - changed > timeout + 60:
                 break
     finally:

@@ -1,4 +1,4 @@
-"""WandbLogger tells the truth: what did not arrive is in the table, and the command that it prints uploads it.
+"""WandbLogger under faults: what did not arrive is in the table, and the command that it prints uploads it.
 
 The server is a stand-in on the loopback address; the client is the real one, in a process of its own.
 """
@@ -163,7 +163,7 @@ def test_a_revoked_key_in_the_middle_of_a_run(interpreter, tmp_path, scenes):
         assert epochs(run) == EPOCHS
 
 
-def test_all_that_arrived_is_told_by_the_address_alone(interpreter, tmp_path, scenes):
+def test_where_all_has_arrived_only_the_address_is_shown(interpreter, tmp_path, scenes):
     with WandbServer() as server:
         said = train(interpreter, tmp_path, scenes, server.environment, plots=True, finish_timeout=30).said
         (run,) = server.runs.values()

@@ -153,7 +153,7 @@ class TestRunFile:
         assert {boxes, logged.path.parent / "files" / logged.rows[3]["shown/path"]} <= set(logged.files)
         assert json.loads(boxes.read_text())["box_data"][0]["class_id"] == 1
 
-    def test_a_file_that_was_cut_off_is_read_up_to_there(self, logged: Run) -> None:
+    def test_an_incomplete_file_is_read_up_to_its_end(self, logged: Run) -> None:
         assert read_run(logged.path.parent) == logged
         data = logged.path.read_bytes()
         rows = []

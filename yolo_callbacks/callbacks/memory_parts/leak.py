@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from yolo_callbacks.decisions import Growth, GrowthRule
+from yolo_callbacks.decisions.growth import Growth, GrowthRule
 from yolo_callbacks.utils.files import LOGGER
 
 __all__ = ["LeakWatch"]

@@ -1,4 +1,4 @@
-"""Count the checks of a monitor and the epochs that are none, and report why."""
+"""Count the epochs that are checks of a monitor and those that are not, and report why."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from yolo_callbacks.decisions import counted
+from yolo_callbacks.decisions.comparison import counted
 from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.utils.files import LOGGER
 

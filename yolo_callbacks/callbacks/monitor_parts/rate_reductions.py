@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from yolo_callbacks.callbacks.monitor_parts.patience import last_checked_epoch
-from yolo_callbacks.decisions import RateReduction
+from yolo_callbacks.decisions.plateau import RateReduction
 from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.fields import Field, StateError, listing, number, read_fields, whole
 from yolo_callbacks.utils.files import LOGGER
@@ -27,7 +27,7 @@ class RateReductions:
 
     Attributes:
         epochs: The epochs that ended with a reduction, counted from 1.
-        scale: The factor in force from the next epoch on.
+        scale: The factor from the next epoch on.
         obstacle: Why the rates of this run cannot be reduced, `""` if they can.
     """
 
@@ -70,7 +70,7 @@ class RateReductions:
             )
 
     def update(self, run: TrainingRun) -> float:
-        """Read the factor in force from the next epoch on, and whether the rates can still be reduced."""
+        """Read the factor from the next epoch on, and whether the rates can still be reduced."""
         self.scale = run.learning_rate.factor_of(self._name)
         self.obstacle = self.obstacle or run.learning_rate.obstacle
         return self.scale

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from yolo_callbacks.callbacks.monitor_parts.patience import last_checked_epoch
-from yolo_callbacks.decisions import StopDecision, StoppingReason
+from yolo_callbacks.decisions.stopping import StopDecision, StoppingReason
 from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.fields import Field, StateError, one_of, read_fields, text, whole

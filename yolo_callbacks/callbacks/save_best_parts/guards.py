@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from yolo_callbacks.decisions import Guarded, broken_guard
+from yolo_callbacks.decisions.guard import Guarded, broken_guard
 from yolo_callbacks.metrics.epoch_record import EpochRecord, MetricNames
 from yolo_callbacks.metrics.monitor import Monitor
 from yolo_callbacks.utils.arguments import validate_float

@@ -9,7 +9,7 @@ from typing import Any
 
 from yolo_callbacks.callbacks.monitor_parts.patience import last_checked_epoch
 from yolo_callbacks.callbacks.save_best_parts.files import CheckpointFiles
-from yolo_callbacks.decisions import Ranking
+from yolo_callbacks.decisions.ranking import Ranking
 from yolo_callbacks.trainer.checkpoint_copies import fetch_checkpoint, holds_epoch
 from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.fields import Field, StateError, listing, number, optional, pair, read_fields, whole

@@ -55,7 +55,7 @@ def validate_filename(filename: object) -> str:
 
 
 def _shortened(stem: str) -> str:
-    """Return a name that leaves room for an ending; a long one is cut off and gets a hash."""
+    """Return a name that leaves room for an ending; of a long one only the beginning, followed by a hash."""
     if len(stem.encode()) <= _MAX_STEM:
         return stem
     digest = hashlib.sha1(stem.encode(), usedforsecurity=False).hexdigest()[:8]

@@ -1,1 +1,1 @@
-"""Log to W&B: rows, batch losses, alerts and images; the session that sends them; and the workspace."""
+"""Parts of `WandbLogger`: what it logs, the session that sends it, and the W&B workspace."""

@@ -1,4 +1,4 @@
-"""Alerts of a W&B run: NaN, an out-of-memory error, an early stop, and the end of the training."""
+"""Send alerts of a W&B run: NaN, an out-of-memory error, an early stop, and the end of the training."""
 
 from __future__ import annotations
 

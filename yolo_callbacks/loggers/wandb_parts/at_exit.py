@@ -1,4 +1,4 @@
-"""The exit of the interpreter: finish the W&B runs that are open, and wait for no wandb process that is frozen."""
+"""Finish the open W&B runs when the interpreter exits, and kill a wandb process that is frozen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The losses of single batches, on an axis of their own."""
+"""Log the losses of single batches to W&B, over the number of the batch."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class BatchLosses:
         if not self._defined:
             self._defined = True
             session.define("batch/*", "batch/step")
-        before = int(run.trainer.epoch) * self._batches
+        before = (run.epoch - 1) * self._batches
         for position, losses in self._collected:
             session.log({"batch/step": before + position + 1, **labelled_losses(run, losses)})
         self._collected.clear()

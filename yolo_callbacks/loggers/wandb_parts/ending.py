@@ -1,4 +1,4 @@
-"""The end of a W&B run, on the session's thread: upload what is large, finish the run, find out what arrived."""
+"""End a W&B run: upload what is large, finish the run, find out what has arrived."""
 
 from __future__ import annotations
 

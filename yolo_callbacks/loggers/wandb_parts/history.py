@@ -1,4 +1,4 @@
-"""The rows of W&B's history: one for each epoch, one for the final evaluation, and the axis of their keys."""
+"""Log the rows of W&B's history: one for each epoch and one for the final evaluation."""
 
 from __future__ import annotations
 

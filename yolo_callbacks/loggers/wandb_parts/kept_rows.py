@@ -1,4 +1,4 @@
-"""Rows of a W&B run, kept until its end: wandb may lose them by a kill, a full disk or a frozen process."""
+"""Keep the rows of a W&B run until its end: wandb may lose them by a kill, a full disk or a frozen process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images, plots and the checkpoint: validation images during the training, the rest at its end."""
+"""Log images, plots and the checkpoint to W&B: validation images during the training, the rest at its end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Messages about a W&B run: collected on any thread, printed by the training thread between two epochs."""
+"""Collect messages about a W&B run on any thread, and print them on the training thread between two epochs."""
 
 from __future__ import annotations
 

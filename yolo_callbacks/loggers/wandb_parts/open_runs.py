@@ -1,4 +1,4 @@
-"""Know which W&B runs of this process a logger has opened, and which the user."""
+"""Remember which W&B runs of this process a logger has opened; the user has opened the others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Arguments of `wandb.init`: refuse unknown ones, and derive project, name and folder from a training."""
+"""Prepare the arguments of `wandb.init`: refuse unknown ones, and derive project, name and folder from a training."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from yolo_callbacks.loggers.wandb_parts.service import import_bounded
 from yolo_callbacks.trainer.training_run import TrainingRun
-from yolo_callbacks.utils.arguments import UnknownArgumentError, nearest
+from yolo_callbacks.utils.unknown_arguments import UnknownArgumentError, hint
 
 __all__ = ["clean_name", "refuse_unknown_init", "target_of"]
 
@@ -57,9 +57,8 @@ def refuse_unknown_init(logger: str, parameters: Mapping[str, object], given: It
     known = [*(name for name in parameters if name != "init"), *accepted]
     for name in given:
         if name not in known:
-            meant = nearest(name, known)
-            hint = f", did you mean {meant!r}?" if meant else ", and wandb.init has none"
-            raise UnknownArgumentError(f"{logger} has no argument {name!r}{hint}", name)
+            remedy = hint(name, known) or ", and wandb.init has none"
+            raise UnknownArgumentError(f"{logger} has no argument {name!r}{remedy}", name)
 
 
 def _init_arguments() -> list[str] | None:

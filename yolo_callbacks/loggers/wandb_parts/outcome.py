@@ -1,4 +1,4 @@
-"""The line about a W&B run in the table at the end: where the run is, what did not arrive, how to upload it."""
+"""Write the line about a W&B run in the table at the end: where it is, what did not arrive, how to upload that."""
 
 from __future__ import annotations
 

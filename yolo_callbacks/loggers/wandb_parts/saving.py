@@ -16,7 +16,7 @@ from yolo_callbacks.loggers.wandb_parts.sending import rows_in
 from yolo_callbacks.loggers.wandb_parts.session_run import SessionRun
 from yolo_callbacks.utils.files import LOGGER
 
-__all__ = ["RunFile", "save_rows"]
+__all__ = ["save_rows"]
 
 # Bytes that `wandb sync` of wandb 0.31.0 needs beside a run's file, for its own state.
 _ROOM_TO_SYNC = 2**20
@@ -41,7 +41,7 @@ def save_rows(
     if rows.past:  # the run was not opened, or too late to log them again
         _restore_past(run, rows, spare)
     folder = Path(run.folders[-1]) if run.wandb_run is not None else None
-    file = RunFile(run_id=run.id or "unknown", options=run.options, folder=folder, spare=spare, in_use=in_use)
+    file = _RunFile(run_id=run.id or "unknown", options=run.options, folder=folder, spare=spare, in_use=in_use)
     try:
         new = file.complete(rows.unlogged(), rows.definitions, exit_code)
     except Exception as error:  # no room anywhere, or a file that another version of wandb wrote
@@ -65,7 +65,7 @@ def _restore_past(run: SessionRun, rows: KeptRows, spare: Path) -> None:
     rows.take_past()
 
 
-class RunFile:
+class _RunFile:
     """Complete the `.wandb` file of a run at the end of the training.
 
     Args:

@@ -1,4 +1,4 @@
-"""Send rows to a W&B run, on the session's thread; of a resumed run first the rows that a kill has lost."""
+"""Send rows to a W&B run; for a resumed run first the rows that a kill has lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One W&B run that does not hold up the training: a thread opens it, sends its rows and finishes it, within bounds.
+"""Log to a W&B run in a thread, which opens it, sends its rows and finishes it within time limits.
 
 wandb is imported inside functions only: a process that does not log to it does not wait for the import.
 """

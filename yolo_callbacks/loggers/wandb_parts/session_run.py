@@ -1,4 +1,4 @@
-"""The `wandb.Run` of a session: open it or use the user's, know its folders, and name the command that uploads it."""
+"""Open a `wandb.Run` or use the user's, find its folders, and name the command that uploads it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The thread of a W&B session: it opens the run and then makes every call of wandb, in the order of the training."""
+"""Open a W&B run and make every call of wandb in one thread, in the order of the training."""
 
 from __future__ import annotations
 

@@ -1,0 +1,129 @@
+"""Refuse arguments that a callback or a function does not have, and name the nearest one that it has."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from difflib import get_close_matches
+from typing import ParamSpec, TypeVar
+
+__all__ = [
+    "UnknownArgumentError",
+    "hint",
+    "nearest",
+    "refuse_misspelt",
+    "refuse_unknown",
+    "refusing_unknown",
+    "unknown_argument_text",
+]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+_CLOSE = 0.75  # `trainer` and `strict` have a ratio of 0.46, `stric` and `strict` one of 0.91
+
+
+class UnknownArgumentError(TypeError):
+    """An argument that a callback or a function does not have.
+
+    Attributes:
+        argument: The name of the argument.
+    """
+
+    def __init__(self, message: str, argument: str) -> None:
+        super().__init__(message)
+        self.argument = argument
+
+    def __reduce__(self) -> tuple[type[UnknownArgumentError], tuple[str, str]]:
+        return type(self), (str(self), self.argument)
+
+
+def nearest(name: str, candidates: Iterable[str]) -> str | None:
+    """Return the candidate that is most similar to `name`, or None if no candidate is similar."""
+    by_folded = {candidate.casefold(): candidate for candidate in candidates}
+    found = get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.4)
+    return by_folded[found[0]] if found else None
+
+
+def hint(name: str, candidates: Iterable[str]) -> str:
+    """Return the nearest candidate as the end of a message; empty if no candidate is similar."""
+    meant = nearest(name, candidates)
+    return f", did you mean {meant!r}?" if meant else ""
+
+
+def unknown_argument_text(owner: str, name: str, known: Sequence[str]) -> str:
+    """Return the message about an unknown argument, the same from Python and from YAML.
+
+    Args:
+        owner: The name of the callback or the function in the message.
+        name: The unknown argument.
+        known: The arguments that exist.
+
+    Example:
+        >>> unknown_argument_text("SaveBest", "topk", ["monitor", "top_k"])
+        "SaveBest has no argument 'topk', did you mean 'top_k'? (it takes monitor, top_k)"
+    """
+    return f"{owner} has no argument {name!r}{hint(name, known)} (it takes {', '.join(known) or 'none'})"
+
+
+def refuse_unknown(owner: str, function: Callable[..., object], named: Iterable[str]) -> None:
+    """Raise an error for the first argument that a function does not have.
+
+    Args:
+        owner: The name of the callback or the function in the message.
+        function: The function. If it has `**kwargs`, it accepts every argument.
+        named: The names of the arguments.
+
+    Raises:
+        UnknownArgumentError: If an argument is unknown. The message names the nearest argument and lists all of them.
+    """
+    parameters = inspect.signature(function).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return
+    known = _keywords(function)
+    for name in named:
+        if name not in known:
+            raise UnknownArgumentError(unknown_argument_text(owner, name, known), name)
+
+
+def refusing_unknown(function: Callable[P, R]) -> Callable[P, R]:
+    """Return a function of the same signature that names the nearest argument if it gets an unknown one.
+
+    The `TypeError` of Python itself names none.
+    """
+
+    @functools.wraps(function)
+    def refusing(*given: P.args, **named: P.kwargs) -> R:
+        refuse_unknown(function.__name__, function, named)
+        return function(*given, **named)
+
+    return refusing
+
+
+def refuse_misspelt(function: Callable[..., object], named: Iterable[str], others: Iterable[str]) -> None:
+    """Refuse what is most likely a misspelt argument of a function that passes further arguments on.
+
+    Args:
+        function: The function.
+        named: The further arguments that it was given.
+        others: The arguments that it passes on, as far as they are known. An argument that is in neither list may still
+            be right: the function that receives it decides.
+
+    Raises:
+        UnknownArgumentError: If one is close to an argument of the function, and to none of the others.
+    """
+    own, known = _keywords(function), set(others)
+    for name in named:
+        meant = [] if name in known else get_close_matches(name, [*own, *known], n=1, cutoff=_CLOSE)
+        if meant and meant[0] in own:
+            raise UnknownArgumentError(
+                f"{function.__name__} has no argument {name!r}, did you mean {meant[0]!r}?", name
+            )
+
+
+def _keywords(function: Callable[..., object]) -> list[str]:
+    """Return the arguments of a function that can be given by name, without `self`."""
+    parameters = inspect.signature(function).parameters.items()
+    return [name for name, parameter in parameters if parameter.kind in _BY_NAME and name != "self"]
