@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,13 @@ def test_a_training_after_detach_runs_without_the_suite(train, scripted, message
     attach(model, *suite.callbacks)
     folder = train(model, epochs=3, name="again")
     assert (len(results_csv(folder)), counter.epochs, counter.ends) == (2, 4, 2)
+
+
+@pytest.mark.parametrize("model", [None, "yolo11n.pt", YOLO])
+def test_what_has_no_callbacks_is_refused(model):
+    message = f"detach needs a YOLO model or an Ultralytics trainer, received {model!r}"
+    with pytest.raises(TypeError, match=re.escape(message)):
+        detach(model)
 
 
 @pytest.mark.training

@@ -63,7 +63,7 @@ def attach(
         >>> model = YOLO("yolo11n.yaml")
         >>> suite = attach(model, SaveBest("mAP50", top_k=3), EarlyStopping("mAP50-95", patience=20))
     """
-    task = task_of(model)
+    task = task_of(model, caller="attach")
     given = _as_list(callbacks) if callbacks else default_suite()
     suite = Suite(given, task=task, strict=strict, report=report, keep_resumable=keep_resumable)
     suite.model = weakref.ref(model)
@@ -97,6 +97,7 @@ def detach(model: Any) -> Suite | None:
         >>> detach(model) is suite
         True
     """
+    task_of(model, caller="detach")
     return remove_handlers(model)
 
 
