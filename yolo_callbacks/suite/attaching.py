@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
 from yolo_callbacks.callbacks.callback import Callback
@@ -107,8 +107,13 @@ def default_suite() -> tuple[Callback, ...]:
 
 
 def _as_list(callbacks: Iterable[Callback | Iterable[Callback]]) -> list[Any]:
-    """Return the callbacks that were given one by one, or as one list."""
+    """Return the callbacks that were given one by one, or as one list, tuple or generator.
+
+    A set has no order, in which its callbacks could run. `Suite` refuses it, and every other object.
+    """
     given = list(callbacks)
-    if len(given) == 1 and isinstance(given[0], (list, tuple)):
-        return list(given[0])
+    if len(given) == 1 and isinstance(given[0], Iterable):
+        only: Any = given[0]
+        if not isinstance(only, (Callback, str, bytes, Mapping, Set)):
+            return list(only)
     return given
