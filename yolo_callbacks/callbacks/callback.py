@@ -74,6 +74,8 @@ class Callback:
         for event in TRAINER_EVENTS:
             if event in vars(cls):
                 setattr(cls, event, _starting_run(vars(cls)[event]))
+            elif not issubclass(_owner(cls, event), Callback):  # a class that another base of `cls` brings along
+                setattr(cls, event, _starting_run(_forwarding(cls, event)))
 
     def __repr__(self) -> str:
         """Show the arguments that differ from their defaults."""
@@ -101,7 +103,7 @@ class Callback:
         """Reset the callback if it has not seen this training yet."""
         run_id = TrainingRun.of(trainer).id
         if self._run_id != run_id:
-            self._run_id = run_id
+            object.__setattr__(self, "_run_id", run_id)  # a frozen dataclass refuses an assignment
             self.reset()
 
     def enter(self, trainer: Any) -> TrainingRun:
@@ -294,6 +296,22 @@ def _starting_run(method: Callable[[Any, Any], None]) -> Callable[[Any, Any], No
         return method(self, trainer)
 
     return started
+
+
+def _owner(cls: type, name: str) -> type:
+    """Return the class that a method of `cls` is inherited from."""
+    return next(base for base in cls.__mro__ if name in vars(base))
+
+
+def _forwarding(cls: type, name: str) -> Callable[[Any, Any], None]:
+    """Return a method of `cls` that calls the inherited one."""
+    method = getattr(cls, name)
+
+    @functools.wraps(method)
+    def forwarding(self: Callback, trainer: Any) -> None:
+        getattr(super(cls, self), name)(trainer)
+
+    return forwarding
 
 
 def _refusing_unknown(init: Callable[..., None]) -> Callable[..., None]:
