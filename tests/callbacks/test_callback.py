@@ -299,11 +299,23 @@ class Keeping(Callback):
         return self._title
 
 
+class Unready(Callback):
+    """Has a property with the name of an argument, which has a value in a run only."""
+
+    def __init__(self, other: int, value: int = 1) -> None:
+        self.other = other
+
+    @property
+    def value(self) -> int:
+        raise RuntimeError("no run yet")
+
+
 @pytest.mark.parametrize(
     ("callback", "shown"),
     [
         (EarlyStopping("mAP50", patience=3), "EarlyStopping(monitor='mAP50', patience=3)"),
         (EarlyStopping("val/loss", "min", min_delta=0.0), "EarlyStopping(monitor='val/loss', mode='min')"),
+        (EarlyStopping(), "EarlyStopping()"),
         (SaveBest(), "SaveBest()"),
         (SaveBest({"recall": 1.0}, guard={"mAP50": 0.1}), "SaveBest(monitor={'recall': 1.0}, guard={'mAP50': 0.1})"),
         (ReduceLROnPlateau(factor=0.5), "ReduceLROnPlateau(factor=0.5)"),
@@ -313,6 +325,7 @@ class Keeping(Callback):
         (Own(colour="blue", patience=3), "Own(colour='blue')"),
         (Keeping(value=np.array([1, 2])), "Keeping(value=array([1, 2]))"),
         (Keeping(secret="s3cret", title="mine"), "Keeping()"),
+        (Unready(3), "Unready(other=3)"),
     ],
 )
 def test_repr_shows_the_arguments(callback, shown):

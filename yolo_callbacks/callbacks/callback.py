@@ -26,6 +26,8 @@ _RENAMED = {
     "release": "finalize",
 }
 
+_NOT_KEPT = object()
+
 
 class Callback:
     """Base class of all callbacks: override the methods that you need.
@@ -333,17 +335,22 @@ def _shown_arguments(callback: Callback) -> list[str]:
     for name, parameter in inspect.signature(type(callback)).parameters.items():
         if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
             continue
-        try:
-            value = callback._argument(name)
-        except AttributeError:
-            continue
-        if getattr(value, "__self__", None) is callback:  # a method of that name, not the argument
+        value = _kept(callback, name)
+        if value is _NOT_KEPT or getattr(value, "__self__", None) is callback:  # or a method of that name
             continue
         if name in variables:
             shown.append(f"{name}={'+'.join(f'${{{variable}}}' for variable in variables[name])}")
         elif not _same(value, parameter.default):
             shown.append(f"{name}={value!r}")
     return shown
+
+
+def _kept(callback: Callback, name: str) -> Any:
+    """Return the value of an argument, or `_NOT_KEPT`."""
+    try:
+        return callback._argument(name)
+    except Exception:  # there is no such attribute, or it is a property that has no value yet
+        return _NOT_KEPT
 
 
 def _same(value: object, default: object) -> bool:

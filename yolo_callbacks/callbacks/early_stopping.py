@@ -171,6 +171,10 @@ class EarlyStopping(MonitorCallback):
         self._rule.load_state_dict(counts)
         self._stop.load_state_dict(stop)
 
+    def _argument(self, name: str) -> Any:
+        value = super()._argument(name)
+        return None if name == "monitor" and value == "fitness" else value
+
     def _prepare(self, run: TrainingRun) -> None:
         """Give the rule what is known only in a run."""
         self._rule.mode = self.mode
