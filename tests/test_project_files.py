@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hatchling.builders.sdist import SdistBuilder
 
 import yolo_callbacks
 
@@ -45,6 +46,13 @@ def test_the_make_targets_of_a_guide_exist(guide):
 def test_the_links_of_a_guide_lead_somewhere(guide):
     for target in re.findall(r"\]\(([^)#:]+)", guide.read_text(encoding="utf-8")):
         assert (guide.parent / target).exists(), target
+
+
+def test_the_source_distribution_has_what_the_readme_links_to():
+    included = {file.distribution_path for file in SdistBuilder(str(ROOT)).recurse_included_files()}
+    linked = set(re.findall(r"\]\(([\w./-]+)[#)]", (ROOT / "README.md").read_text(encoding="utf-8")))
+    assert "docs/api.md" in linked
+    assert linked <= included
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda workflow: workflow.name)

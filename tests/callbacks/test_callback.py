@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -85,6 +86,51 @@ def test_an_inherited_method_resets_too_and_only_once():
         callback.on_train_start(Trainer())
     assert parent.seen == ["reset", "parent"]
     assert child.seen == ["reset", "parent", "child"]
+
+
+class Mixin:
+    """Brings an event along for callbacks, and is none itself."""
+
+    seen: list[Any]
+
+    def on_train_start(self, trainer: Any) -> None:
+        self.seen.append("mixin")
+
+
+class OtherMixin(Mixin):
+    def on_train_start(self, trainer: Any) -> None:
+        self.seen.append("other")
+        super().on_train_start(trainer)
+
+
+class Mixed(Mixin, Seen): ...
+
+
+class MixedTwice(Mixed, OtherMixin): ...
+
+
+@pytest.mark.parametrize(("kind", "seen"), [(Mixed, ["mixin"]), (MixedTwice, ["other", "mixin"])])
+def test_a_method_of_a_class_that_is_no_callback_resets_too(kind, seen):
+    callback = kind()
+    callback.on_train_start(Trainer())
+    assert callback.seen == ["reset", *seen]
+
+
+def test_a_frozen_dataclass_is_reset_too():
+    @dataclass(frozen=True)
+    class Frozen(Callback):
+        seen: list[str] = field(default_factory=list)
+
+        def reset(self) -> None:
+            self.seen.append("reset")
+
+        def on_train_start(self, trainer: Any) -> None:
+            self.seen.append("start")
+
+    callback, trainer = Frozen(), Trainer()
+    for each in (trainer, trainer, Trainer()):
+        callback.on_train_start(each)
+    assert callback.seen == ["reset", "start", "start", "reset", "start"]
 
 
 class Epochs(Seen):
@@ -253,6 +299,17 @@ class Keeping(Callback):
         return self._title
 
 
+class Unready(Callback):
+    """Has a property with the name of an argument, which has a value in a run only."""
+
+    def __init__(self, other: int, value: int = 1) -> None:
+        self.other = other
+
+    @property
+    def value(self) -> int:
+        raise RuntimeError("no run yet")
+
+
 @pytest.mark.parametrize(
     ("callback", "shown"),
     [
@@ -269,6 +326,7 @@ class Keeping(Callback):
         (Own(colour="blue", patience=3), "Own(colour='blue')"),
         (Keeping(value=np.array([1, 2])), "Keeping(value=array([1, 2]))"),
         (Keeping(secret="s3cret", title="mine"), "Keeping()"),
+        (Unready(3), "Unready(other=3)"),
     ],
 )
 def test_repr_shows_the_arguments(callback, shown):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import cloudpickle
@@ -108,6 +109,23 @@ def test_what_is_refused(arguments, message):
     with pytest.raises(TypeError) as refused:
         LambdaCallback(**arguments)
     assert str(refused.value) == message
+
+
+async def later(run: Any, record: Any) -> None: ...
+
+
+def step_by_step(run: Any, record: Any) -> Any:
+    yield
+
+
+async def both(run: Any, record: Any) -> Any:
+    yield
+
+
+@pytest.mark.parametrize("function", [later, step_by_step, both, functools.partial(later), functools.partial(both)])
+def test_a_function_that_a_call_does_not_run_is_refused(function):
+    with pytest.raises(TypeError, match="on_epoch must be a function whose call runs it, received the async or gen"):
+        LambdaCallback(on_epoch=function)
 
 
 def test_an_event_of_no_name_that_is_similar_lists_them_all():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ class Counter(Callback):
 # One by one, or as one list -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("container", [list, tuple])
+@pytest.mark.parametrize("container", [list, tuple, iter, lambda given: (each for each in given)])
 def test_one_list_is_the_same_as_one_by_one(container):
     saved, stopping, logger = SaveBest(), EarlyStopping(), JsonlLogger()
     suite = attach(YOLO(TINY), container([logger, saved, stopping]))
@@ -56,6 +57,12 @@ def test_one_list_is_the_same_as_one_by_one(container):
 def test_lists_among_callbacks_are_refused(given):
     with pytest.raises(TypeError, match=r"attach takes callbacks, received \[Counter\(\)\]"):
         attach(YOLO(TINY), *given)
+
+
+@pytest.mark.parametrize("given", [{Counter()}, {"a": Counter()}, "SaveBest", b"SaveBest"])
+def test_what_is_no_list_of_callbacks_is_refused_whole(given):
+    with pytest.raises(TypeError, match=re.escape(f"attach takes callbacks, received {given!r}")):
+        attach(YOLO(TINY), given)
 
 
 def test_wrong_callbacks_leave_the_model_as_it_was():
@@ -96,6 +103,13 @@ def test_a_training_after_detach_runs_without_the_suite(train, scripted, message
     attach(model, *suite.callbacks)
     folder = train(model, epochs=3, name="again")
     assert (len(results_csv(folder)), counter.epochs, counter.ends) == (2, 4, 2)
+
+
+@pytest.mark.parametrize("model", [None, "yolo11n.pt", YOLO])
+def test_what_has_no_callbacks_is_refused(model):
+    message = f"detach needs a YOLO model or an Ultralytics trainer, received {model!r}"
+    with pytest.raises(TypeError, match=re.escape(message)):
+        detach(model)
 
 
 @pytest.mark.training

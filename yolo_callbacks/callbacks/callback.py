@@ -26,6 +26,8 @@ _RENAMED = {
     "release": "finalize",
 }
 
+_NOT_KEPT = object()
+
 
 class Callback:
     """Base class of all callbacks: override the methods that you need.
@@ -74,6 +76,8 @@ class Callback:
         for event in TRAINER_EVENTS:
             if event in vars(cls):
                 setattr(cls, event, _starting_run(vars(cls)[event]))
+            elif not issubclass(_owner(cls, event), Callback):  # a class that another base of `cls` brings along
+                setattr(cls, event, _starting_run(_forwarding(cls, event)))
 
     def __repr__(self) -> str:
         """Show the arguments that differ from their defaults."""
@@ -101,7 +105,7 @@ class Callback:
         """Reset the callback if it has not seen this training yet."""
         run_id = TrainingRun.of(trainer).id
         if self._run_id != run_id:
-            self._run_id = run_id
+            object.__setattr__(self, "_run_id", run_id)  # a frozen dataclass refuses an assignment
             self.reset()
 
     def enter(self, trainer: Any) -> TrainingRun:
@@ -296,6 +300,22 @@ def _starting_run(method: Callable[[Any, Any], None]) -> Callable[[Any, Any], No
     return started
 
 
+def _owner(cls: type, name: str) -> type:
+    """Return the class that a method of `cls` is inherited from."""
+    return next(base for base in cls.__mro__ if name in vars(base))
+
+
+def _forwarding(cls: type, name: str) -> Callable[[Any, Any], None]:
+    """Return a method of `cls` that calls the inherited one."""
+    method = getattr(cls, name)
+
+    @functools.wraps(method)
+    def forwarding(self: Callback, trainer: Any) -> None:
+        getattr(super(cls, self), name)(trainer)
+
+    return forwarding
+
+
 def _refusing_unknown(init: Callable[..., None]) -> Callable[..., None]:
     """Return an `__init__` that refuses an unknown argument and names the nearest one."""
 
@@ -315,17 +335,22 @@ def _shown_arguments(callback: Callback) -> list[str]:
     for name, parameter in inspect.signature(type(callback)).parameters.items():
         if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
             continue
-        try:
-            value = callback._argument(name)
-        except AttributeError:
-            continue
-        if getattr(value, "__self__", None) is callback:  # a method of that name, not the argument
+        value = _kept(callback, name)
+        if value is _NOT_KEPT or getattr(value, "__self__", None) is callback:  # or a method of that name
             continue
         if name in variables:
             shown.append(f"{name}={'+'.join(f'${{{variable}}}' for variable in variables[name])}")
         elif not _same(value, parameter.default):
             shown.append(f"{name}={value!r}")
     return shown
+
+
+def _kept(callback: Callback, name: str) -> Any:
+    """Return the value of an argument, or `_NOT_KEPT`."""
+    try:
+        return callback._argument(name)
+    except Exception:  # there is no such attribute, or it is a property that has no value yet
+        return _NOT_KEPT
 
 
 def _same(value: object, default: object) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ from yolo_callbacks.utils.unknown_arguments import UnknownArgumentError, hint
 __all__ = ["LambdaCallback"]
 
 _CALLS = ("on_epoch", "on_final_evaluation")
+_RUN_LATER = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
 
 
 class LambdaCallback(Callback):
@@ -29,7 +31,8 @@ class LambdaCallback(Callback):
         functions: The functions given, by the name of their event.
 
     Raises:
-        TypeError: If a name is no event; the message names the nearest one. Also if a value cannot be called.
+        TypeError: If a name is no event; the message names the nearest one. Also if a value cannot be called, or is an
+            async or generator function, whose body a call does not run.
 
     Example:
         >>> from ultralytics import YOLO
@@ -88,4 +91,6 @@ def _validate(name: str, function: object) -> Callable[..., object]:
         raise UnknownArgumentError(f"LambdaCallback knows no event {name!r}{remedy}", name)
     if not callable(function):
         raise TypeError(f"{name} must be a function, received {function!r}")
+    if any(runs_later(function) for runs_later in _RUN_LATER):
+        raise TypeError(f"{name} must be a function whose call runs it, received the async or generator {function!r}")
     return function

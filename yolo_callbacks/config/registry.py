@@ -20,8 +20,11 @@ __all__ = ["GROUP", "Argument", "arguments", "find", "offered", "own", "shown_ty
 
 GROUP = "yolo_callbacks"
 
-# A base class, and a class whose arguments are functions.
-_ONLY_PYTHON = ("MonitorCallback", "LambdaCallback")
+# The classes of this package that can be used in Python only, and why.
+_ONLY_PYTHON = {
+    "MonitorCallback": "it is a base class. Name a class of your own that overrides decide: package.module:Class",
+    "LambdaCallback": "its arguments are functions. Attach it in Python: attach(model, LambdaCallback(on_epoch=…))",
+}
 _ENTRY = re.compile(r"^    \*{0,2}(\w+): (.+(?:\n {5,}.+)*)", re.MULTILINE)
 _DEFAULT = re.compile(r"\s*Defaults to .*", re.DOTALL)
 
@@ -70,6 +73,8 @@ def find(name: str, folder: Path) -> type[Callback]:
         ValueError: If there is no callback of that name, its module cannot be imported, or it is not a callback.
     """
     found: Any = own().get(name)
+    if found is None and name.removeprefix("yolo_callbacks:") in _ONLY_PYTHON:
+        raise ValueError(f"{name} cannot be used here: {_ONLY_PYTHON[name.removeprefix('yolo_callbacks:')]}")
     if found is None:
         points = offered()
         if name in points:

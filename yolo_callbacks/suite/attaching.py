@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
 from yolo_callbacks.callbacks.callback import Callback
@@ -63,7 +63,7 @@ def attach(
         >>> model = YOLO("yolo11n.yaml")
         >>> suite = attach(model, SaveBest("mAP50", top_k=3), EarlyStopping("mAP50-95", patience=20))
     """
-    task = task_of(model)
+    task = task_of(model, caller="attach")
     given = _as_list(callbacks) if callbacks else default_suite()
     suite = Suite(given, task=task, strict=strict, report=report, keep_resumable=keep_resumable)
     suite.model = weakref.ref(model)
@@ -97,6 +97,7 @@ def detach(model: Any) -> Suite | None:
         >>> detach(model) is suite
         True
     """
+    task_of(model, caller="detach")
     return remove_handlers(model)
 
 
@@ -106,8 +107,13 @@ def default_suite() -> tuple[Callback, ...]:
 
 
 def _as_list(callbacks: Iterable[Callback | Iterable[Callback]]) -> list[Any]:
-    """Return the callbacks that were given one by one, or as one list."""
+    """Return the callbacks that were given one by one, or as one list, tuple or generator.
+
+    A set has no order, in which its callbacks could run. `Suite` refuses it, and every other object.
+    """
     given = list(callbacks)
-    if len(given) == 1 and isinstance(given[0], (list, tuple)):
-        return list(given[0])
+    if len(given) == 1 and isinstance(given[0], Iterable):
+        only: Any = given[0]
+        if not isinstance(only, (Callback, str, bytes, Mapping, Set)):
+            return list(only)
     return given

@@ -159,13 +159,17 @@ def running_trainer(model: Any) -> Any:
     return None
 
 
-def task_of(model: Any) -> str:
-    """Return the task of a model or trainer to which callbacks are attached.
+def task_of(model: Any, *, caller: str) -> str:
+    """Return the task of a model or trainer that can have callbacks.
+
+    Args:
+        model: The model or trainer.
+        caller: The name of the function that needs it, for the message.
 
     Raises:
-        TypeError: If it has no list of callbacks to attach to.
+        TypeError: If it has no list of callbacks.
     """
     if not (hasattr(model, "add_callback") and isinstance(getattr(model, "callbacks", None), dict)):
-        raise TypeError(f"attach needs a YOLO model or an Ultralytics trainer, received {model!r}")
+        raise TypeError(f"{caller} needs a YOLO model or an Ultralytics trainer, received {model!r}")
     task = getattr(model, "task", None) or getattr(getattr(model, "args", None), "task", None)
     return str(task or "detect")
