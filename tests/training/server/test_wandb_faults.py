@@ -59,7 +59,7 @@ print("TRAINED", flush=True)
 def train(
     interpreter: Interpreter, folder: Path, data: Path, environment: dict[str, str],
     on_line: Callable[[str], object] = bool, *, images: int = 2, log_model: str | bool = "best", plots: bool = False,
-    signal_of_service: int = 0, forks: bool = False, finish_timeout: float = 8, **arguments: Any,
+    signal_of_service: int = 0, forks: bool = False, finish_timeout: float = 20, **arguments: Any,
 ) -> Ended:  # fmt: skip
     """Train in a process of its own, which must end by itself and well."""
     arguments = {"images": images, "image_period": 1, "log_model": log_model, **arguments}
