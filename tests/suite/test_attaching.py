@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import pickle
 import re
 from pathlib import Path
@@ -19,6 +20,7 @@ from yolo_callbacks import (
     EarlyStopping,
     Event,
     JsonlLogger,
+    LambdaCallback,
     SaveBest,
     Suite,
     attach,
@@ -27,6 +29,7 @@ from yolo_callbacks import (
 )
 from yolo_callbacks.report.snapshot import ValidationSnapshot
 from yolo_callbacks.suite.handlers import is_attached
+from yolo_callbacks.suite.run_session import RunSession
 from yolo_callbacks.utils.unknown_arguments import UnknownArgumentError
 
 
@@ -122,6 +125,27 @@ def test_detached_in_the_middle_of_a_run(train):
     assert len(results_csv(folder)) == 3
     assert counter.ends == 1
     assert not is_attached(model)
+
+
+@pytest.mark.training
+@pytest.mark.parametrize("event", [Event.PRETRAIN_ROUTINE_START, Event.TRAIN_START, Event.FIT_EPOCH_END])
+def test_a_suite_that_replaces_another_one_in_its_training_ends_it(train, event):
+    model, first, second, suites = YOLO(TINY), Counter(), Counter(), []
+
+    def replace(trainer: Any) -> None:
+        if not suites:
+            suites.append(attach(trainer, second))
+
+    attach(model, first, LambdaCallback(**{event.value: replace}))
+    with pytest.warns(UserWarning, match="attach replaces the callbacks"):
+        folder = train(model, epochs=2)
+    state = json.loads((folder / "callbacks.json").read_text())
+    assert state["summary"]["status"] == "finished"
+    assert [row["name"] for row in state["summary"]["callbacks"]] == ["Counter"]
+    assert first.epochs + second.epochs == 2
+    assert (first.ends, second.ends) == (1, 1)
+    assert not [each for each in vars(suites[0]).values() if isinstance(each, RunSession)]  # it holds the trainer
+    assert not {"train", "save_model"} & vars(model.trainer).keys()  # the methods of the trainer are its own again
 
 
 # Unknown arguments ----------------------------------------------------------------------------------------------------

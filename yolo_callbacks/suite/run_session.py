@@ -127,7 +127,6 @@ class RunSession:
             self.errors.attempt("the end of the run", self._conclude_after, run.failure)
         if not self._options.strict:
             self.errors.clear()
-        run.supervision.close()
         self._on_close(self)
 
     # Before the first epoch -------------------------------------------------------------------------------------------
@@ -218,7 +217,7 @@ class RunSession:
     def _tear_down(self) -> None:
         self.torn_down = True
         if not self.run.supervision.end.is_reported:
-            self.on_end()
+            self.run.supervision.report_end()
 
     def _conclude_after(self, failure: BaseException | None) -> None:
         """Summarize the run; where it has finished, draw the picture and write the report too."""

@@ -20,4 +20,4 @@ class TrainingObserver(Protocol):
         """
 
     def on_end(self) -> None:
-        """React at the end, after every `teardown`; not called where the training had begun before it was followed."""
+        """React at the end, after every `teardown`; where the training had begun before it was followed, in it."""

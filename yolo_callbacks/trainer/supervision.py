@@ -41,6 +41,7 @@ class Supervision:
 
     def __init__(self, trainer: Any, methods: MethodPatches) -> None:
         self.members: Collection[object] = ()
+        self._observers: list[TrainingObserver] = []  # the present suite last, after those that it has replaced
         self.progress = EpochProgress(trainer)
         self.reader = EpochReader(trainer, self.progress)
         self.checkpoints = CheckpointWriter(trainer)
@@ -55,15 +56,19 @@ class Supervision:
         Args:
             members: The callbacks of the suite.
             observer: What is called besides the events.
-            keep_resumable: Whether last.pt is not stripped at the end.
+            keep_resumable: Whether last.pt is not stripped at the end. A suite that replaces another one during the
+                training does not change it.
         """
         self.members, self.progress.is_reported = members, True
+        self._observers.append(observer)
+        if len(self._observers) > 1:  # the methods of the trainer are wrapped already
+            return
         methods, is_main = self._methods, process_rank() == 0
-        watch_training(methods, self.end, self._finish, observer.on_exit, is_main=is_main)
-        watch_end(methods, self.end, observer.on_end)
+        watch_training(methods, self.end, self._finish, self._report_exit, is_main=is_main)
+        watch_end(methods, self.end, self.report_end)
         watch_validation(methods, self.progress)
         if is_main:
-            before, on_saved = observer.before_checkpoint, self.progress.model_saved
+            before, on_saved = self._before_checkpoint, self.progress.model_saved
             self.checkpoints.watch(methods, before, on_saved, keep_resumable=keep_resumable)
         watch_resume(methods, single_process=is_single_process())
 
@@ -103,12 +108,26 @@ class Supervision:
             raise TrainingOver
         self._trainer.stop = True
 
+    def report_end(self) -> None:
+        """Report the end of the training, and close: the last step of a run."""
+        for observer in self._observers:
+            observer.on_end()
+        self.close()
+
     def close(self) -> None:
-        """Strip last.pt where the run is over, and restore the methods of the trainer: the last step of a run."""
+        """Strip last.pt where the run is over, and restore the methods of the trainer."""
         self.checkpoints.close(self.end.failure)
         self.learning_rate.close()
         self._methods.undo()
         self.end.forget()
+        self._observers.clear()
+
+    def _report_exit(self) -> None:
+        for observer in self._observers:
+            observer.on_exit()
+
+    def _before_checkpoint(self) -> None:
+        self._observers[-1].before_checkpoint()
 
     def _finish(self) -> None:
         finish_training(self._trainer, self.progress.last_epoch)
