@@ -8,18 +8,20 @@ demo: $(VENV)/installed  ## train YOLO11n on datasets/trees with the suite
 	$(BIN)/yolo-callbacks demo
 
 # One thread a worker: the trainings are too small to share among cores.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+PARALLEL := -n logical --maxprocesses 8 --dist worksteal
 UNITS := $(addprefix tests/,decisions metrics utils state config cli test_layers.py)
 
 test: lint  ## all tests but the campaigns, and a few of them on older versions of Ultralytics
-	$(PYTEST) -m "not slow"
+	$(PYTEST) $(PARALLEL) -m "not slow"
 	$(BIN)/python tests/versions.py --smoke
 
+# In one process: most of the time is the collection, which each worker repeats.
 test-fast: $(VENV)/installed-dev  ## the unit tests that train nothing, at most 30 s on two cores
 	$(PYTEST) -m "not slow and not training and not server" $(UNITS)
 
 test-slow: $(VENV)/installed-dev  ## the campaigns: all trainings with and without callbacks, kills, faults, all examples
-	$(PYTEST) -m "slow or hypothesis" --hypothesis-profile slow
+	$(PYTEST) $(PARALLEL) -m "slow or hypothesis" --hypothesis-profile slow
 
 test-versions: $(VENV)/installed-dev  ## the real trainings, on one Ultralytics after the other
 	$(BIN)/python tests/versions.py $(VERSIONS)

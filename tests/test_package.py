@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from importlib import resources
+from pathlib import Path
 
 import pytest
 
@@ -52,3 +54,12 @@ def test_versions(version, accepted, monkeypatch):
 def test_everything_exported_is_there_and_typed():
     assert all(hasattr(yolo_callbacks, name) for name in yolo_callbacks.__all__)
     assert resources.files("yolo_callbacks").joinpath("py.typed").is_file()
+
+
+def test_unit_tests_import_neither_torch_nor_ultralytics():
+    folders = ["decisions", "metrics", "utils", "state", "cli"]
+    script = "import sys, pytest; pytest.main(['--collect-only', '-qq', *sys.argv[1:]]); print(sorted(sys.modules))"
+    command = [sys.executable, "-c", script, *(str(Path(__file__).with_name(name)) for name in folders)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parent.parent)
+    assert "'yolo_callbacks.decisions.stopping'" in done.stdout
+    assert not re.findall(r"'(?:torch|ultralytics)'", done.stdout)
