@@ -78,7 +78,10 @@ class Stopwatch:
         self._within = False
         self._patches = [patch.object(owner, name, self._timed(getattr(owner, name))) for owner, name in also]
         if suite is not None:
-            self._patches.append(patch.object(suite, "handle", self._by_epoch(suite.handle)))
+            from yolo_callbacks.suite.run_session import RunSession
+
+            # Not `Suite.handle`: the functions that Ultralytics calls hold it from `attach` on.
+            self._patches.append(patch.object(RunSession, "handle", self._by_epoch(RunSession.handle)))
 
     def __enter__(self) -> Stopwatch:
         for each in self._patches:
@@ -89,14 +92,14 @@ class Stopwatch:
         for each in self._patches:
             each.stop()
 
-    def _by_epoch(self, handle: Callable[[str, Any], None]) -> Callable[[str, Any], None]:
+    def _by_epoch(self, handle: Callable[[Any, str, Any], None]) -> Callable[[Any, str, Any], None]:
         timed = self._timed(handle)
 
-        def followed(event: str, source: Any) -> None:
+        def followed(session: Any, event: str, source: Any) -> None:
             if event == "on_train_epoch_start":
                 self.by_epoch.append(0.0)
                 self._within = True
-            timed(event, source)
+            timed(session, event, source)
             self._within &= event != "on_fit_epoch_end"
 
         return followed
