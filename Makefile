@@ -16,9 +16,8 @@ test: lint  ## all tests but the campaigns, and a few of them on older versions 
 	$(PYTEST) $(PARALLEL) -m "not slow"
 	$(BIN)/python tests/versions.py --smoke
 
-# In one process: most of the time is the collection, which each worker repeats.
 test-fast: $(VENV)/installed-dev  ## the unit tests that train nothing, at most 30 s on two cores
-	$(PYTEST) -m "not slow and not training and not server" $(UNITS)
+	$(PYTEST) $(PARALLEL) -m "not slow and not training and not server" $(UNITS)
 
 test-slow: $(VENV)/installed-dev  ## the campaigns: all trainings with and without callbacks, kills, faults, all examples
 	$(PYTEST) $(PARALLEL) -m "slow or hypothesis" --hypothesis-profile slow
