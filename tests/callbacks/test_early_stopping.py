@@ -3,34 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from recorder import Recorder
 from trainings import TINY, detection_metrics, results_csv
 from ultralytics import YOLO
 from ultralytics.utils.torch_utils import EarlyStopping as UltralyticsStopper
 
 from examples import examples
-from yolo_callbacks import Callback, EarlyStopping, StoppingReason, TrainingRun, attach
+from yolo_callbacks import EarlyStopping, StoppingReason, attach
 from yolo_callbacks.decisions.stopping import StopRule
 
 pytestmark = pytest.mark.training
-
-
-class Recorder(Callback):
-    """Keeps every record it sees."""
-
-    def __init__(self) -> None:
-        self.records: list[Any] = []
-
-    def on_fit_epoch_end(self, trainer: Any) -> None:
-        self.records.append(TrainingRun.of(trainer).record())
-
-    @property
-    def epochs(self) -> list[int]:
-        return [record.epoch for record in self.records if not record.final]
 
 
 @pytest.mark.parametrize(

@@ -3,36 +3,16 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any
 
 import pytest
-import torch
+from recorder import Recorder, load
 from trainings import TINY, detection_metrics, results_csv
 from ultralytics import YOLO
 
-from yolo_callbacks import Callback, EarlyStopping, SaveBest, TrainingRun, attach
+from yolo_callbacks import EarlyStopping, SaveBest, attach
 
 pytestmark = pytest.mark.training
 MAP = "metrics/mAP50-95(B)"
-
-
-class Recorder(Callback):
-    """Keeps every record it sees."""
-
-    def __init__(self) -> None:
-        self.records: list[Any] = []
-
-    def on_fit_epoch_end(self, trainer: Any) -> None:
-        self.records.append(TrainingRun.of(trainer).record())
-
-    @property
-    def epochs(self) -> list[int]:
-        return [record.epoch for record in self.records if not record.final]
-
-
-def load(path: Path) -> dict[str, Any]:
-    return torch.load(path, map_location="cpu", weights_only=False)
 
 
 def test_the_right_epochs_are_saved_and_load(train, scenes):

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 import ultralytics
+from recorder import load
 from trainings import TINY, detection_metrics, results_csv
 from ultralytics import YOLO
 
@@ -19,10 +20,6 @@ from yolo_callbacks import (
 )
 
 ULTRALYTICS = tuple(int(part) for part in ultralytics.__version__.split(".")[:3])
-
-
-def load(path: Path) -> dict[str, Any]:
-    return torch.load(path, map_location="cpu", weights_only=False)
 
 
 def by_recall(*pairs: tuple[float, float]) -> list[dict[str, float]]:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import ultralytics
 import wandb
-from trainings import TINY, as_task, detection_metrics, results_csv
+from trainings import TINY, as_task, detection_metrics, interrupted, results_csv
 from ultralytics import YOLO
 from ultralytics.models.yolo.detect import DetectionTrainer
 from wandb_runs import Run, read_runs
@@ -280,16 +280,8 @@ def test_alerts(train, scripted):
 def test_a_resumed_training_is_one_run(train, scripted, messages):
     scripted([0.1, 0.2])
     model = YOLO(TINY)
-
-    def interrupt(trainer: Any) -> None:
-        if trainer.epoch == 1:
-            raise KeyboardInterrupt
-
     attach(model, WandbLogger(images=0, log_model=False))
-    model.add_callback("on_fit_epoch_end", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        train(model, epochs=4)
-    folder = Path(model.trainer.save_dir)
+    folder = interrupted(train, model, 2, epochs=4)
     scripted([0.3, 0.4])
     resumed = YOLO(folder / "weights" / "last.pt")
     attach(resumed, WandbLogger(images=0, log_model=False))
@@ -308,16 +300,8 @@ def test_a_resumed_training_whose_run_cannot_be_opened(train, scripted, messages
     """All rows are saved, each one once: also those that the first part did not bring to its file."""
     scripted([0.1, 0.2])
     model = YOLO(TINY)
-
-    def interrupt(trainer: Any) -> None:
-        if trainer.epoch == 1:
-            raise KeyboardInterrupt
-
     attach(model, WandbLogger(images=0, log_model=False))
-    model.add_callback("on_fit_epoch_end", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        train(model, epochs=4)
-    folder = Path(model.trainer.save_dir)
+    folder = interrupted(train, model, 2, epochs=4)
     if lost:
         (run,) = runs(folder)
         shutil.rmtree(run.path.parent)

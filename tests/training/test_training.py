@@ -4,38 +4,19 @@ from __future__ import annotations
 
 import copy
 import json
-from pathlib import Path
-from typing import Any
 
 import cloudpickle
 import pytest
 import torch
 import ultralytics
+from recorder import Recorder, load
 from trainings import FAST, TINY, results_csv
 from ultralytics import YOLO
 
-from yolo_callbacks import Callback, EarlyStopping, SaveBest, TrainingRun, attach
+from yolo_callbacks import EarlyStopping, SaveBest, attach
 
 ULTRALYTICS = tuple(int(part) for part in ultralytics.__version__.split(".")[:3])
 MAP = "metrics/mAP50-95(B)"
-
-
-class Recorder(Callback):
-    """Keeps every record it sees."""
-
-    def __init__(self) -> None:
-        self.records: list[Any] = []
-
-    def on_fit_epoch_end(self, trainer: Any) -> None:
-        self.records.append(TrainingRun.of(trainer).record())
-
-    @property
-    def epochs(self) -> list[int]:
-        return [record.epoch for record in self.records if not record.final]
-
-
-def load(path: Path) -> dict[str, Any]:
-    return torch.load(path, map_location="cpu", weights_only=False)
 
 
 @pytest.mark.smoke
