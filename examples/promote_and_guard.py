@@ -1,4 +1,4 @@
-"""Let recall decide which checkpoint becomes best.pt, unless precision drops by more than 0.05.
+"""Save the checkpoint with the best recall as best.pt, except epochs in which precision drops by more than 0.05.
 
 python examples/promote_and_guard.py
 """

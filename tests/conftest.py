@@ -37,7 +37,7 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture
 def messages() -> Iterator[list[str]]:
-    """What the library says on Ultralytics' logger, with tracebacks."""
+    """Collect the messages of the library on Ultralytics' logger, with tracebacks."""
     said: list[str] = []
 
     class Collector(logging.Handler):

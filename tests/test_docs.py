@@ -1,4 +1,4 @@
-"""What README and docs say: their Python runs, their YAML loads, their commands exist, their links lead somewhere."""
+"""Run README and docs: Python blocks run, YAML blocks load, commands and link targets exist."""
 
 from __future__ import annotations
 

@@ -153,7 +153,7 @@ class Epochs(Seen):
 @pytest.mark.training
 @pytest.mark.parametrize("way", ["suite", "single methods"])
 def test_each_epoch_and_the_final_evaluation_come_once_in_every_run(train, scripted, way):
-    """What `on_train_start` has stored is there in `on_epoch`: the reset came before it."""
+    """The reset comes before `on_train_start`, so that `on_epoch` can read what `on_train_start` has stored."""
     model, callback = YOLO(TINY), Epochs()
     if way == "suite":
         attach(model, callback, strict=True)

@@ -1,4 +1,4 @@
-"""What holds for every exported callback."""
+"""Check the rules that every exported callback follows."""
 
 from __future__ import annotations
 

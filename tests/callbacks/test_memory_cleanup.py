@@ -160,7 +160,7 @@ HELD = ("ema", "optimizer", "scheduler", "scaler", "train_loader", "test_loader"
 
 
 def held_by(trainer: Any) -> set[str]:
-    """What a trainer holds, of what `release` drops; the validator's loader under its own name."""
+    """Return the names of the objects that a trainer still holds and that `release` would drop."""
     names = {name for name in HELD if getattr(trainer, name, None) is not None}
     return names | ({"dataloader"} if trainer.validator.dataloader is not None else set())
 

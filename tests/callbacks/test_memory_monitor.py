@@ -65,7 +65,7 @@ def test_no_leak_no_word(train, messages):
     monitor_values = iter([1.0, 1.3, 1.1, 1.2, 1.0, 1.3, 1.1])
     attach(model, monitor, strict=True)
     monitor._read = lambda: {"host_process": next(monitor_values), "host_workers": 0.0}  # type: ignore[method-assign]
-    train(model, epochs=6, val=False)  # the last epoch is validated all the same
+    train(model, epochs=6, val=False)  # Ultralytics validates the last epoch nevertheless
     assert monitor.leak is None
     assert not [message for message in messages if "grown" in message]
 
@@ -197,7 +197,7 @@ def test_a_diary_that_cannot_be_written_only_warns(train, exhausted, messages, m
 
 @pytest.mark.parametrize("batch", [(1, 2), {}, {"img": 5}, {"img": torch.zeros(2, 3), "bboxes": torch.tensor(1)}])
 def test_a_batch_of_another_form_is_no_error(batch):
-    """What watches it stands outside every guard."""
+    """No suite catches an exception here, so that reading the batch must not raise."""
     from yolo_callbacks.trainer.training_run import TrainingRun
 
     trainer = SimpleNamespace(preprocess_batch=lambda batch, scale: (batch, scale))

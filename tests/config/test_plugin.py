@@ -14,7 +14,7 @@ from yolo_callbacks.config import plugin
 
 
 def test_functions_are_copied_and_pickled_by_name(monkeypatch):
-    """What Ultralytics copies for each model and pickles for workers stays the same function."""
+    """Ultralytics copies the functions for models and pickles them for workers: both must give the same function."""
     monkeypatch.setenv("YOLO_CALLBACKS", "EarlyStopping")
     before = {event: list(functions) for event, functions in default_callbacks.items()}
     try:

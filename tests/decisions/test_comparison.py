@@ -1,4 +1,4 @@
-"""What improves."""
+"""Compare two values of a monitor: when one is an improvement."""
 
 from __future__ import annotations
 

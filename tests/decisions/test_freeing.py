@@ -1,4 +1,4 @@
-"""When memory is freed, and how often."""
+"""Decide when to free memory, and how often."""
 
 from __future__ import annotations
 

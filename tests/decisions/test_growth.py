@@ -1,4 +1,4 @@
-"""Which growth of memory is a leak."""
+"""Decide which growth of memory is a leak."""
 
 from __future__ import annotations
 

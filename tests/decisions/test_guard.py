@@ -1,4 +1,4 @@
-"""When a guarded metric has dropped."""
+"""Decide whether a guarded metric has dropped too far."""
 
 from __future__ import annotations
 

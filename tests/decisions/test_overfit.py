@@ -1,4 +1,4 @@
-"""When validation has diverged from training."""
+"""Decide when the validation loss has diverged from the training loss."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When the learning rate is reduced, and to what."""
+"""Decide when to reduce the learning rate, and to what."""
 
 from __future__ import annotations
 

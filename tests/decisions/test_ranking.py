@@ -1,4 +1,4 @@
-"""Which epochs are kept."""
+"""Decide which epochs are among the best k."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When to stop."""
+"""Decide when to stop a training: patience, thresholds, values that are not finite."""
 
 from __future__ import annotations
 

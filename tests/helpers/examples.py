@@ -1,4 +1,4 @@
-"""How many examples Hypothesis tries: a tenth in `make test`, all in `make test-slow`."""
+"""Set the number of examples of Hypothesis: a tenth in `make test`, all in `make test-slow`."""
 
 from __future__ import annotations
 

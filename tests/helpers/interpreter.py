@@ -28,7 +28,7 @@ class Ended(NamedTuple):
     status: int
     """Its exit status, the signal that ended it as a negative number."""
     said: str
-    """What it wrote, to its output or as an error."""
+    """The text that it wrote to its output and error streams."""
 
 
 class Interpreter:

@@ -46,7 +46,7 @@ BY_STEPS = int(os.environ.get("KILLED_RUNS_AT_ONCE", "2"))
 
 
 def validate(self: Any, trainer: Any = None, model: Any = None) -> dict[str, float]:
-    """What validation gives in an epoch, whoever runs it."""
+    """Return the scripted results of the validation of an epoch."""
     self.training = trainer is not None
     self.run_callbacks("on_val_start")
     index = trainer.epoch if trainer else 3

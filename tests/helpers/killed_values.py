@@ -1,4 +1,4 @@
-"""What validation gives in the runs that are killed; apart from them, since they import all that a training needs."""
+"""Define the scripted results of validation in the runs that are killed, without importing a training's libraries."""
 
 from __future__ import annotations
 

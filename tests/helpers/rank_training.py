@@ -53,7 +53,7 @@ def without_accelerator() -> None:
 
 
 def validate(self: Any, trainer: Any = None, model: Any = None) -> dict[str, float] | None:
-    """What validation gives: metrics on rank 0."""
+    """Return the scripted results of a validation: metrics on rank 0."""
     self.training = trainer is not None
     self.run_callbacks("on_val_start")
     if RANK:

@@ -100,7 +100,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Callable[[Sequence[Any]], None]
 
 
 class FakeBackend:
-    """What `torch.cuda`, `torch.xpu` and `torch.npu` offer; every call is noted."""
+    """Offer the functions of `torch.cuda`, `torch.xpu` and `torch.npu`, and note every call."""
 
     def __init__(self, allocated: int, reserved: int, capacity: int) -> None:
         self.in_use, self.taken, self.capacity, self.calls = allocated, reserved, capacity, []

@@ -1,4 +1,4 @@
-"""What a training imports, at its start and as it goes, for processes to be forked from: none of them does it again."""
+"""Import everything that a training imports, before processes are forked: they need not import it again."""
 
 # ruff: noqa: F401
 

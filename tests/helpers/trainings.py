@@ -19,7 +19,7 @@ FAST = {"imgsz": 32, "batch": 4, "nbs": 4, "workers": 0, "device": "cpu", "plots
 
 
 def detection_metrics(value: float, **others: float) -> dict[str, float]:
-    """What validation returns for a detection model; every metric is `value`, the losses are `1 - value`."""
+    """Return the results of a detection model's validation: every metric is `value`, the losses are `1 - value`."""
     metrics = {f"metrics/{name}(B)": value for name in ("precision", "recall", "mAP50", "mAP50-95")}
     losses = {f"val/{name}_loss": 1.0 - value for name in ("box", "cls", "dfl")}
     return {**metrics, **losses, **others}

@@ -20,7 +20,7 @@ FILE_HEADER = 7  # `:W&B`, two magic bytes, version
 
 @dataclass
 class Run:
-    """What one run's file says."""
+    """Hold the content of one run's file."""
 
     id: str
     path: Path

@@ -34,7 +34,7 @@ STATUS = {"500": 500, "401": 401}
 
 @dataclass
 class ServedRun:
-    """What arrived of one run."""
+    """Hold the data of one run that arrived."""
 
     id: str
     project: str = ""
@@ -103,7 +103,7 @@ class WandbServer:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a client needs to log here."""
+        """Return the variables that a client needs to log to this server."""
         return {
             "WANDB_MODE": "online",
             "WANDB_BASE_URL": self.url,

@@ -1,4 +1,4 @@
-"""What `monitor=` and `mode=` mean: values read from an epoch, modes decided by the name, errors."""
+"""Read `monitor=` and `mode=`: values of an epoch, modes decided by the name, errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which monitors measure detection."""
+"""Decide which monitors have no meaning in an epoch that detects nothing."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ SECTIONS = (
 
 
 class Page(HTMLParser):
-    """What a browser makes of a page: its elements, and its text."""
+    """Parse a page as a browser does: its elements and its text."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()

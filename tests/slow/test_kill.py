@@ -29,7 +29,7 @@ def run(folder: Path, data: Path, *moments: int | str) -> None:
 
 
 def left_by(folder: Path) -> dict[str, Any]:
-    """What a run left, of which nothing depends on when and where it ran."""
+    """Return the content of a run's files that depends neither on the time nor on the folder."""
     state = json.loads((folder / "callbacks.json").read_text())
     states = {key: value for key, value in state["callbacks"].items() if not key.startswith("Wandb")}
     logged = [json.loads(line) for line in (folder / "callbacks.jsonl").read_text().splitlines()]
@@ -164,7 +164,7 @@ def test_a_signal_at_a_random_moment_after_the_last_epoch(whole, scenes, name, t
 
 
 def killed_at(whole: Any, data: Path, chosen: Sequence[int | str]) -> dict[str, Any]:
-    """What is left by runs that are killed and resumed, where it differs from what the whole run leaves."""
+    """Kill and resume runs; return the files of each that differ from those of the whole run."""
     folder, moments, expected = whole
     run(folder, data, *chosen)
     differences: dict[str, Any] = {}

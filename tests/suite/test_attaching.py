@@ -187,7 +187,7 @@ def test_a_misspelt_argument_of_extend_changes_nothing(train):
 
 
 def test_arguments_of_a_training_pass_through_extend(tmp_path):
-    """What Ultralytics takes, by a default or not, is not refused: here the folder is."""
+    """An argument of Ultralytics is passed on, with or without a default: the error here is about the folder."""
     arguments = {"patience": 3, "close_mosaic": 0, "trainer": object, "augmentations": [], "save_dir": "x", "boxes": 1}
     with pytest.raises(ValueError, match="cannot be extended"):
         extend(tmp_path, SaveBest(), epochs=5, **arguments)

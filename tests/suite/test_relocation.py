@@ -80,7 +80,7 @@ def resume(scripted):
 
 
 def as_if_never_moved(run: SimpleNamespace) -> None:
-    """What a whole run of six epochs leaves."""
+    """Assert that the moved run has left the files of a whole run of six epochs."""
     folder = run.folder
     best, stopping, plateau, _ = run.suite.callbacks
     assert (best.best_epoch, list(best.best_k_models.values())) == (2, [0.5, 0.4])

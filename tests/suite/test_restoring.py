@@ -30,7 +30,7 @@ NAN, INF = math.nan, math.inf
 
 
 class LogRecorder(logging.Handler):
-    """What the library says, with its levels."""
+    """Collect the messages of the library with their levels."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -136,7 +136,7 @@ def trainer_with(make: Callable[[Any], Any], *, tensors: bool = False) -> type[D
 
 
 class Rates:
-    """What each batch of each epoch was trained with, and what was logged at the end of the epochs."""
+    """Record the rates of each batch, and the scalars logged at the end of each epoch."""
 
     def __init__(self, model: YOLO) -> None:
         self.batches: dict[int, list[list[float]]] = {}

@@ -1,4 +1,4 @@
-"""What a callback publishes: checked where it is published, so that a wrong scalar costs its author and no logger."""
+"""Log scalars in a record: a wrong key or value raises in the callback that logs it, not in a logger."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes wrong around a training, for real: full disks, folders that cannot be written, signals, broken files."""
+"""Cause real faults around a training: full disks, read-only folders, signals, broken files."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_a_disk_with_no_byte_left(train, scripted, small_disk, messages, tmp_pat
 
 @pytest.mark.parametrize("links", [True, False])
 def test_a_file_that_may_not_grow(train, scripted, messages, monkeypatch, links):
-    """What a quota does, where no file system can be mounted: the copy fails in the middle. A second name does not."""
+    """Simulate a quota, since no file system can be mounted: a copy fails in the middle, a hard link does not."""
 
     def no_links(*_: Any) -> None:
         raise OSError("no hard links here")

@@ -56,7 +56,7 @@ def trained(tmp_path_factory, scenes):
 
 
 def seen(folder: Path, case: str) -> list[dict[str, Any]]:
-    """What each rank saw."""
+    """Return the values that each rank has recorded."""
     return [json.loads((folder / case / f"rank{rank}.json").read_text()) for rank in (0, 1)]
 
 

@@ -28,7 +28,7 @@ from yolo_callbacks.utils.files import (
 
 @pytest.fixture
 def log(caplog, monkeypatch):
-    """What the library logs, whether or not ultralytics was imported and its logger hands nothing on."""
+    """Collect the log messages, also if Ultralytics' logger passes no messages on."""
     monkeypatch.setattr(LOGGER, "propagate", False)
     monkeypatch.setattr(LOGGER, "level", logging.DEBUG)
     LOGGER.addHandler(caplog.handler)

@@ -77,7 +77,7 @@ def watch_training(
         on_exit: Called where the training fails, and after `finish`. Up to 8.4.138 or so Ultralytics calls `teardown`
             in neither case; later versions call it after this.
         is_main: Whether SIGTERM may raise an exception. Not on other ranks: one that waits for a rank that is gone
-            never returns to Python, where a handler would run, and must end all the same.
+            never returns to Python, where a handler would run, and must end nevertheless.
     """
     train = methods.trainer._do_train
 

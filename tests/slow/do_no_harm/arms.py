@@ -214,7 +214,7 @@ def trained(folder: Path) -> Path:
 
 
 def process_state() -> dict[str, Any]:
-    """What a training must leave in its process as it was, and the state of the generators of random numbers."""
+    """Return the state of the process that a training must not change, and that of the random number generators."""
     states = (repr(random.getstate()), repr(np.random.get_state()[1].tolist()), repr(torch.get_rng_state().tolist()))
     return {
         "directory": str(Path.cwd()),

@@ -51,9 +51,9 @@ class Outcome:
     errors: list[str] = field(default_factory=list)
     """Lines on the console that say that something went wrong."""
     events: list[Any] = field(default_factory=list)
-    """What a callback of the user's saw: the event, the epoch, the state of the trainer."""
+    """The events that a user's callback got, each with its epoch and the state of the trainer."""
     aftermath: dict[str, Any] = field(default_factory=dict)
-    """What can be read after the training, by name."""
+    """The objects that can be read after the training, by name."""
     seconds: float = 0.0
 
 

@@ -1,4 +1,4 @@
-"""What a user's script does with a model: train it once, resume it, train it in threads."""
+"""Train a model as users' scripts do: once, resumed, in threads."""
 
 from __future__ import annotations
 

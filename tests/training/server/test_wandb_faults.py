@@ -149,7 +149,7 @@ def test_a_server_that_refuses(interpreter, tmp_path, scenes, moment, status):
 
 
 def test_a_revoked_key_in_the_middle_of_a_run(interpreter, tmp_path, scenes):
-    """What arrived before is not claimed for the rest."""
+    """The table does not claim that the rows after the fault have arrived."""
     with WandbServer() as server:
 
         def revoke(line: str) -> None:
