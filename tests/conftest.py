@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,6 +33,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish() -> None:
     """Keep what was imported out of garbage collections: Ultralytics collects at the end of every training."""
+    if "torch" in sys.modules:
+        import training_imports  # noqa: F401 (what the first training would import)
     gc.freeze()
 
 

@@ -128,6 +128,7 @@ model.train(**{**FAST, "data": data, "epochs": 3, "project": folder, "name": "ru
 """
 
 
+@pytest.mark.slow
 @pytest.mark.training
 @pytest.mark.skipif(ULTRALYTICS < (8, 4, 52), reason="older integrations take no absolute path as project=")
 def test_the_artifact_of_the_built_in_integration_is_the_promoted(interpreter, tmp_path, scenes):

@@ -128,6 +128,7 @@ THIRD_PARTY = {
 
 def third_party(folder: Path) -> Path:
     """The wheel of a package that offers a callback through its entry point."""
+    folder.mkdir()
     for name, text in THIRD_PARTY.items():
         (folder / name).write_text(textwrap.dedent(text))
     return wheel(folder, folder)

@@ -37,12 +37,13 @@ def two_of_three(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def installed(tmp_path_factory: pytest.TempPathFactory) -> environments.Environment:
     """An environment with our wheel, and that of a package with a callback of its own."""
     import environments
+    from made_once import made_once
 
-    folder = tmp_path_factory.mktemp("installed")
-    environment = environments.Environment.make(folder / "venv")
-    tally = tmp_path_factory.mktemp("tally")
-    environment.install(environments.wheel(environments.ROOT, folder), environments.third_party(tally))
-    return environment
+    def make(folder: Path) -> None:
+        environment = environments.Environment.make(folder / "venv")
+        environment.install(environments.wheel(environments.ROOT, folder), environments.third_party(folder / "tally"))
+
+    return environments.Environment(made_once(tmp_path_factory, "installed", make) / "venv")
 
 
 @pytest.fixture(scope="session")

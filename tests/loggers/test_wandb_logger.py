@@ -216,7 +216,7 @@ def test_the_default_suite_uploads_no_picture_and_no_weights(train):
 
 
 @pytest.mark.training
-@pytest.mark.parametrize("task", [pytest.param("segment", marks=pytest.mark.slow), "cls"])
+@pytest.mark.parametrize("task", ["cls", pytest.param("segment", marks=pytest.mark.slow)])
 def test_other_tasks_have_no_boxes_and_no_error(train, tmp_path, scenes, task, messages):
     import digits
 
@@ -501,6 +501,7 @@ model.train(**({"resume": True} if resume else {**FAST, "data": data, "epochs": 
 """
 
 
+@pytest.mark.slow
 @pytest.mark.training
 def test_a_kill_after_the_final_evaluation_repeats_no_row(interpreter, tmp_path, scenes):
     for resume, status in ((False, -signal.SIGKILL), (True, 0)):

@@ -189,13 +189,12 @@ def both(train, scripted):
     return run
 
 
-# One of each kind: by epoch, recursive, made of others, by a value, by batch.
-SAMPLE = ("LambdaLR", "a recursive class with members", "SequentialLR", "ReduceLROnPlateau", "OneCycleLR")
+# One of each kind: by epoch, recursive, by batch.
+SAMPLE = ("LambdaLR", "a recursive class with members", "OneCycleLR")
+slow = functools.partial(pytest.param, marks=pytest.mark.slow)
 
 
-@pytest.mark.parametrize(
-    "name", [*SAMPLE, *(pytest.param(name, marks=pytest.mark.slow) for name in SCHEDULERS if name not in SAMPLE)]
-)
+@pytest.mark.parametrize("name", [*SAMPLE, *(slow(name) for name in SCHEDULERS if name not in SAMPLE)])
 def test_every_scheduler_is_multiplied(both, name):
     def prepare(model):
         if name == "ReduceLROnPlateau":  # before and after the epoch's own decision makes no difference
@@ -206,13 +205,13 @@ def test_every_scheduler_is_multiplied(both, name):
     assert len({rates[0][0] for rates in without.batches.values()}) > 1  # the schedule itself does something
 
 
-@pytest.mark.parametrize("name", ["LambdaLR", "StepLR", "SequentialLR"])
+@pytest.mark.parametrize("name", ["StepLR", slow("LambdaLR"), slow("SequentialLR")])
 def test_rates_that_are_tensors(both, name):
     compare(*both(trainer=trainer_with(SCHEDULERS[name], tensors=True)), rel=1e-5)
 
 
-@pytest.mark.parametrize("warmup_bias_lr", [0.0, 0.1])
-@pytest.mark.parametrize("cos_lr", [False, True], ids=["linear", "cosine"])
+@pytest.mark.parametrize("warmup_bias_lr", [0.1, slow(0.0)])
+@pytest.mark.parametrize("cos_lr", [slow(False, id="linear"), pytest.param(True, id="cosine")])
 def test_warm_up(both, cos_lr, warmup_bias_lr):
     without, reduced = both(warmup_epochs=4.0, warmup_bias_lr=warmup_bias_lr, cos_lr=cos_lr)
     compare(without, reduced)
@@ -225,6 +224,7 @@ def test_warm_up_of_a_recursive_scheduler_ends_within_an_epoch(both):
     compare(without, reduced)
 
 
+@pytest.mark.slow
 def test_one_cycle_by_batch(both):
     class ByBatch(trainer_with(lambda o: S.OneCycleLR(o, 0.1, total_steps=40))):
         def optimizer_step(self) -> None:
@@ -236,7 +236,7 @@ def test_one_cycle_by_batch(both):
     assert without.batches[3][0] != without.batches[3][1]
 
 
-@pytest.mark.parametrize("make", [None, SCHEDULERS["ExponentialLR"]], ids=["linear", "recursive"])
+@pytest.mark.parametrize("make", [slow(None, id="linear"), pytest.param(SCHEDULERS["ExponentialLR"], id="recursive")])
 def test_a_new_scheduler_in_each_epoch(both, make):
     """`time=` makes one; how long it takes to get there is not compared."""
     # Ultralytics' own schedule depends on an estimate of the number of epochs: here on a constant
@@ -252,8 +252,7 @@ def test_a_new_scheduler_in_each_epoch(both, make):
 
 
 @pytest.mark.skipif(ULTRALYTICS < (8, 3, 213), reason="recovers from NaN from 8.3.213 on")
-@pytest.mark.parametrize("name", ["LambdaLR", "StepLR"])
-@pytest.mark.parametrize("epoch", [3, 4])
+@pytest.mark.parametrize(("name", "epoch"), [("LambdaLR", 3), ("StepLR", 4), slow("LambdaLR", 4), slow("StepLR", 3)])
 def test_recovery_from_nan(train, scripted, name, epoch):
     """The checkpoint that is loaded holds the rates of before the last reduction, or those after it."""
     rates = []
@@ -278,7 +277,13 @@ def test_recovery_from_nan(train, scripted, name, epoch):
 
 @pytest.mark.parametrize(
     ("name", "after"),
-    [("StepLR", 2), ("StepLR", 3), ("LambdaLR", 3), ("CosineAnnealingLR", 2), ("a recursive class with members", 2)],
+    [
+        ("StepLR", 3),
+        ("a recursive class with members", 2),
+        slow("StepLR", 2),
+        slow("LambdaLR", 3),
+        slow("CosineAnnealingLR", 2),
+    ],
 )
 def test_a_resumed_run_has_the_rates_of_an_uninterrupted_one(train, scripted, name, after):
     trainer = trainer_with(SCHEDULERS[name])

@@ -76,7 +76,11 @@ def test_without_the_variable_the_package_is_not_imported(installed, scenes, tmp
     [
         ("callbacks:\n  - EarlyStopping:\n      patiance: 3\n", ":3: EarlyStopping has no argument 'patiance', did"),
         # only the run knows: after Ultralytics has made its folder
-        ("callbacks:\n  - EarlyStopping:\n      monitor: mAP5O\n", ":2: EarlyStopping: monitor 'mAP5O' does not exist"),
+        pytest.param(
+            "callbacks:\n  - EarlyStopping:\n      monitor: mAP5O\n",
+            ":2: EarlyStopping: monitor 'mAP5O' does not exist",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_mistake_is_one_line_and_leaves_no_folder(text, said, installed, scenes, tmp_path):
@@ -137,6 +141,7 @@ def test_a_faulty_file_in_a_process(fault, installed, scenes, tmp_path):
     assert set(tmp_path.iterdir()) - {tmp_path / "__pycache__"} == before
 
 
+@pytest.mark.slow
 @pytest.mark.training
 def test_a_script_shows_no_value_of_a_variable(installed, scenes, tmp_path):
     """Its traceback, that is, with what stands behind the error."""
@@ -156,7 +161,6 @@ def test_a_script_shows_no_value_of_a_variable(installed, scenes, tmp_path):
 # The processes that Ultralytics starts ------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 @pytest.mark.slow
 @pytest.mark.training
 @pytest.mark.skipif(
@@ -187,6 +191,7 @@ def test_a_list_of_data_sets_reaches_both_trainings(installed, scenes, two_of_th
     assert len(lines(tally)) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.training
 def test_the_worker_of_a_multi_gpu_training_runs_them_once(installed, scenes, tmp_path, tally):
     """Ultralytics' own worker script, as one process: with a trainer of its own before 8.4.140, pickled ones since."""
@@ -232,6 +237,7 @@ def warnings_of_tuning(messages: list[str]) -> list[str]:
     return [text for text in messages if re.search(r"model\.tune\(\) .* Set YOLO_CALLBACKS=callbacks\.yaml", text)]
 
 
+@pytest.mark.slow
 @pytest.mark.training
 @pytest.mark.skipif(
     installed_version() < (8, 4), reason="this version's own plot fails where no tuning has learnt anything"

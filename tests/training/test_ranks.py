@@ -6,10 +6,12 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from made_once import made_once
 from trainings import TINY
 from ultralytics import YOLO
 
@@ -35,7 +37,10 @@ CASES = (
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, scenes):
     """All cases, one after the other, in two processes."""
-    folder = tmp_path_factory.mktemp("ranks")
+    return made_once(tmp_path_factory, "ranks", partial(train_all, scenes))
+
+
+def train_all(scenes: Path, folder: Path) -> None:
     for case in CASES:
         (folder / case).mkdir()
     paths = os.pathsep.join(path for path in sys.path if path)
@@ -52,7 +57,6 @@ def trained(tmp_path_factory, scenes):
         for process in ranks:
             process.kill()
     assert returned == [0, 0], "".join((folder / f"rank{rank}.log").read_text()[-5000:] for rank in (0, 1))
-    return folder
 
 
 def seen(folder: Path, case: str) -> list[dict[str, Any]]:

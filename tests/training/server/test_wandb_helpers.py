@@ -229,7 +229,9 @@ class TestServer:
         assert [(row["_step"], row["part"]) for row in server.runs["one"].history] == [(0, "never"), (1, "must")]
         assert server.unknown == []
 
-    @pytest.mark.parametrize("fault", ["refuse", "hang", "500", "401"])
+    @pytest.mark.parametrize(
+        "fault", ["refuse", *(pytest.param(name, marks=pytest.mark.slow) for name in ("hang", "500", "401"))]
+    )
     def test_a_client_that_cannot_start_says_so(self, server: WandbServer, client: Client, fault: Fault) -> None:
         server.fault = fault
         # without the last one, the client's own telemetry waits for a server that hangs: 20 s more at exit

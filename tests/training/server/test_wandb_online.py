@@ -50,7 +50,7 @@ def test_the_default_suite_sends_no_picture_and_no_weights(interpreter, tmp_path
 
 @pytest.mark.parametrize(
     "fault",
-    ["refuse", "no key", *(pytest.param(fault, marks=pytest.mark.slow) for fault in ("hang", "500", "401", "bad key"))],
+    ["refuse", *(pytest.param(fault, marks=pytest.mark.slow) for fault in ("no key", "hang", "500", "401", "bad key"))],
 )
 def test_a_server_that_is_away_from_the_start(interpreter, tmp_path, scenes, fault):
     """The run goes on offline, and one command uploads it later."""
@@ -71,7 +71,8 @@ def test_a_server_that_is_away_from_the_start(interpreter, tmp_path, scenes, fau
     assert f"upload with: wandb sync {run.path.parent}" in said
 
 
-@pytest.mark.parametrize("fault", ["refuse", pytest.param("hang", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("fault", ["refuse", "hang"])
+@pytest.mark.slow
 def test_a_server_that_dies(interpreter, tmp_path, scenes, fault):
     with WandbServer() as server:
 
@@ -89,6 +90,7 @@ def test_a_server_that_dies(interpreter, tmp_path, scenes, fault):
     assert f"upload with: wandb sync --include-online {run.path.parent}" in said
 
 
+@pytest.mark.slow
 def test_what_was_logged_offline_can_be_uploaded(interpreter, tmp_path, scenes):
     with WandbServer() as server:
         server.fault = "refuse"
