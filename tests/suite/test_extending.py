@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from interpreter import Ended
 from trainings import TINY, interrupted, results_csv
 from ultralytics import YOLO
 from wandb_runs import read_runs
 
 from yolo_callbacks import EarlyStopping, JsonlLogger, ReduceLROnPlateau, SaveBest, WandbLogger, attach, extend
+from yolo_callbacks.cli.command import main
 from yolo_callbacks.state.state_file import STATE_FILE
 from yolo_callbacks.suite.extending import prepare_extension
 from yolo_callbacks.trainer.installation import installed_version
@@ -176,28 +176,26 @@ def test_a_stripped_run_and_no_run_are_refused(train, scripted, tmp_path):
             extend(run, epochs=4)
 
 
-def test_the_command_extends_and_refuses(train, scripted, interpreter):
+def test_the_command_extends_and_refuses(train, scripted, tmp_path, capsys):
     scripted(VALUES)
     model = YOLO(TINY)
     attach(model, SaveBest("mAP50"), keep_resumable=True)
     folder = train(model, epochs=2)
 
-    def command(*arguments: str) -> Ended:
-        return interpreter.run("from yolo_callbacks.cli.command import main; raise SystemExit(main())", *arguments)
+    def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+        line = [sys.executable, "-c", "import sys; from yolo_callbacks.cli.command import main; sys.exit(main())"]
+        return subprocess.run([*line, *arguments], capture_output=True, text=True, check=False, cwd=tmp_path)
 
     for wrong in ([], ["epochs=two"], ["epochs=2"], ["epochs=4", "lr=no"]):
-        refused = command("extend", str(folder), *wrong)
-        assert refused.status == 2
-        assert len(refused.said.strip().splitlines()) == 1, refused.said
-    # in a process of its own: Ultralytics reads the command line where it is imported
-    line = ["train", "callbacks=SaveBest", "resume=True", f"model={folder / 'weights' / 'last.pt'}"]
-    code = "import sys; from yolo_callbacks.cli.command import main; sys.exit(main())"
-    resumed = subprocess.run([sys.executable, "-c", code, *line], capture_output=True, text=True, check=False)
+        capsys.readouterr()
+        assert main(["extend", str(folder), *wrong]) == 2
+        assert len(capsys.readouterr().err.strip().splitlines()) == 1
+    resumed = command("train", "callbacks=SaveBest", "resume=True", f"model={folder / 'weights' / 'last.pt'}")
     assert resumed.returncode == 2
     assert f"yolo-callbacks extend {folder}" in resumed.stderr
     assert "Traceback" not in resumed.stderr
     done = command("extend", str(folder), "epochs=3", "callbacks=SaveBest", "plots=False")
-    assert done.status == 0, done.said
+    assert done.returncode == 0, done.stderr
     assert len(results_csv(folder)) == 3
     assert state(folder)["summary"]["status"] == "finished"
     assert not math.isnan(results_csv(folder)[-1]["lr/pg0"])

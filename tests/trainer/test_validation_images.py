@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 import ultralytics
-from trainings import FAST, results_csv
+from trainings import FAST, TINY, results_csv
 from ultralytics import YOLO
 from ultralytics.models.yolo.detect import DetectionValidator
 from ultralytics.nn.tasks import BaseModel
@@ -28,7 +28,6 @@ from yolo_callbacks.trainer.validation_images import Box, BoxedImage, ImageCaptu
 pytestmark = pytest.mark.training
 
 ULTRALYTICS = tuple(int(part) for part in ultralytics.__version__.split(".")[:3])
-MODEL = "yolo11n.yaml"
 SIZES = [(45, 20), (20, 45), (64, 40), (31, 32), (90, 33), (50, 50)]  # width, height
 
 
@@ -74,7 +73,7 @@ def validate(scenes: Path, tmp_path: Path) -> Callable[..., Any]:
     return run
 
 
-def listened(capture: ImageCapture, name: str = MODEL) -> tuple[YOLO, list[list[BoxedImage]]]:
+def listened(capture: ImageCapture, name: str = TINY) -> tuple[YOLO, list[list[BoxedImage]]]:
     """A model to which the capture listens, and what each of its validations will have given."""
     model, taken = YOLO(name), list[list[BoxedImage]]()
     model.add_callback("on_val_start", capture.listen)
@@ -117,7 +116,7 @@ def check_predictions(image: BoxedImage, most: int) -> None:
 
 def test_the_same_images_each_epoch_and_in_the_final_evaluation(train, shapes):
     capture = ImageCapture(5, max_boxes=7, min_confidence=0.0)
-    model, taken = listened(capture)
+    model, taken = listened(capture, "yolo11n.yaml")
     copies, finals, files = [], [], []
 
     def look(validator: Any) -> None:
@@ -159,7 +158,7 @@ def test_predictions_are_those_that_ultralytics_writes(validate, scenes, shapes,
 
 
 def test_the_first_images_of_four_and_only_confident_boxes(validate, scenes):
-    everything, model = ImageCapture(3, min_confidence=0.0), YOLO(MODEL)
+    everything, model = ImageCapture(3, min_confidence=0.0), YOLO(TINY)
     few = ImageCapture(3, min_confidence=1.0)
     model.add_callback("on_val_start", everything.listen)
     model.add_callback("on_val_start", few.listen)  # two on one validator
@@ -181,7 +180,7 @@ def test_no_forward_pass_and_the_same_metrics(train, monkeypatch):
     costs, rows = [], []
     for capture in (None, ImageCapture(4, min_confidence=0.0)):
         calls.clear()
-        model, taken = listened(capture) if capture else (YOLO(MODEL), [])
+        model, taken = listened(capture) if capture else (YOLO(TINY), [])
         folder = train(model, epochs=2)
         costs.append(len(calls))
         rows.append([{key: value for key, value in row.items() if key != "time"} for row in results_csv(folder)])

@@ -271,9 +271,17 @@ def test_a_resume_removes_nothing(train, scripted):
 
 @pytest.mark.parametrize(
     "name",
-    ["../../precious.pt", "/tmp/precious.pt", "weights/../precious.pt", "weights/last.pt", "weights/best.pt",
-     "weights/epoch1.pt", "results.csv", "weights/", 3, None, {"a": 1}],
-)  # fmt: skip
+    [
+        "../../precious.pt",
+        "weights/best.pt",
+        None,
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("/tmp/precious.pt", "weights/../precious.pt", "weights/last.pt", "weights/epoch1.pt")
+        ),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("results.csv", "weights/", 3, {"a": 1})),
+    ],
+)
 def test_a_state_cannot_have_any_file_removed(train, scripted, name, tmp_path):
     scripted([0.1, 0.2])
     model = YOLO(TINY)

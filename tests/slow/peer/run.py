@@ -29,7 +29,9 @@ from pathlib import Path
 from peer import checkout, data, report, ways
 
 FILES = ("test_engine.py", "test_python.py", "test_cli.py", "test_integrations.py")
-SAMPLE = "test_resume_incomplete and classify"
+SAMPLE_FILES = ("test_engine.py",)
+SAMPLE_TASK = "classify"
+SAMPLE = f"test_resume_incomplete and {SAMPLE_TASK}"
 SAMPLE_WAYS = (ways.PLAIN, "default")
 INTEGRATIONS = ("wandb", "tensorboard", "mlflow", "comet", "clearml", "dvc", "raytune", "neptune", "hub")
 
@@ -49,18 +51,20 @@ class Place:
         return os.pathsep.join(map(str, (self.checkout, *ours)))
 
 
-def prepare(*, exports: bool = True) -> Place:
+def prepare(*, sample: bool = False) -> Place:
     """Download the tests, and make the data sets and weights that they use, unless all that is there.
 
     Args:
-        exports: Whether packages are installed that tests of exports need.
+        sample: Make what the sample needs only: no packages of exports, no weights of other tasks.
 
     Raises:
         UnavailableError: If PyPI does not answer.
     """
     made = checkout.folder() / "made"
-    packages = checkout.extra_packages() if exports else checkout.PACKAGES
-    place = Place(checkout.checkout(), made / "datasets", made / "weights", packages)
+    packages = checkout.PACKAGES if sample else checkout.extra_packages()
+    place = Place(
+        checkout.checkout(), made / "datasets", made / ("weights of the sample" if sample else "weights"), packages
+    )
     if not place.datasets.is_dir():
         unfinished = made / "unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -73,6 +77,7 @@ def prepare(*, exports: bool = True) -> Place:
         environment = {**os.environ, "PYTHONPATH": place.path(), "YOLO_CONFIG_DIR": str(settings), **_OFFLINE}
         environment.pop("YOLO_CALLBACKS", None)
         command = [sys.executable, "-m", "peer.weights", str(place.weights), str(place.checkout / "tests")]
+        command += [SAMPLE_TASK] if sample else []
         subprocess.run(command, env=environment, cwd=made, check=True, stdout=subprocess.DEVNULL)
     return place
 
@@ -104,7 +109,7 @@ def run(way: str, place: Place, chosen: argparse.Namespace) -> dict[str, report.
     options += ["-p", "peer.recorder", "-p", "no:cacheprovider", "-p", "no:xdist", "--basetemp", str(folder / "tmp")]
     options += ["--slow"] if chosen.slow else []
     options += ["-k", chosen.k] if chosen.k else []
-    files = [str(place.checkout / "tests" / name) for name in FILES]
+    files = [str(place.checkout / "tests" / name) for name in (SAMPLE_FILES if chosen.sample else FILES)]
     command = [sys.executable, "-m", "pytest", "-rA", "--tb=long", *options, *files]
     for attempt in range(chosen.restarts + 1):
         started = len(record.read_text().splitlines())
@@ -209,7 +214,7 @@ def main(given: Sequence[str] | None = None) -> int:
     chosen = arguments(given)
     try:
         with _alone():
-            place = prepare(exports=not chosen.sample)
+            place = prepare(sample=chosen.sample)
             found = {
                 way: _last_plain(chosen) if way == ways.PLAIN and chosen.reuse_plain else run(way, place, chosen)
                 for way in chosen.ways

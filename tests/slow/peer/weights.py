@@ -1,6 +1,6 @@
 """Make weights under the names that Ultralytics' tests load: untrained, from the `.yaml` of the same name.
 
-Run in a process of its own, whose PYTHONPATH has the checkout first: `python -m peer.weights FOLDER`.
+Run in a process of its own, whose PYTHONPATH has the checkout first: `python -m peer.weights FOLDER TESTS [TASK]`.
 """
 
 from __future__ import annotations
@@ -14,18 +14,20 @@ WITH_SPACES = "path with spaces"
 NAME = re.compile(r"""["'/]((?:yolo|rtdetr)[\w-]+)\.pt\b""")
 
 
-def names(tests: Path) -> list[str]:
-    """Return the names of weights that the tests mention, and those of the default model of every task."""
+def names(tests: Path, task: str = "") -> list[str]:
+    """Return the names of weights that the tests mention and of every task's default model, or the one of a task."""
     from ultralytics.cfg import TASK2MODEL
 
+    if task:
+        return [Path(TASK2MODEL[task]).stem]
     mentioned = {name for file in tests.glob("*.py") for name in NAME.findall(file.read_text())}
     return sorted(mentioned | {Path(name).stem for name in TASK2MODEL.values()})
 
 
-def make(folder: Path, tests: Path) -> list[str]:
+def make(folder: Path, tests: Path, task: str = "") -> list[str]:
     """Save weights of every name that has a `.yaml`; return the names that have none."""
     missing = []
-    for name in names(tests):
+    for name in names(tests, task):
         try:
             _save(name, folder / f"{name}.pt")
         except FileNotFoundError:
@@ -56,8 +58,8 @@ def _save(name: str, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    target, tests = map(Path, sys.argv[1:])
-    without = make(target, tests)
+    target, tests = map(Path, sys.argv[1:3])
+    without = make(target, tests, *sys.argv[3:])
     spaced = target / WITH_SPACES
     spaced.mkdir(exist_ok=True)
     for weights in target.glob("*.pt"):

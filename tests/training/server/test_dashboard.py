@@ -189,6 +189,7 @@ def test_published_once_by_trainings(interpreter, tmp_path, scenes):
     assert set(bars) <= set(parts(view["spec"], "metrics"))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("needs_workspaces")
 def test_a_server_that_knows_no_workspaces_costs_one_warning(interpreter, tmp_path, scenes, monkeypatch):
     monkeypatch.delattr(WandbServer, "_answer_UpsertView2")

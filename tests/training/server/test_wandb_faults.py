@@ -224,6 +224,7 @@ def test_a_full_folder_of_wandb_costs_one_warning(interpreter, tmp_path, scenes)
         subprocess.run(["umount", str(small)], check=True)
 
 
+@pytest.mark.slow
 def test_a_fork_that_exits_leaves_the_run_alone(interpreter, tmp_path, scenes):
     with WandbServer() as server:
         said = train(interpreter, tmp_path, scenes, server.environment, forks=True, background=False).said
