@@ -290,7 +290,6 @@ model.train(data=data, project=str(folder), name="run", **arguments)
 
 
 @pytest.mark.training
-@pytest.mark.smoke
 def test_a_resumed_run_decides_as_if_never_stopped(interpreter, tmp_path, scenes):
     outcomes = []
     for folder, calls in ((tmp_path / "whole", [["0"]]), (tmp_path / "killed", [["3"], ["0", "resume"]])):

@@ -6,7 +6,7 @@ import json
 
 import digits
 import pytest
-from trainings import FAST, results_csv
+from trainings import FAST, TINY, results_csv
 from ultralytics import YOLO
 
 from yolo_callbacks import EarlyStopping, ReduceLROnPlateau, SaveBest, WandbLogger, attach
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.training
 
 # The model, what the default suite saves by, and monitors that only this task has.
 TASKS = {
-    "detect": ("yolo11n.yaml", "mAP50-95", ("mAP50/one", "val/dfl_loss")),
+    "detect": (TINY, "mAP50-95", ("mAP50/one", "val/dfl_loss")),
     "segment": ("yolo11n-seg.yaml", "mAP50-95(M)", ("mAP50(M)/one", "val/seg_loss")),
     "pose": ("yolo11n-pose.yaml", "mAP50-95(P)", ("min(mAP50(P))", "val/pose_loss")),
     "obb": ("yolo11n-obb.yaml", "mAP50-95", ("recall/one", "val/loss")),
@@ -26,8 +26,8 @@ TASKS = {
 @pytest.mark.parametrize(
     "task",
     [
-        *(pytest.param(task, marks=pytest.mark.slow) for task in ("detect", "segment", "pose", "classify")),
-        pytest.param("obb", marks=pytest.mark.smoke),
+        pytest.param("detect", marks=pytest.mark.smoke),
+        *(pytest.param(task, marks=pytest.mark.slow) for task in TASKS if task != "detect"),
     ],
 )
 def test_two_epochs(tmp_path, task, messages):
