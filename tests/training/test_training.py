@@ -21,9 +21,9 @@ MAP = "metrics/mAP50-95(B)"
 
 @pytest.mark.smoke
 def test_same_seed_same_metrics_with_and_without_the_suite(train):
-    with_suite, without = YOLO("yolo11n.yaml"), YOLO("yolo11n.yaml")
+    with_suite, without = YOLO(TINY), YOLO(TINY)
     attach(with_suite, SaveBest(top_k=2), EarlyStopping(patience=50))
-    rows = [results_csv(train(model, epochs=2, name=name)) for model, name in ((with_suite, "a"), (without, "b"))]
+    rows = [results_csv(train(model, epochs=3, name=name)) for model, name in ((with_suite, "a"), (without, "b"))]
     for row in (*rows[0], *rows[1]):
         del row["time"]
     assert rows[0] == rows[1]
