@@ -21,7 +21,7 @@ from yolo_callbacks.suite.handlers import is_attached
 from yolo_callbacks.suite.suite import Suite
 from yolo_callbacks.suite.training_checks import check_training
 from yolo_callbacks.trainer.fresh_folder import remove_fresh_folder
-from yolo_callbacks.trainer.installation import before_training
+from yolo_callbacks.trainer.training_calls import before_training
 from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.files import LOGGER
 from yolo_callbacks.utils.origins import origins_of

@@ -16,7 +16,7 @@ from yolo_callbacks.report.at_end import ReportOutputs
 from yolo_callbacks.suite.handlers import add_handlers, is_attached, remove_handlers
 from yolo_callbacks.suite.suite import Suite
 from yolo_callbacks.suite.training_checks import check_trainings, warn_of_running_training
-from yolo_callbacks.trainer.installation import task_of
+from yolo_callbacks.trainer.model_inspection import task_of
 from yolo_callbacks.utils.unknown_arguments import refusing_unknown
 
 __all__ = ["attach", "default_suite", "detach"]

@@ -8,7 +8,7 @@ from typing import Any
 
 from yolo_callbacks.state.state_file import STATE_FILE, read_state
 from yolo_callbacks.suite.guarded_callback import GuardedCallback
-from yolo_callbacks.trainer.installation import run_folder, run_folders
+from yolo_callbacks.trainer.model_inspection import run_folder, run_folders
 from yolo_callbacks.utils.fields import anything, mapping
 from yolo_callbacks.utils.files import LOGGER
 

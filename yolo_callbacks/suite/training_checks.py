@@ -10,13 +10,9 @@ from _yolo_callbacks_boot import VARIABLE, refuse
 from yolo_callbacks.callbacks.callback import Callback
 from yolo_callbacks.state.state_file import last_finished_epoch
 from yolo_callbacks.suite.handlers import is_attached
-from yolo_callbacks.trainer.installation import (
-    before_training,
-    before_tuning,
-    before_workers_without_callbacks,
-    running_trainer,
-)
+from yolo_callbacks.trainer.model_inspection import running_trainer
 from yolo_callbacks.trainer.resume import check_resume
+from yolo_callbacks.trainer.training_calls import before_training, before_tuning, before_workers_without_callbacks
 from yolo_callbacks.utils.files import LOGGER
 from yolo_callbacks.utils.version import versions
 
