@@ -16,6 +16,7 @@ import digits
 import pytest
 from trainings import FAST, TINY, results_csv
 from ultralytics import YOLO
+from ultralytics.utils import DEFAULT_CFG_DICT
 
 import yolo_callbacks
 from yolo_callbacks import Callback, JsonlLogger, attach
@@ -187,6 +188,11 @@ def test_the_yaml_of_a_page_is_right(page, tmp_path, monkeypatch):
 def test_the_commands_of_a_page_exist(page):
     code = "".join(block.code for block in blocks(page, "bash"))
     assert set(re.findall(r"yolo-callbacks ([a-z]+)", code)) <= set(COMMANDS)
+    for mode, arguments in re.findall(
+        r"(?:yolo|yolo-callbacks) (train|tune|extend)((?: [\w/.-]+(?:=[^\s#]+)?)*)", code
+    ):
+        known = {*DEFAULT_CFG_DICT, "callbacks", "lr"} | ({"iterations"} if mode == "tune" else set())
+        assert set(re.findall(r"(\w+)=", arguments)) <= known
     targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"^make ([\w-]+)", code, re.MULTILINE)) <= targets
 
@@ -216,4 +222,11 @@ def test_the_documentation_builds_without_a_warning(tmp_path):
     done = subprocess.run(command, check=False, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     for page in (ROOT / "docs").rglob("*.md"):
-        assert (tmp_path / "site" / page.relative_to(ROOT / "docs").with_suffix(".html")).is_file()
+        built = tmp_path / "site" / page.relative_to(ROOT / "docs").with_suffix(".html")
+        loaded = re.findall(r'<(?:script|img|iframe|source)[^>]* src="([^"]+)"', built.read_text(encoding="utf-8"))
+        linked = re.findall(r"<link [^>]*>", built.read_text(encoding="utf-8"))
+        assert [address for address in [*loaded, *linked] if "//" in address and "canonical" not in address] == []
+        assert all((built.parent / address).is_file() for address in loaded)
+    index = (tmp_path / "site" / "search" / "search_index.js").read_text(encoding="utf-8")  # for pages from the disk
+    assert index.startswith("var __index = {")
+    assert "StopOnOverfit" in index
