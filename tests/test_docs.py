@@ -97,14 +97,15 @@ def fast(monkeypatch: pytest.MonkeyPatch, scenes_of_a_page: Path, tmp_path: Path
         wandb.finish()
 
 
-# Ultralytics' tuner imports scipy and draws pictures: as long as all other pages together.
-SLOW = ROOT / "docs/tuning.md"
+# As long as all other pages together: the tuner imports scipy, the recipe has five trainings, a report draws pictures.
+SLOW = {"docs/tuning.md", "docs/folds.md", "docs/reports.md"}
 
 
 def python_pages() -> list[Any]:
-    marks = {"marks": pytest.mark.slow}
     return [
-        pytest.param(page, id=name(page), **(marks if page == SLOW else {})) for page in PAGES if blocks(page, "python")
+        pytest.param(page, id=name(page), marks=[pytest.mark.slow] if name(page) in SLOW else [])
+        for page in PAGES
+        if blocks(page, "python")
     ]
 
 
