@@ -37,9 +37,10 @@ bench-quick: $(VENV)/installed-bench  ## the same with fewer repeats, at most 4 
 docs: $(VENV)/installed-docs  ## build/docs/index.html; a warning is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
 
-lint: $(VENV)/installed-dev  ## style and types
+lint: $(VENV)/installed-dev  ## style, spelling and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 	$(BIN)/mypy
 
 .PHONY: help

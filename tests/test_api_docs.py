@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 from pathlib import Path
@@ -18,7 +19,10 @@ from yolo_callbacks import (
     EpochRecord,
     Event,
     LambdaCallback,
+    Monitor,
+    MonitorCallback,
     ReduceLROnPlateau,
+    SaveBest,
     StopOnOverfit,
     TrainingRun,
     attach,
@@ -102,6 +106,17 @@ def test_the_fields_of_a_record_are_described_in_the_docstring_that_the_page_sho
     assert "::: yolo_callbacks.EpochRecord" in section("EpochRecord")
     described = re.findall(r"^ {8}(\w+): ", EpochRecord.__doc__ or "", re.MULTILINE)
     assert sorted(described) == sorted(EpochRecord.__dataclass_fields__)
+
+
+@pytest.mark.parametrize("decider", [SaveBest, EarlyStopping, ReduceLROnPlateau, StopOnOverfit, MonitorCallback])
+def test_the_help_of_a_decider_lists_monitors_that_can_be_made(decider):
+    listed = (decider.__doc__ or "").partition("    Monitors:\n")[2].partition("\n\n")[0]
+    forms = [form for form in re.findall(r"`([^`]+)`", listed) if form[0] in '"{' or form == "None"]
+    assert len(forms) >= 4
+    page = (PAGE.parent / "monitors.md").read_text(encoding="utf-8")
+    for form in forms:
+        name = Monitor(ast.literal_eval(form)).name("detect")
+        assert all(part.strip('"') in page for part in re.findall(r'"[^"]+"', form)), f"{form} ({name})"
 
 
 def test_the_loop_on_its_page_names_every_event_of_a_training():

@@ -51,6 +51,14 @@ class EarlyStopping(MonitorCallback):
             mosaic closes. Defaults to `False`.
         skip_untrained: Whether the rule for epochs that detect nothing is on. Defaults to `True`.
 
+    Monitors:
+        - `None`: Ultralytics' `fitness`.
+        - `"mAP50"`, `"precision"`, `"recall"`, `"fitness"`; `"mAP50(M)"` of masks, `"mAP50(P)"` of poses; `"top1"`.
+        - `"val/loss"`, `"train/loss"`: the sum of the losses. `"val/box_loss"`: one of them.
+        - `"mAP50-95/person"`, `"recall/3"`: one class, by name or index. `"min(mAP50-95)"`: the worst class.
+        - `{"mAP50": 0.1, "mAP50-95": 0.9}`: a weighted sum.
+        - A function of the epoch's metrics, or any other key of `trainer.metrics`: both need a `mode`.
+
     Attributes:
         stopped_epoch: The epoch that ended with the stop, counted from 1; 0 if this callback did not stop the run.
         stopping_reason: A `StoppingReason`.

@@ -46,6 +46,14 @@ class ReduceLROnPlateau(MonitorCallback):
         skip_untrained: Whether epochs before the first one that detects something are no checks, and later epochs that
             detect nothing never improve. Defaults to `True`.
 
+    Monitors:
+        - `None`: the task's main metric, such as `mAP50-95`.
+        - `"mAP50"`, `"precision"`, `"recall"`, `"fitness"`; `"mAP50(M)"` of masks, `"mAP50(P)"` of poses; `"top1"`.
+        - `"val/loss"`, `"train/loss"`: the sum of the losses. `"val/box_loss"`: one of them.
+        - `"mAP50-95/person"`, `"recall/3"`: one class, by name or index. `"min(mAP50-95)"`: the worst class.
+        - `{"mAP50": 0.1, "mAP50-95": 0.9}`: a weighted sum.
+        - A function of the epoch's metrics, or any other key of `trainer.metrics`: both need a `mode`.
+
     Attributes:
         reductions: The epochs that ended with a reduction, counted from 1.
         scale: The factor from the next epoch on, for the parameter group with the highest base rate; 1.0

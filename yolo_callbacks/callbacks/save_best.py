@@ -57,6 +57,14 @@ class SaveBest(MonitorCallback):
             `{"mAP50-95/person": 0.02}`. An epoch that is worse is not saved. Defaults to `None`.
         skip_untrained: Whether the rule for epochs that detect nothing is on. Defaults to `True`.
 
+    Monitors:
+        - `None`: the task's main metric, such as `mAP50-95`.
+        - `"mAP50"`, `"precision"`, `"recall"`, `"fitness"`; `"mAP50(M)"` of masks, `"mAP50(P)"` of poses; `"top1"`.
+        - `"val/loss"`, `"train/loss"`: the sum of the losses. `"val/box_loss"`: one of them.
+        - `"mAP50-95/person"`, `"recall/3"`: one class, by name or index. `"min(mAP50-95)"`: the worst class.
+        - `{"mAP50": 0.1, "mAP50-95": 0.9}`: a weighted sum.
+        - A function of the epoch's metrics, or any other key of `trainer.metrics`: both need a `mode`.
+
     Attributes:
         best_score: The best value saved, None before the first one.
         best_epoch: The epoch of the best value, or of the latest stand-in, counted from 1; 0 before the first one.

@@ -38,6 +38,11 @@ class StopOnOverfit(MonitorCallback):
         patience: Checks in a row beyond the ratio after which to stop. Defaults to `5`.
         skip_untrained: Whether epochs that detect nothing are left out. Defaults to `True`.
 
+    Monitors:
+        - `"val/loss"`, `"train/loss"`: the sum of the losses. `"val/box_loss"`: one of them.
+        - `{"val/box_loss": 1.0, "val/cls_loss": 0.5}`: a weighted sum.
+        - A function of the epoch's metrics, or any other key of `trainer.metrics`.
+
     Attributes:
         stopped_epoch: The epoch that ended with the stop, counted from 1; 0 if this callback did not stop the run.
         stopping_reason: A `StoppingReason`.

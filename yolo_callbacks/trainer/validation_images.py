@@ -158,11 +158,13 @@ class _Tap:
     def remove(self) -> None:
         # Where other code has wrapped this object, it must continue to work: then it only calls the original.
         self.look = None
-        if vars(self.validator).get("update_metrics") is self:
-            if self.was_own:
-                self.validator.update_metrics = self.original
+        own = vars(self.validator)
+        # Two captures of one validator can be removed in any order: the last one removes those below it too.
+        while isinstance(tap := own.get("update_metrics"), _Tap) and tap.look is None:
+            if tap.was_own:
+                own["update_metrics"] = tap.original
             else:
-                del self.validator.update_metrics
+                del own["update_metrics"]
 
 
 def _boxed(preds: Any, truth: Any, batch: Any, index: int, max_boxes: int, min_confidence: float) -> BoxedImage:
