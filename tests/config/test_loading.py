@@ -251,14 +251,16 @@ def test_what_the_schema_accepts(text, right):
 
 
 def test_the_file_to_start_from_is_the_default_suite():
-    text = schema.template()
+    text = schema.template("./callbacks.schema.json")
     assert conforms(text)
     read = load(write(text))
     for callback, default in zip(read.callbacks, default_suite(), strict=True):
         assert {name: value for name, value in vars(callback).items() if isinstance(value, (int, float, str))} == {
             name: value for name, value in vars(default).items() if isinstance(value, (int, float, str))
         }
-    assert text.startswith(f"# yaml-language-server: $schema={schema.PATH.as_uri()}\n")
+    assert text.startswith("# yaml-language-server: $schema=./callbacks.schema.json\n")
+    assert text.endswith(schema.template())
+    assert {name: yaml.safe_load(text)[name] for name in loading._FLAGS} == dict.fromkeys(loading._FLAGS, False)
 
 
 def test_every_line_of_it_can_be_used():
