@@ -182,3 +182,19 @@ def test_demo(capsys, folder, monkeypatch):
     monkeypatch.setattr(demo, "run", lambda where, epochs: where / str(epochs))
     assert main(["demo", "--folder", "x", "--epochs", "2"]) == 0
     assert f"Open {Path('x/2/report.html')}" in capsys.readouterr().out
+
+
+def test_a_dry_run_begins_with_a_summary_and_prints_json(capsys, monkeypatch):
+    sections = [{"name": "Quality", "panels": [1, 2, 3]}, {"name": "Memory", "panels": [1]}]
+    specification = {"section": {"panelBankConfig": {"sections": sections}}}
+    workspace = {"name": "YOLO training", "entity": None, "project": "crowns", "spec": specification}
+    monkeypatch.setattr(
+        "yolo_callbacks.loggers.wandb_parts.workspace.dashboard", lambda **options: json.dumps(workspace)
+    )
+    assert main(["dashboard", "--project", "crowns", "--dry-run"]) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out) == workspace
+    assert printed.err == (
+        "Dry run: nothing is published. The workspace 'YOLO training' of crowns for the task detect:\n"
+        "2 sections with 4 panels\n  Quality  3\n  Memory   1\n"
+    )
