@@ -226,7 +226,7 @@ FILES: dict[str, tuple[bytes, str]] = {
     ),
     "large": (b"#" * (1 << 20) + b"\n" + FEW.encode(), ":1: not a file of callbacks: it is larger than 1 MiB"),
     "many values": (
-        b"callbacks:\n  - WandbLogger: {notes: [" + b"1, " * 10_001 + b"]}",
+        b"callbacks:\n  - WandbLogger: {notes: [" + b"1,\n" * 10_001 + b"]}",
         " holds more than 10000 values",
     ),
     "two documents": (b"callbacks: [SaveBest]\n---\na: 1\n", ":2: invalid YAML: `---` begins a second document"),
