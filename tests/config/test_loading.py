@@ -137,13 +137,13 @@ MISTAKES = {
     "callbacks:\n  - SaveBest:\n      top_k: 2\n      top_k: 3": ":4: 'top_k' is given twice",
     "strict: 1\ncallbacks: [SaveBest]": ":1: strict must be True or False, received 1",
     "callbacks: [SaveBest, SaveBest]": ":1: SaveBest and SaveBest would both write weights/best-map50-95.pt",
-    "callbacks: [SaveBest": ":1: invalid YAML: expected ',' or ']'",
-    "callbacks:\n\t- SaveBest": ":2: invalid YAML: found character",
-    "callbacks: [SaveBest]\n---\na: 1": ":2: invalid YAML: but found another document",
-    "callbacks:\n  - SaveBest: {top_k: ${TOP_K}}": ":2: invalid YAML: expected ',' or '}', but got '{'; with ${",
+    "callbacks: [SaveBest": ":1: invalid YAML: `[` is not closed: `]` is missing",
+    "callbacks:\n\t- SaveBest": ":2: invalid YAML: a tab cannot indent; use spaces",
+    "callbacks: [SaveBest]\n---\na: 1": ":2: invalid YAML: `---` begins a second document",
+    "callbacks:\n  - SaveBest: {top_k: ${TOP_K}}": ":2: invalid YAML: with ${…}, write each argument",
     "callbacks:\n  - SaveBest:\n      top_k: ${UNSET}": ":3: UNSET is not set in the environment: set it",
-    "callbacks:\n  - SaveBest:\n      top_k: !!python/object/apply:os.system [x]": ":3: invalid YAML: could not",
-    "strict: !!python/name:os.system\ncallbacks: [SaveBest]": ":1: invalid YAML: could not determine",
+    "callbacks:\n  - SaveBest:\n      top_k: !!python/object/apply:os.system [x]": ":3: invalid YAML: the tag '!!py",
+    "strict: !!python/name:os.system\ncallbacks: [SaveBest]": ":1: invalid YAML: the tag '!!python/name:os.system' is",
     "callbacks: &all [*all]": ":1: an alias contains itself",
     "? [a]\n: 1": ":1: a key must be a name",
     "callbacks:\n  - SaveBest: {top_k: \x00}": ":2: invalid YAML: the character #x0000 is not allowed",
@@ -251,14 +251,16 @@ def test_what_the_schema_accepts(text, right):
 
 
 def test_the_file_to_start_from_is_the_default_suite():
-    text = schema.template()
+    text = schema.template("./callbacks.schema.json")
     assert conforms(text)
     read = load(write(text))
     for callback, default in zip(read.callbacks, default_suite(), strict=True):
         assert {name: value for name, value in vars(callback).items() if isinstance(value, (int, float, str))} == {
             name: value for name, value in vars(default).items() if isinstance(value, (int, float, str))
         }
-    assert text.startswith(f"# yaml-language-server: $schema={schema.PATH.as_uri()}\n")
+    assert text.startswith("# yaml-language-server: $schema=./callbacks.schema.json\n")
+    assert text.endswith(schema.template())
+    assert {name: yaml.safe_load(text)[name] for name in loading._FLAGS} == dict.fromkeys(loading._FLAGS, False)
 
 
 def test_every_line_of_it_can_be_used():

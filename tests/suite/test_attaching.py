@@ -157,7 +157,14 @@ def test_a_suite_that_replaces_another_one_in_its_training_ends_it(train, event)
         ({"stric": True}, "attach has no argument 'stric', did you mean 'strict'?"),
         ({"Report": True}, "attach has no argument 'Report', did you mean 'report'?"),
         ({"resumable": True}, "attach has no argument 'resumable', did you mean 'keep_resumable'?"),
-        ({"callbacks": []}, "attach has no argument 'callbacks' (it takes model, strict, report, keep_resumable)"),
+        (
+            {"callbacks": []},
+            "attach has no argument 'callbacks': give callbacks without a name, attach(model, *callbacks)",
+        ),
+        (
+            {"callback": 1},
+            "attach has no argument 'callback': give callbacks without a name, attach(model, *callbacks)",
+        ),
         ({"strict": False, "zzz": 1}, "attach has no argument 'zzz' (it takes model, strict, report, keep_resumable)"),
     ],
 )

@@ -47,3 +47,20 @@ def test_train_reports_a_mistake_in_one_line(wrong, said, installed, scenes, fol
     assert re.sub(r"\x1b\[\d*m", "", done.stderr).startswith(said)
     assert done.stderr.count("\n") == 1
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.training
+def test_the_demo_writes_into_its_folder_only(installed, folder):
+    """A file beside the package would stay behind when it is uninstalled."""
+
+    def files() -> set[Path]:
+        return {path for path in installed.packages.rglob("*") if "__pycache__" not in path.parts}
+
+    before = files()
+    done = installed.run("yolo-callbacks", "demo", "--epochs", "1", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert files() == before
+    assert [path.relative_to(folder).as_posix() for path in folder.glob("*/*")] == ["runs/demo"]
+    assert list((folder / "runs" / "demo" / "data").rglob("*.cache"))
+    assert (folder / "runs" / "demo" / "report.html").is_file()

@@ -75,7 +75,7 @@ def test_without_the_variable_the_package_is_not_imported(installed, scenes, tmp
     ("text", "said"),
     [
         ("callbacks:\n  - EarlyStopping:\n      patiance: 3\n", ":3: EarlyStopping has no argument 'patiance', did"),
-        # only the run knows: after Ultralytics has made its folder
+        # only the run knows: after Ultralytics has made its folder; so does the first file in FAULTY
         pytest.param(
             "callbacks:\n  - EarlyStopping:\n      monitor: mAP5O\n",
             ":2: EarlyStopping: monitor 'mAP5O' does not exist",

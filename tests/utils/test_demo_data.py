@@ -12,7 +12,7 @@ import digits
 import pytest
 import yaml
 
-from yolo_callbacks.utils.demo_data import trees
+from yolo_callbacks.utils.demo_data import copy_trees, trees
 
 ROOT = Path(__file__).parents[2]
 
@@ -67,3 +67,22 @@ def test_a_class_can_be_absent_from_validation(tmp_path):
     assert classes("train") == {"0", "1", "2"}
     assert classes("val") == {"0", "2"}
     assert cv2.imread(str(next((folder / "images" / "val").iterdir()))).shape == (64, 64, 3)
+
+
+def test_the_copy_can_be_changed_and_has_no_cache(tmp_path, monkeypatch):
+    """Also if the package is installed read-only, or an earlier training has left a cache beside the labels."""
+    original = tmp_path / "installed"
+    (original / "labels" / "val").mkdir(parents=True)
+    for name in ("data.yaml", "labels/val/a.txt", "labels/val.cache"):
+        (original / name).write_text(name)
+        (original / name).chmod(0o444)
+    for folder in (original / "labels" / "val", original / "labels", original):
+        folder.chmod(0o555)
+    monkeypatch.setattr("yolo_callbacks.utils.demo_data.trees", lambda: original / "data.yaml")
+    assert copy_trees(tmp_path / "copy") == tmp_path / "copy" / "data.yaml"
+    copied = {path.relative_to(tmp_path / "copy").as_posix(): path for path in (tmp_path / "copy").rglob("*")}
+    assert set(copied) == {"data.yaml", "labels", "labels/val", "labels/val/a.txt"}
+    assert copied["labels/val/a.txt"].read_text() == "labels/val/a.txt"
+    assert all(path.stat().st_mode & 0o200 for path in copied.values())
+    for folder in (original, original / "labels", original / "labels" / "val"):
+        folder.chmod(0o755)

@@ -5,19 +5,15 @@ A mistake of the user ends with one line and exit code 2. A traceback is a defec
 
 from __future__ import annotations
 
-import argparse
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from yolo_callbacks.cli.commands.check import check
-from yolo_callbacks.cli.commands.dashboard import dashboard
-from yolo_callbacks.cli.commands.extend import extend
-from yolo_callbacks.cli.commands.init import init
-from yolo_callbacks.cli.commands.list import show_list
-from yolo_callbacks.cli.commands.report import report
-from yolo_callbacks.cli.commands.show import show
-from yolo_callbacks.cli.commands.train import train
+from yolo_callbacks.cli.commands import check, completion, dashboard, extend, init, report, show, train
+from yolo_callbacks.cli.commands import list as list_command
+from yolo_callbacks.cli.output import run_with_output
 from yolo_callbacks.cli.parser import CommandError, Parser
+from yolo_callbacks.cli.yolo_command import MODES, TASKS
 
 __all__ = ["COMMANDS", "Command", "main"]
 
@@ -30,30 +26,53 @@ class Command:
 
     Attributes:
         summary: A description in one line.
+        parser: Returns its parser.
         run: Runs the subcommand with the arguments after its name. Raises ValueError for a mistake of the user.
     """
 
     summary: str
+    parser: Callable[[], Parser]
     run: Callable[[Sequence[str]], None]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
-    from yolo_callbacks.utils.console import any_text, show_error
+    from yolo_callbacks.utils.console import show_error
     from yolo_callbacks.utils.messages import one_line
 
-    with any_text():
+    def run() -> int:
         try:
-            _run(arguments)
+            _run(sys.argv[1:] if arguments is None else arguments)
         except ValueError as error:
             show_error(one_line(str(error)))
             return 2
-    return 0
+        return 0
+
+    try:
+        return run_with_output(run)
+    except CommandError as error:
+        show_error(str(error))
+        return 2
 
 
-def _run(arguments: Sequence[str] | None) -> None:
-    from yolo_callbacks.utils.unknown_arguments import hint
+def _run(arguments: Sequence[str]) -> None:
+    parser = _parser()
+    name, *others = arguments or ["help"]
+    if name == "help" and (not others or others[0].startswith("-")):
+        parser.print_help()  # with exit code 0, as `yolo` without arguments
+        return
+    if name.startswith("-"):
+        parser.parse_args([name])  # ends with the help, or an error, unless it is --version
+        print(_versions())
+        return
+    if name == "help":
+        name, others = others[0], ["--help"]
+    if name not in COMMANDS:
+        raise CommandError(_unknown(name, others))
+    COMMANDS[name].run(others)
 
+
+def _parser() -> Parser:
     width = max(map(len, COMMANDS))
     parser = Parser(
         "",
@@ -62,13 +81,43 @@ def _run(arguments: Sequence[str] | None) -> None:
         "yolo-callbacks train callbacks=callbacks.yaml model=yolo11n.pt data=coco8.yaml epochs=100",
         "yolo-callbacks show runs/detect/train",
     )
-    parser.add_argument("command", help="one of the commands above; each has its own --help")
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
-    parsed = parser.parse_args(arguments)
-    if parsed.command not in COMMANDS:
-        meant = hint(parsed.command, COMMANDS)
-        raise CommandError(f"no command is called {parsed.command!r}{meant} (there are {', '.join(COMMANDS)})")
-    COMMANDS[parsed.command].run(parsed.arguments)
+    parser.add_argument("--version", action="store_true", help="show the versions of what is installed, and exit")
+    parser.add_argument("command", nargs="?", help="one of the commands above; each has its own --help")
+    return parser
+
+
+def _unknown(name: str, others: Sequence[str]) -> str:
+    """Return the message about a command that does not exist."""
+    from yolo_callbacks.utils.unknown_arguments import hint
+
+    if "=" in name or name in TASKS:  # `yolo` accepts its mode at any place
+        given = " ".join([name, *(other for other in others if other != "train")])
+        return f"yolo-callbacks: the command is missing, did you mean: yolo-callbacks train {given}"
+    if name in MODES:
+        given = " ".join([name, *others])
+        return f"no command is called {name!r}: callbacks act in trainings; for the rest run: yolo {given}"
+    return f"no command is called {name!r}{hint(name, [*COMMANDS, '--version'])} (there are {', '.join(COMMANDS)})"
+
+
+def _versions() -> str:
+    """Return the versions of this package and of what it runs with, without an import of them."""
+    from importlib import metadata
+
+    from yolo_callbacks.utils.version import __version__
+
+    others = []
+    for name in ("ultralytics", "torch", "wandb"):
+        try:
+            others.append(f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:  # installed under another name, or not at all
+            others.append(f"{name} not found")
+    return f"yolo-callbacks {__version__} ({', '.join(others)}, Python {sys.version.split()[0]})"
+
+
+def _demo_parser() -> Parser:
+    from yolo_callbacks.cli import demo as program
+
+    return program.parser()
 
 
 def demo(arguments: Sequence[str]) -> None:
@@ -78,14 +127,21 @@ def demo(arguments: Sequence[str]) -> None:
     program.main(arguments)
 
 
+def _completion(arguments: Sequence[str]) -> None:
+    completion.print_completion(
+        arguments, {name: (command.summary, command.parser) for name, command in COMMANDS.items()}
+    )
+
+
 COMMANDS = {
-    "train": Command("train as `yolo train` does, with callbacks", train),
-    "extend": Command("train a finished run for more epochs", extend),
-    "init": Command("write a commented YAML file to start from", init),
-    "check": Command("validate such a file", check),
-    "list": Command("list the callbacks with their arguments", show_list),
-    "show": Command("show what the callbacks did in a run", show),
-    "report": Command("write a run as one HTML file, or compare several", report),
-    "dashboard": Command("publish a ready W&B workspace for a project", dashboard),
-    "demo": Command("train on the photographs that come with the package, about 3 minutes", demo),
+    "train": Command("train as `yolo train` does, with callbacks", train.parser, train.train),
+    "extend": Command("train a finished run for more epochs", extend.parser, extend.extend),
+    "init": Command("write a commented YAML file to start from", init.parser, init.init),
+    "check": Command("validate such a file", check.parser, check.check),
+    "list": Command("list the callbacks with their arguments", list_command.parser, list_command.show_list),
+    "show": Command("show what the callbacks did in a run", show.parser, show.show),
+    "report": Command("write a run as one HTML file, or compare several", report.parser, report.report),
+    "dashboard": Command("publish a ready W&B workspace for a project", dashboard.parser, dashboard.dashboard),
+    "demo": Command("train on the photographs that come with the package, about 3 minutes", _demo_parser, demo),
+    "completion": Command("print a script for the completion of a shell", completion.parser, _completion),
 }

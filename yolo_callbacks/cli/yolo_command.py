@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 import os
+import re
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from yolo_callbacks.cli.parser import CommandError
 
-__all__ = ["choose_callbacks", "given_value", "other_arguments", "run_yolo"]
+__all__ = ["MODES", "TASKS", "choose_callbacks", "given_value", "other_arguments", "run_yolo", "yolo_arguments"]
+
+TASKS = ("detect", "segment", "semantic", "depth", "classify", "pose", "obb")
+MODES = ("train", "val", "predict", "export", "track", "benchmark")
 
 
 def given_value(name: str, arguments: Sequence[str]) -> str | None:
@@ -21,6 +27,16 @@ def given_value(name: str, arguments: Sequence[str]) -> str | None:
 def other_arguments(arguments: Sequence[str], *names: str) -> list[str]:
     """Return the arguments with other names."""
     return [argument for argument in arguments if not argument.startswith(tuple(f"{name}=" for name in names))]
+
+
+def yolo_arguments() -> tuple[str, ...]:
+    """Return the names of the arguments of `yolo`, without the import of Ultralytics, which takes seconds."""
+    found = importlib.util.find_spec("ultralytics")
+    try:
+        text = (Path(str(found and found.origin)).parent / "cfg" / "default.yaml").read_text(encoding="utf-8")
+    except OSError:  # a later version stores them elsewhere
+        return ()
+    return tuple(re.findall(r"^(\w+):", text, re.MULTILINE))
 
 
 def choose_callbacks(arguments: Sequence[str]) -> None:

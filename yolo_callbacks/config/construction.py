@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -68,8 +69,19 @@ def _refusal(
             return ConfigError(f"{first}: {name}: {_expected(found, origins)}{origins.text(error)}")
         error = other
     text = text_of(error)
-    blamed = next((at.where for argument, at in given.items() if text.startswith(f"{argument} ")), origins.place)
-    return ConfigError(f"{blamed}: {name}: {_kind(error)}{text}")
+    blamed = next((argument for argument in given if text.startswith(f"{argument} ")), None)
+    if blamed is None:
+        return ConfigError(f"{origins.place}: {name}: {_kind(error)}{text}")
+    advice = "" if given[blamed].variables else _text_advice(given[blamed].value)
+    return ConfigError(f"{given[blamed].where}: {name}: {_kind(error)}{text}{advice}")
+
+
+def _text_advice(value: object) -> str:
+    """Return how to write a number or `None` that YAML has read as a text."""
+    if value == "None":
+        return "; in YAML, None is null"
+    matched = re.fullmatch(r"([-+]?\d+)(?:[.,](\d+))?([,;]?)", value) if isinstance(value, str) else None
+    return f"; write {'.'.join(filter(None, matched.groups()[:2]))}, without quotes and comma" if matched else ""
 
 
 def _error_without(found: type[Callback], given: Mapping[str, Value], origins: Origins) -> Exception | None:

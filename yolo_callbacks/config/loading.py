@@ -14,6 +14,7 @@ from _yolo_callbacks_boot import VARIABLE, is_file
 from yolo_callbacks.callbacks.callback import Callback
 from yolo_callbacks.config.construction import make_callback, validate_together
 from yolo_callbacks.config.yaml_file import ConfigError, Value, YamlFile, is_null
+from yolo_callbacks.config.yaml_words import slip
 from yolo_callbacks.suite.attaching import default_suite
 from yolo_callbacks.suite.suite import Suite
 from yolo_callbacks.utils.arguments import validate_bool
@@ -91,12 +92,18 @@ class _File:
         entries = {key.value: (key, value) for key, value in file.entries(root)}
         for name, (key, _) in entries.items():
             if name not in _KEYS:
-                file.refuse(key, f"unknown key {name!r}{hint(name, _KEYS)} (there are {', '.join(_KEYS)})")
+                meant = hint(name, _KEYS) or "; indent the arguments of a callback further than its name"
+                file.refuse(key, f"unknown key {name!r}{meant} (there are {', '.join(_KEYS)})")
         if "callbacks" not in entries:
             file.refuse(root, "`callbacks:` is missing; it must be a list")
         key, items = entries["callbacks"]
         if not isinstance(items, yaml.SequenceNode) or not items.value:
-            file.refuse(key, "`callbacks:` must be a list of at least one: `- SaveBest`")
+            if isinstance(items, yaml.MappingNode) and items.value:
+                file.refuse(
+                    items.value[0][0], "`callbacks:` must be a list: write `- ` before each name, `- SaveBest:`"
+                )
+            advice = slip(self._plain(items), "-") or "`- SaveBest`"
+            file.refuse(key, f"`callbacks:` must be a list of at least one: {advice}")
         callbacks = tuple(self._callback(item) for item in items.value)
         validate_together(callbacks, file.where(key))
         flags = {name: self._flag(name, *entries[name]) for name in _FLAGS if name in entries}
@@ -105,6 +112,11 @@ class _File:
     def _callback(self, item: yaml.Node) -> Callback:
         file, where = self._file, self._file.where(item)
         if isinstance(item, yaml.ScalarNode):
+            if item.style is None and item.end_mark.line > item.start_mark.line:
+                file.refuse(item, f"line {item.start_mark.line + 2} continues the name: indent each `- ` equally")
+            advice = slip(self._plain(item), "(")
+            if advice:
+                file.refuse(item, advice)
             named = file.value(item)
             shown = file.shown(item) if named.variables else item.value
             return make_callback(item.value, {}, where, file.folder, shown=shown)
@@ -122,8 +134,24 @@ class _File:
         if is_null(values):
             return {}
         if not isinstance(values, yaml.MappingNode):
-            self._file.refuse(values, f"the arguments of {name} must have names, such as `{name}: {{monitor: mAP50}}`")
+            advice = (
+                slip(self._plain(values), ":= ")
+                if isinstance(values, yaml.ScalarNode)
+                else "remove the `- ` before them"
+            )
+            self._file.refuse(
+                values, f"the arguments of {name} must have names: {advice or f'`{name}: {{monitor: mAP50}}`'}"
+            )
+        for key, value in self._file.entries(values):
+            advice = slip(self._plain(key), ":=") if is_null(value) else ""
+            if advice:
+                self._file.refuse(key, advice)
         return {key.value: self._file.value(value, at=key) for key, value in self._file.entries(values)}
+
+    def _plain(self, node: yaml.Node) -> str:
+        """Return the text of a scalar without quotes; empty for other nodes and for values of the environment."""
+        plain = isinstance(node, yaml.ScalarNode) and node.style is None and not self._file.value(node).variables
+        return str(node.value) if plain else ""
 
     def _flag(self, name: str, key: yaml.Node, value: yaml.Node) -> bool:
         given = self._file.value(value)

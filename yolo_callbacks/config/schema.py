@@ -20,8 +20,9 @@ from yolo_callbacks.callbacks.callback import Callback
 from yolo_callbacks.config.registry import Argument, arguments, own, summary, takes_any
 from yolo_callbacks.suite.attaching import default_suite
 
-__all__ = ["PATH", "schema", "template"]
+__all__ = ["PATH", "TITLE", "schema", "template"]
 
+TITLE = "Callbacks of a training with yolo-callbacks"
 PATH = Path(__file__).with_name("callbacks.schema.json")
 
 _SIMPLE = {bool: "boolean", int: "integer", float: "number", str: "string", type(None): "null"}
@@ -35,7 +36,7 @@ def schema() -> dict[str, Any]:
     known = own()
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
-        "title": "Callbacks of a training",
+        "title": TITLE,
         "type": "object",
         "required": ["callbacks"],
         "additionalProperties": False,
@@ -60,19 +61,23 @@ def schema() -> dict[str, Any]:
     }
 
 
-def template() -> str:
-    """Return a commented YAML file with the default suite; everything else is commented out."""
+def template(schema: str | None = None) -> str:
+    """Return a commented YAML file with the default suite; everything else is commented out.
+
+    Args:
+        schema: The path of the JSON Schema for editors, relative to the file. Defaults to `None`: no line names one.
+    """
     active = {type(callback).__name__: callback for callback in default_suite()}
     known = own()
     lines = [
-        f"# yaml-language-server: $schema={PATH.as_uri()}",
+        *([f"# yaml-language-server: $schema={schema}"] if schema else []),
         "# The callbacks of a training: YOLO_CALLBACKS=callbacks.yaml yolo train model=yolo11n.pt data=coco8.yaml",
         "# Remove the # of a line to use it. The values in such lines are the defaults. ${NAME} is a value of the",
         "# environment, package.module:Class your own callback. To validate this file: yolo-callbacks check FILE",
         "",
-        "# strict: false  # whether an exception inside a callback ends the training",
-        "# report: false  # whether report.html is written at the end of a run",
-        "# keep_resumable: false  # whether last.pt keeps its optimizer at the end, so that the run can be extended",
+        "strict: false  # true: an exception inside a callback ends the training",
+        "report: false  # true: report.html is written at the end of a run",
+        "keep_resumable: false  # true: last.pt keeps its optimizer at the end, so that the run can be extended",
         "",
         "callbacks:",
     ]

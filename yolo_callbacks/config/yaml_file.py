@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 import yaml
 
+from yolo_callbacks.config.yaml_words import describe, slip
 from yolo_callbacks.utils.messages import one_line, text_of
 
 __all__ = ["ConfigError", "Value", "YamlFile", "is_null"]
@@ -81,6 +82,7 @@ class YamlFile:
         self._variables: dict[int, tuple[str, ...]] = {}
         self._root: yaml.Node | None = None
         self._loader = _Loader("")
+        self._content = ""
 
     def root(self) -> yaml.MappingNode:
         """Return the mapping at the top of the file, after validating the whole file.
@@ -88,13 +90,13 @@ class YamlFile:
         Raises:
             ConfigError: If there is no mapping, or the file is not valid.
         """
-        text = self._text()
-        root = self._root = self._composed(text)
+        self._content = self._text()
+        root = self._root = self._composed(self._content)
         if root is None or is_null(root):
             raise ConfigError(f"{self.name}:1: the file is empty, expected `callbacks:` with a list")
         self._validate_aliases(root)
         if not isinstance(root, yaml.MappingNode):
-            self.refuse(root, "expected `callbacks:` with a list")
+            self.refuse(root, f"expected `callbacks:` with a list{self._root_advice(root)}")
         self._prepare(root, set())
         return root
 
@@ -155,6 +157,13 @@ class YamlFile:
             line = content.count(b"\n", 0, error.start) + 1
             raise ConfigError(f"{self.name}:{line}: invalid YAML: not UTF-8 ({text_of(error)})") from error
 
+    def _root_advice(self, root: yaml.Node) -> str:
+        if isinstance(root, yaml.SequenceNode):
+            return ": write `callbacks:` above the list"
+        line = self._content.splitlines()[root.start_mark.line]
+        advice = slip(line) if line.startswith("callbacks") else ""
+        return f": {advice}" if advice else ""
+
     def _composed(self, text: str) -> yaml.Node | None:
         try:
             self._loader = _Loader(text)
@@ -169,7 +178,11 @@ class YamlFile:
         except ConfigError:
             raise
         except Exception as error:  # `"\U00110000"` and a directive of 5000 digits raise ValueError
-            self._refuse_line(self._loader.line + 1, text_of(error))
+            text = text_of(error)
+            self._refuse_line(
+                self._loader.line + 1,
+                "an escape in double quotes is no character: use single quotes" if text.startswith("chr()") else text,
+            )
 
     def _validate_depth(self) -> None:
         """Refuse a file that is nested too deeply for the recursion of PyYAML."""
@@ -209,15 +222,15 @@ class YamlFile:
         if isinstance(node, yaml.ScalarNode):
             self._substitute(node)
             return
-        keys: set[str] = set()
+        lines: dict[str, int] = {}
         for child in node.value:
             if isinstance(node, yaml.MappingNode):
                 key, child = child
                 if not isinstance(key, yaml.ScalarNode):
                     self.refuse(key, "a key must be a name")
-                if key.value in keys:
-                    self.refuse(key, f"{self.shown(key)} is given twice")
-                keys.add(key.value)
+                if key.value in lines:
+                    self.refuse(key, f"{self.shown(key)} is given twice, first in line {lines[key.value]}")
+                lines[key.value] = key.start_mark.line + 1
             self._prepare(child, seen)
 
     def _substitute(self, node: yaml.ScalarNode) -> None:
@@ -258,20 +271,29 @@ class YamlFile:
             return self._loader.construct_object(node, deep=True)
         except Exception as error:  # `!!bool maybe`: KeyError, `!!timestamp x`: AttributeError, `0x_`: ValueError
             if node.tag not in self._loader.yaml_constructors:
-                self.refuse(node, f"invalid YAML: could not determine a constructor for the tag {node.tag!r}")
+                tag = node.tag.replace(_TAG, "!!")
+                self.refuse(
+                    node, f"invalid YAML: the tag {tag!r} is not known: put a text that begins with `!` in quotes"
+                )
             if isinstance(error, yaml.MarkedYAMLError) and not isinstance(node, yaml.ScalarNode):
                 self._refuse_yaml(error)
             shown = self.shown(node) if isinstance(node, yaml.ScalarNode) else "it"
-            self.refuse(node, f"invalid YAML: {shown} is not a valid !!{node.tag.removeprefix(_TAG)}")
+            advice = "; put it in quotes if it is a text" if self._is_untagged(node) else ""
+            self.refuse(node, f"invalid YAML: {shown} is not a valid !!{node.tag.removeprefix(_TAG)}{advice}")
+
+    def _is_untagged(self, node: yaml.Node) -> bool:
+        """Return whether YAML guessed the type of a value from its text."""
+        return (
+            isinstance(node, yaml.ScalarNode)
+            and node.style is None
+            and self._loader.resolve(yaml.ScalarNode, node.value, (True, False)) == node.tag
+        )
 
     def _refuse_line(self, line: int, message: str) -> NoReturn:
         raise ConfigError(f"{self.name}:{line}: invalid YAML: {message}") from None
 
     def _refuse_yaml(self, error: yaml.MarkedYAMLError) -> NoReturn:
-        mark = error.problem_mark or error.context_mark
-        # inside { }, a plain ${…} ends at its closing brace
-        advice = "; with ${…}, write each argument on a line of its own" if "'{'" in str(error.problem) else ""
-        self._refuse_line(mark.line + 1 if mark else 1, f"{error.problem or error.context}{advice}")
+        self._refuse_line(*describe(error, self._content))
 
 
 def is_null(node: yaml.Node) -> bool:

@@ -1,10 +1,11 @@
-"""Find the data set that is installed with the package."""
+"""Find the data set that is installed with the package, and copy it."""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
-__all__ = ["trees"]
+__all__ = ["copy_trees", "trees"]
 
 
 def trees() -> Path:
@@ -28,3 +29,22 @@ def trees() -> Path:
     raise FileNotFoundError(
         f"the data set `trees` was found neither in {package} nor beside it: install yolo-callbacks again"
     )
+
+
+def copy_trees(folder: Path) -> Path:
+    """Copy the data set into a folder, and return the path of the `data.yaml` there.
+
+    Only contents are copied: the copy can be changed also if the package is installed read-only. Caches that an earlier
+    training has left beside the original are not copied.
+
+    Raises:
+        FileNotFoundError: If the package was installed without the data set.
+        OSError: If the folder cannot be written.
+    """
+    source = trees().parent
+    for path in sorted(source.rglob("*")):
+        if path.is_file() and path.suffix != ".cache":
+            target = folder / path.relative_to(source)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+    return folder / "data.yaml"

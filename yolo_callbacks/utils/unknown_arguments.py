@@ -85,6 +85,11 @@ def refuse_unknown(owner: str, function: Callable[..., object], named: Iterable[
     known = _keywords(function)
     for name in named:
         if name not in known:
+            listed = [each.name for each in parameters if each.kind is each.VAR_POSITIONAL]
+            if get_close_matches(name, listed, n=1, cutoff=_CLOSE):
+                form = ", ".join([*[each.name for each in parameters if each.kind is _BY_NAME[0]], f"*{listed[0]}"])
+                message = f"{owner} has no argument {name!r}: give {listed[0]} without a name, {owner}({form})"
+                raise UnknownArgumentError(message, name)
             raise UnknownArgumentError(unknown_argument_text(owner, name, known), name)
 
 

@@ -6,19 +6,26 @@ from collections.abc import Sequence
 
 from yolo_callbacks.cli.parser import Parser
 
-__all__ = ["check"]
+__all__ = ["check", "parser"]
+
+
+def parser() -> Parser:
+    """Return the parser."""
+    made = Parser(
+        "check",
+        "Validate a file of callbacks as a training does before it starts. Names of monitors are validated by the run.",
+        "yolo-callbacks check callbacks.yaml",
+    )
+    made.add_argument(
+        "file", metavar="FILE", completed=("<yaml>",), help="a YAML file, or any other value of YOLO_CALLBACKS"
+    )
+    return made
 
 
 def check(arguments: Sequence[str]) -> None:
     """Validate a file as a training does before it starts."""
     from yolo_callbacks.config.loading import load
 
-    parser = Parser(
-        "check",
-        "Validate a file of callbacks as a training does before it starts. Names of monitors are validated by the run.",
-        "yolo-callbacks check callbacks.yaml",
-    )
-    parser.add_argument("file", help="a YAML file, or any other value of YOLO_CALLBACKS")
-    value = parser.parse_args(arguments).file
+    value = parser().parse_args(arguments).file
     names = [type(callback).__name__ for callback in load(value).callbacks]
     print(f"{value} is valid: {', '.join(names)}")

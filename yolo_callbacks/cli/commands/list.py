@@ -7,21 +7,32 @@ from pathlib import Path
 
 from yolo_callbacks.cli.parser import Parser
 
-__all__ = ["show_list"]
+__all__ = ["parser", "show_list"]
+
+
+def parser() -> Parser:
+    """Return the parser."""
+    made = Parser(
+        "list",
+        "List the callbacks of this package and of other installed packages, with their arguments and defaults.",
+        "yolo-callbacks list",
+        "yolo-callbacks list EarlyStopping SaveBest",
+    )
+    made.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        completed=("<callback>",),
+        help="list only these callbacks; package.module:Class is possible too",
+    )
+    return made
 
 
 def show_list(arguments: Sequence[str]) -> None:
     """Print every callback with its arguments."""
     from yolo_callbacks.config.registry import find, offered, own
 
-    parser = Parser(
-        "list",
-        "List the callbacks of this package and of other installed packages, with their arguments and defaults.",
-        "yolo-callbacks list",
-        "yolo-callbacks list EarlyStopping SaveBest",
-    )
-    parser.add_argument("names", nargs="*", help="list only these callbacks; package.module:Class is possible too")
-    for name in parser.parse_args(arguments).names or [*own(), *offered()]:
+    for name in parser().parse_args(arguments).names or [*own(), *offered()]:
         print(_described(name, find(name, Path.cwd())), end="\n\n")
 
 

@@ -7,30 +7,41 @@ from pathlib import Path
 
 from yolo_callbacks.cli.parser import CommandError, Parser
 
-__all__ = ["report"]
+__all__ = ["parser", "report"]
+
+
+def parser() -> Parser:
+    """Return the parser."""
+    made = Parser(
+        "report",
+        "Write one HTML file about a run, or about several side by side. Runs without callbacks are possible too.",
+        "yolo-callbacks report runs/detect/train",
+        "yolo-callbacks report runs/detect/train runs/detect/train2 -o both.html",
+    )
+    made.add_argument(
+        "runs",
+        nargs="+",
+        type=Path,
+        metavar="RUN",
+        completed=("<folder>",),
+        help="the run's folder; several folders to compare runs",
+    )
+    made.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FILE",
+        completed=("<file>",),
+        help="default: report.html in RUN, or comparison.html for several runs",
+    )
+    return made
 
 
 def report(arguments: Sequence[str]) -> None:
     """Write a report of one run, or of several side by side."""
     from yolo_callbacks.report import report as write
 
-    parser = Parser(
-        "report",
-        "Write one HTML file about a run, or about several side by side. Runs without callbacks are possible too.",
-        "yolo-callbacks report runs/detect/train",
-        "yolo-callbacks report runs/detect/train runs/detect/train2 -o both.html",
-    )
-    parser.add_argument(
-        "runs", nargs="+", type=Path, metavar="RUN", help="the run's folder; several folders to compare runs"
-    )
-    parser.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        metavar="FILE",
-        help="default: report.html in RUN, or comparison.html for several runs",
-    )
-    parsed = parser.parse_args(arguments)
+    parsed = parser().parse_args(arguments)
     try:
         print(write(*parsed.runs, output=parsed.output))
     except OSError as error:

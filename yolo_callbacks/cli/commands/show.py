@@ -7,7 +7,18 @@ from pathlib import Path
 
 from yolo_callbacks.cli.parser import CommandError, Parser
 
-__all__ = ["show"]
+__all__ = ["parser", "show"]
+
+
+def parser() -> Parser:
+    """Return the parser."""
+    made = Parser(
+        "show",
+        "Print what the callbacks did in a run: the table that was printed at its end.",
+        "yolo-callbacks show runs/detect/train",
+    )
+    made.add_argument("run", type=Path, metavar="RUN", completed=("<folder>",), help="the run's folder")
+    return made
 
 
 def show(arguments: Sequence[str]) -> None:
@@ -18,13 +29,7 @@ def show(arguments: Sequence[str]) -> None:
     from yolo_callbacks.utils.messages import text_of
     from yolo_callbacks.utils.stored_paths import with_folder
 
-    parser = Parser(
-        "show",
-        "Print what the callbacks did in a run: the table that was printed at its end.",
-        "yolo-callbacks show runs/detect/train",
-    )
-    parser.add_argument("run", type=Path, help="the run's folder")
-    folder = parser.parse_args(arguments).run
+    folder = parser().parse_args(arguments).run
     path = folder / STATE_FILE if folder.is_dir() else folder
     try:
         content = any_json(path)
