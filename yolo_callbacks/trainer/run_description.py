@@ -135,11 +135,16 @@ def curves(run: TrainingRun) -> list[tuple[str, Any, dict[str, Any], str]]:
 
 
 def best_confidence(run: TrainingRun) -> float | None:
-    """Return the confidence with the highest mean F1 of the boxes over the classes in the last validation, or None."""
+    """Return the confidence with the highest mean F1 of the boxes over the classes in the last validation, or None.
+
+    It is the one at which Ultralytics gives precision and recall, and which it writes on its plot.
+    """
     with contextlib.suppress(Exception):  # the metrics of a validator of the user may have any form
+        from ultralytics.utils.metrics import smooth
+
         for title, x, by_class, _ in curves(run):
             if title == "F1-Confidence(B)" and by_class["mean"].max() > 0:
-                return float(x[by_class["mean"].argmax()])
+                return float(x[smooth(by_class["mean"], 0.1).argmax()])
     return None
 
 
