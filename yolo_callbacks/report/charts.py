@@ -12,11 +12,9 @@ from typing import Any
 
 from yolo_callbacks.report.drawing import default_style
 from yolo_callbacks.report.run_data import Series, best_of
+from yolo_callbacks.report.words import number
 
-__all__ = ["COLORS", "NOTHING", "Chart", "Line", "Scale", "draw", "number"]
-
-NOTHING = "\N{EN DASH}"
-"""The text for a missing value."""
+__all__ = ["COLORS", "Chart", "Line", "Scale", "draw"]
 
 COLORS = 8
 """The number of line colours, `--line0` to `--line7` in the page."""
@@ -29,8 +27,9 @@ _VARIABLES = re.compile("|".join((*_TOKENS, *_LINES)))
 _IDS = re.compile(r' id="(?:figure|axes|patch|line2d|text|matplotlib\.axis|xtick|ytick)_\d+"')
 
 _SIZE = (4.2, 2.2)  # inches of 72 points: text of 9 points in a chart of 302 points is legible on a phone too
-_BOX = (0.115, 0.13, 0.865, 0.81)  # the axes in the figure: left, bottom, width, height
+_BOX = (0.145, 0.13, 0.835, 0.79)  # the axes in the figure: left, bottom, width, height
 _MAX_POINTS = 1000
+_MAX_LABELS = 3  # of values above a chart
 
 
 @dataclass(frozen=True)
@@ -42,12 +41,23 @@ class Line:
         series: The values.
         color: The number of the colour.
         quiet: Whether the line is only for comparison: it is thinner and behind the others.
+        dashed: Whether the line is dashed, because another line has the same colour.
     """
 
     label: str
     series: Series
     color: int = 0
     quiet: bool = False
+    dashed: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class _Cut:
+    """A value above a chart, the highest of neighbouring epochs."""
+
+    epoch: int
+    value: float
+    line: Line
 
 
 @dataclass(frozen=True)
@@ -73,6 +83,7 @@ class Chart:
         title: The title.
         svg: The drawing.
         note: The best value in words; `""` if there is none.
+        cut: Which values are above the chart, in words; `""` if there are none.
         lines: The lines, for the legend.
         hover: The data that the page shows at the pointer, in the types of JSON.
     """
@@ -80,19 +91,9 @@ class Chart:
     title: str
     svg: str
     note: str
+    cut: str
     lines: tuple[Line, ...]
     hover: dict[str, Any]
-
-
-def number(value: float | None, digits: int = 4) -> str:
-    """Return a number as text with as many digits as are useful."""
-    if value is None or not math.isfinite(value):
-        return NOTHING if value is None or math.isnan(value) else "∞"
-    if value and not 1e-4 <= abs(value) < 1e6:
-        return f"{value:.{digits - 2}e}"
-    magnitude = math.floor(math.log10(abs(value))) if value else 0
-    decimals = digits - 2 - magnitude if magnitude < -1 else digits - 1 - max(0, magnitude)
-    return f"{value:,.{max(0, decimals)}f}"
 
 
 def draw(
@@ -112,11 +113,15 @@ def draw(
     from matplotlib.figure import Figure
 
     peak = best_of(lines[best_line].series, best) if best else None
+    if peak and best == "max" and not peak[1]:
+        peak = None  # a metric that was 0 in all epochs has no best epoch
+    low, high, is_cut = _limits(lines, from_zero=from_zero)
+    cut = _cut(lines, high) if is_cut else []
     with _style(title):
         figure = Figure(figsize=_SIZE)
         canvas = FigureCanvasSVG(figure)
         axes = figure.add_axes(_BOX)
-        _axes(axes, lines, scale, from_zero=from_zero)
+        _axes(axes, scale, low, high)
         for epoch in scale.reductions:
             axes.axvline(epoch, color=_MARK, linewidth=0.9, linestyle=(0, (2, 2)))
         if scale.stop:
@@ -126,13 +131,14 @@ def draw(
         if peak:
             color = f"#f0f0d{lines[best_line].color % COLORS}"
             axes.plot(*peak, "o", color=color, markeredgecolor=_PAPER, markersize=6.5, markeredgewidth=1.5, zorder=99.0)
+        _mark_cut(axes, cut, scale)
         file = io.StringIO()
         canvas.print_svg(file, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     note = f"best {number(peak[1])} · epoch {peak[0]}" if peak else ""
-    return Chart(title, _embedded(file.getvalue()), note, tuple(lines), _hover(lines, scale))
+    return Chart(title, _embedded(file.getvalue()), note, _cut_note(cut, high), tuple(lines), _hover(lines, scale))
 
 
-def _axes(axes: Any, lines: Sequence[Line], scale: Scale, *, from_zero: bool) -> None:
+def _axes(axes: Any, scale: Scale, low: float, high: float) -> None:
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     for side in ("left", "right", "top"):
@@ -146,25 +152,71 @@ def _axes(axes: Any, lines: Sequence[Line], scale: Scale, *, from_zero: bool) ->
     axes.set_xlim(1 - room, max(scale.last, 2) + room)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, tick: f"{'' if tick > 1 else 'epoch '}{value:g}"))
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
-    axes.set_ylim(*_limits(lines, from_zero=from_zero))
+    axes.set_ylim(low, high)
     axes.yaxis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 2.5, 5, 10]))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
-def _limits(lines: Sequence[Line], *, from_zero: bool) -> tuple[float, float]:
+def _limits(lines: Sequence[Line], *, from_zero: bool) -> tuple[float, float, bool]:
+    """Return where the axis begins and ends, and whether values are above it."""
     values = sorted(value for line in lines for value in line.series.values() if math.isfinite(value))
     if not values:
-        return 0.0, 1.0
+        return 0.0, 1.0, any(math.inf in line.series.values() for line in lines)
     low, high = values[0], values[-1]
-    # The losses of the first epochs may be ten times as high as all others. They are left out, so that the others are
-    # visible.
+    # The losses of the first epochs may be ten times as high as all others. They are above the chart, so that the
+    # others are visible.
     most = values[int(0.9 * (len(values) - 1))]
     if len(values) >= 10 and low >= 0 and high > 3 * most > 0:
         high = 1.5 * most
     if from_zero and low >= 0:
         low = 0.0
     room = 0.08 * ((high - low) or abs(high) or 1.0)
-    return (low if from_zero and low == 0 else low - room), high + room
+    top = high + room
+    is_cut = values[-1] > top or any(math.inf in line.series.values() for line in lines)
+    return (low if from_zero and low == 0 else low - room), top, is_cut
+
+
+def _cut(lines: Sequence[Line], high: float) -> list[_Cut]:
+    """Return the highest value of each group of neighbouring epochs with values above the chart."""
+    above = [_Cut(epoch, value, line) for line in lines for epoch, value in line.series.items() if value > high]
+    groups: list[list[_Cut]] = []
+    for each in sorted(above, key=lambda cut: cut.epoch):
+        if groups and each.epoch - groups[-1][-1].epoch <= 1:
+            groups[-1].append(each)
+        else:
+            groups.append([each])
+    return [max(group, key=lambda cut: cut.value) for group in groups]
+
+
+def _cut_note(cut: Sequence[_Cut], high: float) -> str:
+    if not cut:
+        return ""
+    most = max(cut, key=lambda each: each.value)
+    which = f"{number(most.value)} ({most.line.label}) at epoch {most.epoch}"
+    return f"▲ values above {number(high, 3)} are cut off, up to {which}"
+
+
+def _mark_cut(axes: Any, cut: Sequence[_Cut], scale: Scale) -> None:
+    """Draw an arrow at the upper edge for values above the chart, and the values of the highest ones."""
+    high = axes.get_ylim()[1]
+    labelled = sorted(cut, key=lambda each: -each.value)[:_MAX_LABELS]
+    for each in cut:
+        color = f"#f0f0d{each.line.color % COLORS}"
+        axes.plot(each.epoch, high, "^", color=color, markersize=6, clip_on=False, zorder=100.0)
+        if each in labelled:
+            side = 1 if each.epoch <= (1 + scale.last) / 2 else -1
+            axes.annotate(
+                number(each.value),
+                (each.epoch, high),
+                xytext=(6 * side, 0),
+                textcoords="offset points",
+                ha="left" if side > 0 else "right",
+                va="center",
+                color=_INK,
+                fontsize=9,
+                annotation_clip=False,
+                zorder=100.0,
+            )
 
 
 def _plot(axes: Any, line: Line, zorder: float) -> None:
@@ -173,8 +225,11 @@ def _plot(axes: Any, line: Line, zorder: float) -> None:
     color = f"#f0f0d{line.color % COLORS}"
     is_single = sum(math.isfinite(value) for value in values) == 1
     width = 1.4 if line.quiet else 1.9
-    style = {"marker": "o", "markersize": 4} if is_single else {"solid_capstyle": "round", "solid_joinstyle": "round"}
-    axes.plot(epochs, values, color=color, linewidth=width, zorder=zorder, **style)
+    dashes: dict[str, Any] = {"linestyle": (0, (3, 1.5))} if line.dashed else {}
+    style: dict[str, Any] = (
+        {"marker": "o", "markersize": 4} if is_single else {"solid_capstyle": "round", "solid_joinstyle": "round"}
+    )
+    axes.plot(epochs, values, color=color, linewidth=width, zorder=zorder, **style, **dashes)
 
 
 def _hover(lines: Sequence[Line], scale: Scale) -> dict[str, Any]:
@@ -194,6 +249,7 @@ def _hover(lines: Sequence[Line], scale: Scale) -> dict[str, Any]:
             {
                 "label": line.label,
                 "color": line.color % COLORS,
+                "dashed": line.dashed,
                 "values": [number(line.series[epoch]) if epoch in line.series else "" for epoch in epochs],
             }
             for line in lines

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from yolo_callbacks.report.charts import COLORS, Chart, Line, Scale, draw
+from yolo_callbacks.report.comparison import Labelled
 from yolo_callbacks.report.run_data import RunData, class_series
 from yolo_callbacks.report.tables import class_table, metrics_of, plain, suffix_of
 
@@ -41,17 +42,17 @@ def quality(run: RunData, scale: Scale) -> list[Chart]:
     return charts
 
 
-def compared_quality(runs: Sequence[RunData], labels: Sequence[str], scale: Scale) -> list[Chart]:
+def compared_quality(runs: Sequence[Labelled], scale: Scale) -> list[Chart]:
     """Return a chart for each metric, with a line for each run."""
-    keys = dict.fromkeys(key for run in runs for key in metrics_of(run))
-    return [draw(plain(key), _line_of_each_run(runs, labels, key), scale) for key in keys]
+    keys = dict.fromkeys(key for each in runs for key in metrics_of(each.run))
+    return [draw(plain(key), _line_of_each_run(runs, key), scale) for key in keys]
 
 
-def _line_of_each_run(runs: Sequence[RunData], labels: Sequence[str], key: str) -> list[Line]:
+def _line_of_each_run(runs: Sequence[Labelled], key: str) -> list[Line]:
     return [
-        Line(label, run.series[key], index % COLORS)
-        for index, (label, run) in enumerate(zip(labels, runs, strict=True))
-        if run.series.get(key)
+        Line(each.label, each.run.series[key], each.index % COLORS, dashed=each.index >= COLORS)
+        for each in runs
+        if each.run.series.get(key)
     ]
 
 
@@ -70,14 +71,11 @@ def losses(run: RunData, scale: Scale) -> list[Chart]:
     return charts
 
 
-def compared_losses(runs: Sequence[RunData], labels: Sequence[str], scale: Scale) -> list[Chart]:
+def compared_losses(runs: Sequence[Labelled], scale: Scale) -> list[Chart]:
     """Return a chart for each loss, with a line for each run."""
-    keys = dict.fromkeys(key for split in ("val/", "train/") for run in runs for key in run.starting_with(split))
+    keys = dict.fromkeys(key for split in ("val/", "train/") for each in runs for key in each.run.starting_with(split))
     words = {"val": "validation", "train": "training"}
-    return [
-        draw(f"{plain(key)}, {words[key.partition('/')[0]]}", _line_of_each_run(runs, labels, key), scale)
-        for key in keys
-    ]
+    return [draw(f"{plain(key)}, {words[key.partition('/')[0]]}", _line_of_each_run(runs, key), scale) for key in keys]
 
 
 def rates(run: RunData, scale: Scale) -> list[Chart]:
@@ -89,20 +87,21 @@ def rates(run: RunData, scale: Scale) -> list[Chart]:
         Line(f"{'groups' if len(names) > 1 else 'group'} {', '.join(names)}", dict(series), index)
         for index, (series, names) in enumerate(same.items())
     ]
-    return [draw("rate of the parameter groups", lines, scale)] if lines else []
+    title = "learning rate by parameter group" if len(lines) > 1 else "learning rate"
+    return [draw(title, lines, scale)] if lines else []
 
 
 def memory(run: RunData, scale: Scale) -> list[Chart]:
     """Return charts of the scalars of `MemoryMonitor`: memory in use by accelerator and host, and memory left."""
     phases = {"train": "training", "val": "validation"}
     charts = {
-        f"accelerator, {word}, GiB": {what: f"{phase}/{what}" for what in ("allocated", "reserved", "peak")}
+        f"accelerator memory, {word}, GiB": {what: f"{phase}/{what}" for what in ("allocated", "reserved", "peak")}
         for phase, word in phases.items()
     }
-    charts["host, GiB"] = {
+    charts["host memory, GiB"] = {
         f"{what}, {word}": f"{phase}/host_{what}" for what in ("process", "workers") for phase, word in phases.items()
     }
-    charts["left on the host, GiB"] = {word: f"{phase}/host_available" for phase, word in phases.items()}
+    charts["host memory left, GiB"] = {word: f"{phase}/host_available" for phase, word in phases.items()}
     found = []
     for title, keys in charts.items():
         series = {label: run.series.get(f"memory/{key}", {}) for label, key in keys.items()}

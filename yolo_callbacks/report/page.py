@@ -5,21 +5,23 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import math
 from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from yolo_callbacks.report import curves, tables
-from yolo_callbacks.report.charts import COLORS, Scale, number
+from yolo_callbacks.report import comparison, curves, tables
+from yolo_callbacks.report.charts import COLORS, Scale
 from yolo_callbacks.report.pictures import Album, boxed_pictures, plots, validation_batches
 from yolo_callbacks.report.run_data import RunData
+from yolo_callbacks.report.setup import setup
+from yolo_callbacks.report.words import duration, number, percent
 
 __all__ = ["comparison_page", "run_page"]
 
 _TEMPLATES = Path(__file__).parent / "templates"
+_LOWEST, _HIGHEST = 0.05, 0.95  # of the slider of the images; predictions below are not stored
 
 
 def run_page(run: RunData) -> str:
@@ -41,30 +43,41 @@ def run_page(run: RunData) -> str:
         memory=curves.memory(run, scale),
         final=tables.final(run),
         boxed=boxed,
+        confidence=_confidence(run),
         colors_of_classes=list(enumerate(names)) if len(names := run.boxes.get("names", {}).values()) <= COLORS else [],
         batches=[] if boxed else validation_batches(run, album),
         plots=plots(run, album),
         cost=tables.cost(run),
+        setup=setup(run),
         changed=tables.changed(run.arguments),
         arguments=tables.shown(run.arguments),
     )
 
 
 def comparison_page(runs: Sequence[RunData]) -> str:
-    """Return the page of several runs."""
-    labels = tables.labels_of(runs)
-    scale = Scale(max(run.last_epoch for run in runs))
+    """Return the page of several runs; runs of each task have tables and charts of their own."""
+    labelled = comparison.labelled(runs)
     return _render(
         "comparison.html",
-        title=" · ".join(labels),
-        runs=list(zip(labels, runs, strict=True)),
-        columns=(columns := tables.compared(runs)),
-        rows=tables.best_values(runs, columns),
-        quality=curves.compared_quality(runs, labels, scale),
-        losses=curves.compared_losses(runs, labels, scale),
-        classes=tables.compared_classes(runs),
-        different=tables.different(runs),
+        title=" · ".join(each.label for each in labelled),
+        runs=labelled,
+        tasks=[_task(name, members) for name, members in comparison.by_task(labelled).items()],
+        different=comparison.different(labelled),
     )
+
+
+def _task(name: str, runs: Sequence[comparison.Labelled]) -> dict[str, Any]:
+    scale = Scale(max(each.run.last_epoch for each in runs))
+    repeated = comparison.repeats(runs)
+    return {
+        "name": name,
+        "runs": runs,
+        "repeats": repeated,
+        "rows": comparison.rows(runs, repeated),
+        "quality": curves.compared_quality(runs, scale),
+        "losses": curves.compared_losses(runs, scale),
+        "classes": comparison.classes(runs),
+    }
 
 
 def _render(template: str, **content: Any) -> str:
@@ -94,6 +107,16 @@ def _environment() -> Any:
     return environment
 
 
+def _confidence(run: RunData) -> tuple[str, str]:
+    """Return the confidence at which the slider of the images starts, and why."""
+    if run.confidence is None:
+        return "0.25", "0.25 is the default of Ultralytics for predictions."
+    value, of = run.confidence
+    start = f"{min(max(value, _LOWEST), _HIGHEST):.2f}"
+    lower = f" Predictions below {_LOWEST} are not stored." if value < _LOWEST else ""
+    return start, f"The F1 is best at confidence {number(value, 3)}, in {of}.{lower}"
+
+
 # The top of the page -------------------------------------------------------------------------------------------------
 
 
@@ -105,32 +128,36 @@ def _facts(run: RunData) -> list[str]:
 
 
 def _tiles(run: RunData) -> list[tuple[str, str, str]]:
-    """Return the most important figures, each as a label, a figure and a remark."""
-    tiles = []
+    """Return the most important figures, each as a label, a figure and a remark that says what it is of."""
+    return [*_metric_tiles(run), *_time_tiles(run)]
+
+
+def _metric_tiles(run: RunData) -> list[tuple[str, str, str]]:
     best = run.best(run.main_metric) if run.main_metric else None
-    if run.main_metric and best:
-        tiles.append((f"Best {tables.plain(run.main_metric)}", number(best[1]), f"epoch {best[0]}"))
-        for key, series in tables.metrics_of(run).items():
-            if key != run.main_metric and best[0] in series and key.endswith(tables.suffix_of(run)) and len(tiles) < 4:
-                tiles.append((_capital(tables.plain(key)), number(series[best[0]]), f"in epoch {best[0]}"))
+    if not run.main_metric or not best:
+        return []
+    epoch, value = best
+    if not value:
+        return [(f"Best {tables.plain(run.main_metric)}", "0", "in every validation: nothing was learned")]
+    remark = f"validation at epoch {epoch}"
+    tiles = [(f"Best {tables.plain(run.main_metric)}", number(value), remark)]
+    for key, series in tables.metrics_of(run).items():
+        if key != run.main_metric and epoch in series and key.endswith(tables.suffix_of(run)) and len(tiles) < 4:
+            tiles.append((_capital(tables.plain(key)), number(series[epoch]), remark))
+    return tiles
+
+
+def _time_tiles(run: RunData) -> list[tuple[str, str, str]]:
     planned = run.arguments.get("epochs")
-    tiles.append(("Epochs", str(run.last_epoch), f"of {planned} planned" if planned else ""))
-    seconds = max(run.series.get("time", {0: 0.0}).values())
-    if seconds and math.isfinite(seconds):
-        tiles.append(("Training time", _duration(seconds), f"{seconds / run.last_epoch:.1f} s an epoch"))
+    tiles = [("Epochs", str(run.last_epoch), f"of {planned} planned" if planned else "")]
+    if run.seconds:
+        tiles.append(("Time of all epochs", duration(run.seconds), f"{duration(run.seconds_per_epoch)} an epoch"))
     spent, total = run.summary.get("seconds_in_callbacks"), run.summary.get("seconds")
     if spent is not None and total:
-        tiles.append(("Callbacks", f"{100 * spent / total:.1f} %", f"{spent:.1f} s of training"))
+        per_epoch = duration(spent / (run.summary.get("epochs") or run.last_epoch))
+        tiles.append(("Callbacks took", per_epoch, f"an epoch, {percent(spent / total)} of the training time"))
     return tiles
 
 
 def _capital(text: str) -> str:
     return text if text.startswith("mAP") else text[:1].upper() + text[1:]
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

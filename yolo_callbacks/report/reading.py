@@ -98,7 +98,8 @@ def _drawable(value: float) -> float:
 def _read_state(run: RunData, path: Path) -> None:
     content = as_mapping(any_json(path))
     run.summary = read_summary(content.get("summary")) or {}
-    run.version = as_text(as_mapping(content.get("versions")).get("ultralytics"))
+    run.versions = _versions(content) or run.versions
+    run.training = as_mapping(content.get("training"))
     for who, found in as_mapping(content.get("callbacks")).items():
         state = as_mapping(found)
         name, monitor = who.partition("(")[0], as_text(state.get("monitor"))
@@ -106,6 +107,11 @@ def _read_state(run: RunData, path: Path) -> None:
         if monitor:
             run.monitors[monitor] = as_text(state.get("mode"))
         run.events += _events(label, monitor, state)
+
+
+def _versions(content: Mapping[str, Any]) -> dict[str, str]:
+    found = {name: as_text(version) for name, version in as_mapping(content.get("versions")).items()}
+    return {name: version for name, version in found.items() if version}
 
 
 def _events(label: str, monitor: str, state: Mapping[str, Any]) -> Iterator[Event]:
@@ -137,6 +143,10 @@ def _read_sidecar(run: RunData, path: Path) -> None:
             metric.removesuffix("(B)"): _numbers(values)
             for metric, values in as_mapping(content.get("per_class")).items()
         }
+        run.versions = run.versions or _versions(content)
+        by_class = [value for value in _numbers(content.get("best_confidence")).values() if 0 < value <= 1]
+        if by_class:
+            run.confidence = sum(by_class) / len(by_class), f"the validation at epoch {epoch}, as a mean over classes"
 
 
 def _numbers(values: object) -> dict[str, float]:
@@ -155,6 +165,9 @@ def _read_boxes(run: RunData, path: Path) -> None:
     names = {int(index): as_text(name) for index, name in given.items() if re.fullmatch(r"[0-9]{1,9}", index)}
     images = [_boxed_image(as_mapping(image)) for image in as_list(content.get("images"))]
     run.boxes = {"names": names, "images": [image for image in images if image]}
+    confidence = as_number(content.get("best_confidence"))
+    if confidence is not None and 0 <= confidence <= 1:
+        run.confidence = confidence, "the final evaluation of best.pt"
 
 
 def _boxed_image(image: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -25,6 +25,9 @@ _MAIN_METRICS = (
 )
 
 
+_TASKS = {"(P)": "pose", "(M)": "segment", "accuracy": "classify"}
+
+
 @dataclass(frozen=True)
 class Event:
     """Something that a callback did in an epoch.
@@ -60,7 +63,9 @@ class RunData:
         events: What the callbacks did, in the order of the epochs.
         monitors: The mode of each monitor of the callbacks.
         summary: The summary in `callbacks.json`; empty if the run did not end, or ran without a suite.
-        version: Ultralytics' version, `""` if it is not known.
+        versions: The version of each package that is known.
+        training: The hardware, data set and optimizer, as `callbacks.json` describes them; empty for an older run.
+        confidence: The confidence with the highest F1, and the validation that it is of; None if it is not known.
         arguments: The content of `args.yaml`; secrets are masked.
         boxes: Validation images with their boxes: `names` of classes by index, and `images` with `path`, `size` and
             `boxes` (edges, class and confidence); empty if there are none.
@@ -76,10 +81,37 @@ class RunData:
     events: list[Event] = field(default_factory=list)
     monitors: dict[str, str] = field(default_factory=dict)
     summary: dict[str, Any] = field(default_factory=dict)
-    version: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    confidence: tuple[float, str] | None = None
     arguments: dict[str, Any] = field(default_factory=dict)
     boxes: dict[str, Any] = field(default_factory=dict)
     pictures: dict[str, Path] = field(default_factory=dict)
+
+    @property
+    def version(self) -> str:
+        """Ultralytics' version, `""` if it is not known."""
+        return self.versions.get("ultralytics", "")
+
+    @property
+    def seconds(self) -> float:
+        """How long all epochs took, 0 if it is not known. The column `time` starts at 0 again in a resumed run."""
+        times = [time for _, time in sorted(self.series.get("time", {}).items()) if math.isfinite(time)]
+        pairs = zip([0.0, *times[:-1]], times, strict=True)
+        return max(sum(time - before if time >= before else time for before, time in pairs), 0.0)
+
+    @property
+    def seconds_per_epoch(self) -> float | None:
+        """How long an epoch took on average, None if it is not known."""
+        return self.seconds / len(self.series["time"]) if self.seconds else None
+
+    @property
+    def task(self) -> str:
+        """The task, by the arguments or else by the main metric."""
+        given = self.arguments.get("task")
+        key = self.main_metric or ""
+        found = next((task for part, task in _TASKS.items() if part in key), "detect")
+        return given if isinstance(given, str) and given else found
 
     @property
     def epochs(self) -> list[int]:
@@ -107,7 +139,9 @@ class RunData:
     def end(self) -> str:
         """The reason why the run ended, `""` if it is not known."""
         stops = [event.what for event in self.events if event.kind == "stop"]
-        return stops[-1] if stops else str(self.summary.get("status") or "")
+        by = self.summary.get("stopped_by")
+        ended = f"Stopped by {by}" if by else str(self.summary.get("status") or "")
+        return stops[-1] if stops else ended
 
     def best(self, key: str) -> tuple[int, float] | None:
         """Return epoch and value of the best value of a key, the earlier of equal ones; None if it has no value."""

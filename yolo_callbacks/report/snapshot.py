@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from yolo_callbacks.callbacks.callback import Callback
 from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.report.reading import BOXES_FILE
+from yolo_callbacks.trainer.run_description import best_confidence
 from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.trainer.validation_images import ImageCapture
 from yolo_callbacks.utils.files import write_json
@@ -59,7 +60,8 @@ class ValidationSnapshot(Callback):
                 }
                 for image in images
             ]
-            write_json(run.save_dir / BOXES_FILE, {"names": dict(record.names), "images": content})
+            stored = {"names": dict(record.names), "images": content, "best_confidence": best_confidence(run)}
+            write_json(run.save_dir / BOXES_FILE, stored)
 
     def on_train_end(self, trainer: Any) -> None:
         """Restore the validator."""

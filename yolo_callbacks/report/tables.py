@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from yolo_callbacks.metrics.sources import CLASS_METRICS
-from yolo_callbacks.report.charts import NOTHING
 from yolo_callbacks.report.run_data import RunData, Series
+from yolo_callbacks.report.words import duration, percent, value_text
 
-__all__ = [
-    "best_values",
-    "changed",
-    "class_table",
-    "compared",
-    "compared_classes",
-    "cost",
-    "different",
-    "final",
-    "labels_of",
-    "metrics_of",
-    "plain",
-    "shown",
-    "suffix_of",
-]
+__all__ = ["changed", "class_table", "cost", "final", "metrics_of", "plain", "shown", "suffix_of"]
 
 _GROUPS = {"(B)": "boxes", "(M)": "masks", "(P)": "pose"}
 _MAX_CLASSES = 200
-_ALWAYS_DIFFERENT = ("name", "project", "save_dir")
 
 
 def metrics_of(run: RunData) -> dict[str, Series]:
@@ -72,17 +56,22 @@ def class_table(run: RunData) -> dict[str, Any]:
     return {"epoch": run.per_class_epoch, "metrics": metrics, "rows": shown, "left_out": len(rows) - len(shown)}
 
 
-def final(run: RunData) -> list[tuple[str, float, float | None]]:
-    """Return each metric of the evaluation after training, with its best value over the epochs."""
-    keys = [key for key in metrics_of(run) if key in run.final]
-    return [(plain(key), run.final[key], best[1] if (best := run.best(key)) else None) for key in keys]
+def final(run: RunData) -> list[tuple[str, float, tuple[int, float] | None]]:
+    """Return each metric of the evaluation after training, with epoch and value of its best validation."""
+    return [(plain(key), run.final[key], run.best(key)) for key in metrics_of(run) if key in run.final]
 
 
 def cost(run: RunData) -> dict[str, Any]:
-    """Return the time that each callback took, and the time of all of them."""
+    """Return the time that each callback took, and the time of all of them, as text."""
     total = run.summary.get("seconds") or 0.0
-    rows = run.summary.get("callbacks") or []
-    return {"rows": rows, "seconds": total, "spent": run.summary.get("seconds_in_callbacks") or 0.0}
+    epochs = run.summary.get("epochs") or run.last_epoch
+
+    def texts(seconds: float) -> dict[str, str]:
+        share = percent(seconds / total) if total else ""
+        return {"per_epoch": duration(seconds / epochs), "seconds": duration(seconds), "share": share}
+
+    rows = [{**row, **texts(row["seconds"])} for row in run.summary.get("callbacks") or []]
+    return {"rows": rows, "total": duration(total), "all": texts(run.summary.get("seconds_in_callbacks") or 0.0)}
 
 
 def changed(arguments: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -95,59 +84,4 @@ def changed(arguments: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def shown(arguments: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return arguments as text."""
-    return [(name, _text(value)) for name, value in arguments.items()]
-
-
-def _text(value: Any) -> str:
-    if value is None or isinstance(value, bool):
-        return {None: "none", True: "yes", False: "no"}[value]
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-# Several runs -------------------------------------------------------------------------------------------------------
-
-
-def labels_of(runs: Sequence[RunData]) -> list[str]:
-    """Return a name for each run; with the parent folder if several runs have the same name."""
-    names = [run.name for run in runs]
-    labels = [
-        run.name if names.count(run.name) == 1 else f"{run.folder.resolve().parent.name}/{run.name}" for run in runs
-    ]
-    return [name if labels.count(name) == 1 else f"{name} #{index + 1}" for index, name in enumerate(labels)]
-
-
-def compared(runs: Sequence[RunData]) -> list[str]:
-    """Return the keys of the table of best values: metrics, then validation losses."""
-    metrics = dict.fromkeys(key for run in runs for key in metrics_of(run))
-    losses = dict.fromkeys(key for run in runs for key in run.starting_with("val/"))
-    return [*metrics, *losses]
-
-
-def best_values(runs: Sequence[RunData], keys: Iterable[str]) -> list[dict[str, Any]]:
-    """Return epoch and value of the best of each key in each run, and the best of all runs."""
-    rows = []
-    for key in keys:
-        values = [run.best(key) for run in runs]
-        known = [best[1] for best in values if best]
-        leading = (min(known) if "loss" in key else max(known)) if known else None
-        rows.append({"key": plain(key), "values": values, "leading": leading, "loss": "loss" in key})
-    return rows
-
-
-def compared_classes(runs: Sequence[RunData]) -> list[tuple[str, list[float | None]]]:
-    """Return the value of each class in the best epoch of each run."""
-    tables = [run.per_class.get(f"mAP50-95{suffix_of(run).replace('(B)', '')}", {}) for run in runs]
-    names = dict.fromkeys(name for table in tables for name in table)
-    return [(name, [table.get(name) for table in tables]) for name in list(names)[:_MAX_CLASSES]]
-
-
-def different(runs: Sequence[RunData]) -> list[tuple[str, list[str]]]:
-    """Return the arguments that are not the same in all runs."""
-    names = dict.fromkeys(name for run in runs for name in run.arguments if name not in _ALWAYS_DIFFERENT)
-    missing = object()
-    rows = [(name, [run.arguments.get(name, missing) for run in runs]) for name in names]
-    return [
-        (name, [NOTHING if value is missing else _text(value) for value in values])
-        for name, values in rows
-        if any(value != values[0] for value in values)
-    ]
+    return [(name, value_text(value)) for name, value in arguments.items()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 import warnings
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from yolo_callbacks.report.monitors import monitored
 from yolo_callbacks.report.reading import read_run
 from yolo_callbacks.report.run_data import Event, RunData, Series, best_of
 from yolo_callbacks.utils.files import replace_atomic
+from yolo_callbacks.utils.lenient import as_count
 
 __all__ = ["draw_timeline"]
 
@@ -61,6 +63,7 @@ def _draw(run: RunData, series: dict[str, Series], path: Path) -> None:
         for row, (name, values) in zip(rows, series.items(), strict=True):
             _panel(row, name, values, run)
         _axis(rows[-1], run)
+        _explain_stops(dict(zip(series, rows, strict=True)), run)
         figure.text(0.075, 1 - 0.2 / height, _caption(run), fontsize=10, color=_INK, va="center")
         canvas.print_figure(path, format="png")
 
@@ -74,6 +77,7 @@ def _panel(axes: Any, name: str, values: Series, run: RunData) -> None:
     axes.grid(axis="y", color=_GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.margins(y=0.12)
+    axes.set_xlim(0.5, run.last_epoch + 0.5)
     epochs = sorted(values)
     axes.plot(
         epochs, [_finite(values[epoch]) for epoch in epochs], color=_LINE, linewidth=1.8, marker="o", markersize=2
@@ -84,6 +88,8 @@ def _panel(axes: Any, name: str, values: Series, run: RunData) -> None:
             axes.axvline(event.epoch, color=_REDUCTION, linewidth=1.2, linestyle=(0, (2, 2)), zorder=1)
         elif event.kind == "stop":
             axes.axvline(event.epoch, color=_STOP, linewidth=1.4, zorder=1)
+    if all(value >= 0 for value in values.values() if math.isfinite(value)) and axes.get_ylim()[0] < 0:
+        axes.set_ylim(bottom=0.0)  # no value is below 0, and the axis need not show it
     best = _best(events, run.monitors[name], values)
     if best:
         axes.plot(*best, "o", color=_BEST, markersize=8, markeredgecolor="white", zorder=5)
@@ -93,9 +99,31 @@ def _panel(axes: Any, name: str, values: Series, run: RunData) -> None:
 def _axis(axes: Any, run: RunData) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    axes.set_xlim(0.5, run.last_epoch + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=12, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
     axes.set_xlabel("epoch", fontsize=9, color=_INK)
+
+
+def _explain_stops(panels: dict[str, Any], run: RunData) -> None:
+    """Write the reason of each stop beside its line, in the panel of its monitor or else in the first panel."""
+    first = next(iter(panels.values()))
+    for event in run.events:
+        if event.kind == "stop":
+            axes = panels.get(event.monitor, first)
+            right = event.epoch > (run.last_epoch + 1) / 2  # the line is in the right half, so the text is left of it
+            high = run.monitors.get(event.monitor) == "min"  # the curve ends below, so the text is above it
+            axes.annotate(
+                textwrap.fill(_short(event.what, 160), 75),
+                (event.epoch, 0.92 if high else 0.1),
+                xycoords=("data", "axes fraction"),
+                xytext=(-7 if right else 7, 0),
+                textcoords="offset points",
+                ha="right" if right else "left",
+                va="top" if high else "bottom",
+                fontsize=9,
+                color=_STOP,
+                bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5},
+                zorder=6,
+            )
 
 
 def _best(events: list[Event], mode: str, values: Series) -> tuple[int, float] | None:
@@ -113,8 +141,16 @@ def _caption(run: RunData) -> str:
     if reductions:
         parts.append(f"┆ learning rate reduction after {_listed(reductions)}")
     if stops:
-        parts.append(f"| stopped at epoch {stops[-1].epoch}, {stops[-1].monitor}")
+        parts.append(f"| stopped at epoch {stops[-1].epoch}{_planned(run)}")
+    elif _planned(run):
+        parts.append(f"ended at epoch {run.last_epoch}{_planned(run)}, by no callback of this run")
     return "     ".join(parts)
+
+
+def _planned(run: RunData) -> str:
+    """Return the planned number of epochs if the run has ended earlier; `""` for a run that is limited by time."""
+    planned = as_count(run.arguments.get("epochs"))
+    return f" of {planned}" if planned > run.last_epoch and not run.arguments.get("time") else ""
 
 
 def _listed(epochs: list[int]) -> str:
@@ -126,5 +162,5 @@ def _finite(value: float) -> float:
     return value if math.isfinite(value) else math.nan
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= 60 else f"{name[:59]}…"
+def _short(name: str, most: int = 60) -> str:
+    return name if len(name) <= most else f"{name[: most - 1]}…"

@@ -34,6 +34,7 @@ class RunState:
         journal: The journal.
         files: The files that the callbacks have written and keep. A later run in the same folder removes them.
         extension: How the run was extended, as `mark_extended` wrote it, or None.
+        training: The hardware, the data set and the optimizer, for the report.
     """
 
     def __init__(self, folder: Path, later: Callable[..., None], *, keep_resumable: bool = False) -> None:
@@ -46,6 +47,7 @@ class RunState:
         self._warned = False
         self.files: list[Path] = []
         self.extension: dict[str, Any] | None = None
+        self.training: dict[str, Any] = {}
         self._leftovers: list[Path] = []
 
     def find_leftovers(self) -> None:
@@ -107,6 +109,7 @@ class RunState:
             "keep_resumable": self._keep_resumable,
             "extension": self.extension,
             "versions": versions(),
+            "training": self.training,
             "callbacks": self._states,
             "published": self._scalars,
             "files": [stored_path(path, self.path.parent) for path in (*self.files, *self._leftovers)],

@@ -61,6 +61,7 @@ _FIELDS = {
 # If one of these fields is wrong, only that field is lost.
 _FIELDS_BESIDE = {
     "versions": Field(mapping(text), {}),
+    "training": Field(mapping(anything), {}),
     "published": Field(mapping(_null_is_nan), {}),
     "files": Field(listing(text), []),
     "summary": Field(optional(mapping(anything)), None),

@@ -11,6 +11,7 @@ from yolo_callbacks.suite.error_policy import ErrorPolicy
 from yolo_callbacks.suite.guarded_callback import GuardedCallback
 from yolo_callbacks.suite.late_decisions import catch_up
 from yolo_callbacks.suite.restoring import Restored, restore
+from yolo_callbacks.trainer.run_description import describe_training
 from yolo_callbacks.trainer.training_run import TrainingRun
 
 __all__ = ["StateStore"]
@@ -67,6 +68,7 @@ class StateStore:
     def begin(self, states: Mapping[str, Any]) -> None:
         """Write the states with which the run starts."""
         scalars = self._restored.scalars if self._restored else {}
+        self._state.training = describe_training(self._run)
         self._state.begin(self._run.completed_epochs, states, scalars, ended=self._run.ended)
 
     # In each epoch ----------------------------------------------------------------------------------------------------

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from yolo_callbacks.trainer.hardware import describe_hardware
 from yolo_callbacks.trainer.results import numbers, read_results
 from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.redaction import clean_checkpoint
 from yolo_callbacks.utils.version import versions
 
 __all__ = [
+    "best_confidence",
     "checkpoint_facts",
     "confusion_matrix",
     "curves",
     "describe",
+    "describe_training",
     "drop_built_in_wandb",
     "labelled_losses",
     "plots",
@@ -45,6 +48,33 @@ def describe(run: TrainingRun) -> dict[str, Any]:
         "versions": versions(),
         "git": _git(),
     }
+
+
+def describe_training(run: TrainingRun) -> dict[str, Any]:
+    """Return what the arguments of a training do not say, for its report; complete from `on_train_start` on.
+
+    These are `hardware`; `dataset`, the number of images and boxes of each split; `optimizer`, its name and its rates
+    before warm-up; and `batch`, which Ultralytics may have chosen. What a trainer of the user lacks is left out.
+    """
+    trainer = run.trainer
+    readers: dict[str, Callable[[], Any]] = {
+        "hardware": lambda: describe_hardware(trainer),
+        "dataset": lambda: {
+            "classes": len(run.names),
+            "train": _size(trainer.train_loader.dataset),
+            "val": _size(trainer.test_loader.dataset),
+        },
+        "optimizer": lambda: {
+            "name": type(trainer.optimizer).__name__,
+            "rates": sorted({float(group.get("initial_lr", group["lr"])) for group in trainer.optimizer.param_groups}),
+        },
+        "batch": lambda: run.batch_size,
+    }
+    found: dict[str, Any] = {}
+    for name, read in readers.items():
+        with contextlib.suppress(Exception):  # a trainer of the user may lack any of these
+            found[name] = read()
+    return found
 
 
 def plots(run: TrainingRun, *, pictures: bool) -> dict[str, Path]:
@@ -102,6 +132,20 @@ def curves(run: TrainingRun) -> list[tuple[str, Any, dict[str, Any], str]]:
     for title, (x, by_class, x_title, _) in zip(titles, results.curves_results, strict=False):
         found.append((title, x, {"mean": by_class.mean(0), **dict(zip(names, by_class, strict=False))}, x_title))
     return found
+
+
+def best_confidence(run: TrainingRun) -> float | None:
+    """Return the confidence with the highest mean F1 of the boxes over the classes in the last validation, or None.
+
+    It is the one at which Ultralytics gives precision and recall, and which it writes on its plot.
+    """
+    with contextlib.suppress(Exception):  # the metrics of a validator of the user may have any form
+        from ultralytics.utils.metrics import smooth
+
+        for title, x, by_class, _ in curves(run):
+            if title == "F1-Confidence(B)" and by_class["mean"].max() > 0:
+                return float(x[smooth(by_class["mean"], 0.1).argmax()])
+    return None
 
 
 def confusion_matrix(run: TrainingRun) -> Any:

@@ -1,25 +1,21 @@
 "use strict";
-// Show the values at the pointer. Without this script, the page lacks only these values and the slider.
+// Show the values at the pointer, or at the epoch that the arrow keys choose. Without this script, the page lacks only these values and the slider.
 for (const figure of document.querySelectorAll("figure[data-chart]")) {
   const chart = JSON.parse(figure.dataset.chart);
   const plot = figure.querySelector(".plot");
   const rule = plot.appendChild(Object.assign(document.createElement("i"), { className: "rule", hidden: true }));
   const tip = plot.appendChild(Object.assign(document.createElement("div"), { className: "tip", hidden: true }));
-  const show = (event) => {
-    const box = plot.getBoundingClientRect();
-    const share = (event.clientX - box.left) / box.width;
-    const at = chart.first + ((share - chart.left) / (chart.right - chart.left)) * (chart.last - chart.first);
-    let nearest = 0;
-    chart.epochs.forEach((epoch, index) => {
-      if (Math.abs(epoch - at) < Math.abs(chart.epochs[nearest] - at)) nearest = index;
-    });
-    const epoch = chart.epochs[nearest];
+  let shown = chart.epochs.length - 1;
+  const show = (index) => {
+    shown = index;
+    const epoch = chart.epochs[index];
     const position = chart.left + ((epoch - chart.first) / (chart.last - chart.first)) * (chart.right - chart.left);
     const happened = (chart.reductions.includes(epoch) ? " · LR reduction" : "") + (chart.stop === epoch ? " · stop" : "");
-    const lines = chart.lines.filter((line) => line.values[nearest] !== "").map((line) => {
+    const lines = chart.lines.filter((line) => line.values[index] !== "").map((line) => {
       const row = document.createElement("div");
-      const swatch = Object.assign(document.createElement("i"), { className: `swatch line${line.color}` });
-      const value = Object.assign(document.createElement("b"), { textContent: line.values[nearest] });
+      const swatch = document.createElement("i");
+      swatch.className = `swatch line${line.color}${line.dashed ? " dashed" : ""}`;
+      const value = Object.assign(document.createElement("b"), { textContent: line.values[index] });
       row.append(swatch, line.label, value);
       return row;
     });
@@ -29,9 +25,32 @@ for (const figure of document.querySelectorAll("figure[data-chart]")) {
     tip.style.right = position < 0.5 ? "auto" : `calc(${100 * (1 - position)}% + 8px)`;
     rule.hidden = tip.hidden = false;
   };
-  plot.addEventListener("pointermove", show);
-  plot.addEventListener("pointerdown", show);
-  plot.addEventListener("pointerleave", () => { rule.hidden = tip.hidden = true; });
+  const hide = () => { rule.hidden = tip.hidden = true; };
+  const point = (event) => {
+    const box = plot.getBoundingClientRect();
+    const share = (event.clientX - box.left) / box.width;
+    const at = chart.first + ((share - chart.left) / (chart.right - chart.left)) * (chart.last - chart.first);
+    let nearest = 0;
+    chart.epochs.forEach((epoch, index) => {
+      if (Math.abs(epoch - at) < Math.abs(chart.epochs[nearest] - at)) nearest = index;
+    });
+    show(nearest);
+  };
+  const move = (event) => {
+    const last = chart.epochs.length - 1;
+    const to = { ArrowLeft: shown - 1, ArrowRight: shown + 1, Home: 0, End: last }[event.key];
+    if (event.key === "Escape") hide();
+    if (to === undefined) return;
+    event.preventDefault();
+    show(Math.min(Math.max(to, 0), last));
+  };
+  tip.setAttribute("aria-live", "polite");
+  plot.addEventListener("pointermove", point);
+  plot.addEventListener("pointerdown", point);
+  plot.addEventListener("pointerleave", hide);
+  plot.addEventListener("keydown", move);
+  plot.addEventListener("focus", () => { if (plot.matches(":focus-visible")) show(shown); });
+  plot.addEventListener("blur", hide);
 }
 const slider = document.querySelector("#confidence");
 if (slider) {

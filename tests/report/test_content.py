@@ -1,0 +1,263 @@
+"""What the page and the picture say, from the files of small runs that are written here."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import matplotlib.backends.backend_agg
+import numpy as np
+import pytest
+from report_page import Page
+from run_content import KEYS, ROWS, STATE
+
+from yolo_callbacks.report import report
+from yolo_callbacks.report.charts import Line, Scale, draw
+from yolo_callbacks.report.run_data import RunData
+from yolo_callbacks.report.setup import setup
+from yolo_callbacks.report.timeline import draw_timeline
+from yolo_callbacks.report.words import NOTHING, duration, percent
+
+GIB = 2**30
+TRAINING: dict[str, Any] = {
+    "hardware": {
+        **{"device": "cuda", "device_name": "Test GPU", "device_memory": 8 * GIB, "processes": 2},
+        **{"cpu": "Test CPU", "cores": 16, "host_memory": 64 * GIB, "system": "Test OS"},
+    },
+    "dataset": {"classes": 3, "train": {"images": 1200, "boxes": 5000}, "val": {"images": 80, "boxes": 300}},
+    "optimizer": {"name": "AdamW", "rates": [0.002]},
+    "batch": 24,
+}
+ARGUMENTS = """
+task: detect
+model: m.pt
+data: d.yaml
+epochs: 9
+batch: -1
+imgsz: 640
+optimizer: auto
+lr0: 0.01
+lrf: 0.01
+cos_lr: true
+warmup_epochs: 3.0
+"""
+
+
+def write(folder: Path, *, state: dict[str, Any] | None = None, arguments: str = "", rows: str = ROWS) -> Path:
+    (folder / "weights").mkdir(parents=True)
+    (folder / "results.csv").write_text(f"{KEYS}\n{rows}")
+    if state is not None:
+        (folder / "callbacks.json").write_text(json.dumps(state))
+    if arguments:
+        (folder / "args.yaml").write_text(arguments)
+    return folder
+
+
+def test_the_set_up(tmp_path):
+    page = Page(report(write(tmp_path / "run", state={**STATE, "training": TRAINING}, arguments=ARGUMENTS)))
+    expected = {
+        "Batch size": "24, batch=-1 was given",
+        "Image size": "640 pixels",
+        "Training images": "1,200, with 5,000 objects",
+        "Validation images": "80, with 300 objects",
+        "Classes": "3",
+        "Optimizer": "AdamW, chosen by optimizer=auto",
+        "Initial rate": "0.0020",
+        "Rate at epoch 3": "0.010",
+        "Schedule": "cosine to 1 % of the initial rate, 3 epochs of warm-up, 1 reduction by callbacks",
+        "Device": "2 × Test GPU, 8.0 GiB",  # noqa: RUF001
+        "CPU": "Test CPU, 16 cores",
+        "Host memory": "64 GiB",
+        "Operating system": "Test OS",
+        "ultralytics": "8.4.190",
+    }
+    assert {name: page.rows[name][0][0] for name in expected} == expected
+
+
+def test_an_old_run_has_no_row_for_what_is_not_known(tmp_path):
+    page = Page(report(write(tmp_path / "run", state=STATE, arguments=ARGUMENTS)))
+    assert not {"Device", "CPU", "Training images", "Initial rate"} & set(page.rows)
+    assert page.rows["Batch size"] == [["-1"]]
+    assert page.rows["Optimizer"] == [["auto"]]
+
+
+JUNK: list[Any] = [None, True, -1, 1e308, 10**400, "x", "\ud800", [], [[None]], {"": {}}, math.nan]
+
+
+def test_any_value_in_the_description_of_the_training():
+    for name, content in TRAINING.items():
+        for junk in JUNK:
+            parts = [junk, *({**content, key: junk} for key in content)] if isinstance(content, dict) else [junk]
+            for part in parts:
+                run = RunData(Path(), "run", {"lr/pg0": {1: 0.1}}, training={**TRAINING, name: part})
+                found = setup(run)
+                assert [heading for heading, _ in found if heading == "Optimizer"]
+                assert all(isinstance(text, str) and text for _, rows in found for row in rows for text in row)
+
+
+# The confidence of the images -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("stored", "sidecar", "start", "reason"),
+    [
+        (0.374, None, "0.37", "best at confidence 0.37, in the final evaluation of best.pt"),
+        (0.0012, None, "0.05", "best at confidence 0.0012, in the final"),
+        (None, {"cat": 0.5, "dog": 0.7}, "0.60", "0.60, in the validation at epoch 3, as a mean over classes"),
+        ("x", None, "0.25", "0.25 is the default of Ultralytics"),
+    ],
+)
+def test_the_slider_starts_at_the_best_f1(stored, sidecar, start, reason, tmp_path):
+    import cv2
+
+    folder = write(tmp_path / "run")
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((8, 8, 3), np.uint8))
+    box = [0, 0, 0.5, 0.5, 0]
+    image = {"path": str(tmp_path / "a.png"), "size": [8, 8], "truth": [[*box, None]], "predictions": [[*box, 0.5]]}
+    content = {"names": {"0": "cat"}, "images": [image], "best_confidence": stored}
+    (folder / "callbacks.images.json").write_text(json.dumps(content))
+    if sidecar:
+        (folder / "weights" / "best-mAP50.json").write_text(json.dumps({"epoch": 3, "best_confidence": sidecar}))
+    path = report(folder)
+    assert f'step="0.01" value="{start}"' in path.read_text(encoding="utf-8")
+    assert reason in Page(path).text
+
+
+# Values above a chart -------------------------------------------------------------------------------------------------
+
+
+def test_values_above_a_chart_are_marked():
+    series = {1: 52.5, 2: 30.0, **{epoch: 1.0 + 1 / epoch for epoch in range(3, 40)}}
+    chart = draw("loss", [Line("validation", series), Line("training", {7: math.inf}, 1)], Scale(39))
+    assert chart.cut.endswith("are cut off, up to ∞ (training) at epoch 7")
+    assert ">52.50<" in chart.svg
+    assert ">∞<" in chart.svg
+    assert ">30.00<" not in chart.svg  # a neighbour of a higher one
+
+
+def test_no_mark_where_nothing_is_cut_off():
+    chart = draw("loss", [Line("validation", {epoch: 1.0 + 1 / epoch for epoch in range(1, 40)})], Scale(39))
+    assert chart.cut == ""
+
+
+def test_a_metric_that_was_always_0_has_no_best_epoch(tmp_path):
+    rows = "".join(f"{epoch},{epoch},1,0,0,1,0.01\n" for epoch in range(1, 4))
+    page = Page(report(write(tmp_path / "run", rows=rows)))
+    assert page.rows["Best mAP50-95"] == [["0", "in every validation: nothing was learned"]]
+    assert "best 0.000" not in page.text
+
+
+# Several runs ---------------------------------------------------------------------------------------------------------
+
+
+def fold(folder: Path, value: float, *, task: str = "detect", arguments: str = "lr0: 0.01", final: float = 0.5) -> Path:
+    key = "metrics/accuracy_top1" if task == "classify" else "metrics/mAP50-95(B)"
+    folder.mkdir()
+    rows = "".join(f"{epoch},{2 * epoch},{value * epoch},0.5\n" for epoch in (1, 2))
+    (folder / "results.csv").write_text(f"epoch,time,{key},val/box_loss\n{rows}")
+    (folder / "args.yaml").write_text(f"task: {task}\n{arguments}\nproject: {folder}\n")
+    (folder / "callbacks.jsonl").write_text(json.dumps({f"final/{key}": final}) + "\n")
+    return folder
+
+
+def test_mean_and_spread_of_folds(tmp_path):
+    values = (0.1, 0.15, 0.3)
+    folds = [
+        fold(tmp_path / f"fold{index}", value, arguments=f"data: {index}.yaml\nseed: {index}", final=value)
+        for index, value in enumerate(values)
+    ]
+    page = Page(report(*folds))
+    best, final = page.rows["mAP50-95"]
+    assert best == ["0.200 epoch 2", "0.300 epoch 2", "0.600 epoch 2", "0.367 ± 0.208 n = 3"]
+    assert final == ["0.100", "0.150", "0.300", f"0.183 ± {np.std(values, ddof=1):.3f} n = 3"]
+    assert page.rows["Time of an epoch"] == [["2.0 s", "2.0 s", "2.0 s", "2.0 s ± 0 ms n = 3"]]
+    assert page.rows["data"] == [["0.yaml", "1.yaml", "2.yaml"]]
+    assert "fold0, fold1, fold2" in page.text
+    assert "project" not in page.rows
+
+
+def test_runs_of_different_settings_have_no_mean(tmp_path):
+    runs = [fold(tmp_path / f"run{index}", 0.1, arguments=f"lr0: 0.0{index}\nbox: 7.5") for index in (1, 2)]
+    page = Page(report(*runs))
+    assert page.rows["lr0"] == [["0.01", "0.02"]]
+    assert "box" not in page.rows
+    assert "±" not in page.text
+    assert "there is no mean" in page.text
+
+
+def test_tasks_are_kept_apart(tmp_path):
+    boxes = [fold(tmp_path / f"boxes{index}", 0.1) for index in (1, 2)]
+    images = fold(tmp_path / "images", 0.4, task="classify")
+    page = Page(report(boxes[0], images, boxes[1]))
+    assert page.sections == ["values", "quality", "losses", "values-2", "quality-2", "losses-2", "configuration"]
+    assert page.rows["mAP50-95"][0] == ["0.200 epoch 2", "0.200 epoch 2", "0.200 ± 0.000 n = 2"]
+    assert page.rows["accuracy top1"][0] == ["0.800 epoch 2"]
+    assert [line["color"] for line in page.charts["mAP50-95"]["lines"]] == [0, 2]  # as in the legend of the page
+    assert page.rows["task"] == [["detect", "classify", "detect"]]
+
+
+def test_more_runs_than_colours(tmp_path):
+    page = Page(report(*(fold(tmp_path / f"fold{index}", 0.1) for index in range(9))))
+    first, *_, last = page.charts["mAP50-95"]["lines"]
+    assert (first["color"], first["dashed"], last["color"], last["dashed"]) == (0, False, 0, True)
+
+
+# The page as HTML, the picture, the words -----------------------------------------------------------------------------
+
+
+def test_every_element_is_closed_and_every_id_is_unique(tmp_path):
+    run = write(tmp_path / "run", state={**STATE, "training": TRAINING}, arguments=ARGUMENTS)
+    for path in (report(run), report(run, fold(tmp_path / "other", 0.3))):
+        page = Page(path)
+        assert (page.unclosed, page.wrong) == ([], [])
+        assert len(set(page.ids)) == len(page.ids) > 5
+
+
+def test_the_cost_in_plain_words(tmp_path):
+    page = Page(report(write(tmp_path / "run", state=STATE)))
+    assert page.rows["Callbacks took"] == [["333 ms", "an epoch, 10 % of the training time"]]
+    assert page.rows["SaveBest"] == [["33 ms", "100 ms", "1.0 %", "ok"]]
+
+
+def test_a_resumed_run_has_the_time_of_both_parts(tmp_path):
+    rows = "".join(f"{epoch},{time},1,0.1,0.1,1,0.01\n" for epoch, time in ((1, 10), (2, 20), (3, 12), (4, 22)))
+    page = Page(report(write(tmp_path / "run", rows=rows)))
+    assert page.rows["Time of all epochs"] == [["42 s", "10 s an epoch"]]
+
+
+@pytest.mark.parametrize(
+    ("state", "arguments", "expected"),
+    [
+        (STATE, "epochs: 9", {"Stopped, enough", "| stopped at epoch 3 of 9"}),
+        ({**STATE, "callbacks": {"SaveBest(mAP50)": STATE["callbacks"]["SaveBest(mAP50)"]}}, "epochs: 9",
+         {"ended at epoch 3 of 9, by no callback of this run"}),
+    ],
+)  # fmt: skip
+def test_the_picture_says_why_the_run_ended(state, arguments, expected, tmp_path, monkeypatch):
+    texts: list[str] = []
+
+    def print_figure(canvas: Any, path: Path, **_: Any) -> None:
+        texts.extend(text.get_text() for axes in canvas.figure.axes for text in axes.texts)
+        texts.extend(part for text in canvas.figure.texts for part in text.get_text().split("     "))
+        Path(path).touch()
+
+    monkeypatch.setattr(matplotlib.backends.backend_agg.FigureCanvasAgg, "print_figure", print_figure)
+    draw_timeline(write(tmp_path / "run", state=state, arguments=arguments))
+    assert expected <= set(texts)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        *((0.0, "0 ms"), (0.0001, "under 1 ms"), (0.0049, "5 ms"), (0.9996, "1.0 s"), (9.96, "10 s")),
+        *((59.6, "1 min 00 s"), (3725.0, "1 h 02 min"), (None, NOTHING), (math.nan, NOTHING)),
+    ],
+)  # fmt: skip
+def test_a_duration(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_a_percentage():
+    assert [percent(share) for share in (0.0, 0.0004, 0.0031, 0.1)] == ["0 %", "under 0.1 %", "0.3 %", "10 %"]
