@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-fast test-slow test-versions test-peer bench bench-quick docs lint clean
+.PHONY: demo test test-fast test-slow test-versions test-peer bench bench-quick docs pictures lint clean
 
 demo: $(VENV)/installed  ## train YOLO11n on datasets/trees with the suite
 	$(BIN)/yolo-callbacks demo
@@ -36,6 +36,9 @@ bench-quick: $(VENV)/installed-bench  ## the same with fewer repeats, at most 4 
 
 docs: $(VENV)/installed-docs  ## build/docs/index.html; a warning is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+
+pictures: $(VENV)/installed-dev  ## make the pictures of the README again, 2 to 4 minutes; needs Chromium
+	$(BIN)/python docs/pictures/make.py
 
 lint: $(VENV)/installed-dev  ## style, spelling and types
 	$(BIN)/ruff check .

@@ -1,8 +1,9 @@
-"""The two examples of the glossary page on callbacks, as scripts and as written there."""
+"""The examples: the scripts, the notebook, and the two examples of the glossary page on callbacks as written there."""
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import runpy
 import sys
@@ -10,13 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import digits
+import nbformat
 import pytest
-from trainings import FAST, results_csv
+from nbclient import NotebookClient
+from trainings import FAST, TINY, results_csv
 from ultralytics import YOLO
 
 from yolo_callbacks import EarlyStopping, SaveBest, StoppingReason, attach
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
 
 pytestmark = pytest.mark.training
 
@@ -61,6 +65,23 @@ def test_no_example_is_forgotten():
     cases = [case for mark in test_every_example_runs.pytestmark for case in mark.args[1]]
     tested = {getattr(case, "values", case)[0] for case in cases}
     assert tested == {path.name for path in EXAMPLES.glob("*.py")} - {"arguments.py"}
+    assert [path.name for path in EXAMPLES.glob("*.ipynb")] == ["quickstart.ipynb"]
+
+
+def test_the_notebook_runs_from_top_to_bottom(tmp_path, monkeypatch):
+    notebook = nbformat.read(EXAMPLES / "quickstart.ipynb", as_version=4)
+    assert not any(cell.get("outputs") for cell in notebook.cells)  # it is committed without outputs
+    size = next(cell for cell in notebook.cells if cell.source.startswith("EPOCHS, SIZE = "))
+    size.source = f"EPOCHS, SIZE, MODEL = 2, 32, {TINY!r}"
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    shown = [output.data for cell in notebook.cells for output in cell.get("outputs", []) if "data" in output]
+    tables = [data["text/markdown"] for data in shown if "text/markdown" in data]
+    assert re.search(r"best-mAP50-epoch00[12]\.pt` \| [12] \| 0\.\d{4} ", tables[0])
+    assert "EarlyStopping: not stopped" in tables[0]
+    assert any("image/png" in data for data in shown)
+    assert any("iframe srcdoc=" in data.get("text/html", "") for data in shown)
 
 
 @pytest.mark.slow
