@@ -464,6 +464,7 @@ def test_beside_the_built_in_integration_one_logs(interpreter, tmp_path, scenes)
     assert [row["epoch"] for row in rows(run)] == [1, 2, 3]
 
 
+@pytest.mark.slow
 @pytest.mark.training
 def test_what_was_logged_survives_a_kill(interpreter, tmp_path, scenes):
     ended = interpreter.run(ALONE, data=str(scenes), folder=str(tmp_path), built_in=False, kill=True)

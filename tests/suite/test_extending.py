@@ -176,7 +176,19 @@ def test_a_stripped_run_and_no_run_are_refused(train, scripted, tmp_path):
             extend(run, epochs=4)
 
 
-def test_the_command_extends_and_refuses(train, scripted, tmp_path, capsys):
+def test_the_command_refuses_in_one_line(train, scripted, capsys):
+    scripted(VALUES)
+    model = YOLO(TINY)
+    attach(model, SaveBest("mAP50"), keep_resumable=True)
+    folder = train(model, epochs=2)
+    for wrong in ([], ["epochs=two"], ["epochs=2"], ["epochs=4", "lr=no"]):
+        capsys.readouterr()
+        assert main(["extend", str(folder), *wrong]) == 2
+        assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_the_command_extends(train, scripted, tmp_path):
     scripted(VALUES)
     model = YOLO(TINY)
     attach(model, SaveBest("mAP50"), keep_resumable=True)
@@ -186,10 +198,6 @@ def test_the_command_extends_and_refuses(train, scripted, tmp_path, capsys):
         line = [sys.executable, "-c", "import sys; from yolo_callbacks.cli.command import main; sys.exit(main())"]
         return subprocess.run([*line, *arguments], capture_output=True, text=True, check=False, cwd=tmp_path)
 
-    for wrong in ([], ["epochs=two"], ["epochs=2"], ["epochs=4", "lr=no"]):
-        capsys.readouterr()
-        assert main(["extend", str(folder), *wrong]) == 2
-        assert len(capsys.readouterr().err.strip().splitlines()) == 1
     resumed = command("train", "callbacks=SaveBest", "resume=True", f"model={folder / 'weights' / 'last.pt'}")
     assert resumed.returncode == 2
     assert f"yolo-callbacks extend {folder}" in resumed.stderr

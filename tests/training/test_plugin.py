@@ -120,7 +120,7 @@ FAULTY = {
 
 @pytest.mark.training
 @pytest.mark.parametrize(
-    "fault", ["at run time", *(pytest.param(name, marks=pytest.mark.slow) for name in FAULTY if name != "at run time")]
+    "fault", ["at load", *(pytest.param(name, marks=pytest.mark.slow) for name in FAULTY if name != "at load")]
 )
 def test_a_faulty_file_in_a_process(fault, installed, scenes, tmp_path):
     """One line, exit code 2, no traceback, no folder, no value of a variable."""

@@ -123,7 +123,7 @@ CONFIGURATIONS = (
     c("depth", model="depth", data="depth"),
     c("RT-DETR", model="rtdetr"),
     # nothing learned yet
-    c("nothing detected, patience 3", epochs=9, patience=3, sample="default"),
+    c("nothing detected, patience 3", epochs=9, patience=3),
     c("nothing detected, patience 1", epochs=5, patience=1),
     c("detects after some epochs, patience 3", **LEARNS, epochs=12, patience=3),
     c("stopped by Ultralytics' patience", trainer=scripted(fitness=(0.5, 0.4, 0.3, 0.2)), epochs=9, patience=2),

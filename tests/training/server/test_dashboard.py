@@ -74,7 +74,7 @@ def data_of(task: str, scenes: Path, folder: Path) -> Path:
 @pytest.mark.training
 @pytest.mark.usefixtures("needs_workspaces", "offline")
 @pytest.mark.parametrize(
-    "task", ["detect", *(pytest.param(task, marks=pytest.mark.slow) for task in TASKS if task != "detect")]
+    "task", ["classify", *(pytest.param(task, marks=pytest.mark.slow) for task in TASKS if task != "classify")]
 )
 def test_every_panel_names_keys_that_are_logged(task, train, scenes, tmp_path, fake_device):
     model = YOLO(f"yolo11n{TASKS[task]}.yaml")

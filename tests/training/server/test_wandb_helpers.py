@@ -222,6 +222,7 @@ class TestServer:
         assert (sorted(artifact["aliases"]), artifact["files"]) == (["best", "latest"], {"best.pt": 1000})
         assert [alert["title"] for alert in run.alerts] == ["Stopped"]
 
+    @pytest.mark.slow
     def test_a_run_is_resumed(self, server: WandbServer, client: Client) -> None:
         for resume in ("never", "must"):
             done = client(RESUMING, resume, **server.environment)
