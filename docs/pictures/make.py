@@ -21,7 +21,7 @@ from terminal import Event, frames_of, record, svg, typed
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
-WIDTH, HEIGHT = 1200, 900
+WIDTH, HEIGHT = 1600, 1050
 SECONDS = 20.0  # of the animation, without its last frame
 LARGEST = 140_000  # bytes
 TITLE = "A training with yolo-callbacks in a terminal: the script, the epochs, and the table at the end"
