@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,12 +41,17 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture
 def messages() -> Iterator[list[str]]:
-    """Collect the messages of the library on Ultralytics' logger, with tracebacks."""
+    """Collect the messages of the library on Ultralytics' logger, with tracebacks; without those of every run.
+
+    These are the line at the start and those of a new best. `tests/suite/test_messages.py` has their tests.
+    """
     said: list[str] = []
 
     class Collector(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            said.append(logging.Formatter().format(record))
+            text = logging.Formatter().format(record)
+            if not re.match(r"Callbacks: .*; files in |SaveBest: best .* so far", text):
+                said.append(text)
 
     logger = logging.getLogger("ultralytics.yolo_callbacks")
     handler = Collector()

@@ -56,7 +56,7 @@ def test_a_class_a_best_of_its_own_and_no_value_where_it_is_absent(train, two_of
     assert (absent.best_epoch, absent.wait_count, absent.stopped_epoch) == (0, 0, 0)
     assert present.best_epoch > 0
     reason = "the validation set has no object of class 'two'"
-    assert any(f"not stopped, mAP50/two: no check in 3 epochs: {reason}" in message for message in messages)
+    assert any(f"not stopped, mAP50 of class two: no check in 3 epochs: {reason}" in message for message in messages)
     said = f"EarlyStopping: epoch 1 is no check for 'mAP50/two': {reason}"
     assert [message for message in messages if "is no check" in message] == [said]
 

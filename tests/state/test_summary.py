@@ -2,7 +2,28 @@
 
 from __future__ import annotations
 
-from yolo_callbacks.state.summary import read_summary, render
+from typing import Any
+
+from yolo_callbacks.state.summary import read_summary, render, render_html
+
+ROW = {"outcome": None, "seconds": 0.0, "seconds_in_epochs": 0.0, "failures": 0, "switched_off": False}
+SUMMARY: dict[str, Any] = {
+    "status": "finished",
+    "epochs": 30,
+    "stopped_by": "",
+    "seconds": 100.0,
+    "seconds_before": 40.0,
+    "seconds_in_callbacks": 1.25,
+    "seconds_in_epochs": 0.15,
+    "epochs_timed": 20,
+    "folder": "runs/train",
+    "next_step": "",
+    "callbacks": [
+        {**ROW, "name": "SaveBest", "outcome": "mAP50 0.5", "seconds": 1.2, "seconds_in_epochs": 0.1},
+        {**ROW, "name": "Mine", "failures": 3, "switched_off": True},
+        {**ROW, "name": "Quiet", "seconds": 0.0001},
+    ],
+}
 
 
 def test_a_summary_of_nothing():
@@ -10,3 +31,37 @@ def test_a_summary_of_nothing():
     table = render(read_summary({"callbacks": [3, {"name": ["a"]}, {"outcome": "said"}], "seconds": float("nan")}))
     assert table.splitlines()[0] == "Callbacks: ended after 0 epochs in 0.0 s"
     assert "said" in table
+
+
+def test_every_callback_has_a_row_and_costs_are_once_and_by_epoch():
+    expected = [
+        "Callbacks: finished after 30 epochs in 100.0 s, 40.0 s of them before it was resumed",
+        "  SaveBest  mAP50 0.5 (1.1 s once, 5 ms an epoch)",
+        "  Mine      failed 3 times; switched off",
+        "  Quiet",
+        "  they took 1.1 s once, 8 ms an epoch (2.08 % of training)",
+        "  files in runs/train",
+    ]
+    assert render(SUMMARY).splitlines() == expected
+    assert render(read_summary(SUMMARY)).splitlines() == expected
+
+
+def test_without_epochs_everything_is_once():
+    summary = {**SUMMARY, "epochs_timed": 0, "seconds_before": 0.0}
+    assert "(1.2 s once)" in render(summary)
+    old = {key: value for key, value in summary.items() if key not in ("epochs_timed", "seconds_in_epochs")}
+    assert "they took 1.2 s once (1.25 % of training)" in render(read_summary(old))
+
+
+def test_what_continues_the_run_and_who_stopped_it():
+    lines = render({**SUMMARY, "next_step": "yolo train", "stopped_by": "time="}).splitlines()
+    assert lines[1] == "  stopped by time="
+    assert lines[-1] == "  to continue: yolo train"
+
+
+def test_the_table_of_a_notebook_is_escaped():
+    page = render_html({**SUMMARY, "folder": "<b>", "callbacks": [{**ROW, "name": "A<i>", "outcome": "x & y"}]})
+    assert "<b>" not in page
+    assert "<i>" not in page
+    assert "<td>x &amp; y</td>" in page
+    assert "<th>A&lt;i&gt;</th>" in page

@@ -148,7 +148,7 @@ class EarlyStopping(MonitorCallback):
         if value is not None:
             self._prepare(run)
             decision = self._rule.check_undetected(value, counts=False, is_loss=self.monitor.is_loss)
-            self._stop.carry_out(decision, run, record, self.monitor_name)
+            self._stop.carry_out(decision, run, record, self.monitor_words)
 
     def restart_patience(self) -> None:
         """Set the count of checks without improvement to 0; the best value stays."""
@@ -162,12 +162,14 @@ class EarlyStopping(MonitorCallback):
 
     def outcome(self) -> str:
         """Return when and why it stopped, or how many checks were without improvement."""
-        outcome = self._stop.outcome(self.monitor_name)
+        outcome = self._stop.outcome(self.monitor_words)
         if self.stopped_epoch:
             return outcome
         if no_check := self.no_check():
             return f"{outcome}: {no_check}"
         best = f"best {self.best_score:g} at epoch {self.best_epoch}" if self.best_epoch else "no value"
+        if self.best_score == 0 and self.mode == "max":
+            best = "0 in every epoch"
         return f"{outcome}: {best}, {counted(self.wait_count, 'check')} without improvement"
 
     def state_dict(self) -> dict[str, Any]:
@@ -192,5 +194,5 @@ class EarlyStopping(MonitorCallback):
             self._rule.patience = run.patience
 
     def _act(self, decision: StopDecision, run: TrainingRun, record: EpochRecord) -> None:
-        self._stop.carry_out(decision, run, record, self.monitor_name)
+        self._stop.carry_out(decision, run, record, self.monitor_words)
         self.log(record, "early_stopping/wait", self.wait_count)

@@ -160,7 +160,7 @@ class MemoryCleanup(Callback):
 
     def outcome(self) -> str:
         """Return how much was freed, and how long it took."""
-        freed = [f"{self.freed[step]:.2f} GiB of {name}" for step, name in _NAMES.items() if self.freed[step] > 0]
+        freed = [f"{self.freed[step]:.2f} GiB of {name}" for step, name in _NAMES.items() if self.freed[step] >= 0.005]
         return f"freed {' and '.join(freed)} in {sum(self.seconds.values()):.2f} s" if freed else "nothing to free"
 
     def state_dict(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from yolo_callbacks.decisions.comparison import Mode
 from yolo_callbacks.decisions.untrained import EpochKind, UntrainedRule
 from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.metrics.monitor import Monitor, MonitorLike
+from yolo_callbacks.metrics.words import in_words
 from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.arguments import validate_bool, validate_float, validate_int
 from yolo_callbacks.utils.fields import Field, StateError, flag, mapping, one_of, read_fields, text, whole
@@ -117,6 +118,16 @@ class MonitorCallback(Callback):
         """The name of the monitor in a message about a fault."""
         names = origins_of(self).variables.get("monitor", ())
         return " ".join(f"${{{name}}}" for name in names) or self.monitor_name
+
+    @property
+    def monitor_words(self) -> str:
+        """The monitor in words, such as `"mAP50 of class person"`."""
+        return in_words(self.monitor_name)
+
+    @property
+    def shown_words(self) -> str:
+        """The monitor in words, in a message about a fault."""
+        return in_words(self.monitor_name) if self.shown_name == self.monitor_name else self.shown_name
 
     def _argument(self, name: str) -> Any:
         value = self._mode_argument if name == "mode" else super()._argument(name)

@@ -133,7 +133,7 @@ class ReduceLROnPlateau(MonitorCallback):
         self._rule.mode = self.mode
         decision = self._rule.check(record.epoch, value)
         if decision.reduce:
-            self._reductions.reduce(run, record.epoch, f"{self.monitor_name}: {decision.reason}")
+            self._reductions.reduce(run, record.epoch, f"{self.monitor_words}: {decision.reason}")
 
     def on_epoch(self, run: TrainingRun, record: EpochRecord) -> None:
         """Decide on the epoch, and log the factor from the next epoch on."""
@@ -161,10 +161,10 @@ class ReduceLROnPlateau(MonitorCallback):
         off = f"; off: {self._reductions.obstacle}" if self._reductions.obstacle else ""
         if not self.reductions:
             reason = self.no_check() or f"no reduction, {counted(self.wait_count, 'check')} without improvement"
-            return f"{self.monitor_name}: {reason}{off}"
+            return f"{self.monitor_words}: {reason}{off}"
         epochs = "epoch" if len(self.reductions) == 1 else "epochs"
         reduced = f"learning rate reduced to {self.scale:g} of its schedule, at {epochs} {listed(self.reductions)}"
-        return f"{self.monitor_name}: {reduced}{off}"
+        return f"{self.monitor_words}: {reduced}{off}"
 
     def state_dict(self) -> dict[str, Any]:
         """Return the checks, the counts of the rule and the reductions."""

@@ -20,6 +20,7 @@ from yolo_callbacks.metrics.monitor import MonitorLike
 from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.arguments import validate_bool, validate_int
 from yolo_callbacks.utils.fields import Field, mapping, number, optional, read_fields, text
+from yolo_callbacks.utils.files import LOGGER
 
 __all__ = ["SaveBest"]
 
@@ -164,6 +165,8 @@ class SaveBest(MonitorCallback):
             self._kept.add(run, record.epoch, value, evicted=decision.evicted)
             if self.best_epoch == record.epoch:
                 self._guards.remember(record)
+                if value or self.mode == "min":
+                    LOGGER.info(f"SaveBest: best {self.monitor_words} so far, {value:g} at epoch {record.epoch}")
         if self.best_score is not None:
             self.log(record, f"best/{self.monitor_name}", self.best_score)
 
@@ -190,12 +193,14 @@ class SaveBest(MonitorCallback):
         """Return the best value, its epoch and its file."""
         if self._kept.stand_ins:
             kept = f"kept the latest, epoch {self.best_epoch}: {self.best_model_path}"
-            return f"{self.shown_name}: {self.no_check()}; {kept}"
+            return f"{self.shown_words}: {self.no_check()}; {kept}"
         if self.best_score is None:
-            return f"{self.shown_name}: {self.no_check() or 'nothing saved'}"
+            return f"{self.shown_words}: {self.no_check() or 'nothing saved'}"
         more = len(self._kept.values) - 1
         others = f" and {more} more" if more else ""
-        return f"{self.monitor_name} {self.best_score:g} at epoch {self.best_epoch}: {self.best_model_path}{others}"
+        if self.best_score == 0 and self.mode == "max":
+            return f"{self.monitor_words} was 0 in every epoch: {self.best_model_path}{others}"
+        return f"{self.monitor_words} {self.best_score:g} at epoch {self.best_epoch}: {self.best_model_path}{others}"
 
     def written_files(self) -> list[Path]:
         """Return the checkpoints kept, and the JSON file beside each."""

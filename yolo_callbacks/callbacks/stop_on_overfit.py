@@ -105,7 +105,7 @@ class StopOnOverfit(MonitorCallback):
         against = self.against.value(record)
         if against is None:
             return
-        self._stop.carry_out(self._rule.check(value, against), run, record, self.monitor_name)
+        self._stop.carry_out(self._rule.check(value, against), run, record, self.monitor_words)
         if against and math.isfinite(value):
             self.log(record, "overfit/ratio", value / against)
 
@@ -121,7 +121,7 @@ class StopOnOverfit(MonitorCallback):
 
     def outcome(self) -> str:
         """Return when and why it stopped, or why there was no check."""
-        outcome, no_check = self._stop.outcome(self.monitor_name), self.no_check()
+        outcome, no_check = self._stop.outcome(self.monitor_words), self.no_check()
         return f"{outcome}: {no_check}" if no_check else outcome
 
     def state_dict(self) -> dict[str, Any]:

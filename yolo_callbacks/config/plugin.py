@@ -18,6 +18,7 @@ from yolo_callbacks.config.construction import clash_text
 from yolo_callbacks.config.loading import Configuration, load
 from yolo_callbacks.config.yaml_file import ConfigError
 from yolo_callbacks.suite.handlers import is_attached
+from yolo_callbacks.suite.run_end import PLUGIN_ATTRIBUTE
 from yolo_callbacks.suite.suite import Suite
 from yolo_callbacks.suite.training_checks import check_training
 from yolo_callbacks.trainer.fresh_folder import remove_fresh_folder
@@ -31,9 +32,8 @@ __all__ = ["FUNCTIONS", "register"]
 # For each validated value of the variable, the callbacks made from it, until a training takes them.
 _loaded: dict[str, Configuration | None] = {}
 _trainers: weakref.WeakSet[Any] = weakref.WeakSet()
-# Where a trainer holds its suite and configuration. Not in a WeakKeyDictionary: a suite refers to its trainer, and an
-# entry whose value refers to its key is never freed.
-_ATTRIBUTE = "_yolo_callbacks_plugin"
+# A trainer holds its suite and configuration as PLUGIN_ATTRIBUTE. Not in a WeakKeyDictionary: a suite refers to its
+# trainer, and an entry whose value refers to its key is never freed.
 
 
 def register(default_callbacks: dict[str, list[Callable[[Any], None]]]) -> None:
@@ -69,7 +69,7 @@ def _handle(event: str, source: Any) -> None:
         _trainers.add(source)
         _plug_in(source)
     elif event == "on_pretrain_routine_end" and is_attached(source):
-        vars(source).pop(_ATTRIBUTE, None)  # a callback of the previous event has attached a suite
+        vars(source).pop(PLUGIN_ATTRIBUTE, None)  # a callback of the previous event has attached a suite
     _dispatch(source, event, source)
 
 
@@ -95,11 +95,11 @@ def _plug_in(trainer: Any) -> None:
         where = configuration.origin(configuration.callbacks[0]) if configuration else VARIABLE
         refuse(ConfigError(f"{where}: {clash_text(error, configuration.callbacks if configuration else ())}"))
     else:
-        setattr(trainer, _ATTRIBUTE, (suite, configuration))
+        setattr(trainer, PLUGIN_ATTRIBUTE, (suite, configuration))
 
 
 def _dispatch(trainer: Any, event: str, source: Any) -> None:
-    plugged: tuple[Suite, Configuration] | None = vars(trainer).get(_ATTRIBUTE)
+    plugged: tuple[Suite, Configuration] | None = vars(trainer).get(PLUGIN_ATTRIBUTE)
     if plugged is None:
         return
     suite, configuration = plugged

@@ -62,6 +62,10 @@ class JsonlLogger(Callback):
         """Append the line of the final evaluation."""
         self._append(run, final_scalars(record), first_epoch=record.epoch + 1)
 
+    def outcome(self) -> str | None:
+        """Return where the file is."""
+        return None if self.path is None else f"wrote {self.path}"
+
     def resume(self, run: TrainingRun) -> None:
         """Copy the lines of a run that continues in another folder."""
         if run.moved_from is None:

@@ -80,6 +80,10 @@ class TensorBoardLogger(Callback):
         """Close the file after an error too."""
         self._close()
 
+    def outcome(self) -> str | None:
+        """Return where the event files are."""
+        return None if self.log_dir is None else f"wrote {self.log_dir}"
+
     def resume(self, run: TrainingRun) -> None:
         """Copy the event files of a run that continues in another folder."""
         if run.moved_from is None:

@@ -27,6 +27,7 @@ class Recovery:
         journalled: Whether the states come from the journal and not from callbacks.json.
         known_epoch: The epoch of the states, if it is earlier than that of the checkpoint; else None.
         extension: How the run was extended, as callbacks.json says, or None.
+        seconds: How long the run has trained, as callbacks.json says.
     """
 
     states: dict[str, Any]
@@ -36,6 +37,7 @@ class Recovery:
     journalled: bool = False
     known_epoch: int | None = None
     extension: dict[str, Any] | None = None
+    seconds: float = 0.0
 
 
 def find_recoveries(folder: Path, epoch: int, errors: Errors) -> list[Recovery]:
@@ -63,8 +65,9 @@ def find_recoveries(folder: Path, epoch: int, errors: Errors) -> list[Recovery]:
             f"{path} has the state after epoch {state['epoch']}; the checkpoint is of epoch {epoch}, which the journal "
             "does not contain"
         )
-    extension = state["extension"] if state is not None else None
-    return [replace(recovery, extension=extension) for recovery in found]
+    if state is None:
+        return found
+    return [replace(recovery, extension=state["extension"], seconds=state["seconds"]) for recovery in found]
 
 
 def recoveries(

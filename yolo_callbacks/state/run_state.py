@@ -35,6 +35,7 @@ class RunState:
         files: The files that the callbacks have written and keep. A later run in the same folder removes them.
         extension: How the run was extended, as `mark_extended` wrote it, or None.
         training: The hardware, the data set and the optimizer, for the report.
+        seconds: How long the run has trained.
     """
 
     def __init__(self, folder: Path, later: Callable[..., None], *, keep_resumable: bool = False) -> None:
@@ -48,6 +49,7 @@ class RunState:
         self.files: list[Path] = []
         self.extension: dict[str, Any] | None = None
         self.training: dict[str, Any] = {}
+        self.seconds = 0.0
         self._leftovers: list[Path] = []
 
     def find_leftovers(self) -> None:
@@ -112,6 +114,7 @@ class RunState:
             "training": self.training,
             "callbacks": self._states,
             "published": self._scalars,
+            "seconds": self.seconds,
             "files": [stored_path(path, self.path.parent) for path in (*self.files, *self._leftovers)],
             "summary": summary,
         }

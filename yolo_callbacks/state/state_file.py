@@ -63,6 +63,7 @@ _FIELDS_BESIDE = {
     "versions": Field(mapping(text), {}),
     "training": Field(mapping(anything), {}),
     "published": Field(mapping(_null_is_nan), {}),
+    "seconds": Field(number(0.0), 0.0),
     "files": Field(listing(text), []),
     "summary": Field(optional(mapping(anything)), None),
     "keep_resumable": Field(flag, False),

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from html import escape
 from typing import Any
 
 from yolo_callbacks.decisions.comparison import counted
 from yolo_callbacks.utils.lenient import as_count, as_list, as_mapping, as_number, as_text
 
-__all__ = ["read_summary", "render"]
+__all__ = ["read_summary", "render", "render_html"]
 
 _MAX_SECONDS = 1e12
+_SHORTEST = 0.001  # seconds; a shorter time is not printed
 
 
 def read_summary(content: object) -> dict[str, Any] | None:
@@ -27,13 +29,18 @@ def read_summary(content: object) -> dict[str, Any] | None:
         "epochs": as_count(found.get("epochs")),
         "stopped_by": as_text(found.get("stopped_by")),
         "seconds": _seconds(found.get("seconds")),
+        "seconds_before": _seconds(found.get("seconds_before")),
         "seconds_in_callbacks": _seconds(found.get("seconds_in_callbacks")),
+        "seconds_in_epochs": _seconds(found.get("seconds_in_epochs")),
+        "epochs_timed": as_count(found.get("epochs_timed")),
+        "next_step": as_text(found.get("next_step")),
         "folder": as_text(found.get("folder"), "a folder that is not known"),
         "callbacks": [
             {
                 "name": as_text(row.get("name"), "?"),
                 "outcome": as_text(row.get("outcome")),
                 "seconds": _seconds(row.get("seconds")),
+                "seconds_in_epochs": _seconds(row.get("seconds_in_epochs")),
                 "failures": as_count(row.get("failures")),
                 "switched_off": row.get("switched_off") is True,
             }
@@ -52,21 +59,66 @@ def render(summary: Mapping[str, Any]) -> str:
     """Return the summary of a run as a table in text form.
 
     Args:
-        summary: The value of `"summary"` in `callbacks.json`: `epochs`, `seconds` of training, `seconds_in_callbacks`,
-            `folder`, `status`, `stopped_by` (`""` if nobody stopped the run), and `callbacks`, a list of mappings with
-            `name`, `outcome`, `seconds`, `failures` and `switched_off`.
+        summary: The value of `"summary"` in `callbacks.json`: `status`, `epochs`, `stopped_by` (`""` if nobody stopped
+            the run), `folder`, `next_step` (what continues the run), `seconds` of training (of these `seconds_before`
+            the run was resumed), `seconds_in_callbacks` (of these `seconds_in_epochs`, in `epochs_timed` epochs), and
+            `callbacks`: a list of mappings with `name`, `outcome`, `seconds`, `seconds_in_epochs`, `failures` and
+            `switched_off`.
     """
-    seconds, spent = summary["seconds"], summary["seconds_in_callbacks"]
-    share = f" ({100 * spent / seconds:.2f} % of training)" if seconds else ""
-    lines = [f"Callbacks: {summary['status']} after {counted(summary['epochs'], 'epoch')} in {seconds:.1f} s"]
-    found = [(row["name"], f"{row['seconds']:.2f} s", _outcome(row)) for row in summary["callbacks"]]
-    rows = [row for row in found if row[-1]]
-    name_width, cost_width = (max((len(row[column]) for row in rows), default=0) for column in (0, 1))
-    lines += [f"  {name:<{name_width}}  {cost:>{cost_width}}  {outcome}" for name, cost, outcome in rows]
+    lines = [f"Callbacks: {_title(summary)}"]
     if summary.get("stopped_by") not in ("", None, "a callback"):  # the row of a callback says it
-        lines.insert(1, f"  stopped by {summary['stopped_by']}")
-    lines += [f"  they took {spent:.2f} s{share}", f"  files in {summary['folder']}"]
+        lines.append(f"  stopped by {summary['stopped_by']}")
+    width = max((len(row["name"]) for row in summary["callbacks"]), default=0)
+    for row in summary["callbacks"]:
+        cost = _cost(row["seconds"], row, summary)
+        shown = " ".join(part for part in (_outcome(row), f"({cost})" if cost else "") if part)
+        lines.append(f"  {row['name']:<{width}}  {shown}".rstrip())
+    lines.append(f"  {_total(summary)}")
+    lines.append(f"  files in {summary['folder']}")
+    if summary.get("next_step"):
+        lines.append(f"  to continue: {summary['next_step']}")
     return "\n".join(lines)
+
+
+def render_html(summary: Mapping[str, Any]) -> str:
+    """Return the summary of a run, as `render` takes it, as a table for a notebook."""
+    rows = "".join(
+        f"<tr><th>{escape(row['name'])}</th><td>{escape(_outcome(row))}</td>"
+        f"<td>{escape(_cost(row['seconds'], row, summary))}</td></tr>"
+        for row in summary["callbacks"]
+    )
+    step = f"<br>to continue: <code>{escape(summary['next_step'])}</code>" if summary.get("next_step") else ""
+    return (
+        f"<table><caption>Callbacks: {escape(_title(summary))}</caption>"
+        f"<tr><th>callback</th><th>what it did</th><th>time</th></tr>{rows}</table>"
+        f"<p>{escape(_total(summary))}<br>files in <code>{escape(summary['folder'])}</code>{step}</p>"
+    )
+
+
+def _title(summary: Mapping[str, Any]) -> str:
+    before = summary.get("seconds_before") or 0.0
+    resumed = f", {before:.1f} s of them before it was resumed" if before else ""
+    return f"{summary['status']} after {counted(summary['epochs'], 'epoch')} in {summary['seconds']:.1f} s{resumed}"
+
+
+def _total(summary: Mapping[str, Any]) -> str:
+    """Return the time of all callbacks, and its share of the time of the process that measured it."""
+    spent = summary["seconds_in_callbacks"]
+    trained = summary["seconds"] - (summary.get("seconds_before") or 0.0)
+    share = f" ({100 * spent / trained:.2f} % of training)" if trained > 0 else ""
+    return f"they took {_cost(spent, summary, summary) or 'less than 1 ms'}{share}"
+
+
+def _cost(seconds: float, measured: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
+    """Return a time as that of once a run and that of an epoch; "" if both are too short to be of interest."""
+    epochs = summary.get("epochs_timed") or 0
+    in_epochs = min(measured.get("seconds_in_epochs") or 0.0, seconds) if epochs else 0.0
+    parts = ((seconds - in_epochs, "once"), (in_epochs / epochs if epochs else 0.0, "an epoch"))
+    return ", ".join(f"{_duration(part)} {unit}" for part, unit in parts if part >= _SHORTEST)
+
+
+def _duration(seconds: float) -> str:
+    return f"{1000 * seconds:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
 
 
 def _outcome(row: Mapping[str, Any]) -> str:

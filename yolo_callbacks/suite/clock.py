@@ -6,13 +6,43 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from time import perf_counter
 
-__all__ = ["Clock"]
+__all__ = ["Clock", "EpochShare"]
+
+
+class EpochShare:
+    """Find how much of a growing number of seconds was spent in epochs; the rest is spent once a run.
+
+    Attributes:
+        epochs: How many epochs were counted.
+        seconds: The seconds of all these epochs.
+    """
+
+    def __init__(self) -> None:
+        self.epochs, self.seconds = 0, 0.0
+        self._before: float | None = None
+
+    def begin(self, seconds: float) -> None:
+        """Start to count: the first epoch follows."""
+        self._before = seconds
+
+    def end_epoch(self, seconds: float) -> None:
+        """Count an epoch."""
+        if self._before is not None:
+            self.epochs += 1
+            self.seconds = seconds - self._before
 
 
 class Clock:
-    """Measure one run."""
+    """Measure one run.
+
+    Attributes:
+        earlier: The seconds of training before this process resumed the run.
+        epoch_share: How much of the time in callbacks was spent in epochs.
+    """
 
     def __init__(self) -> None:
+        self.earlier = 0.0
+        self.epoch_share = EpochShare()
         self._started: float | None = None
         self._in_callbacks = 0.0
         self._event_started: float | None = None
@@ -28,7 +58,7 @@ class Clock:
 
     @property
     def seconds(self) -> float:
-        """How long the training has taken so far."""
+        """How long this process has trained so far."""
         return 0.0 if self._started is None else perf_counter() - self._started
 
     @property

@@ -29,6 +29,8 @@ class ErrorPolicy:
 
     def __init__(self, members: Sequence[GuardedCallback], *, strict: bool) -> None:
         self._members, self._strict = members, strict
+        for member in members:
+            member.strict = strict
         self._fatal: Exception | None = None
         self._mistake: Exception | None = None
         self._mistaken: Callback | None = None

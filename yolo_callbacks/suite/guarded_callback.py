@@ -7,6 +7,8 @@ from time import perf_counter
 from typing import Any
 
 from yolo_callbacks.callbacks.callback import Callback
+from yolo_callbacks.callbacks.monitor_callback import MonitorCallback
+from yolo_callbacks.suite.clock import EpochShare
 from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.files import LOGGER, plain
 from yolo_callbacks.utils.origins import Origins, origins_of
@@ -58,11 +60,14 @@ class GuardedCallback:
         off: Whether it is switched off for this run: the same method raised three times in a row.
         missed: The event that the callback needs and was attached too late for, else "". It does nothing in this run.
         error: The first exception since `take_error`.
+        epoch_share: How much of `seconds` was spent in epochs.
+        strict: Whether an exception of the callback ends the training.
     """
 
     def __init__(self, callback: Callback, key: str, events: frozenset[str] = frozenset()) -> None:
         self.callback, self.key, self.events = callback, key, events
         self.seconds, self.failures, self.off, self.missed = 0.0, 0, False, ""
+        self.epoch_share, self.strict = EpochShare(), False
         self.error: Exception | None = None
         self._failures_in_a_row: dict[str, int] = {}
 
@@ -119,6 +124,12 @@ class GuardedCallback:
         """Return an exception of the callback as it may be raised out of the training."""
         return shown_error(self.name, error, self.origins)
 
+    def title(self) -> str:
+        """Return its class, and its monitor in words, for the line at the start."""
+        if not isinstance(self.callback, MonitorCallback):
+            return self.name
+        return f"{self.name} by {self.callback.shown_words}"
+
     def summary_row(self) -> dict[str, Any]:
         """Return its row of the summary."""
         outcome = f"nothing: attached too late, it missed {self.missed}" if self.missed else self.call("outcome")
@@ -126,6 +137,7 @@ class GuardedCallback:
             "name": self.name,
             "outcome": None if outcome is None else clean_text(str(outcome)),
             "seconds": self.seconds,
+            "seconds_in_epochs": self.epoch_share.seconds,
             "failures": self.failures,
             "switched_off": self.off,
         }
@@ -140,7 +152,8 @@ class GuardedCallback:
         self.failures += 1
         self._failures_in_a_row[what] = self._failures_in_a_row.get(what, 0) + 1
         if self.failures == 1:
-            log_error(f"{self.name} failed in {what}", error, self.origins)
+            goes_on = "" if self.strict else ", training goes on"
+            log_error(f"{self.name} failed in {what}{goes_on}", error, self.origins)
         if self._failures_in_a_row[what] >= _MAX_FAILURES and not self.off:
             self.off = True
             LOGGER.error(f"{self.name} failed {_MAX_FAILURES} times in a row in {what}: switched off for this run")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,7 +14,11 @@ from yolo_callbacks.suite.clock import Clock
 from yolo_callbacks.suite.guarded_callback import GuardedCallback
 from yolo_callbacks.trainer.training_run import TrainingRun
 
-__all__ = ["NoOutputs", "RunOutputs", "summarize", "write_picture", "write_report"]
+__all__ = ["PLUGIN_ATTRIBUTE", "NoOutputs", "RunOutputs", "summarize", "write_picture", "write_report"]
+
+PLUGIN_ATTRIBUTE = "_yolo_callbacks_plugin"
+"""Where a trainer holds the suite of YOLO_CALLBACKS."""
+
 
 
 class RunOutputs(Protocol):
@@ -58,7 +65,9 @@ def write_report(run: TrainingRun, outputs: RunOutputs) -> None:
         outputs.write_report(run.save_dir)
 
 
-def summarize(run: TrainingRun, members: Iterable[GuardedCallback], clock: Clock, status: str) -> dict[str, Any]:
+def summarize(
+    run: TrainingRun, members: Iterable[GuardedCallback], clock: Clock, status: str, *, keep_resumable: bool = False
+) -> dict[str, Any]:
     """Return what happened in a run, as `state.summary.render` takes it.
 
     Args:
@@ -66,13 +75,44 @@ def summarize(run: TrainingRun, members: Iterable[GuardedCallback], clock: Clock
         members: Its callbacks.
         clock: How long the training and its callbacks took.
         status: `"finished"`, or how else the training ended.
+        keep_resumable: Whether last.pt keeps its optimizer at the end.
     """
     return {
         "status": status,
         "epochs": run.last_epoch,
         "stopped_by": run.stopped_by if status == "finished" else "",
-        "seconds": clock.seconds,
+        "seconds": clock.earlier + clock.seconds,
+        "seconds_before": clock.earlier,
         "seconds_in_callbacks": clock.seconds_in_callbacks,
+        "seconds_in_epochs": clock.epoch_share.seconds,
+        "epochs_timed": clock.epoch_share.epochs,
         "folder": str(run.save_dir),
-        "callbacks": [member.summary_row() for member in members],
+        "next_step": next_step(run, status, keep_resumable=keep_resumable),
+        "callbacks": numbered([member.summary_row() for member in members]),
     }
+
+
+def numbered(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Add a number to the names of callbacks of one class whose rows have no text that tells them apart."""
+    kinds = Counter((row["name"], row["outcome"]) for row in rows)
+    seen: Counter[str] = Counter()
+    for row in rows:
+        name = row["name"]
+        if kinds[name, row["outcome"]] > 1:
+            seen[name] += 1
+            row["name"] = f"{name} {seen[name]}"
+    return rows
+
+
+def next_step(run: TrainingRun, status: str, *, keep_resumable: bool) -> str:
+    """Return what continues a run that has not trained all its epochs, or "" if nothing does."""
+    planned, last = run.planned_epochs, run.weights_dir / "last.pt"
+    if status == "finished":
+        more = keep_resumable and run.last_epoch < planned and run.single_process
+        return f"yolo-callbacks extend {run.save_dir} epochs={planned}" if more else ""
+    if not (run.last_epoch and last.is_file()):
+        return ""
+    callbacks = os.environ.get("YOLO_CALLBACKS")
+    if callbacks and hasattr(run.trainer, PLUGIN_ATTRIBUTE):  # else the script has attached its own
+        return f"YOLO_CALLBACKS={shlex.quote(callbacks)} yolo train resume=True model={shlex.quote(str(last))}"
+    return f"model = YOLO({str(last)!r}), attach the same callbacks, model.train(resume=True)"

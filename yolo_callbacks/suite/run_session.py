@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 from yolo_callbacks.callbacks.callback import Callback
 from yolo_callbacks.callbacks.events import TRAINER_EVENTS, Event
 from yolo_callbacks.state.summary import render
-from yolo_callbacks.suite.clock import Clock
+from yolo_callbacks.suite.clock import Clock, EpochShare
 from yolo_callbacks.suite.dispatch import CLOSING, Dispatcher
 from yolo_callbacks.suite.error_policy import ErrorPolicy
+from yolo_callbacks.suite.messages import log_start, show_in_notebook
 from yolo_callbacks.suite.run_end import RunOutputs, summarize, write_picture, write_report
 from yolo_callbacks.suite.state_store import StateStore
 from yolo_callbacks.trainer.training_run import TrainingRun
@@ -167,7 +168,17 @@ class RunSession:
         self.errors.attempt("holding the learning rate", run.learning_rate.apply_held_schedule)
         if store:
             run.past = []
+            self._clock.earlier = store.seconds_before
             self.errors.attempt("starting the state", store.begin, states)
+        if run.is_main and not run.ended:
+            self.errors.attempt("the line at the start", log_start, self._members, run)
+        for share, seconds in self._shares():
+            share.begin(seconds)
+
+    def _shares(self) -> list[tuple[EpochShare, float]]:
+        """List what counts the time in epochs, with the seconds so far: of all callbacks together, and of each."""
+        of_each = [(member.epoch_share, member.seconds) for member in self._members]
+        return [(self._clock.epoch_share, self._clock.seconds_in_callbacks), *of_each]
 
     # In each epoch ----------------------------------------------------------------------------------------------------
 
@@ -200,8 +211,12 @@ class RunSession:
         files = store.written_files() if store else []
         self._exchange()
         if store:
-            self.errors.attempt("storing the state", store.store, states, files)
+            self.errors.attempt(
+                "storing the state", store.store, states, files, self._clock.earlier + self._clock.seconds
+            )
         run.supervision.progress.epoch_fitted()
+        for share, seconds in self._shares():
+            share.end_epoch(seconds)
 
     def _exchange(self) -> None:
         """Give every rank what rank 0 has decided, and the exceptions of the others. Every rank must call this."""
@@ -235,8 +250,9 @@ class RunSession:
         """Log and store the summary; not where a wrong argument has kept the training from starting."""
         if not self.run.is_main or not self._clock.running or self.errors.has_mistake:
             return
-        summary = summarize(self.run, self._members, self._clock, status)
+        summary = summarize(self.run, self._members, self._clock, status, keep_resumable=self._options.keep_resumable)
         LOGGER.info(render(summary))
+        show_in_notebook(summary)
         if self._store:
             self._store.conclude(summary, finished=status == "finished")
 

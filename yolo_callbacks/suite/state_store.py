@@ -39,6 +39,11 @@ class StateStore:
         self._journalled_epoch = 0
         self._deciding = False
 
+    @property
+    def seconds_before(self) -> float:
+        """How long a resumed run had trained before."""
+        return self._restored.recovery.seconds if self._restored else 0.0
+
     def states(self) -> dict[str, Any]:
         """Return the state of each callback by its key."""
         return {member.key: member.state() for member in self._members}
@@ -69,6 +74,7 @@ class StateStore:
         """Write the states with which the run starts."""
         scalars = self._restored.scalars if self._restored else {}
         self._state.training = describe_training(self._run)
+        self._state.seconds = self.seconds_before
         self._state.begin(self._run.completed_epochs, states, scalars, ended=self._run.ended)
 
     # In each epoch ----------------------------------------------------------------------------------------------------
@@ -94,10 +100,10 @@ class StateStore:
         """Note that all callbacks have decided on the epoch."""
         self._deciding = False
 
-    def store(self, states: Mapping[str, Any], files: list[Path]) -> None:
-        """Write the states after an epoch, and the files that the callbacks keep."""
+    def store(self, states: Mapping[str, Any], files: list[Path], seconds: float) -> None:
+        """Write the states after an epoch, the files that the callbacks keep, and how long the run has trained."""
         run = self._run
-        self._state.files = files
+        self._state.files, self._state.seconds = files, seconds
         if run.supervision.has_checkpoint:
             self._state.remove_leftovers()
         self._state.close_epoch(run.last_epoch, states, run.record().scalars, ended=run.concluded)

@@ -1,0 +1,110 @@
+"""The lines of every run: at the start, at a new best, and what continues it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from trainings import TINY, interrupted
+from ultralytics import YOLO
+
+from yolo_callbacks import EarlyStopping, JsonlLogger, MemoryCleanup, SaveBest, attach
+from yolo_callbacks.suite.messages import show_in_notebook
+from yolo_callbacks.suite.run_end import numbered
+
+pytestmark = pytest.mark.training
+
+
+@pytest.fixture
+def lines() -> Iterator[list[str]]:
+    """Every message of the library."""
+    found: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: found.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("ultralytics.yolo_callbacks")
+    logger.addHandler(handler)
+    yield found
+    logger.removeHandler(handler)
+
+
+def test_one_line_at_the_start_and_one_for_each_new_best(train, scripted, lines):
+    scripted([0.1, 0.3, 0.2, 0.4])
+    model = YOLO(TINY)
+    attach(model, SaveBest("mAP50"), SaveBest("min(mAP50)", filename="worst"), MemoryCleanup(), JsonlLogger())
+    folder = train(model, epochs=4)
+    assert lines[0] == (
+        f"Callbacks: SaveBest by mAP50, SaveBest by mAP50 of the worst class, MemoryCleanup, JsonlLogger; "
+        f"files in {folder}"
+    )
+    best = [line for line in lines if line.startswith("SaveBest: best mAP50 so far")]
+    assert best == [
+        f"SaveBest: best mAP50 so far, {value} at epoch {epoch}" for value, epoch in ((0.1, 1), (0.3, 2), (0.4, 4))
+    ]
+
+
+def test_a_best_of_zero_is_no_best(train, scripted, lines):
+    scripted([0.0, 0.0])
+    model = YOLO(TINY)
+    attach(model, SaveBest("mAP50", skip_untrained=False), EarlyStopping("recall", patience=9, skip_untrained=False))
+    train(model, epochs=2)
+    assert not [line for line in lines if "so far" in line]
+    assert "mAP50 was 0 in every epoch: " in lines[-1]
+    assert "not stopped, recall: 0 in every epoch, 1 check without improvement" in lines[-1]
+
+
+def test_an_interrupted_run_says_what_continues_it_and_a_resumed_one_adds_up(train, scripted, lines, monkeypatch):
+    scripted([0.1, 0.2, 0.3])
+    monkeypatch.delenv("YOLO_CALLBACKS", raising=False)
+    model = YOLO(TINY)
+    attach(model, SaveBest("mAP50"))
+    folder = interrupted(train, model, 2, epochs=3)
+    last = folder / "weights" / "last.pt"
+    assert lines[-1].endswith(
+        f"to continue: model = YOLO({str(last)!r}), attach the same callbacks, model.train(resume=True)"
+    )
+    resumed = YOLO(last)
+    attach(resumed, SaveBest("mAP50"))
+    scripted([0.3])
+    resumed.train(resume=True)
+    summary = json.loads((folder / "callbacks.json").read_text())["summary"]
+    assert 0 < summary["seconds_before"] < summary["seconds"]
+    assert (summary["epochs"], summary["epochs_timed"], summary["next_step"]) == (3, 1, "")
+
+
+@pytest.mark.parametrize("keep_resumable", [False, True])
+def test_a_stopped_run_names_the_command_that_extends_it_only_where_it_works(train, scripted, lines, keep_resumable):
+    scripted([0.5, 0.4, 0.3])
+    model = YOLO(TINY)
+    attach(model, EarlyStopping("mAP50", patience=1), keep_resumable=keep_resumable)
+    folder = train(model, epochs=7)
+    assert lines[-1].endswith(f"to continue: yolo-callbacks extend {folder} epochs=7") == keep_resumable
+    assert ("to continue" in lines[-1]) == keep_resumable
+
+
+def test_two_of_one_class_are_told_apart():
+    rows: list[dict[str, Any]] = [
+        {"name": "Mine", "outcome": None},
+        {"name": "SaveBest", "outcome": "mAP50 0.5"},
+        {"name": "Mine", "outcome": None},
+        {"name": "SaveBest", "outcome": "recall 0.5"},
+    ]
+    assert [row["name"] for row in numbered(rows)] == ["Mine 1", "SaveBest", "Mine 2", "SaveBest"]
+
+
+class ZMQInteractiveShell:
+    """The shell of a notebook, by its name."""
+
+
+@pytest.mark.parametrize(("shell", "shown"), [(ZMQInteractiveShell(), 1), (object(), 0), (None, 0)])
+def test_a_notebook_shows_a_table_and_no_other_shell_does(shell, shown, monkeypatch):
+    pages: list[str] = []
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(display=pages.append, HTML=str))
+    summary = {"status": "finished", "epochs": 1, "seconds": 1.0, "seconds_in_callbacks": 0.0, "folder": "run"}
+    show_in_notebook({**summary, "callbacks": []})
+    assert len(pages) == shown
