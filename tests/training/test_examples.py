@@ -68,6 +68,16 @@ def test_no_example_is_forgotten():
     assert [path.name for path in EXAMPLES.glob("*.ipynb")] == ["quickstart.ipynb"]
 
 
+def test_the_links_of_the_notebook_lead_somewhere():
+    notebook = nbformat.read(EXAMPLES / "quickstart.ipynb", as_version=4)
+    links = re.findall(r"\]\(([^)#]+)#?([^)]*)\)", "".join(cell.source for cell in notebook.cells))
+    assert links
+    for target, anchor in links:
+        text = (EXAMPLES / target).read_text(encoding="utf-8")
+        headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+        assert anchor in ["", *(re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings)]
+
+
 def test_the_notebook_runs_from_top_to_bottom(tmp_path, monkeypatch):
     notebook = nbformat.read(EXAMPLES / "quickstart.ipynb", as_version=4)
     assert not any(cell.get("outputs") for cell in notebook.cells)  # it is committed without outputs
