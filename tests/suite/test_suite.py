@@ -248,12 +248,9 @@ def test_the_table_says_what_happened(train, scripted, messages):
     folder = train(model, epochs=5)
     table = messages[-1].splitlines()
     assert table[0].startswith("Callbacks: finished after 3 epochs in ")
-    rows = [re.sub(r" \([^()]* (once|an epoch)\)$", "", row) for row in table[1:4]]  # without what they cost
-    assert rows == [
-        f"  SaveBest       mAP50 0.3 at epoch 1: {folder / 'weights' / 'best-mAP50.pt'}",
-        "  EarlyStopping  stopped at epoch 3, fitness: no improvement in 2 checks (best 0.3 at epoch 1)",
-        "  Publisher",
-    ]
+    assert [row.split()[0] for row in table[1:4]] == ["SaveBest", "EarlyStopping", "Publisher"]
+    assert table[1].endswith(f"  mAP50 0.3 at epoch 1: {folder / 'weights' / 'best-mAP50.pt'}")
+    assert table[2].endswith("  stopped at epoch 3, fitness: no improvement in 2 checks (best 0.3 at epoch 1)")
     assert re.fullmatch(r"  they took (\d+ ms once, )?\d+ ms an epoch \(\d+\.\d\d % of training\)", table[4])
     assert table[5:] == [f"  files in {folder}"]
     state = json.loads((folder / "callbacks.json").read_text())

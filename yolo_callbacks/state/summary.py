@@ -68,11 +68,10 @@ def render(summary: Mapping[str, Any]) -> str:
     lines = [f"Callbacks: {_title(summary)}"]
     if summary.get("stopped_by") not in ("", None, "a callback"):  # the row of a callback says it
         lines.append(f"  stopped by {summary['stopped_by']}")
-    width = max((len(row["name"]) for row in summary["callbacks"]), default=0)
-    for row in summary["callbacks"]:
-        cost = _cost(row["seconds"], row, summary)
-        shown = " ".join(part for part in (_outcome(row), f"({cost})" if cost else "") if part)
-        lines.append(f"  {row['name']:<{width}}  {shown}".rstrip())
+    rows = [(row["name"], _cost(row["seconds"], row, summary), _outcome(row)) for row in summary["callbacks"]]
+    name_width, cost_width = (max((len(row[column]) for row in rows), default=0) for column in (0, 1))
+    # The outcome comes last: it may end with a command to copy.
+    lines += [f"  {name:<{name_width}}  {cost:<{cost_width}}  {outcome}".rstrip() for name, cost, outcome in rows]
     lines.append(f"  {_total(summary)}")
     lines.append(f"  files in {summary['folder']}")
     if summary.get("next_step"):

@@ -20,7 +20,6 @@ PLUGIN_ATTRIBUTE = "_yolo_callbacks_plugin"
 """Where a trainer holds the suite of YOLO_CALLBACKS."""
 
 
-
 class RunOutputs(Protocol):
     """What a suite writes of a run beside the files of its callbacks.
 

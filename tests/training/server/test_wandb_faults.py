@@ -79,7 +79,7 @@ def isolated(folder: Path) -> dict[str, str]:
 
 def table(said: str) -> str:
     """The row of the logger in the table at the end."""
-    return next(line for line in reversed(said.splitlines()) if re.match(r"\s+WandbLogger +\d", line))
+    return next(line for line in reversed(said.splitlines()) if re.match(r"\s+WandbLogger +\d.* once", line))
 
 
 def follow(command: str, folder: Path, server: WandbServer) -> None:

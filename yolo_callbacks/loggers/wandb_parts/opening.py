@@ -126,7 +126,7 @@ class _Opening:
             # prompt=False: a question on a terminal would wait for its answer without a limit
             if self._setting("api_key") or wandb.login(prompt=False, verify=False):
                 return Opened(self._init(mode), "")
-            reason = "no API key (wandb login stores one; WandbLogger(mode=\"offline\") is silent)"
+            reason = 'no API key (wandb login stores one; WandbLogger(mode="offline") is silent)'
         except Exception as error:  # wandb raises a different kind for each fault of a server
             reason = self.describe(error)
             self._clean_up(before)
