@@ -37,7 +37,7 @@ bench-quick: $(VENV)/installed-bench  ## the same with fewer repeats, at most 4 
 docs: $(VENV)/installed-docs  ## build/docs/index.html; a warning is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
 
-pictures: $(VENV)/installed-dev  ## make the pictures of the README again, 2 to 4 minutes; needs Chromium
+pictures: $(VENV)/installed-dev  ## make the pictures of the README again, 4 to 8 minutes; needs Chromium
 	$(BIN)/python docs/pictures/make.py
 
 lint: $(VENV)/installed-dev  ## style, spelling and types

@@ -1,7 +1,7 @@
 """Make the pictures of the README from a real training: `make pictures`.
 
 It trains on the photographs in `datasets/trees` with `docs/pictures/train.py`, records the terminal, and takes
-screenshots of the report. It needs Chromium or Chrome, and two to four minutes on two CPU cores.
+screenshots of the report. It needs Chromium or Chrome, and four to eight minutes on two CPU cores.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 WIDTH, HEIGHT = 1600, 1050
-SECONDS = 20.0  # of the animation, without its last frame
+SECONDS = 18.0  # of the training in the animation
 LARGEST = 140_000  # bytes
 TITLE = "A training with yolo-callbacks in a terminal: the script, the epochs, and the table at the end"
 

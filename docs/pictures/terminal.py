@@ -23,7 +23,7 @@ import pyte
 
 __all__ = ["Event", "Frame", "frames_of", "record", "svg"]
 
-COLUMNS, LINES = 100, 28
+COLUMNS, LINES = 112, 26
 LONGEST_PAUSE = 0.4  # seconds, before the animation is fitted into its length
 LAST_FRAME = 8.0  # seconds
 
@@ -46,6 +46,7 @@ class Event:
 
     pause: float
     text: str
+    waiting: bool = True  # the pause is one of the program, which the animation shortens
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,9 @@ class Frame:
 
 
 def typed(command: str) -> list[Event]:
-    """Return the events of a prompt at which a command is typed."""
-    return [Event(0.4, "\x1b[32m$\x1b[0m "), *(Event(0.05, letter) for letter in command), Event(0.3, "\r\n")]
+    """Return the events of a prompt at which a command is typed, after some time to read what is above it."""
+    prompt, end = Event(0.1, "\x1b[32m$\x1b[0m ", waiting=False), Event(0.4, "\r\n", waiting=False)
+    return [prompt, Event(1.5, "", waiting=False), *(Event(0.05, letter, waiting=False) for letter in command), end]
 
 
 def record(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> list[Event]:
@@ -113,16 +115,16 @@ def frames_of(events: Sequence[Event], seconds: float, *, shortest: float = 0.1)
 
     Args:
         events: What was printed.
-        seconds: The length of the animation, without the last frame.
+        seconds: The length of what the program takes, without prompts and the last frame.
         shortest: The seconds that a frame is shown at least; fewer frames make a smaller file.
     """
-    pauses = [min(event.pause, LONGEST_PAUSE) for event in events]
-    speed = min(1.0, seconds / sum(pauses))
+    waiting = sum(min(event.pause, LONGEST_PAUSE) for event in events if event.waiting)
+    speed = min(1.0, seconds / waiting) if waiting else 1.0
     screen = pyte.Screen(COLUMNS, LINES)
     stream, now, shown = pyte.Stream(screen), 0.0, 0.0
     frames: list[Frame] = []
-    for event, pause in zip(events, pauses, strict=True):
-        now += pause * speed
+    for event in events:
+        now += min(event.pause, LONGEST_PAUSE) * speed if event.waiting else event.pause
         if now >= shown + shortest:
             _show(frames, _content(screen), now - shown)
             shown = now

@@ -6,8 +6,8 @@ model = YOLO("yolo11n.yaml")
 attach(
     model,
     SaveBest("mAP50", top_k=3),
-    ReduceLROnPlateau("mAP50", factor=0.5, patience=2),
-    EarlyStopping("mAP50", patience=5),
+    ReduceLROnPlateau("mAP50", factor=0.5, patience=3),
+    EarlyStopping("mAP50", patience=6),
     report=True,
 )
-model.train(data="trees/data.yaml", epochs=60, imgsz=128, batch=8, nbs=8, close_mosaic=0)
+model.train(data="trees/data.yaml", epochs=40, imgsz=160, batch=4, nbs=4, close_mosaic=0)
