@@ -6,7 +6,14 @@ from typing import Any
 
 from yolo_callbacks.state.summary import read_summary, render, render_html
 
-ROW = {"outcome": None, "seconds": 0.0, "seconds_in_epochs": 0.0, "failures": 0, "switched_off": False}
+ROW = {
+    "outcome": None,
+    "seconds": 0.0,
+    "seconds_in_epochs": 0.0,
+    "failures": 0,
+    "switched_off": False,
+    "of_report": False,
+}
 SUMMARY: dict[str, Any] = {
     "status": "finished",
     "epochs": 30,
@@ -22,6 +29,7 @@ SUMMARY: dict[str, Any] = {
         {**ROW, "name": "SaveBest", "outcome": "mAP50 0.5", "seconds": 1.2, "seconds_in_epochs": 0.1},
         {**ROW, "name": "Mine", "failures": 3, "switched_off": True},
         {**ROW, "name": "Quiet", "seconds": 0.0001},
+        {**ROW, "name": "Recorder", "of_report": True},
     ],
 }
 

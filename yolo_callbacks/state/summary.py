@@ -43,6 +43,7 @@ def read_summary(content: object) -> dict[str, Any] | None:
                 "seconds_in_epochs": _seconds(row.get("seconds_in_epochs")),
                 "failures": as_count(row.get("failures")),
                 "switched_off": row.get("switched_off") is True,
+                "of_report": row.get("of_report") is True,
             }
             for row in rows
             if row
@@ -62,13 +63,13 @@ def render(summary: Mapping[str, Any]) -> str:
         summary: The value of `"summary"` in `callbacks.json`: `status`, `epochs`, `stopped_by` (`""` if nobody stopped
             the run), `folder`, `next_step` (what continues the run), `seconds` of training (of these `seconds_before`
             the run was resumed), `seconds_in_callbacks` (of these `seconds_in_epochs`, in `epochs_timed` epochs), and
-            `callbacks`: a list of mappings with `name`, `outcome`, `seconds`, `seconds_in_epochs`, `failures` and
-            `switched_off`.
+            `callbacks`: a list of mappings with `name`, `outcome`, `seconds`, `seconds_in_epochs`, `failures`,
+            `switched_off` and `of_report`.
     """
     lines = [f"Callbacks: {_title(summary)}"]
     if summary.get("stopped_by") not in ("", None, "a callback"):  # the row of a callback says it
         lines.append(f"  stopped by {summary['stopped_by']}")
-    rows = [(row["name"], _cost(row["seconds"], row, summary), _outcome(row)) for row in summary["callbacks"]]
+    rows = [(row["name"], _cost(row["seconds"], row, summary), _outcome(row)) for row in _shown(summary)]
     name_width, cost_width = (max((len(row[column]) for row in rows), default=0) for column in (0, 1))
     # The outcome comes last: it may end with a command to copy.
     lines += [f"  {name:<{name_width}}  {cost:<{cost_width}}  {outcome}".rstrip() for name, cost, outcome in rows]
@@ -84,7 +85,7 @@ def render_html(summary: Mapping[str, Any]) -> str:
     rows = "".join(
         f"<tr><th>{escape(row['name'])}</th><td>{escape(_outcome(row))}</td>"
         f"<td>{escape(_cost(row['seconds'], row, summary))}</td></tr>"
-        for row in summary["callbacks"]
+        for row in _shown(summary)
     )
     step = f"<br>to continue: <code>{escape(summary['next_step'])}</code>" if summary.get("next_step") else ""
     return (
@@ -92,6 +93,11 @@ def render_html(summary: Mapping[str, Any]) -> str:
         f"<tr><th>callback</th><th>what it did</th><th>time</th></tr>{rows}</table>"
         f"<p>{escape(_total(summary))}<br>files in <code>{escape(summary['folder'])}</code>{step}</p>"
     )
+
+
+def _shown(summary: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """List the rows without those of callbacks that only the report needs, unless they failed."""
+    return [row for row in summary["callbacks"] if row["failures"] or not row.get("of_report")]
 
 
 def _title(summary: Mapping[str, Any]) -> str:

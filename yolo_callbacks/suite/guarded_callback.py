@@ -53,6 +53,7 @@ class GuardedCallback:
         callback: The callback.
         key: The name under which its state is stored.
         events: The events that it listens to.
+        of_report: Whether `report=True` added it, and not the user. Defaults to `False`.
 
     Attributes:
         seconds: How long its calls took.
@@ -64,8 +65,10 @@ class GuardedCallback:
         strict: Whether an exception of the callback ends the training.
     """
 
-    def __init__(self, callback: Callback, key: str, events: frozenset[str] = frozenset()) -> None:
-        self.callback, self.key, self.events = callback, key, events
+    def __init__(
+        self, callback: Callback, key: str, events: frozenset[str] = frozenset(), *, of_report: bool = False
+    ) -> None:
+        self.callback, self.key, self.events, self.of_report = callback, key, events, of_report
         self.seconds, self.failures, self.off, self.missed = 0.0, 0, False, ""
         self.epoch_share, self.strict = EpochShare(), False
         self.error: Exception | None = None
@@ -140,6 +143,7 @@ class GuardedCallback:
             "seconds_in_epochs": self.epoch_share.seconds,
             "failures": self.failures,
             "switched_off": self.off,
+            "of_report": self.of_report,
         }
 
     def note_success(self, what: str) -> None:

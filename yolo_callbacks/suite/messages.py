@@ -16,7 +16,7 @@ __all__ = ["log_start", "show_in_notebook"]
 
 def log_start(members: Iterable[GuardedCallback], run: TrainingRun) -> None:
     """Log one line: which callbacks run, what they monitor, and where they write."""
-    shown = ", ".join(member.title() for member in members if not member.missed)
+    shown = ", ".join(member.title() for member in members if not (member.missed or member.of_report))
     if shown:
         LOGGER.info(f"Callbacks: {shown}; files in {run.save_dir}")
 

@@ -51,12 +51,14 @@ class Suite:
         self.keep_resumable = validate_bool("keep_resumable", keep_resumable)
         given = list(callbacks)
         validate_callbacks(given, task)
-        given += self.outputs.recorders(given) if report else []
+        recorders = self.outputs.recorders(given) if report else []
+        given += recorders
         self.callbacks = tuple(sorted(given, key=lambda callback: callback.is_logger))
         names = [event.value for event in Event]
         listened = [frozenset(filter(callback.listens_to, names)) for callback in self.callbacks]
         self._keys = state_keys(self.callbacks, task)
         self._members = list(zip(self.callbacks, self._keys, listened, strict=True))
+        self._recorders = frozenset(index for index, each in enumerate(self.callbacks) if each in recorders)
         events = RunSession.EVENTS.union(*listened)
         self.events = tuple(name for name in names if name in events)
         self.model: Callable[[], Any] = _no_model
@@ -128,7 +130,10 @@ class Suite:
         return self.load_results()
 
     def _new_dispatcher(self) -> Dispatcher:
-        return Dispatcher([GuardedCallback(*member) for member in self._members])
+        of_report = self._recorders
+        return Dispatcher(
+            [GuardedCallback(*each, of_report=index in of_report) for index, each in enumerate(self._members)]
+        )
 
     def _session_of(self, event: str, source: Any) -> RunSession | None:
         """Return the session that an event belongs to; None if it belongs to none, as a validation by the user."""
