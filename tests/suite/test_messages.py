@@ -82,7 +82,10 @@ def test_a_stopped_run_names_the_command_that_extends_it_only_where_it_works(tra
     model = YOLO(TINY)
     attach(model, EarlyStopping("mAP50", patience=1), keep_resumable=keep_resumable)
     folder = train(model, epochs=7)
-    assert lines[-1].endswith(f"to continue: yolo-callbacks extend {folder} epochs=7") == keep_resumable
+    assert (
+        lines[-1].endswith(f"to continue: yolo_callbacks.extend({str(folder)!r}, the same callbacks, epochs=7)")
+        == keep_resumable
+    )
     assert ("to continue" in lines[-1]) == keep_resumable
 
 

@@ -62,6 +62,8 @@ class PlateauRule:
         if self.wait_count <= self.patience:
             return PlateauDecision(reduce=False)
         best = f"best {self.best_score:g} at epoch {self.best_epoch}" if self.best_epoch else "no finite value yet"
+        if self.best_score == 0 and self.mode == "max" and not self.min_delta:
+            best = "it was never above 0"
         reason = f"no improvement in {counted(self.wait_count, 'check')} ({best})"
         self.cooldown_left, self.wait_count = self.cooldown, 0
         return PlateauDecision(reduce=True, reason=reason)

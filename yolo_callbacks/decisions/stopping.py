@@ -139,6 +139,8 @@ class StopRule:
         if self.patience is None or self.wait_count < self.patience:
             return None
         best = f"best {self.best_score:g} at epoch {self.best_epoch}" if self.best_epoch else "no finite value yet"
+        if self.best_score == 0 and self.mode == "max" and not self.min_delta:
+            best = "it was never above 0"
         return StopDecision(
             StoppingReason.PATIENCE_EXHAUSTED, f"no improvement in {counted(self.wait_count, 'check')} ({best})"
         )

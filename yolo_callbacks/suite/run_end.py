@@ -106,12 +106,17 @@ def numbered(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def next_step(run: TrainingRun, status: str, *, keep_resumable: bool) -> str:
     """Return what continues a run that has not trained all its epochs, or "" if nothing does."""
     planned, last = run.planned_epochs, run.weights_dir / "last.pt"
+    callbacks = os.environ.get("YOLO_CALLBACKS")
+    by_variable = callbacks and hasattr(run.trainer, PLUGIN_ATTRIBUTE)  # else the script has attached its own
+    variable = f"YOLO_CALLBACKS={shlex.quote(callbacks)} " if callbacks and by_variable else ""
     if status == "finished":
-        more = keep_resumable and run.last_epoch < planned and run.single_process
-        return f"yolo-callbacks extend {run.save_dir} epochs={planned}" if more else ""
+        if not (keep_resumable and run.last_epoch < planned and run.single_process):
+            return ""
+        if not by_variable:  # without callbacks, the command would take the default ones
+            return f"yolo_callbacks.extend({str(run.save_dir)!r}, the same callbacks, epochs={planned})"
+        return f"{variable}yolo-callbacks extend {shlex.quote(str(run.save_dir))} epochs={planned}"
     if not (run.last_epoch and last.is_file()):
         return ""
-    callbacks = os.environ.get("YOLO_CALLBACKS")
-    if callbacks and hasattr(run.trainer, PLUGIN_ATTRIBUTE):  # else the script has attached its own
-        return f"YOLO_CALLBACKS={shlex.quote(callbacks)} yolo train resume=True model={shlex.quote(str(last))}"
+    if variable:
+        return f"{variable}yolo train resume=True model={shlex.quote(str(last))}"
     return f"model = YOLO({str(last)!r}), attach the same callbacks, model.train(resume=True)"
