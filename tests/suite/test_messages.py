@@ -15,7 +15,7 @@ from ultralytics import YOLO
 
 from yolo_callbacks import EarlyStopping, JsonlLogger, MemoryCleanup, SaveBest, attach
 from yolo_callbacks.suite.messages import show_in_notebook
-from yolo_callbacks.suite.run_end import numbered
+from yolo_callbacks.suite.run_end import PLUGIN_ATTRIBUTE, next_step, numbered
 
 pytestmark = pytest.mark.training
 
@@ -87,6 +87,35 @@ def test_a_stopped_run_names_the_command_that_extends_it_only_where_it_works(tra
         == keep_resumable
     )
     assert ("to continue" in lines[-1]) == keep_resumable
+
+
+@pytest.fixture
+def plugged(tmp_path, monkeypatch) -> SimpleNamespace:
+    """A run of YOLO_CALLBACKS with epochs left, in a folder whose name has a space."""
+    monkeypatch.setenv("YOLO_CALLBACKS", "my callbacks.yaml")
+    weights = tmp_path / "a run" / "weights"
+    weights.mkdir(parents=True)
+    (weights / "last.pt").touch()
+    values = {"last_epoch": 3, "planned_epochs": 9, "completed_epochs": 0, "single_process": True}
+    trainer, supervision = SimpleNamespace(**{PLUGIN_ATTRIBUTE: True}), SimpleNamespace(has_checkpoint=True)
+    return SimpleNamespace(
+        save_dir=weights.parent, weights_dir=weights, trainer=trainer, supervision=supervision, **values
+    )
+
+
+def test_commands_keep_the_callbacks_and_are_quoted(plugged):
+    folder = plugged.save_dir
+    assert next_step(plugged, "ended by KeyboardInterrupt", keep_resumable=False) == (
+        f"YOLO_CALLBACKS='my callbacks.yaml' yolo train resume=True model='{folder / 'weights' / 'last.pt'}'"
+    )
+    assert next_step(plugged, "finished", keep_resumable=True) == (
+        f"YOLO_CALLBACKS='my callbacks.yaml' yolo-callbacks extend '{folder}' epochs=9"
+    )
+
+
+def test_a_checkpoint_of_an_earlier_run_in_the_folder_is_not_resumed(plugged):
+    plugged.supervision.has_checkpoint = False
+    assert next_step(plugged, "ended by KeyboardInterrupt", keep_resumable=False) == ""
 
 
 def test_two_of_one_class_are_told_apart():
