@@ -57,7 +57,7 @@ def test_everything_exported_is_there_and_typed():
 
 
 def test_unit_tests_import_neither_torch_nor_ultralytics():
-    folders = ["decisions", "metrics", "utils", "state", "cli"]
+    folders = ["decisions", "metrics", "utils", "state", "config", "cli"]
     script = "import sys, pytest; pytest.main(['--collect-only', '-qq', *sys.argv[1:]]); print(sorted(sys.modules))"
     command = [sys.executable, "-c", script, *(str(Path(__file__).with_name(name)) for name in folders)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parent.parent)

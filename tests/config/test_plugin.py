@@ -7,14 +7,16 @@ import sys
 from pathlib import Path
 
 import pytest
-from ultralytics.utils.callbacks.base import default_callbacks, get_default_callbacks
 
 import _yolo_callbacks_boot as boot
 from yolo_callbacks.config import plugin
 
 
+@pytest.mark.training
 def test_functions_are_copied_and_pickled_by_name(monkeypatch):
     """Ultralytics copies the functions for models and pickles them for workers: both must give the same function."""
+    from ultralytics.utils.callbacks.base import default_callbacks, get_default_callbacks
+
     monkeypatch.setenv("YOLO_CALLBACKS", "EarlyStopping")
     before = {event: list(functions) for event, functions in default_callbacks.items()}
     try:

@@ -454,6 +454,7 @@ model.train(**{**FAST, "data": data, "epochs": 3, "project": folder, "name": "ru
 """
 
 
+@pytest.mark.slow
 @pytest.mark.training
 def test_beside_the_built_in_integration_one_logs(interpreter, tmp_path, scenes):
     """In a process of its own, as the next: where pytest is imported, Ultralytics switches its integration off."""

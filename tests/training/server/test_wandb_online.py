@@ -125,6 +125,7 @@ model.train(data=data, project=folder, name="run", **arguments)
 """
 
 
+@pytest.mark.slow
 def test_a_training_that_is_resumed_goes_on_in_its_run(interpreter, tmp_path, scenes):
     with WandbServer() as server:
         for arguments, status in (([], -signal.SIGINT), (["resume"], 0)):
