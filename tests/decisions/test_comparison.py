@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from yolo_callbacks.decisions.comparison import improves
+from yolo_callbacks.decisions.comparison import best_so_far, improves
 
 NAN, INF = math.nan, math.inf
 
@@ -52,3 +52,17 @@ NAN, INF = math.nan, math.inf
 )
 def test_improves(value, best, mode, min_delta, expected):
     assert improves(value, best, mode=mode, min_delta=min_delta) is expected
+
+
+@pytest.mark.parametrize(
+    ("best", "epoch", "mode", "min_delta", "words"),
+    [
+        (0.5, 3, "max", 0.0, "best 0.5 at epoch 3"),
+        (None, 0, "max", 0.0, "no finite value yet"),
+        (0.0, 1, "max", 0.0, "it was never above 0"),
+        (0.0, 1, "max", 0.1, "best 0 at epoch 1"),  # 0.05 may have come later
+        (0.0, 1, "min", 0.0, "best 0 at epoch 1"),
+    ],
+)
+def test_the_best_value_in_words(best, epoch, mode, min_delta, words):
+    assert best_so_far(best, epoch, mode, min_delta) == words

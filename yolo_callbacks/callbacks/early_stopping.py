@@ -8,7 +8,7 @@ from yolo_callbacks.callbacks.monitor_callback import MonitorCallback
 from yolo_callbacks.callbacks.monitor_parts.forwarding import forwarded
 from yolo_callbacks.callbacks.monitor_parts.patience import read_patience
 from yolo_callbacks.callbacks.monitor_parts.stop import Stop, read_stop
-from yolo_callbacks.decisions.comparison import counted
+from yolo_callbacks.decisions.comparison import counted, never_above_zero
 from yolo_callbacks.decisions.stopping import StopDecision, StoppingReason, StopRule
 from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.metrics.monitor import MonitorLike
@@ -168,7 +168,7 @@ class EarlyStopping(MonitorCallback):
         if no_check := self.no_check():
             return f"{outcome}: {no_check}"
         best = f"best {self.best_score:g} at epoch {self.best_epoch}" if self.best_epoch else "no value"
-        if self.best_score == 0 and self.mode == "max":
+        if never_above_zero(self.best_score, self.mode, self.min_delta):
             best = "0 in every epoch"
         return f"{outcome}: {best}, {counted(self.wait_count, 'check')} without improvement"
 

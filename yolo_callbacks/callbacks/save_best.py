@@ -14,6 +14,7 @@ from yolo_callbacks.callbacks.save_best_parts.kept import KeptCheckpoints, read_
 from yolo_callbacks.callbacks.save_best_parts.names import first_version_stem_of, stem_of, validate_filename
 from yolo_callbacks.callbacks.save_best_parts.promotion import Promotion
 from yolo_callbacks.callbacks.save_best_parts.sidecar import describe_checkpoint
+from yolo_callbacks.decisions.comparison import never_above_zero
 from yolo_callbacks.decisions.ranking import Ranking
 from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.metrics.monitor import MonitorLike
@@ -198,7 +199,7 @@ class SaveBest(MonitorCallback):
             return f"{self.shown_words}: {self.no_check() or 'nothing saved'}"
         more = len(self._kept.values) - 1
         others = f" and {more} more" if more else ""
-        if self.best_score == 0 and self.mode == "max":
+        if never_above_zero(self.best_score, self.mode, self.min_delta):
             return f"{self.monitor_words} was 0 in every epoch: {self.best_model_path}{others}"
         return f"{self.monitor_words} {self.best_score:g} at epoch {self.best_epoch}: {self.best_model_path}{others}"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-__all__ = ["Mode", "counted", "improves"]
+__all__ = ["Mode", "best_so_far", "counted", "improves", "never_above_zero"]
 
 Mode = Literal["min", "max"]
 
@@ -28,6 +28,18 @@ def improves(value: float, best: float | None, *, mode: Mode, min_delta: float =
     if best is None:
         return True
     return value > best + min_delta if mode == "max" else value < best - min_delta
+
+
+def never_above_zero(best: float | None, mode: Mode, min_delta: float) -> bool:
+    """Return whether a best value means that no value was above 0. With `min_delta`, lower values may have been."""
+    return best == 0 and mode == "max" and not min_delta
+
+
+def best_so_far(best: float | None, epoch: int, mode: Mode, min_delta: float) -> str:
+    """Return the best value and its epoch, 0 before the first one, for the reason of a decision."""
+    if never_above_zero(best, mode, min_delta):
+        return "it was never above 0"
+    return f"best {best:g} at epoch {epoch}" if epoch else "no finite value yet"
 
 
 def counted(number: int, noun: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from yolo_callbacks.decisions.comparison import Mode, counted, improves
+from yolo_callbacks.decisions.comparison import Mode, best_so_far, counted, improves
 
 __all__ = ["PlateauDecision", "PlateauRule", "RateReduction"]
 
@@ -61,9 +61,7 @@ class PlateauRule:
             self.wait_count = 0
         if self.wait_count <= self.patience:
             return PlateauDecision(reduce=False)
-        best = f"best {self.best_score:g} at epoch {self.best_epoch}" if self.best_epoch else "no finite value yet"
-        if self.best_score == 0 and self.mode == "max" and not self.min_delta:
-            best = "it was never above 0"
+        best = best_so_far(self.best_score, self.best_epoch, self.mode, self.min_delta)
         reason = f"no improvement in {counted(self.wait_count, 'check')} ({best})"
         self.cooldown_left, self.wait_count = self.cooldown, 0
         return PlateauDecision(reduce=True, reason=reason)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from yolo_callbacks.decisions.comparison import Mode, counted, improves
+from yolo_callbacks.decisions.comparison import Mode, best_so_far, counted, improves
 
 __all__ = ["StopDecision", "StopRule", "StoppingReason"]
 
@@ -138,9 +138,7 @@ class StopRule:
     def _out_of_patience(self) -> StopDecision | None:
         if self.patience is None or self.wait_count < self.patience:
             return None
-        best = f"best {self.best_score:g} at epoch {self.best_epoch}" if self.best_epoch else "no finite value yet"
-        if self.best_score == 0 and self.mode == "max" and not self.min_delta:
-            best = "it was never above 0"
+        best = best_so_far(self.best_score, self.best_epoch, self.mode, self.min_delta)
         return StopDecision(
             StoppingReason.PATIENCE_EXHAUSTED, f"no improvement in {counted(self.wait_count, 'check')} ({best})"
         )
