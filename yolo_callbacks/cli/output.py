@@ -51,7 +51,7 @@ def _flush() -> None:
 
 
 def _is_closed(stream: Any) -> bool:
-    """Return whether a stream is a pipe that nobody reads: an error is pending then."""
+    """Return whether a stream is a pipe whose reader has closed it, which `poll` reports as an error."""
     try:
         poll = select.poll()
         poll.register(stream.fileno(), 0)

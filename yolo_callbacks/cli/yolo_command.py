@@ -10,12 +10,38 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from yolo_callbacks.cli.parser import CommandError
+from yolo_callbacks.cli.parser import CommandError, Parser
 
-__all__ = ["MODES", "TASKS", "choose_callbacks", "given_value", "other_arguments", "run_yolo", "yolo_arguments"]
+__all__ = [
+    "MODES",
+    "TASKS",
+    "add_training_arguments",
+    "choose_callbacks",
+    "given_value",
+    "other_arguments",
+    "run_yolo",
+    "yolo_arguments",
+]
 
 TASKS = ("detect", "segment", "semantic", "depth", "classify", "pose", "obb")
 MODES = ("train", "val", "predict", "export", "track", "benchmark")
+
+
+def add_training_arguments(parser: Parser, others: str) -> None:
+    """Add `callbacks=` and the arguments of `yolo` to a parser that is for the help and the completion.
+
+    Args:
+        parser: The parser.
+        others: The description of the arguments of `yolo`.
+    """
+    parser.add_argument(
+        "callbacks",
+        nargs="?",
+        metavar="callbacks=…",
+        completed=("<yaml>", "default"),
+        help="a YAML file, names, or default (default: YOLO_CALLBACKS, or default)",
+    )
+    parser.add_argument("others", nargs="*", metavar="name=value", completed=("<yolo>",), help=others)
 
 
 def given_value(name: str, arguments: Sequence[str]) -> str | None:

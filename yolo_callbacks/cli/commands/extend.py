@@ -9,6 +9,7 @@ from pathlib import Path
 from yolo_callbacks.cli.near_misses import refuse_near_misses
 from yolo_callbacks.cli.parser import CommandError, Parser
 from yolo_callbacks.cli.yolo_command import (
+    add_training_arguments,
     choose_callbacks,
     given_value,
     other_arguments,
@@ -39,20 +40,7 @@ def parser() -> Parser:
         completed=("hold", "stretch"),
         help="the learning rate: hold (default) keeps the last value, stretch follows the schedule of the longer run",
     )
-    made.add_argument(
-        "callbacks",
-        nargs="?",
-        metavar="callbacks=…",
-        completed=("<yaml>", "default"),
-        help="a YAML file, names, or default (default: YOLO_CALLBACKS, or default)",
-    )
-    made.add_argument(
-        "others",
-        nargs="*",
-        metavar="name=value",
-        completed=("<yolo>",),
-        help="any argument that `yolo train` accepts on resume",
-    )
+    add_training_arguments(made, "any argument that `yolo train` accepts on resume")
     return made
 
 

@@ -6,7 +6,13 @@ from collections.abc import Sequence
 
 from yolo_callbacks.cli.near_misses import refuse_near_misses
 from yolo_callbacks.cli.parser import Parser
-from yolo_callbacks.cli.yolo_command import choose_callbacks, other_arguments, run_yolo, yolo_arguments
+from yolo_callbacks.cli.yolo_command import (
+    add_training_arguments,
+    choose_callbacks,
+    other_arguments,
+    run_yolo,
+    yolo_arguments,
+)
 
 __all__ = ["parser", "train"]
 
@@ -20,16 +26,7 @@ def parser() -> Parser:
         "yolo-callbacks train callbacks=callbacks.yaml model=yolo11n.pt data=coco8.yaml epochs=100",
         "yolo-callbacks train callbacks=SaveBest,EarlyStopping segment model=yolo11n-seg.pt data=coco8-seg.yaml",
     )
-    made.add_argument(
-        "callbacks",
-        nargs="?",
-        metavar="callbacks=…",
-        completed=("<yaml>", "default"),
-        help="a YAML file, names, or default (default: YOLO_CALLBACKS, or default)",
-    )
-    made.add_argument(
-        "others", nargs="*", metavar="name=value", completed=("<yolo>",), help="any argument of `yolo train`"
-    )
+    add_training_arguments(made, "any argument of `yolo train`")
     return made
 
 
