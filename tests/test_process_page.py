@@ -37,7 +37,7 @@ def quoted(cell: str) -> list[str]:
 
 
 def is_of_the_package(function: Any) -> bool:
-    """Whether a function, or an object that is called like one, is the library's, whatever `wraps` has copied to it."""
+    """Return whether the library defines a function or a callable object, even if `functools.wraps` has renamed it."""
     if callable(function) and type(function).__module__.startswith("yolo_callbacks"):
         return True
     code = getattr(getattr(function, "__func__", function), "__code__", None)
@@ -69,7 +69,7 @@ def wrapped_now(trainer: Any, model: Any) -> set[tuple[str, str]]:
 
 
 def documented(until: str) -> set[tuple[str, str]]:
-    """What the table of wrapped methods names, without what it names for other versions or for YOLO_CALLBACKS."""
+    """Return the methods in the table of wrapped methods, without those of other versions and of YOLO_CALLBACKS."""
     found = set()
     workers_get_callbacks = installed_version() >= (8, 4, 140)
     for where, names, why, last in rows("Methods that are wrapped"):

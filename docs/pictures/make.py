@@ -18,6 +18,8 @@ from pathlib import Path
 from PIL import Image
 from terminal import Event, frames_of, record, svg, typed
 
+from yolo_callbacks.utils.demo_data import copy_trees
+
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -48,7 +50,7 @@ def main() -> None:
 def training(work: Path) -> list[Event]:
     """Train in a folder as a user would, and return what the terminal showed."""
     shutil.copy(HERE / "train.py", work)
-    shutil.copytree(ROOT / "datasets/trees", work / "trees", ignore=shutil.ignore_patterns("*.cache"))
+    copy_trees(work / "trees")
     environment = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",

@@ -1,4 +1,4 @@
-"""What the page and the picture say, from the files of small runs that are written here."""
+"""Read the report and the picture of small runs, whose files these tests write."""
 
 from __future__ import annotations
 

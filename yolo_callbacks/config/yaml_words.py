@@ -36,7 +36,7 @@ _KEY = re.compile(r"\s*(?:- +)?(?P<name>[\w:.-]+?)\s*:(?:\s|$)")
 
 @dataclass(frozen=True)
 class _Fault:
-    """What PyYAML reports.
+    """A mistake as PyYAML reports it.
 
     Attributes:
         problem: Its text about the position where it cannot continue.

@@ -95,14 +95,14 @@ class RunData:
 
     @property
     def seconds(self) -> float:
-        """How long all epochs took, 0 if it is not known. The column `time` starts at 0 again in a resumed run."""
+        """The seconds of all epochs; 0 if they are not known. The column `time` starts at 0 again in a resumed run."""
         times = [time for _, time in sorted(self.series.get("time", {}).items()) if math.isfinite(time)]
         pairs = zip([0.0, *times[:-1]], times, strict=True)
         return max(sum(time - before if time >= before else time for before, time in pairs), 0.0)
 
     @property
     def seconds_per_epoch(self) -> float | None:
-        """How long an epoch took on average, None if it is not known."""
+        """The mean seconds of an epoch; None if they are not known."""
         return self.seconds / len(self.series["time"]) if self.seconds else None
 
     @property

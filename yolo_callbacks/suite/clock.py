@@ -58,8 +58,13 @@ class Clock:
 
     @property
     def seconds(self) -> float:
-        """How long this process has trained so far."""
+        """How long the training of this process has taken so far."""
         return 0.0 if self._started is None else perf_counter() - self._started
+
+    @property
+    def total(self) -> float:
+        """How long the run has trained so far, before it was resumed too."""
+        return self.earlier + self.seconds
 
     @property
     def seconds_in_callbacks(self) -> float:

@@ -17,7 +17,7 @@ from yolo_callbacks.trainer.training_run import TrainingRun
 __all__ = ["PLUGIN_ATTRIBUTE", "NoOutputs", "RunOutputs", "summarize", "write_picture", "write_report"]
 
 PLUGIN_ATTRIBUTE = "_yolo_callbacks_plugin"
-"""Where a trainer holds the suite of YOLO_CALLBACKS."""
+"""The attribute of a trainer that holds the suite made from YOLO_CALLBACKS."""
 
 
 class RunOutputs(Protocol):
@@ -80,7 +80,7 @@ def summarize(
         "status": status,
         "epochs": run.last_epoch,
         "stopped_by": run.stopped_by if status == "finished" else "",
-        "seconds": clock.earlier + clock.seconds,
+        "seconds": clock.total,
         "seconds_before": clock.earlier,
         "seconds_in_callbacks": clock.seconds_in_callbacks,
         "seconds_in_epochs": clock.epoch_share.seconds,

@@ -211,9 +211,7 @@ class RunSession:
         files = store.written_files() if store else []
         self._exchange()
         if store:
-            self.errors.attempt(
-                "storing the state", store.store, states, files, self._clock.earlier + self._clock.seconds
-            )
+            self.errors.attempt("storing the state", store.store, states, files, self._clock.total)
         run.supervision.progress.epoch_fitted()
         for share, seconds in self._shares():
             share.end_epoch(seconds)

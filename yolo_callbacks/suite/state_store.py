@@ -41,7 +41,7 @@ class StateStore:
 
     @property
     def seconds_before(self) -> float:
-        """How long a resumed run had trained before."""
+        """The seconds that a resumed run had trained before it was resumed; 0 for a new run."""
         return self._restored.recovery.seconds if self._restored else 0.0
 
     def states(self) -> dict[str, Any]:
