@@ -55,6 +55,9 @@ def messages() -> Iterator[list[str]]:
 
     logger = logging.getLogger("ultralytics.yolo_callbacks")
     handler = Collector()
+    ultralytics = logging.getLogger("ultralytics")
+    if ultralytics.level == logging.NOTSET:  # Ultralytics, which sets this level, is not imported
+        ultralytics.setLevel(logging.INFO)
     logger.addHandler(handler)
     yield said
     logger.removeHandler(handler)

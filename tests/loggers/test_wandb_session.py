@@ -288,6 +288,16 @@ class TestSaving:
         assert run.folders[0] == earlier
         assert [logged_rows(Path(folder)) for folder in run.folders] == [{("epoch", 1)}, {("epoch", 2)}]
 
+    def test_a_folder_of_the_same_second_is_not_overwritten(self, tmp_path, news, monkeypatch):
+        monkeypatch.setattr("time.strftime", lambda *_: "20261127_120000")
+        earlier = file_of_run(tmp_path / "offline-run-20261127_120000-abc", EPOCHS[:1])
+        run, rows = SessionRun({"id": "abc"}, []), KeptRows()
+        rows.keep(EPOCHS[1])
+        self.save(run, rows, news, tmp_path)
+        assert logged_rows(Path(earlier)) == {("epoch", 1)}
+        assert run.folders == [f"{earlier}-1"]
+        assert logged_rows(Path(run.folders[0])) == {("epoch", 2)}
+
     def test_rows_are_added_to_the_file_of_the_run(self, tmp_path, news):
         folder = file_of_run(tmp_path / "offline-run-1-abc", EPOCHS[:1])
         run, rows = SessionRun({"id": "abc"}, [folder]), KeptRows()

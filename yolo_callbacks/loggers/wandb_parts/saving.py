@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import time
 from collections.abc import Iterable, Mapping
@@ -90,7 +91,7 @@ class _RunFile:
         self._run["display_name"] = str(options.get("name") or "")
         self._path = next(iter(folder.glob("run-*.wandb")), None) if folder else None
         stamp = time.strftime("%Y%m%d_%H%M%S")
-        self._spare = spare / f"offline-run-{stamp}-{run_id}" / f"run-{run_id}.wandb"
+        self._spare = _unused(spare / f"offline-run-{stamp}-{run_id}") / f"run-{run_id}.wandb"
 
     def complete(self, rows: Iterable[Mapping[str, Any]], metrics: Iterable[Definition], exit_code: int) -> Path | None:
         """Write the rows that are missing to a file that `wandb sync` can read.
@@ -147,3 +148,9 @@ class _RunFile:
                 break
             time.sleep(pause)
         return missing
+
+
+def _unused(folder: Path) -> Path:
+    """Return a folder that does not exist: one that ended in the same second may have the name, with rows in it."""
+    numbered = (folder.with_name(f"{folder.name}-{number}") for number in itertools.count(1))
+    return next(path for path in itertools.chain([folder], numbered) if not path.exists())
