@@ -24,10 +24,8 @@ CALLBACKS = [
 ]
 COMMON = {"monitor": None, "mode": "auto"}
 
-every_callback = pytest.mark.parametrize("callback_class", CALLBACKS)
 
-
-@every_callback
+@pytest.mark.parametrize("callback_class", CALLBACKS)
 def test_is_documented(callback_class):
     """Every argument with its default, every public attribute, the errors, an example, and what it logs and writes."""
     text = inspect.getdoc(callback_class)
@@ -53,49 +51,53 @@ def test_defaults_are_the_same_everywhere(callback_class):
     assert all(parameter.kind is inspect.Parameter.KEYWORD_ONLY for parameter in parameters[2:])
 
 
-@every_callback
+# Each of these trains once with all callbacks, in a suite: a training for each would take a minute.
+
+
 @pytest.mark.training
-def test_pickled_in_the_middle_of_a_run(callback_class, train):
+def test_pickled_in_the_middle_of_a_run(train):
     """State and arguments survive; no handle of the run goes along."""
-    model, callback = YOLO(TINY), callback_class()
-    suite = attach(model, callback)
+    model, callbacks = YOLO(TINY), [made() for made in CALLBACKS]
+    suite = attach(model, callbacks)
     copies: list[Any] = []
 
     def pickle_now(trainer: Any) -> None:
-        copies.append((cloudpickle.loads(cloudpickle.dumps(suite)), copy.deepcopy(callback)))
+        copies.append((cloudpickle.loads(cloudpickle.dumps(suite)), [copy.deepcopy(each) for each in callbacks]))
 
     model.add_callback("on_train_epoch_end", pickle_now)
     train(model, epochs=2)
-    restored = copies[1][0].callbacks[0]
-    assert type(restored) is callback_class
-    assert restored.state_dict() == copies[1][1].state_dict()
-    if callback.state_dict() and callback_class is not MemoryCleanup:  # it frees nothing in the middle of a run
-        assert restored.state_dict() != callback_class().state_dict()
+    restored = {type(each): each for each in copies[1][0].callbacks}
+    assert set(restored) == set(CALLBACKS)
+    for each in copies[1][1]:
+        state = restored[type(each)].state_dict()
+        assert state == each.state_dict(), each
+        if state and not isinstance(each, MemoryCleanup):  # it frees nothing in the middle of a run
+            assert state != type(each)().state_dict(), each
 
 
-@every_callback
 @pytest.mark.training
-def test_two_runs_start_alike_and_teardown_may_come_twice(callback_class, train, scripted):
-    model, callback = YOLO(TINY), callback_class()
-    attach(model, callback)
+def test_two_runs_start_alike_and_teardown_may_come_twice(train, scripted):
+    model, callbacks = YOLO(TINY), [made() for made in CALLBACKS]
+    attach(model, callbacks)
     model.add_callback("teardown", model.callbacks["teardown"][-1])
-    states = []
+    states: list[dict[str, Any]] = []
     for name in ("first", "second"):
         scripted([0.2, 0.3])
         train(model, epochs=2, name=name)
-        states.append(callback.state_dict())
-        for own in ("run_id", "folders", "freed", "seconds", "readings"):  # never the same twice
-            states[-1].pop(own, None)
+        states.append({repr(each): each.state_dict() for each in callbacks})
+        for state in states[-1].values():
+            for own in ("run_id", "folders", "freed", "seconds", "readings"):  # never the same twice
+                state.pop(own, None)
     assert states[0] == states[1]
+    assert len(states[0]) == len(CALLBACKS)
 
 
-@every_callback
 @pytest.mark.training
-def test_silent_on_other_ranks(callback_class, train, monkeypatch):
+def test_silent_on_other_ranks(train, monkeypatch):
     """Rank 1 decides nothing, writes nothing and needs no metrics."""
-    model, callback = YOLO(TINY), callback_class()
-    fresh = callback.state_dict()
-    attach(model, callback, strict=True)
+    model, callbacks = YOLO(TINY), [made() for made in CALLBACKS]
+    fresh = [each.state_dict() for each in callbacks]
+    attach(model, callbacks, strict=True)
     handlers = {event: functions[-1] for event, functions in model.callbacks.items() if functions}
     model.callbacks.clear()
 
@@ -113,22 +115,22 @@ def test_silent_on_other_ranks(callback_class, train, monkeypatch):
         model.add_callback(event, as_rank_one(event))
     model.add_callback("on_fit_epoch_end", as_rank_one("on_fit_epoch_end"))
     folder = train(model, epochs=2)
-    if not callback.every_rank:  # memory is each process's own
-        assert callback.state_dict() == fresh
+    for each, state in zip(callbacks, fresh, strict=True):
+        assert each.every_rank or each.state_dict() == state, each  # memory is each process's own
     assert {path.name for path in folder.iterdir()} == {"args.yaml", "results.csv", "weights"}
     assert {path.name for path in (folder / "weights").iterdir()} == {"last.pt", "best.pt"}
 
 
-@every_callback
 @pytest.mark.training
-def test_one_line_says_that_a_decider_has_no_check_without_validation(callback_class, train, messages):
-    model, callback = YOLO(TINY), callback_class()
-    attach(model, callback, strict=True)
+def test_one_line_says_that_a_decider_has_no_check_without_validation(train, messages):
+    model = YOLO(TINY)
+    attach(model, [made() for made in CALLBACKS], strict=True)
     folder = train(model, epochs=3, val=False)
     assert len((folder / "results.csv").read_text().splitlines()) == 4
     *warnings, table = messages
     assert table.startswith("Callbacks: finished")
-    assert len(warnings) == issubclass(callback_class, MonitorCallback)
+    deciders = [made.__name__ for made in CALLBACKS if issubclass(made, MonitorCallback)]
+    assert sorted(line.partition(":")[0] for line in warnings) == sorted(deciders)
     assert all("epoch 1 is no check for" in line and "(val=False)" in line for line in warnings)
 
 

@@ -230,11 +230,11 @@ def test_a_host_that_is_short_releases_a_finished_trainer(train, monkeypatch):
 def test_what_comes_after_the_training_still_has_the_trainer(train):
     """A teardown of the user's, registered after ours; and weights rescued after an interruption."""
     seen: list[Any] = []
-    model = YOLO("yolo11n.yaml")
+    model = YOLO(TINY)
     attach(model, MemoryCleanup())
     model.add_callback("teardown", lambda trainer: seen.append(trainer.ema.ema.state_dict()))
     train(model, epochs=1)
-    assert len(seen[0]) > 100
+    assert set(seen[0]) == set(YOLO(TINY).model.state_dict())
 
     def interrupt(trainer: Any) -> None:
         raise KeyboardInterrupt

@@ -2,10 +2,10 @@
 
     python tests/helpers/killed_runs.py FOLDER DATA [MOMENT …]
 
-Without moments a whole training runs in `FOLDER/whole`, and `FOLDER/whole/moments.txt` lists its moments: each event
-before and after the suite, and each step of each file that the library writes. With moments, one training each runs in
-`FOLDER/<moment>`, is killed there (SIGKILL), and is resumed. A moment such as `SIGTERM@0.25` is a signal and a share of
-the time that the whole training took from its last epoch to its end.
+A whole training runs in `FOLDER/whole`, unless it is there. `FOLDER/whole/moments.txt` lists its moments: each event
+before and after the suite, and each step of each file that the library writes. For each of the moments, which are named
+or numbered as in that list, a training runs in `FOLDER/<number>`, is killed there (SIGKILL), and is resumed. A moment
+such as `SIGTERM@0.25` is a signal and a share of the time that the whole training took from its last epoch to its end.
 
 Validation is scripted by epoch number, so that every training is fed the same values.
 """
@@ -264,10 +264,15 @@ def killed_and_resumed(folder: Path, data: Path, moment: int | str) -> None:
 def main() -> None:
     """Run what the arguments say."""
     folder, data = Path(sys.argv[1]), Path(sys.argv[2])
-    moments = [int(moment) if moment.isdigit() else moment for moment in sys.argv[3:]]
-    if not moments:
-        (folder / "whole").mkdir()
-        raise SystemExit(forked(lambda: train(folder / "whole", data, None), folder / "whole" / "run.log"))
+    whole = folder / "whole"
+    if not whole.exists():
+        whole.mkdir()
+        if status := forked(lambda: train(whole, data, None), whole / "run.log"):
+            raise SystemExit(status)
+    labels = [line.split(" ", 1)[1] for line in (whole / "moments.txt").read_text().splitlines()]
+    moments = [
+        int(given) if given.isdigit() else given if "@" in given else labels.index(given) for given in sys.argv[3:]
+    ]
     running: set[int] = set()
     for moment in moments:
         if len(running) == BY_STEPS:

@@ -73,6 +73,18 @@ def train(scenes: Path, tmp_path: Path) -> Train:
 
 
 @pytest.fixture
+def blank_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Save every figure of matplotlib blank: to draw the plots of a training takes six seconds."""
+    import cv2
+    import numpy as np
+
+    def save(self: Any, path: Any, *_: Any, **__: Any) -> None:
+        cv2.imwrite(str(path), np.full((8, 8, 3), 255, np.uint8))
+
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", save)
+
+
+@pytest.fixture
 def scripted(monkeypatch: pytest.MonkeyPatch) -> Callable[[Sequence[Any]], None]:
     """Replace validation by given results, one an epoch: a number is mAP50-95, a dict is all metrics.
 

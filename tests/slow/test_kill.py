@@ -67,10 +67,19 @@ def epoch_and_kind(path: Path) -> tuple[float, bool]:
     return content["train_metrics"]["metrics/recall(B)"], content["optimizer"] is None
 
 
+# A write of Ultralytics, one of the journal, one of a callback's file, and the end.
+SAMPLE = (
+    "epoch 4 before rename to best.pt",
+    "epoch 5 half of a line of callbacks.journal.jsonl",
+    "epoch 5 after rename to best-recall-epoch005.pt",
+    "epoch 7 half of the stripped last.pt",
+)
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory, scenes):
-    """The run that nobody kills, and its moments."""
-    folder = made_once(tmp_path_factory, "killed", lambda folder: run(folder, scenes))
+    """The run that nobody kills, and its moments; beside it the runs that are killed at those of the sample."""
+    folder = made_once(tmp_path_factory, "killed", lambda folder: run(folder, scenes, *SAMPLE))
     moments = [line.split(" ", 1)[1] for line in (folder / "whole" / "moments.txt").read_text().splitlines()]
     return folder, moments, left_by(folder / "whole" / "run")
 
@@ -120,20 +129,11 @@ MOMENTS = (
 )  # fmt: skip
 
 
-# A write of Ultralytics, one of the journal, one of a callback's file, and the end.
-SAMPLE = (
-    "epoch 4 before rename to best.pt",
-    "epoch 5 half of a line of callbacks.journal.jsonl",
-    "epoch 5 after rename to best-recall-epoch005.pt",
-    "epoch 7 half of the stripped last.pt",
-)
-
-
 @pytest.mark.sample
-def test_a_run_that_is_killed_and_resumed_leaves_the_same(whole, scenes):
+def test_a_run_that_is_killed_and_resumed_leaves_the_same(whole):
     _, moments, _ = whole
     assert set(SAMPLE) <= set(MOMENTS)
-    assert not killed_at(whole, scenes, [moments.index(moment) for moment in SAMPLE])
+    assert not differences(whole, [moments.index(moment) for moment in SAMPLE])
 
 
 def test_at_every_other_moment_too(whole, scenes):
@@ -159,17 +159,22 @@ def test_a_signal_at_a_random_moment_after_the_last_epoch(whole, scenes, name, t
 
 def killed_at(whole: Any, data: Path, chosen: Sequence[int | str]) -> dict[str, Any]:
     """Kill and resume runs; return the files of each that differ from those of the whole run."""
+    run(whole[0], data, *chosen)
+    return differences(whole, chosen)
+
+
+def differences(whole: Any, chosen: Sequence[int | str]) -> dict[str, Any]:
+    """Return the files of runs that were killed and resumed which differ from those of the whole run."""
     folder, moments, expected = whole
-    run(folder, data, *chosen)
-    differences: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for moment in chosen:
         at = folder / str(moment)
         label = moments[moment] if isinstance(moment, int) else moment
         if (at / "failed").exists():
-            differences[label] = (at / "failed").read_text() + (at / "resumed.log").read_text()[-2000:]
+            found[label] = (at / "failed").read_text() + (at / "resumed.log").read_text()[-2000:]
             continue
         left = left_by(at / "run")
         different = {name: (left[name], expected[name]) for name in expected if left[name] != expected[name]}
         if different:
-            differences[label] = different
-    return differences
+            found[label] = different
+    return found

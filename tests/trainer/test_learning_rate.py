@@ -252,7 +252,9 @@ def test_a_new_scheduler_in_each_epoch(both, make):
 
 
 @pytest.mark.skipif(ULTRALYTICS < (8, 3, 213), reason="recovers from NaN from 8.3.213 on")
-@pytest.mark.parametrize(("name", "epoch"), [("LambdaLR", 3), ("StepLR", 4), slow("LambdaLR", 4), slow("StepLR", 3)])
+@pytest.mark.parametrize(
+    ("name", "epoch"), [("LambdaLR", 3), *(slow(*case) for case in (("StepLR", 4), ("LambdaLR", 4), ("StepLR", 3)))]
+)
 def test_recovery_from_nan(train, scripted, name, epoch):
     """The checkpoint that is loaded holds the rates of before the last reduction, or those after it."""
     rates = []
@@ -278,7 +280,7 @@ def test_recovery_from_nan(train, scripted, name, epoch):
 @pytest.mark.parametrize(
     ("name", "after"),
     [
-        ("StepLR", 3),
+        slow("StepLR", 3),
         ("a recursive class with members", 2),
         slow("StepLR", 2),
         slow("LambdaLR", 3),
@@ -530,7 +532,7 @@ def test_the_factors_of_several_multiply(train, scripted):
     assert products[5] < products[3] < 1.0
 
 
-@pytest.mark.parametrize("optimizer", ["SGD", "AdamW"])
+@pytest.mark.parametrize("optimizer", ["SGD", slow("AdamW")])
 def test_a_decimal_floor_is_met_exactly(train, scripted, optimizer):
     scripted(NEVER_BETTER)
     model = YOLO(TINY)

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 import ultralytics
-from trainings import FAST, TINY, results_csv
+from trainings import FAST, TINY, TINY_CLASSIFY, TINY_SEGMENT, results_csv
 from ultralytics import YOLO
 from ultralytics.models.yolo.detect import DetectionValidator
 from ultralytics.nn.tasks import BaseModel
@@ -230,9 +230,9 @@ def test_their_error_propagates(validate, messages, monkeypatch):
 @pytest.mark.parametrize("task", ["classify", "segment"])
 def test_other_tasks_have_no_boxes(validate, tmp_path, messages, task):
     if task == "classify":
-        data, name = digits.classification(tmp_path / "data", train=2, val=2), "yolo11n-cls.yaml"
+        data, name = digits.classification(tmp_path / "data", train=2, val=2), TINY_CLASSIFY
     else:
-        data, name = write_shapes(tmp_path / "data", polygons=True), "yolo11n-seg.yaml"
+        data, name = write_shapes(tmp_path / "data", polygons=True), TINY_SEGMENT
     model, taken = listened(ImageCapture(4, min_confidence=0.0), name)
     own = []
     model.add_callback("on_val_end", lambda validator: own.append("update_metrics" in vars(validator)))

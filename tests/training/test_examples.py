@@ -14,7 +14,7 @@ import digits
 import nbformat
 import pytest
 from nbclient import NotebookClient
-from trainings import FAST, TINY, results_csv
+from trainings import FAST, TINY, TINY_CLASSIFY, results_csv
 from ultralytics import YOLO
 
 from yolo_callbacks import EarlyStopping, SaveBest, StoppingReason, attach
@@ -25,7 +25,7 @@ EXAMPLES = ROOT / "examples"
 pytestmark = pytest.mark.training
 
 
-def slow(*values: str) -> Any:
+def slow(*values: Any) -> Any:
     return pytest.param(*values, marks=pytest.mark.slow)
 
 
@@ -38,7 +38,7 @@ def crops(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("script", "said"),
     [
         ("save_best_by_map.py", r"Best mAP50-95 \S+ at epoch \d: \S+best-mAP50-95.pt"),
-        ("stop_classification.py", "Not stopped, . of 10 epochs without a lower loss"),
+        slow("stop_classification.py", "Not stopped, . of 10 epochs without a lower loss"),
         pytest.param(
             "reduce_lr_on_plateau.py",
             r"Learning rate reduced at epochs \[\], to 1 of its schedule",
@@ -112,12 +112,13 @@ def test_the_best_by_map_of_a_model_that_learns(tmp_path):
     assert 0 < sidecar["best_confidence"]["one"] < 1
 
 
-def test_a_classification_stops_after_ten_epochs_without_a_lower_loss(tmp_path, crops):
-    model, stopping = YOLO("yolo11n-cls.yaml"), EarlyStopping("val/loss", patience=10)
+# The rate makes the loss rise after a few epochs.
+@pytest.mark.parametrize(("name", "rate"), [(TINY_CLASSIFY, 0.006), slow("yolo11n-cls.yaml", 0.02)])
+def test_a_classification_stops_after_ten_epochs_without_a_lower_loss(tmp_path, crops, name, rate):
+    model, stopping = YOLO(name), EarlyStopping("val/loss", patience=10)
     attach(model, stopping, SaveBest())
-    # this rate makes the loss rise after a few epochs
     arguments = {**FAST, "data": str(crops), "epochs": 60, "project": str(tmp_path), "name": "run"}
-    model.train(**arguments, lr0=0.02, patience=0, optimizer="SGD")
+    model.train(**arguments, lr0=rate, patience=0, optimizer="SGD")
     losses = [row["val/loss"] for row in results_csv(tmp_path / "run")]
     lowest = losses.index(min(losses)) + 1
     assert (stopping.best_epoch, stopping.stopped_epoch) == (lowest, lowest + 10)
