@@ -49,7 +49,7 @@ class StopAt(Callback):
     ],
     ids=["to the end", "top_k", "stopped later", "stopped in the best epoch", "start_epoch"],
 )
-@pytest.mark.parametrize("save", [True, False])
+@pytest.mark.parametrize("save", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_promoted_is_what_the_model_ends_with(train, scripted, arguments, others, best, save):
     """mAP is best in the last epoch, recall in the second."""
     scripted(by_recall((0.3, 0.4), (0.2, 0.9), (0.4, 0.5), (0.5, 0.6)))

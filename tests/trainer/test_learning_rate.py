@@ -189,8 +189,8 @@ def both(train, scripted):
     return run
 
 
-# One of each kind: by epoch, recursive, by batch.
-SAMPLE = ("LambdaLR", "a recursive class with members", "OneCycleLR")
+# One that goes on from the rate that is there, and one that computes it from the epoch.
+SAMPLE = ("a recursive class with members", "OneCycleLR")
 slow = functools.partial(pytest.param, marks=pytest.mark.slow)
 
 
@@ -337,6 +337,7 @@ def test_a_retry_after_memory_ran_out(train, scripted):
         assert ours[-1] == pytest.approx([rate / 0.9 for rate in expected])
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_is_replaced_during_the_run(both):
     def prepare(model):
         def replace(trainer):

@@ -52,7 +52,7 @@ def crops(tmp_path_factory: pytest.TempPathFactory) -> Path:
         slow("stop_on_overfit.py", "Stopped at epoch 0, not by overfitting"),
     ],
 )
-def test_every_example_runs(script, said, tmp_path, scenes, crops, monkeypatch, capsys):
+def test_every_example_runs(script, said, tmp_path, scenes, crops, monkeypatch, capsys, blank_figures):
     data = crops if "classification" in script else scenes
     arguments = ["--data", str(data), "--epochs", "2", "--imgsz", "32", "--project", str(tmp_path)]
     monkeypatch.setattr(sys, "argv", [script, *arguments])

@@ -149,7 +149,8 @@ def _environment(way: str, place: Place, folder: Path) -> dict[str, str]:
         "PEER_ROOT": str(checkout.ROOT),
     }
     environment = {"OMP_NUM_THREADS": "1", **os.environ, **_OFFLINE, **named}
-    environment.pop("YOLO_CALLBACKS", None)
+    for inherited in ("YOLO_CALLBACKS", "WANDB_SERVICE"):  # the latter is wandb's process of this process
+        environment.pop(inherited, None)
     value = ways.value(way, folder)
     return environment if value is None else {**environment, "YOLO_CALLBACKS": value}
 
