@@ -21,10 +21,23 @@ def imported_by(statement: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "module", ["yolo_callbacks", "yolo_callbacks.decisions.stopping", "yolo_callbacks.metrics.monitor"]
+    "statement",
+    [
+        "from yolo_callbacks import *",
+        "import yolo_callbacks.decisions.stopping",
+        "import yolo_callbacks.metrics.monitor",
+    ],
 )
-def test_imports_are_lazy(module):
-    assert not {"ultralytics", "torch", "wandb", "cv2", "numpy"} & imported_by(f"import {module}")
+def test_imports_are_lazy(statement):
+    assert not {"ultralytics", "torch", "wandb", "cv2", "numpy"} & imported_by(statement)
+
+
+def test_a_public_name_is_imported_where_it_is_used_first():
+    found = imported_by("import yolo_callbacks; assert 'attach' in dir(yolo_callbacks); yolo_callbacks.EarlyStopping")
+    assert "yolo_callbacks.callbacks.early_stopping" in found
+    assert not [name for name in found if name.startswith(("yolo_callbacks.suite", "yolo_callbacks.loggers"))]
+    with pytest.raises(AttributeError, match="module 'yolo_callbacks' has no attribute 'SaveBst'"):
+        yolo_callbacks.SaveBst
 
 
 def test_wandb_is_imported_where_its_arguments_are_to_be_known():
@@ -34,9 +47,7 @@ def test_wandb_is_imported_where_its_arguments_are_to_be_known():
 
 
 def test_beside_ultralytics_nothing_heavy_is_added():
-    code = (
-        "import sys, ultralytics\nbefore = set(sys.modules)\nimport yolo_callbacks\nprint(*set(sys.modules) - before)"
-    )
+    code = "import sys, ultralytics\nbefore = set(sys.modules)\nfrom yolo_callbacks import *\nprint(*set(sys.modules) - before)"
     added = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "yolo_callbacks.suite.suite" in added
     assert not [name for name in added if name.partition(".")[0] in ("torch", "wandb", "cv2", "polars", "matplotlib")]
@@ -57,6 +68,7 @@ def test_versions(version, accepted, monkeypatch):
 
 def test_everything_exported_is_there_and_typed():
     assert all(hasattr(yolo_callbacks, name) for name in yolo_callbacks.__all__)
+    assert sorted(yolo_callbacks._MODULES) == sorted(yolo_callbacks.__all__)
     assert resources.files("yolo_callbacks").joinpath("py.typed").is_file()
 
 

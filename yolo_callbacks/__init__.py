@@ -8,32 +8,35 @@ attach(model, SaveBest("mAP50", top_k=3), EarlyStopping(patience=20))
 model.train(data="coco8.yaml", epochs=100)
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from yolo_callbacks.trainer.installation import check_version
 from yolo_callbacks.utils.version import __version__ as __version__
 
-check_version()  # first: its message is clearer than that of a failed import
+check_version()  # here: its message is clearer than that of an import that fails
 
-# ruff: noqa: E402
-from yolo_callbacks.callbacks.callback import Callback
-from yolo_callbacks.callbacks.early_stopping import EarlyStopping
-from yolo_callbacks.callbacks.events import Event
-from yolo_callbacks.callbacks.lambda_callback import LambdaCallback
-from yolo_callbacks.callbacks.memory_cleanup import MemoryCleanup
-from yolo_callbacks.callbacks.memory_monitor import MemoryMonitor
-from yolo_callbacks.callbacks.monitor_callback import MonitorCallback
-from yolo_callbacks.callbacks.reduce_lr_on_plateau import ReduceLROnPlateau
-from yolo_callbacks.callbacks.save_best import SaveBest
-from yolo_callbacks.callbacks.stop_on_overfit import StopOnOverfit
-from yolo_callbacks.decisions.stopping import StoppingReason
-from yolo_callbacks.loggers.jsonl_logger import JsonlLogger
-from yolo_callbacks.loggers.tensorboard_logger import TensorBoardLogger
-from yolo_callbacks.loggers.wandb_logger import WandbLogger
-from yolo_callbacks.metrics.epoch_record import EpochRecord
-from yolo_callbacks.metrics.monitor import Monitor
-from yolo_callbacks.suite.attaching import attach, detach
-from yolo_callbacks.suite.extending import extend
-from yolo_callbacks.suite.suite import Suite
-from yolo_callbacks.trainer.training_run import TrainingRun
+if TYPE_CHECKING:
+    from yolo_callbacks.callbacks.callback import Callback
+    from yolo_callbacks.callbacks.early_stopping import EarlyStopping
+    from yolo_callbacks.callbacks.events import Event
+    from yolo_callbacks.callbacks.lambda_callback import LambdaCallback
+    from yolo_callbacks.callbacks.memory_cleanup import MemoryCleanup
+    from yolo_callbacks.callbacks.memory_monitor import MemoryMonitor
+    from yolo_callbacks.callbacks.monitor_callback import MonitorCallback
+    from yolo_callbacks.callbacks.reduce_lr_on_plateau import ReduceLROnPlateau
+    from yolo_callbacks.callbacks.save_best import SaveBest
+    from yolo_callbacks.callbacks.stop_on_overfit import StopOnOverfit
+    from yolo_callbacks.decisions.stopping import StoppingReason
+    from yolo_callbacks.loggers.jsonl_logger import JsonlLogger
+    from yolo_callbacks.loggers.tensorboard_logger import TensorBoardLogger
+    from yolo_callbacks.loggers.wandb_logger import WandbLogger
+    from yolo_callbacks.metrics.epoch_record import EpochRecord
+    from yolo_callbacks.metrics.monitor import Monitor
+    from yolo_callbacks.suite.attaching import attach, detach
+    from yolo_callbacks.suite.extending import extend
+    from yolo_callbacks.suite.suite import Suite
+    from yolo_callbacks.trainer.training_run import TrainingRun
 
 __all__ = [
     "Callback",
@@ -58,3 +61,42 @@ __all__ = [
     "detach",
     "extend",
 ]
+
+# A name is imported where it is used first: a script that stops early does not wait for the code of W&B.
+_MODULES = {
+    "Callback": "callbacks.callback",
+    "EarlyStopping": "callbacks.early_stopping",
+    "Event": "callbacks.events",
+    "LambdaCallback": "callbacks.lambda_callback",
+    "MemoryCleanup": "callbacks.memory_cleanup",
+    "MemoryMonitor": "callbacks.memory_monitor",
+    "MonitorCallback": "callbacks.monitor_callback",
+    "ReduceLROnPlateau": "callbacks.reduce_lr_on_plateau",
+    "SaveBest": "callbacks.save_best",
+    "StopOnOverfit": "callbacks.stop_on_overfit",
+    "StoppingReason": "decisions.stopping",
+    "JsonlLogger": "loggers.jsonl_logger",
+    "TensorBoardLogger": "loggers.tensorboard_logger",
+    "WandbLogger": "loggers.wandb_logger",
+    "EpochRecord": "metrics.epoch_record",
+    "Monitor": "metrics.monitor",
+    "attach": "suite.attaching",
+    "detach": "suite.attaching",
+    "extend": "suite.extending",
+    "Suite": "suite.suite",
+    "TrainingRun": "trainer.training_run",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name (PEP 562)."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Return the names of the module, those that are not imported yet too."""
+    return sorted({*globals(), *__all__})
