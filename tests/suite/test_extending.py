@@ -37,8 +37,15 @@ def checkpoint(path: Path) -> dict:
     return torch.load(path, map_location="cpu", weights_only=False)
 
 
-@pytest.mark.parametrize("lr", ["hold", "stretch"])
-@pytest.mark.parametrize("cos_lr", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("cos_lr", "lr"),
+    [
+        (False, "stretch"),
+        pytest.param(False, "hold", marks=pytest.mark.slow),
+        pytest.param(True, "stretch", marks=pytest.mark.slow),
+        pytest.param(True, "hold", marks=pytest.mark.slow),
+    ],
+)
 def test_four_epochs_and_four_more_decide_as_eight(train, scripted, lr, cos_lr):
     def callbacks():
         plateau = ReduceLROnPlateau("mAP50", factor=0.5, patience=1)

@@ -218,6 +218,7 @@ def test_warm_up(both, cos_lr, warmup_bias_lr):
     assert without.batches[3][0] != without.batches[3][1]  # a rate of its own for each batch
 
 
+@pytest.mark.slow
 def test_warm_up_of_a_recursive_scheduler_ends_within_an_epoch(both):
     """The scheduler goes on from the last rate of the warm-up."""
     without, reduced = both(trainer=trainer_with(SCHEDULERS["ExponentialLR"]), warmup_epochs=2.5, warmup_bias_lr=0.1)
@@ -359,6 +360,7 @@ class Idle:
         pass
 
 
+@pytest.mark.slow
 def test_rates_that_a_script_changes_between_epochs(both):
     def prepare(model):
         def fall(trainer):

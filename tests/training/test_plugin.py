@@ -119,9 +119,7 @@ FAULTY = {
 
 
 @pytest.mark.training
-@pytest.mark.parametrize(
-    "fault", ["at load", *(pytest.param(name, marks=pytest.mark.slow) for name in FAULTY if name != "at load")]
-)
+@pytest.mark.parametrize("fault", [pytest.param(name, marks=pytest.mark.slow) for name in FAULTY])
 def test_a_faulty_file_in_a_process(fault, installed, scenes, tmp_path):
     """One line, exit code 2, no traceback, no folder, no value of a variable."""
     command, text, said = FAULTY[fault]
