@@ -6,7 +6,7 @@ import io
 import logging
 import sys
 
-from yolo_callbacks.utils.console import EncodableFilter, printable
+from yolo_callbacks.utils.console import FRESH_LINE, EncodableFilter, printable
 from yolo_callbacks.utils.files import LOGGER
 
 CHINESE = "\N{CJK UNIFIED IDEOGRAPH-732B}"
@@ -38,3 +38,18 @@ def test_the_logger_replaces_what_the_console_cannot_show(monkeypatch):
     said = stream.buffer.getvalue().decode("cp1252")
     assert said.startswith("saved \\u732b\nfailed\nTraceback")
     assert "ValueError: \\udcff \\u732b" in said
+
+
+def test_a_line_that_is_logged_beside_a_progress_bar_begins_on_a_line_of_its_own(monkeypatch):
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", stream)
+    handler = logging.StreamHandler(stream)
+    LOGGER.addHandler(handler)
+    monkeypatch.setattr(FRESH_LINE, "bar_open", True)
+    try:
+        stream.write("\r50%")
+        LOGGER.warning("one")
+        LOGGER.warning("two")
+    finally:
+        LOGGER.removeHandler(handler)
+    assert stream.getvalue() == "\r50%\none\ntwo\n"

@@ -16,12 +16,25 @@ from yolo_callbacks.suite.messages import log_start, show_in_notebook
 from yolo_callbacks.suite.run_end import RunOutputs, summarize, write_picture, write_report
 from yolo_callbacks.suite.state_store import StateStore
 from yolo_callbacks.trainer.training_run import TrainingRun
+from yolo_callbacks.utils.console import FRESH_LINE
 from yolo_callbacks.utils.files import LOGGER, remove_temporary_files
 
 __all__ = ["RunSession", "SessionOptions"]
 
 # A training has started with the first of these events, whichever that is: a suite may be attached late.
 _STARTING = frozenset(TRAINER_EVENTS) - {Event.PRETRAIN_ROUTINE_START, Event.PRETRAIN_ROUTINE_END, *CLOSING}
+
+# Ultralytics' progress bars are drawn in these events, and from these events on.
+_IN_BAR = frozenset(
+    {
+        Event.TRAIN_BATCH_START,
+        Event.BEFORE_ZERO_GRAD,
+        Event.TRAIN_BATCH_END,
+        Event.VAL_BATCH_START,
+        Event.VAL_BATCH_END,
+    }
+)
+_BEFORE_BAR = frozenset({Event.TRAIN_EPOCH_START, Event.VAL_START})
 
 
 @dataclass(frozen=True)
@@ -88,6 +101,8 @@ class RunSession:
             source: The trainer, or its validator.
         """
         run = self.run
+        if event not in CLOSING:  # an error may have left a bar open
+            FRESH_LINE.bar_open = event in _IN_BAR
         with self._clock.event():
             if not self._clock.running and event in _STARTING:
                 self.errors.attempt("the start of the training", self._start, event)
@@ -99,6 +114,8 @@ class RunSession:
                 exchange(self)
             elif after := self._AFTER.get(event):
                 self.errors.attempt(event, after, self)
+        if event in _IN_BAR or event in _BEFORE_BAR:
+            FRESH_LINE.bar_open = True
         if run.failure:
             return
         # After the last epoch only rank 0 is left.
@@ -111,6 +128,7 @@ class RunSession:
 
     def before_checkpoint(self) -> None:
         """Journal the epoch."""
+        FRESH_LINE.bar_open = False  # that of the validation is complete
         if self._store:
             with self._clock.event():
                 self._store.journal()
@@ -123,6 +141,8 @@ class RunSession:
     def on_end(self) -> None:
         """Summarize the run, and drop what it holds; after every `teardown`, those of other callbacks too."""
         run = self.run
+        if isinstance(run.failure, KeyboardInterrupt):
+            FRESH_LINE.bar_open = True  # a terminal shows ^C
         with self._clock.event():
             self._dispatcher.finalize(run)
             self.errors.attempt("the end of the run", self._conclude_after, run.failure)

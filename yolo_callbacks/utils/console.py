@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["EncodableFilter", "any_text", "printable", "show_error"]
+__all__ = ["FRESH_LINE", "EncodableFilter", "FreshLineFilter", "any_text", "printable", "show_error"]
 
 
 def printable(text: str, stream: Any) -> str:
@@ -72,3 +72,29 @@ class EncodableFilter(logging.Filter):
                 if shown != text:
                     record.exc_text = shown
         return True
+
+
+class FreshLineFilter(logging.Filter):
+    """A logging filter that begins a new line where the cursor is behind a progress bar. It lets every record pass.
+
+    Ultralytics redraws a bar in its line: what is logged meanwhile would continue that line.
+
+    Attributes:
+        bar_open: Whether a bar may be on the line of the cursor. The suite sets it, event by event.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bar_open = False
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Begin a new line if necessary, and return True."""
+        if self.bar_open:
+            self.bar_open = False
+            with contextlib.suppress(Exception):  # no console, or a closed one: the handler reports it
+                sys.stdout.write("\n")
+        return True
+
+
+FRESH_LINE = FreshLineFilter()
+"""The filter of the library's logger."""

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from yolo_callbacks.utils.console import EncodableFilter
+from yolo_callbacks.utils.console import FRESH_LINE, EncodableFilter
 
 __all__ = [
     "LOGGER",
@@ -38,6 +38,7 @@ __all__ = [
 # A child of Ultralytics' logger: it uses the handlers and the verbosity of Ultralytics, and logs on rank 0 only.
 LOGGER = logging.getLogger("ultralytics.yolo_callbacks")
 LOGGER.addFilter(EncodableFilter())
+LOGGER.addFilter(FRESH_LINE)
 
 
 # The name of a temporary file or folder. A killed process leaves it behind; no other file has such a name.
