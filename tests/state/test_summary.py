@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from yolo_callbacks.state.summary import read_summary, render, render_html
@@ -23,7 +24,7 @@ SUMMARY: dict[str, Any] = {
     "seconds_in_callbacks": 1.25,
     "seconds_in_epochs": 0.15,
     "epochs_timed": 20,
-    "folder": "runs/train",
+    "folder": str(Path("runs/train")),
     "next_step": "",
     "callbacks": [
         {**ROW, "name": "SaveBest", "outcome": "mAP50 0.5", "seconds": 1.2, "seconds_in_epochs": 0.1},
@@ -73,3 +74,20 @@ def test_the_table_of_a_notebook_is_escaped():
     assert "<i>" not in page
     assert "<td>x &amp; y</td>" in page
     assert "<th>A&lt;i&gt;</th>" in page
+
+
+def test_a_table_fits_the_console_but_paths_and_commands_are_not_broken():
+    path, command = "runs/" + "long-" * 10 + "name/best.pt", "wandb sync " + "/a/long/folder " * 8
+    rows = [{**ROW, "name": "A", "outcome": f"words of it {'and more ' * 12}: {path}"}]
+    rows.append({**ROW, "name": "B", "outcome": f"not uploaded: rows; upload with: {command.strip()}"})
+    lines = render({**SUMMARY, "callbacks": rows, "seconds_before": 0.0}, 80).splitlines()
+    assert [line for line in lines if len(line) > 79] == [line for line in lines if command.strip() in line]
+    assert [line.split()[-1] for line in lines].count(path) == 1
+    assert sum("upload with" in line for line in lines) == 1
+
+
+def test_a_path_in_the_folder_is_shown_without_the_folder_except_in_a_command():
+    inside = str(Path("runs/train", "weights", "best.pt"))
+    rows = [{**ROW, "name": "A", "outcome": f"mAP50 0.5: {inside}; upload with: wandb sync {inside}"}]
+    for shown in (render({**SUMMARY, "callbacks": rows}), render_html({**SUMMARY, "callbacks": rows})):
+        assert f"mAP50 0.5: {Path('weights', 'best.pt')}; upload with: wandb sync {inside}" in shown

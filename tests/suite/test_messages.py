@@ -14,7 +14,7 @@ from trainings import TINY, interrupted
 from ultralytics import YOLO
 
 from yolo_callbacks import EarlyStopping, JsonlLogger, MemoryCleanup, SaveBest, attach
-from yolo_callbacks.suite.messages import show_in_notebook
+from yolo_callbacks.suite.messages import show_summary
 from yolo_callbacks.suite.run_end import PLUGIN_ATTRIBUTE, next_step, numbered
 
 pytestmark = pytest.mark.training
@@ -130,15 +130,32 @@ def test_two_of_one_class_are_told_apart():
     assert [row["name"] for row in numbered(rows)] == ["Mine 1", "SaveBest", "Mine 2", "SaveBest"]
 
 
+SUMMARY = {"status": "finished", "epochs": 1, "seconds": 1.0, "seconds_in_callbacks": 0.0, "folder": "run"}
+
+
 class ZMQInteractiveShell:
     """The shell of a notebook, by its name."""
 
 
-@pytest.mark.parametrize(("shell", "shown"), [(ZMQInteractiveShell(), 1), (object(), 0), (None, 0)])
-def test_a_notebook_shows_a_table_and_no_other_shell_does(shell, shown, monkeypatch):
-    pages: list[str] = []
+class ColabShell(ZMQInteractiveShell):
+    """That of Google Colab is a subclass."""
+
+
+@pytest.mark.parametrize(
+    ("shell", "shown"), [(ZMQInteractiveShell(), True), (ColabShell(), True), (object(), False), (None, False)]
+)
+def test_a_notebook_shows_html_instead_of_text(shell, shown, monkeypatch, lines):
+    pages: list[dict[str, str]] = []
+    display = SimpleNamespace(display=lambda data, raw: pages.append(data))
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
-    monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(display=pages.append, HTML=str))
-    summary = {"status": "finished", "epochs": 1, "seconds": 1.0, "seconds_in_callbacks": 0.0, "folder": "run"}
-    show_in_notebook({**summary, "callbacks": []})
-    assert len(pages) == shown
+    monkeypatch.setitem(sys.modules, "IPython.display", display)
+    show_summary({**SUMMARY, "callbacks": []})
+    assert (len(pages), len(lines)) == ((1, 0) if shown else (0, 1))
+    assert not pages or "<table>" in pages[0]["text/html"]
+
+
+def test_a_notebook_that_shows_nothing_gets_the_text(monkeypatch, lines):
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=ZMQInteractiveShell))
+    monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace())
+    show_summary({**SUMMARY, "callbacks": []})
+    assert lines[0].startswith("Callbacks: finished after 1 epoch")

@@ -118,7 +118,7 @@ def test_a_moved_run_goes_on_as_before(begun, resume, tmp_path, messages, capsys
     again = Path(shutil.move(here, tmp_path / "again"))
     main(["show", str(again)])
     shown = capsys.readouterr().out
-    assert str(again / "weights" / "best-mAP50-epoch002.pt") in shown
+    assert f": {Path('weights', 'best-mAP50-epoch002.pt')}" in shown
     assert f"files in {again}" in shown
 
 

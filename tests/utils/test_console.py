@@ -6,7 +6,7 @@ import io
 import logging
 import sys
 
-from yolo_callbacks.utils.console import FRESH_LINE, EncodableFilter, printable
+from yolo_callbacks.utils.console import FRESH_LINE, EncodableFilter, printable, wrapped
 from yolo_callbacks.utils.files import LOGGER
 
 CHINESE = "\N{CJK UNIFIED IDEOGRAPH-732B}"
@@ -53,3 +53,8 @@ def test_a_line_that_is_logged_beside_a_progress_bar_begins_on_a_line_of_its_own
     finally:
         LOGGER.removeHandler(handler)
     assert stream.getvalue() == "\r50%\none\ntwo\n"
+
+
+def test_a_sentence_is_broken_between_its_parts():
+    assert wrapped(["a:", "b c,", "d"], None) == "a: b c, d"
+    assert wrapped(["a:", "b c,", "long part,", "d"], 12) == "a: b c,\n  long part,\n  d"

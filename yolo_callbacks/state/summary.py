@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +13,8 @@ from yolo_callbacks.utils.lenient import as_count, as_list, as_mapping, as_numbe
 __all__ = ["read_summary", "render", "render_html"]
 
 _MAX_SECONDS = 1e12
+_COMMAND = "upload with: "  # a command follows it in the row of WandbLogger
+_MIN_ROOM = 24  # in a narrower column a text is harder to read than in one long line
 _SHORTEST = 0.001  # seconds; a shorter time is not printed
 
 
@@ -55,7 +59,7 @@ def _seconds(value: object) -> float:
     return number if number is not None and 0 <= number < _MAX_SECONDS else 0.0
 
 
-def render(summary: Mapping[str, Any]) -> str:
+def render(summary: Mapping[str, Any], width: int | None = None) -> str:
     """Return the summary of a run as a table in text form.
 
     Args:
@@ -64,14 +68,16 @@ def render(summary: Mapping[str, Any]) -> str:
             the run was resumed), `seconds_in_callbacks` (of these `seconds_in_epochs`, in `epochs_timed` epochs), and
             `callbacks`: a list of mappings with `name`, `outcome`, `seconds`, `seconds_in_epochs`, `failures`,
             `switched_off` and `of_report`.
+        width: The characters in a line of the console. Defaults to `None`: no line is broken.
     """
     lines = [f"Callbacks: {_title(summary)}"]
     if summary.get("stopped_by") not in ("", None, "a callback"):  # the row of a callback says it
         lines.append(f"  stopped by {summary['stopped_by']}")
-    rows = [(row["name"], _cost(row["seconds"], row, summary), _outcome(row)) for row in _shown(summary)]
+    rows = [(row["name"], _cost(row["seconds"], row, summary), _outcome(row, summary)) for row in _shown(summary)]
     name_width, cost_width = (max((len(row[column]) for row in rows), default=0) for column in (0, 1))
     # The outcome comes last: it may end with a command to copy.
-    lines += [f"  {name:<{name_width}}  {cost:<{cost_width}}  {outcome}".rstrip() for name, cost, outcome in rows]
+    for name, cost, outcome in rows:
+        lines += _broken(f"  {name:<{name_width}}  {cost:<{cost_width}}  ", outcome, width)
     lines.append(f"  {_total(summary)}")
     lines.append(f"  files in {summary['folder']}")
     if summary.get("next_step"):
@@ -79,12 +85,29 @@ def render(summary: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _broken(start: str, text: str, width: int | None) -> list[str]:
+    """Return a row in lines of at most `width` characters; a path or a command is never broken, so that it is copied.
+
+    Args:
+        start: The columns before the text, which are empty in the second line and those after it.
+        text: The text.
+        width: The characters in a line, None if they are not known.
+    """
+    room = (width or 0) - len(start) - 1
+    if room < _MIN_ROOM:
+        return [f"{start}{text}".rstrip()]
+    words, found, command = text.partition(_COMMAND)
+    lines = textwrap.wrap(words, room, break_long_words=False, break_on_hyphens=False)
+    lines += [f"{found}{command}"] if found or not lines else []
+    return [f"{' ' * len(start) if number else start}{line}".rstrip() for number, line in enumerate(lines)]
+
+
 def render_html(summary: Mapping[str, Any]) -> str:
     """Return the summary of a run, as `render` takes it, as a table for a notebook."""
     from html import escape  # its table of entities takes 3 ms
 
     rows = "".join(
-        f"<tr><th>{escape(row['name'])}</th><td>{escape(_outcome(row))}</td>"
+        f"<tr><th>{escape(row['name'])}</th><td>{escape(_outcome(row, summary))}</td>"
         f"<td>{escape(_cost(row['seconds'], row, summary))}</td></tr>"
         for row in _shown(summary)
     )
@@ -127,8 +150,11 @@ def _duration(seconds: float) -> str:
     return f"{1000 * seconds:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
 
 
-def _outcome(row: Mapping[str, Any]) -> str:
+def _outcome(row: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
+    # The line below the rows names the folder. A command is to work outside the folder.
+    text, found, command = (row["outcome"] or "").partition(_COMMAND)
+    outcome = text.replace(f"{summary['folder']}{os.sep}", "") + found + command
     failures = row["failures"]
     failed = f"failed {counted(failures, 'time')}" if failures else ""
     off = "switched off" if row["switched_off"] else ""
-    return "; ".join(part for part in (row["outcome"], failed, off) if part)
+    return "; ".join(part for part in (outcome, failed, off) if part)

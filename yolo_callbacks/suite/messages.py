@@ -1,31 +1,31 @@
-"""Print what a run begins with, and show its summary as a table in a notebook."""
+"""Print what a run begins with and what it did; in a notebook, show the latter as a table."""
 
 from __future__ import annotations
 
-import sys
+import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from yolo_callbacks.state.summary import render_html
+from yolo_callbacks.state.summary import render, render_html
 from yolo_callbacks.suite.guarded_callback import GuardedCallback
 from yolo_callbacks.trainer.training_run import TrainingRun
+from yolo_callbacks.utils.console import console_width, display_html, wrapped
 from yolo_callbacks.utils.files import LOGGER
 
-__all__ = ["log_start", "show_in_notebook"]
+__all__ = ["log_start", "show_summary"]
 
 
 def log_start(members: Iterable[GuardedCallback], run: TrainingRun) -> None:
     """Log one line: which callbacks run, what they monitor, and where they write."""
-    shown = ", ".join(member.title() for member in members if not (member.missed or member.of_report))
-    if shown:
-        LOGGER.info(f"Callbacks: {shown}; files in {run.save_dir}")
+    titles = [member.title() for member in members if not (member.missed or member.of_report)]
+    if titles:
+        listed = [*(f"{title}," for title in titles[:-1]), f"{titles[-1]};"]
+        LOGGER.info(wrapped(["Callbacks:", *listed, f"files in {run.save_dir}"], console_width()))
 
 
-def show_in_notebook(summary: Mapping[str, Any]) -> None:
-    """Show the summary as a table where the code runs in a notebook. IPython is used only if it is imported already."""
-    ipython, display = sys.modules.get("IPython"), sys.modules.get("IPython.display")
-    if ipython is None or display is None:
-        return
-    shell = ipython.get_ipython()
-    if type(shell).__name__ == "ZMQInteractiveShell":
-        display.display(display.HTML(render_html(summary)))
+def show_summary(summary: Mapping[str, Any]) -> None:
+    """Log the summary as a table of text; show it as HTML instead where the code runs in a notebook."""
+    if LOGGER.isEnabledFor(logging.INFO):
+        text = render(summary, console_width())
+        if not display_html(render_html(summary), text):
+            LOGGER.info(text)

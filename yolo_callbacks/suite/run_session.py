@@ -8,16 +8,15 @@ from typing import Any, ClassVar
 
 from yolo_callbacks.callbacks.callback import Callback
 from yolo_callbacks.callbacks.events import TRAINER_EVENTS, Event
-from yolo_callbacks.state.summary import render
 from yolo_callbacks.suite.clock import Clock, EpochShare
 from yolo_callbacks.suite.dispatch import CLOSING, Dispatcher
 from yolo_callbacks.suite.error_policy import ErrorPolicy
-from yolo_callbacks.suite.messages import log_start, show_in_notebook
+from yolo_callbacks.suite.messages import log_start, show_summary
 from yolo_callbacks.suite.run_end import RunOutputs, summarize, write_picture, write_report
 from yolo_callbacks.suite.state_store import StateStore
 from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.console import FRESH_LINE
-from yolo_callbacks.utils.files import LOGGER, remove_temporary_files
+from yolo_callbacks.utils.files import remove_temporary_files
 
 __all__ = ["RunSession", "SessionOptions"]
 
@@ -269,8 +268,7 @@ class RunSession:
         if not self.run.is_main or not self._clock.running or self.errors.has_mistake:
             return
         summary = summarize(self.run, self._members, self._clock, status, keep_resumable=self._options.keep_resumable)
-        LOGGER.info(render(summary))
-        show_in_notebook(summary)
+        show_summary(summary)
         if self._store:
             self._store.conclude(summary, finished=status == "finished")
 

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
+import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-__all__ = ["FRESH_LINE", "EncodableFilter", "FreshLineFilter", "any_text", "printable", "show_error"]
+__all__ = [
+    "FRESH_LINE",
+    "EncodableFilter",
+    "FreshLineFilter",
+    "any_text",
+    "console_width",
+    "display_html",
+    "printable",
+    "show_error",
+    "wrapped",
+]
 
 
 def printable(text: str, stream: Any) -> str:
@@ -28,6 +40,47 @@ def printable(text: str, stream: Any) -> str:
     except LookupError:  # the stream names an encoding that Python does not know
         return text
     return text
+
+
+def console_width() -> int | None:
+    """Return how many characters fit in a line of the console; None where that is not known, as in a file."""
+    return shutil.get_terminal_size((0, 0)).columns or None
+
+
+def wrapped(parts: Iterable[str], width: int | None) -> str:
+    """Return parts of a sentence with spaces between them; no part is broken.
+
+    Args:
+        parts: The parts.
+        width: The characters in a line, None for one line. Lines after the first one are indented.
+    """
+    lines: list[str] = []
+    for part in parts:
+        if lines and (width is None or len(lines[-1]) + 1 + len(part) < width):
+            lines[-1] += f" {part}"
+        else:
+            lines.append(f"  {part}" if lines else part)
+    return "\n".join(lines)
+
+
+def display_html(html: str, text: str) -> bool:
+    """Display HTML where this process is the kernel of a notebook; return whether it did.
+
+    IPython is never imported for it: a kernel has imported it already.
+
+    Args:
+        html: The HTML.
+        text: The same as text, for a notebook that shows no HTML.
+    """
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    # Google Colab's shell is a subclass.
+    if not any(each.__name__ == "ZMQInteractiveShell" for each in type(shell).__mro__):
+        return False
+    try:
+        importlib.import_module("IPython.display").display({"text/html": html, "text/plain": text}, raw=True)
+    except Exception:  # a front end may have any fault: the text is logged then
+        return False
+    return True
 
 
 def show_error(text: object) -> None:

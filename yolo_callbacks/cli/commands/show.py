@@ -25,6 +25,7 @@ def show(arguments: Sequence[str]) -> None:
     """Print the summary at the end of a run again."""
     from yolo_callbacks.state.state_file import STATE_FILE
     from yolo_callbacks.state.summary import read_summary, render
+    from yolo_callbacks.utils.console import console_width
     from yolo_callbacks.utils.lenient import any_json, as_count
     from yolo_callbacks.utils.messages import text_of
     from yolo_callbacks.utils.stored_paths import with_folder
@@ -41,5 +42,5 @@ def show(arguments: Sequence[str]) -> None:
         raise CommandError(f"{path} cannot be read: expected a mapping, found {type(content).__name__}")
     summary = read_summary(content.get("summary"))
     epoch = as_count(content.get("epoch"))
-    table = render(with_folder(summary, path.parent.resolve())) if summary else None
+    table = render(with_folder(summary, path.parent.resolve()), console_width()) if summary else None
     print(table or f"Callbacks: the run has not ended; {path} has the state after epoch {epoch}")
