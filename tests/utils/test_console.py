@@ -6,7 +6,9 @@ import io
 import logging
 import sys
 
-from yolo_callbacks.utils.console import FRESH_LINE, EncodableFilter, printable, wrapped
+import pytest
+
+from yolo_callbacks.utils.console import FRESH_LINE, EncodableFilter, console_width, printable, wrapped
 from yolo_callbacks.utils.files import LOGGER
 
 CHINESE = "\N{CJK UNIFIED IDEOGRAPH-732B}"
@@ -53,6 +55,20 @@ def test_a_line_that_is_logged_beside_a_progress_bar_begins_on_a_line_of_its_own
     finally:
         LOGGER.removeHandler(handler)
     assert stream.getvalue() == "\r50%\none\ntwo\n"
+
+
+@pytest.mark.parametrize(("terminal", "width"), [(True, 72), (False, None)])
+def test_only_a_terminal_has_a_width(monkeypatch, terminal, width):
+    stream = io.StringIO()
+    stream.isatty = lambda: terminal
+    monkeypatch.setattr(sys, "stdout", stream)
+    monkeypatch.setenv("COLUMNS", "72")
+    assert console_width() == width
+
+
+def test_a_process_without_an_output_has_no_width(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    assert console_width() is None
 
 
 def test_a_sentence_is_broken_between_its_parts():

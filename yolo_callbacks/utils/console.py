@@ -43,8 +43,12 @@ def printable(text: str, stream: Any) -> str:
 
 
 def console_width() -> int | None:
-    """Return how many characters fit in a line of the console; None where that is not known, as in a file."""
-    return shutil.get_terminal_size((0, 0)).columns or None
+    """Return how many characters fit in a line of the console; None if the output goes to a file or a pipe."""
+    try:
+        interactive = sys.stdout.isatty()
+    except (AttributeError, ValueError):  # no output, or a closed one
+        interactive = False
+    return shutil.get_terminal_size((0, 0)).columns or None if interactive else None
 
 
 def wrapped(parts: Iterable[str], width: int | None) -> str:
