@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 import ultralytics
 import wandb
@@ -21,6 +23,8 @@ from wandb_runs import Run, read_runs
 
 from yolo_callbacks import EarlyStopping, SaveBest, WandbLogger, attach
 from yolo_callbacks.loggers.wandb_parts.history import History
+from yolo_callbacks.loggers.wandb_parts.media import ValidationImages
+from yolo_callbacks.trainer.validation_images import Box, BoxedImage
 
 ULTRALYTICS = tuple(int(part) for part in ultralytics.__version__.split(".")[:3])
 
@@ -202,6 +206,22 @@ def test_images_with_boxes_that_match_the_labels(train, scenes):
             assert box == pytest.approx(truth, abs=0.01)
 
 
+def test_images_of_different_sizes_are_padded_to_one(tmp_path, monkeypatch):
+    """W&B shows others wrongly, and warns of them."""
+    images = []
+    for name, (width, height) in (("wide", (400, 100)), ("high", (100, 200))):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.full((height, width, 3), 255, np.uint8))
+        box = Box(0.0, 0.0, 1.0, 1.0, 0)
+        images.append(BoxedImage(tmp_path / f"{name}.png", (width, height), (box,), ()))
+    validation = ValidationImages(2, 1)
+    monkeypatch.setattr(validation._capture, "take", lambda: images)
+    made = validation.take({0: "zero"}, "validation/images")()["validation/images"]
+    assert {(image._width, image._height) for image in made} == {(400, 200)}
+    places = [image._boxes["ground_truth"]._val[0]["position"] for image in made]
+    assert [(place["maxX"], place["maxY"]) for place in places] == [(1.0, 0.5), (0.25, 1.0)]
+    validation.forget()
+
+
 @pytest.mark.training
 def test_the_default_suite_uploads_no_picture_and_no_weights(train, blank_figures):
     model = YOLO(TINY)
@@ -323,7 +343,7 @@ def test_a_resumed_training_whose_run_cannot_be_opened(train, scripted, messages
 def test_pictures_that_fail_cost_no_scalars_and_no_run(train, monkeypatch, messages):
     """And the next training has a run of its own."""
 
-    def full(path: Path) -> bytes:
+    def full(path: Path, **_: Any) -> bytes:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("yolo_callbacks.loggers.wandb_parts.media.encode_jpeg", full)

@@ -23,7 +23,7 @@ from ultralytics.models.yolo.detect import DetectionValidator
 from ultralytics.nn.tasks import BaseModel
 
 from yolo_callbacks.trainer import validation_images as images
-from yolo_callbacks.trainer.validation_images import Box, BoxedImage, ImageCapture, encode_jpeg
+from yolo_callbacks.trainer.validation_images import Box, BoxedImage, ImageCapture, encode_jpeg, shown_size
 
 pytestmark = pytest.mark.training
 
@@ -382,6 +382,16 @@ def test_a_jpeg_of_bounded_size(tmp_path, shape, dtype, suffix, sides):
     assert content.startswith(b"\xff\xd8")
     assert cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR).shape == sides
     assert len(encode_jpeg(path, max_side=100, quality=20)) < len(content)
+
+
+def test_a_jpeg_on_a_larger_canvas(tmp_path):
+    path = tmp_path / "image.png"
+    cv2.imwrite(str(path), np.full((200, 400, 3), 255, np.uint8))
+    assert shown_size((400, 200), max_side=100) == (100, 50)
+    image = cv2.imdecode(np.frombuffer(encode_jpeg(path, max_side=100, canvas=(100, 80)), np.uint8), cv2.IMREAD_COLOR)
+    assert image.shape == (80, 100, 3)
+    assert image[:48].min() > 250
+    assert abs(int(image[55:].mean()) - 114) <= 2
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no image"])

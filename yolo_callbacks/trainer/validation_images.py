@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 
     Array = npt.NDArray[np.float64]
 
-__all__ = ["Box", "BoxedImage", "ImageCapture", "encode_jpeg"]
+__all__ = ["Box", "BoxedImage", "ImageCapture", "encode_jpeg", "shown_size"]
+
+MAX_SIDE = 1024
+"""The longer side of an encoded image, in pixels."""
+
+_GREY = (114, 114, 114)  # as Ultralytics pads images
 
 
 @dataclass(frozen=True)
@@ -225,13 +230,24 @@ def _to_cpu(*columns: Any) -> Array:
     return rows
 
 
-def encode_jpeg(path: Path, *, max_side: int = 1024, quality: int = 85) -> bytes:
+def shown_size(size: tuple[int, int], max_side: int = MAX_SIDE) -> tuple[int, int]:
+    """Return the width and height of an image as `encode_jpeg` encodes it."""
+    width, height = size
+    scale = max_side / max(height, width)
+    return size if scale >= 1 else (max(1, round(width * scale)), max(1, round(height * scale)))
+
+
+def encode_jpeg(
+    path: Path, *, max_side: int = MAX_SIDE, quality: int = 85, canvas: tuple[int, int] | None = None
+) -> bytes:
     """Return an image file as a JPEG of limited size. This is slow: call it outside the training thread.
 
     Args:
         path: The image file. It is read as Ultralytics reads it, and rotated by its EXIF orientation as the boxes are.
         max_side: The maximum of the longer side, in pixels; a smaller image is not enlarged.
         quality: The quality of the JPEG, up to 100.
+        canvas: Width and height of the JPEG: the image is in its upper left corner, the rest is grey. Defaults to
+            `None`, the size of the image.
 
     Returns:
         The content of a JPEG file.
@@ -254,8 +270,10 @@ def encode_jpeg(path: Path, *, max_side: int = 1024, quality: int = 85) -> bytes
     if image.dtype != np.uint8:
         image = cv2.normalize(image, None, 0, 255, cv2.NORM_MINMAX, cv2.CV_8U)
     height, width = image.shape[:2]
-    scale = max_side / max(height, width)
-    if scale < 1:
-        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    size = shown_size((width, height), max_side)
+    if size != (width, height):
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    below, right = (max(0, room - used) for room, used in zip(reversed(canvas or size), reversed(size), strict=True))
+    if below or right:
+        image = cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_CONSTANT, value=_GREY)
     return bytes(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1])

@@ -21,20 +21,23 @@ def plot_image(path: Path) -> Any:
     return wandb.Image(str(path), caption=path.name)
 
 
-def image_with_boxes(image: BoxedImage, jpeg: Path, names: Mapping[int, str]) -> Any:
+def image_with_boxes(
+    image: BoxedImage, jpeg: Path, names: Mapping[int, str], share: tuple[float, float] = (1.0, 1.0)
+) -> Any:
     """Return a validation image with ground truth and predictions, which W&B filters by class and confidence.
 
     Args:
         image: The image and its boxes.
         jpeg: The file to upload.
         names: Class names by index.
+        share: How much of the width and of the height of the file the image takes, from its upper left corner.
     """
     import wandb
 
     labels = dict(names)
     groups = {"ground_truth": image.truth, "predictions": image.predictions}
     boxes = {
-        name: {"box_data": [_box(box, labels) for box in group], "class_labels": labels}
+        name: {"box_data": [_box(box, labels, share) for box in group], "class_labels": labels}
         for name, group in groups.items()
     }
     return wandb.Image(str(jpeg), boxes=boxes, caption=image.path.name)
@@ -111,10 +114,13 @@ def model_artifact(name: str, path: Path, metadata: Mapping[str, Any], *, copied
     return artifact
 
 
-def _box(box: Box, names: Mapping[int, str]) -> dict[str, Any]:
+def _box(box: Box, names: Mapping[int, str], share: tuple[float, float]) -> dict[str, Any]:
+    across, down = share
+    x, y = (across * box.left, across * box.right), (down * box.top, down * box.bottom)
+    position = {"minX": x[0], "minY": y[0], "maxX": x[1], "maxY": y[1]}
     name = names.get(box.label, str(box.label))
     data: dict[str, Any] = {
-        "position": {"minX": box.left, "minY": box.top, "maxX": box.right, "maxY": box.bottom},
+        "position": position,
         "class_id": box.label,
         "box_caption": name if box.confidence is None else f"{name} {box.confidence:.2f}",
     }

@@ -32,7 +32,7 @@ from yolo_callbacks.trainer.run_description import (
     shareable,
 )
 from yolo_callbacks.trainer.training_run import TrainingRun
-from yolo_callbacks.trainer.validation_images import BoxedImage, ImageCapture, encode_jpeg
+from yolo_callbacks.trainer.validation_images import BoxedImage, ImageCapture, encode_jpeg, shown_size
 from yolo_callbacks.utils.files import LOGGER, plain
 from yolo_callbacks.utils.origins import Origins
 
@@ -101,18 +101,28 @@ class ValidationImages:
         if not self._count:
             return {}
         try:
-            return {key: [image_with_boxes(image, self._small_file(image), names) for image in images]}
+            return {key: self._of_one_size(images, names)}
         except Exception as error:  # the epoch's scalars are logged without its images
             LOGGER.warning(f"WandbLogger: no images from here on: {Origins().described(error)}")
             self._count = 0
             self._capture.active = False
             return {}
 
-    def _small_file(self, image: BoxedImage) -> Path:
+    def _of_one_size(self, images: list[BoxedImage], names: Mapping[int, str]) -> list[Any]:
+        """Return the W&B images; the smaller ones are padded: W&B shows a list of images of different sizes wrongly."""
+        sizes = [shown_size(image.size) for image in images]
+        canvas = max(width for width, _ in sizes), max(height for _, height in sizes)
+        shares = [(width / canvas[0], height / canvas[1]) for width, height in sizes]
+        return [
+            image_with_boxes(image, self._small_file(image, canvas), names, share)
+            for image, share in zip(images, shares, strict=True)
+        ]
+
+    def _small_file(self, image: BoxedImage, canvas: tuple[int, int]) -> Path:
         if image.path not in self._files:
             self._folder = self._folder or Path(tempfile.mkdtemp(prefix="yolo-callbacks-"))
             target = self._folder / f"{len(self._files)}.jpg"
-            target.write_bytes(encode_jpeg(image.path))
+            target.write_bytes(encode_jpeg(image.path, canvas=canvas))
             self._files[image.path] = target
         return self._files[image.path]
 
