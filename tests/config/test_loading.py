@@ -278,3 +278,9 @@ def test_every_line_of_it_can_be_used():
 
 def test_configuration_knows_no_other_origin():
     assert loading.Configuration(()).origin(Callback()) == "YOLO_CALLBACKS"
+
+
+def test_a_module_that_is_not_found_names_the_folder(tmp_path):
+    expected = f"No module named 'nowhere' (not installed, and not in {tmp_path})"
+    with pytest.raises(ValueError, match=re.escape(expected)):
+        registry.find("nowhere:Mine", tmp_path)

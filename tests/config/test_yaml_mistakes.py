@@ -374,6 +374,20 @@ def test_a_module_that_cannot_be_imported(text, capsys, folder, monkeypatch):
     assert IMPORTS[text] in line
 
 
+OF_ANOTHER_LIBRARY = {
+    "ModelCheckpoint": ": here that is SaveBest (there are",
+    "mine.Streak": "; a class of your own is written mine:Streak)",
+    "theirs_too:Streek": "has no attribute 'Streek', did you mean 'Streak'?",
+}
+
+
+@pytest.mark.parametrize("name", OF_ANOTHER_LIBRARY)
+def test_a_name_that_is_known_elsewhere_gets_advice(name, capsys, folder):
+    (folder / "theirs_too.py").write_text("from yolo_callbacks import Callback\nclass Streak(Callback): ...\n")
+    (folder / "callbacks.yaml").write_text(f"callbacks:\n  - {name}\n")
+    assert OF_ANOTHER_LIBRARY[name] in refused(capsys)
+
+
 CLASSES = {
     "Raising": ":2: theirs:Raising: ValueError",
     "Raising: {kind: SystemExit, text: bye}": ":2: theirs:Raising: SystemExit: bye",

@@ -152,7 +152,7 @@ def test_without_tensorboard_the_training_does_not_start(train, monkeypatch, tmp
     monkeypatch.setitem(__import__("sys").modules, "torch.utils.tensorboard", None)
     model = YOLO(TINY)
     attach(model, TensorBoardLogger())
-    with pytest.raises(ModuleNotFoundError, match=r'pip install "yolo-callbacks\[tensorboard\]"'):
+    with pytest.raises(ModuleNotFoundError, match="pip install tensorboard"):
         train(model, epochs=1)
     assert not (tmp_path / "run" / "results.csv").exists()
 

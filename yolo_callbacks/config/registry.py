@@ -25,6 +25,18 @@ _ONLY_PYTHON = {
     "MonitorCallback": "it is a base class. Name a class of your own that overrides decide: package.module:Class",
     "LambdaCallback": "its arguments are functions. Attach it in Python: attach(model, LambdaCallback(on_epoch=…))",
 }
+# Names of other libraries, with what they are called here.
+_ELSEWHERE = {
+    "ModelCheckpoint": "SaveBest",
+    "CheckpointSaver": "SaveBest",
+    "TerminateOnNaN": "EarlyStopping, which stops at a value that is not finite",
+    "TerminateOnNan": "EarlyStopping, which stops at a value that is not finite",
+    "EarlyStopper": "EarlyStopping",
+    "TensorBoard": "TensorBoardLogger",
+    "CSVLogger": "JsonlLogger",
+    "WandbCallback": "WandbLogger",
+    "WandbMetricsLogger": "WandbLogger",
+}
 _ENTRY = re.compile(r"^    \*{0,2}(\w+): (.+(?:\n {5,}.+)*)", re.MULTILINE)
 _DEFAULT = re.compile(r"\s*Defaults to .*", re.DOTALL)
 
@@ -78,14 +90,18 @@ def find(name: str, folder: Path) -> type[Callback]:
     if found is None:
         points = offered()
         if name in points:
-            found = _load(name, points[name].value)
+            found = _load(name, points[name].value, folder)
         elif ":" in name:
             if str(folder) not in sys.path:
                 sys.path.append(str(folder))
-            found = _load(name, name)
+            found = _load(name, name, folder)
         else:
             names = [*own(), *points]
-            raise ValueError(f"no callback is called {name!r}{hint(name, names)} (there are {', '.join(names)})")
+            module, _, kind = name.rpartition(".")
+            own_class = f"; a class of your own is written {module or 'module'}:{kind}"
+            known = _ELSEWHERE.get(name)
+            advice = f": here that is {known}" if known else hint(name, names)
+            raise ValueError(f"no callback is called {name!r}{advice} (there are {', '.join(names)}{own_class})")
     if not _is_callback(found):
         raise ValueError(f"{name} is not a subclass of yolo_callbacks.Callback, it is {_shown(found)}")
     return found  # type: ignore[no-any-return]
@@ -111,14 +127,20 @@ def summary(callback: type[Callback]) -> str:
     return (inspect.getdoc(callback) or "").partition("\n\n")[0].replace("\n", " ")
 
 
-def _load(name: str, reference: str) -> object:
+def _load(name: str, reference: str, folder: Path) -> object:
     module, _, path = reference.partition(":")
+    found: object = None
     try:
-        found: object = import_module(module)
+        found = import_module(module)
         for attribute in path.split("."):
             found = getattr(found, attribute)
     except BaseException as error:  # a module may raise anything, or call sys.exit
-        raise ValueError(f"{name} cannot be imported: {type(error).__name__}: {text_of(error)}") from error
+        advice = ""
+        if isinstance(error, ModuleNotFoundError) and error.name == module.partition(".")[0]:
+            advice = f" (not installed, and not in {folder})"
+        elif isinstance(error, AttributeError) and inspect.ismodule(found):
+            advice = hint(path, [name for name, value in vars(found).items() if _is_callback(value)])
+        raise ValueError(f"{name} cannot be imported: {type(error).__name__}: {text_of(error)}{advice}") from error
     return found
 
 

@@ -18,7 +18,7 @@ _FOLDER = "tensorboard"
 
 
 class TensorBoardLogger(Callback):
-    """Log every epoch to TensorBoard event files; needs `pip install "yolo-callbacks[tensorboard]"`.
+    """Log every epoch to TensorBoard event files; needs `pip install tensorboard`.
 
     A resumed run continues in the same folder. TensorBoard hides what was logged of epochs that are trained again.
     Ultralytics' own integration, which `yolo settings tensorboard=True` switches on, shows the losses a second time.
@@ -118,7 +118,5 @@ def _summary_writer() -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            'TensorBoardLogger needs TensorBoard: pip install "yolo-callbacks[tensorboard]"'
-        ) from error
+        raise ModuleNotFoundError("TensorBoard is not installed: pip install tensorboard") from error
     return SummaryWriter

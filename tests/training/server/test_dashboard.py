@@ -115,7 +115,7 @@ def test_the_command(tmp_path, monkeypatch, capsys):
 
 def test_without_the_library(monkeypatch, capsys):
     monkeypatch.setattr("yolo_callbacks.loggers.wandb_parts.workspace.find_spec", lambda name: None)
-    with pytest.raises(ImportError, match=re.escape('pip install "yolo-callbacks[dashboard]"')):
+    with pytest.raises(ImportError, match="pip install wandb-workspaces"):
         dashboard("crowns", dry_run=True)
     assert main(["dashboard", "--project", "crowns", "--dry-run"]) == 2
     assert capsys.readouterr().err.count("\n") == 1

@@ -17,7 +17,7 @@ def parser() -> Parser:
 
     made = Parser(
         "dashboard",
-        "Publish a W&B workspace for a project. It needs yolo-callbacks[dashboard].",
+        "Publish a W&B workspace for a project. It needs the package wandb-workspaces.",
         "yolo-callbacks dashboard --project crowns",
         "yolo-callbacks dashboard --project crowns --classes tree shrub --dry-run",
         "yolo-callbacks dashboard --project crowns --dry-run > workspace.json",
@@ -48,7 +48,8 @@ def dashboard(arguments: Sequence[str]) -> None:
     try:
         shown = publish(**vars(parsed))
     except Exception as error:  # wandb raises many types, depending on how the server fails
-        raise CommandError(f"yolo-callbacks dashboard: {type(error).__name__} {error}") from error
+        kind = "" if isinstance(error, ImportError) else f"{type(error).__name__}: "
+        raise CommandError(f"yolo-callbacks dashboard: {kind}{error}") from error
     if parsed.dry_run:
         # Not to the output, so that it stays a JSON file.
         print(_summary(shown, parsed.task), file=sys.stderr)

@@ -73,7 +73,7 @@ def check_installed() -> None:
         ImportError: If it is not; the message names the command that installs it.
     """
     if find_spec("wandb_workspaces") is None:
-        raise ImportError('the dashboard needs wandb-workspaces: pip install "yolo-callbacks[dashboard]"')
+        raise ImportError("the dashboard needs wandb-workspaces: pip install wandb-workspaces")
 
 
 class Publication:
