@@ -145,7 +145,7 @@ def test_no_mark_where_nothing_is_cut_off():
 def test_a_metric_that_was_always_0_has_no_best_epoch(tmp_path):
     rows = "".join(f"{epoch},{epoch},1,0,0,1,0.01\n" for epoch in range(1, 4))
     page = Page(report(write(tmp_path / "run", rows=rows)))
-    assert page.rows["Best mAP50-95"] == [["0", "in every validation: nothing was learned"]]
+    assert page.rows["Best mAP50-95"] == [["0", "in every validation: nothing was detected"]]
     assert "best 0.000" not in page.text
 
 
@@ -216,9 +216,10 @@ def test_every_element_is_closed_and_every_id_is_unique(tmp_path):
 
 
 def test_the_cost_in_plain_words(tmp_path):
-    page = Page(report(write(tmp_path / "run", state=STATE)))
-    assert page.rows["Callbacks took"] == [["333 ms", "an epoch, 10 % of the training time"]]
-    assert page.rows["SaveBest"] == [["33 ms", "100 ms", "1.0 %", "ok"]]
+    summary = {**STATE["summary"], "seconds_in_epochs": 0.3, "epochs_timed": 3}
+    page = Page(report(write(tmp_path / "run", state={**STATE, "summary": summary})))
+    assert page.rows["Callbacks took"] == [["100 ms", "an epoch, and 700 ms once: 10 % of the training time"]]
+    assert page.rows["SaveBest"] == [["100 ms", "0 ms", "1.0 %", "ok"]]
 
 
 def test_a_resumed_run_has_the_time_of_both_parts(tmp_path):

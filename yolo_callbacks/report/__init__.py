@@ -25,7 +25,7 @@ def report(
         run: The folder of a training, with or without callbacks.
         *others: The folders of other trainings to compare with.
         output: The file to write. Defaults to `None`: `report.html` in the run's folder, or `comparison.html` in the
-            folder of the first of several runs.
+            folder that holds several runs; in the working directory if they are in several folders.
 
     Returns:
         The path of the file.
@@ -41,8 +41,15 @@ def report(
 
     runs = [read_run(Path(folder)) for folder in (run, *others)]
     page = comparison_page(runs) if others else run_page(runs[0])
-    path = Path(output) if output else runs[0].folder / ("comparison.html" if others else "report.html")
+    path = Path(output) if output else _default_path([each.folder for each in runs])
     # The name of an image that is not UTF-8 contains characters that UTF-8 cannot encode.
     content = page.encode("utf-8", "replace")
     replace_atomic(path, lambda temporary: temporary.write_bytes(content))
     return path
+
+
+def _default_path(folders: list[Path]) -> Path:
+    if len(folders) == 1:
+        return folders[0] / "report.html"
+    parents = {folder.resolve().parent for folder in folders}
+    return (parents.pop() if len(parents) == 1 else Path.cwd()) / "comparison.html"

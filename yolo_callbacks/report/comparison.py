@@ -175,7 +175,8 @@ def _course_rows(runs: Sequence[Labelled]) -> list[_Found]:
 
 def _cells(values: _Values, remarks: Sequence[str] = (), *, lowest: bool) -> list[Cell]:
     known = [value for value in values if value is not None and math.isfinite(value)]
-    leading = (min(known) if lowest else max(known)) if len(known) > 1 else None
+    # Of equal values none is the best.
+    leading = (min(known) if lowest else max(known)) if len(set(known)) > 1 else None
     remarks = remarks or [""] * len(values)
     return [
         Cell(number(value), remark, value is not None and value == leading)

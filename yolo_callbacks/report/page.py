@@ -17,6 +17,7 @@ from yolo_callbacks.report.pictures import Album, boxed_pictures, plots, validat
 from yolo_callbacks.report.run_data import RunData
 from yolo_callbacks.report.setup import setup
 from yolo_callbacks.report.words import duration, number, percent
+from yolo_callbacks.state.summary import cost as summary_cost
 
 __all__ = ["comparison_page", "run_page"]
 
@@ -138,7 +139,7 @@ def _metric_tiles(run: RunData) -> list[tuple[str, str, str]]:
         return []
     epoch, value = best
     if not value:
-        return [(f"Best {tables.plain(run.main_metric)}", "0", "in every validation: nothing was learned")]
+        return [(f"Best {tables.plain(run.main_metric)}", "0", "in every validation: nothing was detected")]
     remark = f"validation at epoch {epoch}"
     tiles = [(f"Best {tables.plain(run.main_metric)}", number(value), remark)]
     for key, series in tables.metrics_of(run).items():
@@ -154,8 +155,9 @@ def _time_tiles(run: RunData) -> list[tuple[str, str, str]]:
         tiles.append(("Time of all epochs", duration(run.seconds), f"{duration(run.seconds_per_epoch)} an epoch"))
     spent, total = run.summary.get("seconds_in_callbacks"), run.summary.get("seconds")
     if spent is not None and total:
-        per_epoch = duration(spent / (run.summary.get("epochs") or run.last_epoch))
-        tiles.append(("Callbacks took", per_epoch, f"an epoch, {percent(spent / total)} of the training time"))
+        once, per_epoch = map(duration, summary_cost(spent, run.summary, run.summary))
+        remark = f"an epoch, and {once} once: {percent(spent / total)} of the training time"
+        tiles.append(("Callbacks took", per_epoch, remark))
     return tiles
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from yolo_callbacks.metrics.sources import CLASS_METRICS
 from yolo_callbacks.report.run_data import RunData, Series
 from yolo_callbacks.report.words import duration, percent, value_text
+from yolo_callbacks.state.summary import cost as summary_cost
 
 __all__ = ["changed", "class_table", "cost", "final", "metrics_of", "plain", "shown", "suffix_of"]
 
@@ -63,15 +64,16 @@ def final(run: RunData) -> list[tuple[str, float, tuple[int, float] | None]]:
 
 def cost(run: RunData) -> dict[str, Any]:
     """Return the time that each callback took, and the time of all of them, as text."""
-    total = run.summary.get("seconds") or 0.0
-    epochs = run.summary.get("epochs") or run.last_epoch
+    summary, total = run.summary, run.summary.get("seconds") or 0.0
 
-    def texts(seconds: float) -> dict[str, str]:
+    def texts(seconds: float, measured: Mapping[str, Any]) -> dict[str, str]:
+        once, per_epoch = summary_cost(seconds, measured, summary)
         share = percent(seconds / total) if total else ""
-        return {"per_epoch": duration(seconds / epochs), "seconds": duration(seconds), "share": share}
+        return {"per_epoch": duration(per_epoch), "once": duration(once), "share": share}
 
-    rows = [{**row, **texts(row["seconds"])} for row in run.summary.get("callbacks") or []]
-    return {"rows": rows, "total": duration(total), "all": texts(run.summary.get("seconds_in_callbacks") or 0.0)}
+    rows = [{**row, **texts(row["seconds"], row)} for row in summary.get("callbacks") or []]
+    everything = texts(summary.get("seconds_in_callbacks") or 0.0, summary)
+    return {"rows": rows, "total": duration(total), "all": everything}
 
 
 def changed(arguments: Mapping[str, Any]) -> list[tuple[str, str]]:
