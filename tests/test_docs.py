@@ -70,7 +70,8 @@ def fast(monkeypatch: pytest.MonkeyPatch, scenes_of_a_page: Path, tmp_path: Path
 
     def small_train(self: YOLO, **arguments: Any) -> Any:
         trained.append(arguments)
-        if "resume" in arguments:
+        if arguments.pop("resume", False) and self.ckpt:  # a page may show how to resume a run that is not there
+            arguments["resume"] = True
             return train(self, **arguments)
         ours = {"epochs": 1, "project": str(tmp_path), "name": f"run{len(trained)}"}
         return train(self, **{**arguments, **FAST, **ours, **data(arguments)})
