@@ -57,7 +57,8 @@ def test_a_suite_isolates_its_errors_and_switches_it_off(train, scripted, messag
     train(model, epochs=5)
     assert calls == [1, 2, 3]
     assert len(others) == 5
-    assert sum("a mistake of the user's" in message for message in messages) == 1
+    assert sum("Traceback" in message for message in messages) == 1
+    assert "failed 3 times, the last time with ValueError: a mistake of the user's; switched off" in messages[-1]
     assert any("LambdaCallback failed 3 times in a row" in message for message in messages)
 
 

@@ -117,7 +117,7 @@ def test_the_floor_and_several_reductions(train, scripted, messages):
     lines = [message for message in messages if "ReduceLROnPlateau: epoch" in message]
     assert lines[0].endswith(
         "epoch 2, learning rate reduced to 0.5 of its schedule (base rate 0.01 to 0.005), "
-        "mAP50: no improvement in 1 check (best 0.5 at epoch 1)"
+        "mAP50: no improvement of more than 0.0001 in 1 check (best 0.5 at epoch 1)"
     )
     assert len(lines) == 3
 

@@ -48,7 +48,7 @@ def test_every_callback_has_a_row_and_costs_are_once_and_by_epoch():
         "  SaveBest  1.1 s once, 5 ms an epoch  mAP50 0.5",
         "  Mine                                 failed 3 times; switched off",
         "  Quiet",
-        "  they took 1.1 s once, 8 ms an epoch (2.08 % of training)",
+        "  they and the suite took 1.1 s once, 8 ms an epoch (2.08 % of training)",
         "  files in runs/train",
     ]
     assert render(SUMMARY).splitlines() == expected
@@ -59,7 +59,7 @@ def test_without_epochs_everything_is_once():
     summary = {**SUMMARY, "epochs_timed": 0, "seconds_before": 0.0}
     assert "SaveBest  1.2 s once  mAP50 0.5" in render(summary)
     old = {key: value for key, value in summary.items() if key not in ("epochs_timed", "seconds_in_epochs")}
-    assert "they took 1.2 s once (1.25 % of training)" in render(read_summary(old))
+    assert "they and the suite took 1.2 s once (1.25 % of training)" in render(read_summary(old))
 
 
 def test_what_continues_the_run_and_who_stopped_it():

@@ -14,7 +14,7 @@ from trainings import TINY, interrupted
 from ultralytics import YOLO
 
 from yolo_callbacks import EarlyStopping, JsonlLogger, MemoryCleanup, SaveBest, attach
-from yolo_callbacks.suite.messages import show_summary
+from yolo_callbacks.suite.messages import repeat_at_exit, show_summary
 from yolo_callbacks.suite.run_end import PLUGIN_ATTRIBUTE, next_step, numbered
 
 pytestmark = pytest.mark.training
@@ -66,7 +66,7 @@ def test_an_interrupted_run_says_what_continues_it_and_a_resumed_one_adds_up(tra
     last = folder / "weights" / "last.pt"
     trained = json.loads((folder / "callbacks.json").read_text())["seconds"]
     assert lines[-1].endswith(
-        f"to continue: model = YOLO({str(last)!r}), attach the same callbacks, model.train(resume=True)"
+        f"to continue: model = YOLO({str(last)!r}); attach(model, …the same callbacks…); model.train(resume=True)"
     )
     resumed = YOLO(last)
     attach(resumed, SaveBest("mAP50"))
@@ -85,7 +85,7 @@ def test_a_stopped_run_names_the_command_that_extends_it_only_where_it_works(tra
     attach(model, EarlyStopping("mAP50", patience=1), keep_resumable=keep_resumable)
     folder = train(model, epochs=7)
     assert (
-        lines[-1].endswith(f"to continue: yolo_callbacks.extend({str(folder)!r}, the same callbacks, epochs=7)")
+        lines[-1].endswith(f"to continue: yolo_callbacks.extend({str(folder)!r}, …the same callbacks…, epochs=7)")
         == keep_resumable
     )
     assert ("to continue" in lines[-1]) == keep_resumable
@@ -117,7 +117,8 @@ def test_commands_keep_the_callbacks_and_are_quoted(plugged):
 
 def test_a_checkpoint_of_an_earlier_run_in_the_folder_is_not_resumed(plugged):
     plugged.supervision.has_checkpoint = False
-    assert next_step(plugged, "ended by KeyboardInterrupt", keep_resumable=False) == ""
+    step = next_step(plugged, "ended by KeyboardInterrupt", keep_resumable=False)
+    assert step == "start the training again, no checkpoint was written yet"
 
 
 def test_two_of_one_class_are_told_apart():
@@ -159,3 +160,30 @@ def test_a_notebook_that_shows_nothing_gets_the_text(monkeypatch, lines):
     monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace())
     show_summary({**SUMMARY, "callbacks": []})
     assert lines[0].startswith("Callbacks: finished after 1 epoch")
+
+
+@pytest.mark.parametrize("caught", [True, False])
+def test_what_continues_the_run_is_repeated_after_a_traceback(monkeypatch, lines, caught):
+    registered: list[Any] = []
+    monkeypatch.setattr("atexit.register", lambda function, *arguments: registered.append((function, arguments)))
+    repeat_at_exit("Callbacks: to continue: python train.py")
+    monkeypatch.setattr(sys, "last_value", None if caught else KeyboardInterrupt(), raising=False)
+    ((function, arguments),) = registered
+    function(*arguments)
+    assert lines == ([] if caught else ["Callbacks: to continue: python train.py"])
+
+
+def test_an_epoch_without_a_decision_is_named(train, scripted, lines):
+    """Ctrl-C may come between the checkpoint of an epoch and the decisions on it."""
+    scripted([0.1, 0.3, 0.2])
+    model = YOLO(TINY)
+
+    def interrupt(trainer: Any) -> None:
+        if trainer.epoch == 1:
+            raise KeyboardInterrupt
+
+    model.add_callback("on_model_save", interrupt)
+    attach(model, SaveBest("mAP50"))
+    with pytest.raises(KeyboardInterrupt):
+        train(model, epochs=3)
+    assert "\n  not decided on yet: epoch 2; a resume does that first\n" in lines[-1]

@@ -10,6 +10,7 @@ import shutil
 from collections import namedtuple
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from yolo_callbacks.utils.files import (
@@ -17,6 +18,7 @@ from yolo_callbacks.utils.files import (
     append_line,
     copy_atomic,
     has_room,
+    plain,
     read_json,
     remove_temporary_files,
     replace_atomic,
@@ -218,10 +220,24 @@ def test_json_comes_back(tmp_path, content, expected):
     json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
 
 
+@pytest.mark.parametrize(
+    ("value", "plain_value"), [(np.float32(0.5), 0.5), (np.int64(3), 3), ([np.float64("nan")], [None]), (True, True)]
+)
+def test_numbers_of_other_libraries_become_those_of_python(value, plain_value):
+    made = plain({"a": value})["a"]
+    assert made == plain_value
+    assert type(made) is type(plain_value)
+
+
+def test_a_value_that_json_cannot_hold_is_named():
+    with pytest.raises(TypeError, match="'seen' is of type set, which JSON cannot hold: use str, int"):
+        plain({"a": {"seen": {1}}})
+
+
 def test_write_json_keeps_the_old_file_where_the_content_cannot_be_written(tmp_path):
     path = tmp_path / "callbacks.json"
     write_json(path, {"epoch": 1})
-    with pytest.raises(TypeError, match="not JSON serializable"):
+    with pytest.raises(TypeError, match="which JSON cannot hold"):
         write_json(path, {"epoch": object()})
     assert read_json(path) == {"epoch": 1}
     assert listing(tmp_path) == ["callbacks.json"]

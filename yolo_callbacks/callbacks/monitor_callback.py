@@ -245,7 +245,8 @@ class MonitorCallback(Callback):
         return f"the validation set has no object of {f'class {absent!r}' if named else 'its class'}"
 
     def _finish(self, run: TrainingRun) -> None:
-        self._check_log.finish(self.shown_name)
+        if not any(member is self for member in run.supervision.members):  # the table of a suite says it
+            self._check_log.finish(self.shown_name)
         self.finish(run)
 
     # State ------------------------------------------------------------------------------------------------------------

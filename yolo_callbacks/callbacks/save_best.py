@@ -193,7 +193,9 @@ class SaveBest(MonitorCallback):
     def outcome(self) -> str:
         """Return the best value, its epoch and its file."""
         if self._kept.stand_ins:
-            kept = f"kept the latest, epoch {self.best_epoch}: {self.best_model_path}"
+            more = len(self._kept.values) - 1
+            others = f" and {more} more" if more else ""
+            kept = f"kept the latest, epoch {self.best_epoch}: {self.best_model_path}{others}"
             return f"{self.shown_words}: {self.no_check()}; {kept}"
         if self.best_score is None:
             return f"{self.shown_words}: {self.no_check() or 'nothing saved'}"

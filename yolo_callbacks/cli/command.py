@@ -17,6 +17,9 @@ from yolo_callbacks.cli.yolo_command import MODES, TASKS
 
 __all__ = ["COMMANDS", "Command", "main"]
 
+INTERRUPTED = 130
+"""The exit code after Ctrl-C, that of other programs too."""
+
 _DESCRIPTION = "Callbacks for trainings with Ultralytics YOLO. The commands:\n"
 
 
@@ -53,6 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CommandError as error:
         show_error(str(error))
         return 2
+    except KeyboardInterrupt:  # the table of the run is on the console: a traceback would move it out of sight
+        return INTERRUPTED
 
 
 def _run(arguments: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-__all__ = ["Mode", "best_so_far", "counted", "improves", "never_above_zero"]
+__all__ = ["Mode", "best_so_far", "counted", "improves", "never_above_zero", "no_improvement"]
 
 Mode = Literal["min", "max"]
 
@@ -40,6 +40,12 @@ def best_so_far(best: float | None, epoch: int, mode: Mode, min_delta: float) ->
     if never_above_zero(best, mode, min_delta):
         return "it was never above 0"
     return f"best {best:g} at epoch {epoch}" if epoch else "no finite value yet"
+
+
+def no_improvement(checks: int, min_delta: float) -> str:
+    """Return that so many checks in a row brought no improvement, for the reason of a decision."""
+    least = f" of more than {min_delta:g}" if min_delta else ""
+    return f"no improvement{least} in {counted(checks, 'check')}"
 
 
 def counted(number: int, noun: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from yolo_callbacks.decisions.comparison import Mode, best_so_far, counted, improves
+from yolo_callbacks.decisions.comparison import Mode, best_so_far, improves, no_improvement
 
 __all__ = ["PlateauDecision", "PlateauRule", "RateReduction"]
 
@@ -62,7 +62,7 @@ class PlateauRule:
         if self.wait_count <= self.patience:
             return PlateauDecision(reduce=False)
         best = best_so_far(self.best_score, self.best_epoch, self.mode, self.min_delta)
-        reason = f"no improvement in {counted(self.wait_count, 'check')} ({best})"
+        reason = f"{no_improvement(self.wait_count, self.min_delta)} ({best})"
         self.cooldown_left, self.wait_count = self.cooldown, 0
         return PlateauDecision(reduce=True, reason=reason)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from yolo_callbacks.decisions.comparison import Mode, best_so_far, counted, improves
+from yolo_callbacks.decisions.comparison import Mode, best_so_far, improves, no_improvement
 
 __all__ = ["StopDecision", "StopRule", "StoppingReason"]
 
@@ -139,6 +139,5 @@ class StopRule:
         if self.patience is None or self.wait_count < self.patience:
             return None
         best = best_so_far(self.best_score, self.best_epoch, self.mode, self.min_delta)
-        return StopDecision(
-            StoppingReason.PATIENCE_EXHAUSTED, f"no improvement in {counted(self.wait_count, 'check')} ({best})"
-        )
+        reason = f"{no_improvement(self.wait_count, self.min_delta)} ({best})"
+        return StopDecision(StoppingReason.PATIENCE_EXHAUSTED, reason)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-import textwrap
 from collections.abc import Mapping
 from typing import Any
 
 from yolo_callbacks.decisions.comparison import counted
+from yolo_callbacks.utils.console import broken
 from yolo_callbacks.utils.lenient import as_count, as_list, as_mapping, as_number, as_text
 
-__all__ = ["read_summary", "render", "render_html"]
+__all__ = ["cost", "read_summary", "render", "render_html"]
 
 _MAX_SECONDS = 1e12
 _COMMAND = "upload with: "  # a command follows it in the row of WandbLogger
-_MIN_ROOM = 24  # in a narrower column a text is harder to read than in one long line
 _SHORTEST = 0.001  # seconds; a shorter time is not printed
 
 
@@ -37,6 +36,7 @@ def read_summary(content: object) -> dict[str, Any] | None:
         "seconds_in_epochs": _seconds(found.get("seconds_in_epochs")),
         "epochs_timed": as_count(found.get("epochs_timed")),
         "next_step": as_text(found.get("next_step")),
+        "undecided_epoch": as_count(found.get("undecided_epoch")),
         "folder": as_text(found.get("folder"), "a folder that is not known"),
         "callbacks": [
             {
@@ -46,6 +46,7 @@ def read_summary(content: object) -> dict[str, Any] | None:
                 "seconds_in_epochs": _seconds(row.get("seconds_in_epochs")),
                 "failures": as_count(row.get("failures")),
                 "switched_off": row.get("switched_off") is True,
+                "error": as_text(row.get("error")) or "",
                 "of_report": row.get("of_report") is True,
             }
             for row in rows
@@ -67,7 +68,7 @@ def render(summary: Mapping[str, Any], width: int | None = None) -> str:
             the run), `folder`, `next_step` (what continues the run), `seconds` of training (of these `seconds_before`
             the run was resumed), `seconds_in_callbacks` (of these `seconds_in_epochs`, in `epochs_timed` epochs), and
             `callbacks`: a list of mappings with `name`, `outcome`, `seconds`, `seconds_in_epochs`, `failures`,
-            `switched_off` and `of_report`.
+            `switched_off`, `error` and `of_report`.
         width: The characters in a line of the console. Defaults to `None`: no line is broken.
     """
     lines = [f"Callbacks: {_title(summary)}"]
@@ -76,30 +77,17 @@ def render(summary: Mapping[str, Any], width: int | None = None) -> str:
     rows = [(row["name"], _cost(row["seconds"], row, summary), _outcome(row, summary)) for row in _shown(summary)]
     name_width, cost_width = (max((len(row[column]) for row in rows), default=0) for column in (0, 1))
     # The outcome comes last: it may end with a command to copy.
-    for name, cost, outcome in rows:
-        lines += _broken(f"  {name:<{name_width}}  {cost:<{cost_width}}  ", outcome, width)
+    for name, spent, outcome in rows:
+        text, found, command = outcome.partition(_COMMAND)
+        start = f"  {name:<{name_width}}  {spent:<{cost_width}}  "
+        lines += broken(start, text, width, last=f"{found}{command}")
     lines.append(f"  {_total(summary)}")
     lines.append(f"  files in {summary['folder']}")
+    if summary.get("undecided_epoch"):
+        lines.append(f"  not decided on yet: epoch {summary['undecided_epoch']}; a resume does that first")
     if summary.get("next_step"):
         lines.append(f"  to continue: {summary['next_step']}")
     return "\n".join(lines)
-
-
-def _broken(start: str, text: str, width: int | None) -> list[str]:
-    """Return a row in lines of at most `width` characters; a path or a command is never broken, so that it is copied.
-
-    Args:
-        start: The columns before the text, which are empty in the second line and those after it.
-        text: The text.
-        width: The characters in a line, None if they are not known.
-    """
-    room = (width or 0) - len(start) - 1
-    if room < _MIN_ROOM:
-        return [f"{start}{text}".rstrip()]
-    words, found, command = text.partition(_COMMAND)
-    lines = textwrap.wrap(words, room, break_long_words=False, break_on_hyphens=False)
-    lines += [f"{found}{command}"] if found or not lines else []
-    return [f"{' ' * len(start) if number else start}{line}".rstrip() for number, line in enumerate(lines)]
 
 
 def render_html(summary: Mapping[str, Any]) -> str:
@@ -135,14 +123,25 @@ def _total(summary: Mapping[str, Any]) -> str:
     spent = summary["seconds_in_callbacks"]
     trained = summary["seconds"] - (summary.get("seconds_before") or 0.0)
     share = f" ({100 * spent / trained:.2f} % of training)" if trained > 0 else ""
-    return f"they took {_cost(spent, summary, summary) or 'less than 1 ms'}{share}"
+    return f"they and the suite took {_cost(spent, summary, summary) or 'less than 1 ms'}{share}"
+
+
+def cost(seconds: float, measured: Mapping[str, Any], summary: Mapping[str, Any]) -> tuple[float, float]:
+    """Return the seconds once a run, and those of an epoch.
+
+    Args:
+        seconds: The seconds in all.
+        measured: Holds `seconds_in_epochs`: a row of the summary, or the summary.
+        summary: Holds `epochs_timed`.
+    """
+    epochs = summary.get("epochs_timed") or 0
+    in_epochs = min(measured.get("seconds_in_epochs") or 0.0, seconds) if epochs else 0.0
+    return seconds - in_epochs, in_epochs / epochs if epochs else 0.0
 
 
 def _cost(seconds: float, measured: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
     """Return a time as that of once a run and that of an epoch; "" if both are too short to be of interest."""
-    epochs = summary.get("epochs_timed") or 0
-    in_epochs = min(measured.get("seconds_in_epochs") or 0.0, seconds) if epochs else 0.0
-    parts = ((seconds - in_epochs, "once"), (in_epochs / epochs if epochs else 0.0, "an epoch"))
+    parts = zip(cost(seconds, measured, summary), ("once", "an epoch"), strict=True)
     return ", ".join(f"{_duration(part)} {unit}" for part, unit in parts if part >= _SHORTEST)
 
 
@@ -157,4 +156,6 @@ def _outcome(row: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
     failures = row["failures"]
     failed = f"failed {counted(failures, 'time')}" if failures else ""
     off = "switched off" if row["switched_off"] else ""
+    if failures and row.get("error"):
+        failed += f", the last time with {row['error']}"
     return "; ".join(part for part in (outcome, failed, off) if part)

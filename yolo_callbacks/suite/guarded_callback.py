@@ -11,6 +11,7 @@ from yolo_callbacks.callbacks.monitor_callback import MonitorCallback
 from yolo_callbacks.suite.clock import EpochShare
 from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.files import LOGGER, plain
+from yolo_callbacks.utils.messages import one_line
 from yolo_callbacks.utils.origins import Origins, origins_of
 from yolo_callbacks.utils.redaction import clean_text
 
@@ -20,6 +21,8 @@ MISTAKES = (ValueError, TypeError, ImportError)
 """The exceptions by which a callback says that the user has given it wrong arguments."""
 
 _MAX_FAILURES = 3
+_MOST = 200  # characters of an error in the table
+_AFTER_TRAINING = ("outcome", "written_files", "teardown", "finalize")
 
 
 class CallbackError(RuntimeError):
@@ -72,6 +75,7 @@ class GuardedCallback:
         self.seconds, self.failures, self.off, self.missed = 0.0, 0, False, ""
         self.epoch_share, self.strict = EpochShare(), False
         self.error: Exception | None = None
+        self._last_error: Exception | None = None
         self._failures_in_a_row: dict[str, int] = {}
 
     @property
@@ -143,6 +147,7 @@ class GuardedCallback:
             "seconds_in_epochs": self.epoch_share.seconds,
             "failures": self.failures,
             "switched_off": self.off,
+            "error": one_line(clean_text(self.origins.described(self._last_error)))[:_MOST] if self._last_error else "",
             "of_report": self.of_report,
         }
 
@@ -152,15 +157,17 @@ class GuardedCallback:
 
     def note_failure(self, what: str, error: Exception) -> None:
         """Log that a call raised, with the traceback once a run; the third time in a row switches the callback off."""
-        self.error = self.error or error
+        self.error, self._last_error = self.error or error, error
         self.failures += 1
         self._failures_in_a_row[what] = self._failures_in_a_row.get(what, 0) + 1
         if self.failures == 1:
-            goes_on = "" if self.strict else ", training goes on"
+            goes_on = "" if self.strict or what in _AFTER_TRAINING else ", training goes on"
             log_error(f"{self.name} failed in {what}{goes_on}", error, self.origins)
         if self._failures_in_a_row[what] >= _MAX_FAILURES and not self.off:
             self.off = True
-            LOGGER.error(f"{self.name} failed {_MAX_FAILURES} times in a row in {what}: switched off for this run")
+            goes_on = "" if self.strict else ", training goes on"
+            times = f"failed {_MAX_FAILURES} times in a row in {what}"
+            LOGGER.error(f"{self.name} {times}: switched off for this run{goes_on}")
 
 
 class _Guard:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -12,7 +14,7 @@ from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.console import console_width, display_html, wrapped
 from yolo_callbacks.utils.files import LOGGER
 
-__all__ = ["log_start", "show_summary"]
+__all__ = ["log_start", "repeat_at_exit", "show_summary"]
 
 
 def log_start(members: Iterable[GuardedCallback], run: TrainingRun) -> None:
@@ -29,3 +31,13 @@ def show_summary(summary: Mapping[str, Any]) -> None:
         text = render(summary, console_width())
         if not display_html(render_html(summary), text):
             LOGGER.info(text)
+
+
+def repeat_at_exit(line: str) -> None:
+    """Log a line again when the interpreter exits, if a traceback has moved it out of sight by then."""
+    atexit.register(_after_traceback, line)
+
+
+def _after_traceback(line: str) -> None:
+    if getattr(sys, "last_value", None) is not None:  # Python has printed an exception that nothing caught
+        LOGGER.info(line)

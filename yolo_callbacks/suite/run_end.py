@@ -113,12 +113,12 @@ def next_step(run: TrainingRun, status: str, *, keep_resumable: bool) -> str:
         if not (keep_resumable and run.last_epoch < planned and run.single_process):
             return ""
         if not by_variable:  # without callbacks, the command would take the default ones
-            return f"yolo_callbacks.extend({str(run.save_dir)!r}, the same callbacks, epochs={planned})"
+            return f"yolo_callbacks.extend({str(run.save_dir)!r}, …the same callbacks…, epochs={planned})"
         return f"{variable}yolo-callbacks extend {shlex.quote(str(run.save_dir))} epochs={planned}"
     # An earlier run in the same folder may have left a last.pt (exist_ok=True).
     written = run.supervision.has_checkpoint or run.completed_epochs
     if not (run.last_epoch and written and last.is_file()):
-        return ""
+        return "start the training again, no checkpoint was written yet"
     if variable:
         return f"{variable}yolo train resume=True model={shlex.quote(str(last))}"
-    return f"model = YOLO({str(last)!r}), attach the same callbacks, model.train(resume=True)"
+    return f"model = YOLO({str(last)!r}); attach(model, …the same callbacks…); model.train(resume=True)"

@@ -36,7 +36,7 @@ class StateStore:
         self._run, self._members, self._errors = run, members, errors
         self._state = RunState(run.save_dir, run.run_in_background, keep_resumable=keep_resumable)
         self._restored: Restored | None = None
-        self._journalled_epoch = 0
+        self._journalled_epoch = self._decided_epoch = 0
         self._deciding = False
 
     @property
@@ -99,6 +99,12 @@ class StateStore:
     def end_decisions(self) -> None:
         """Note that all callbacks have decided on the epoch."""
         self._deciding = False
+        self._decided_epoch = self._journalled_epoch
+
+    @property
+    def undecided_epoch(self) -> int | None:
+        """The epoch that is in the journal, and that the callbacks have not decided on; None if there is none."""
+        return self._journalled_epoch if self._journalled_epoch != self._decided_epoch else None
 
     def store(self, states: Mapping[str, Any], files: list[Path], seconds: float) -> None:
         """Write the states after an epoch, the files that the callbacks keep, and how long the run has trained."""

@@ -102,6 +102,6 @@ def _over(path: Path, folder: Path, *, can_be_extended: bool) -> str:
     if can_be_extended:
         return f"{message}. To train it for more epochs: {command}"
     return (
-        f"{message}: its optimizer was removed at the end. A run that was trained with keep_resumable=True can be "
-        f"trained for more epochs: {command}"
+        f"{message}: its optimizer was removed at the end. Start a new training with model={path}. Only a run that was "
+        f"trained with keep_resumable=True can be trained for more epochs, by {command}"
     )

@@ -7,6 +7,7 @@ import importlib
 import logging
 import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -15,12 +16,16 @@ __all__ = [
     "EncodableFilter",
     "FreshLineFilter",
     "any_text",
+    "broken",
     "console_width",
     "display_html",
     "printable",
     "show_error",
     "wrapped",
 ]
+
+
+_MIN_ROOM = 24  # in a narrower column a text is harder to read than in one long line
 
 
 def printable(text: str, stream: Any) -> str:
@@ -65,6 +70,23 @@ def wrapped(parts: Iterable[str], width: int | None) -> str:
         else:
             lines.append(f"  {part}" if lines else part)
     return "\n".join(lines)
+
+
+def broken(start: str, text: str, width: int | None, *, last: str = "") -> list[str]:
+    """Return a text in lines of at most `width` characters; no word of it, such as a path, is broken.
+
+    Args:
+        start: What is before the text, and empty in the second line and those after it.
+        text: The text.
+        width: The characters in a line, None if they are not known.
+        last: What follows the text and is not broken, so that it can be copied, such as a command.
+    """
+    room = (width or 0) - len(start) - 1
+    if room < _MIN_ROOM:
+        return [f"{start}{text}{last}".rstrip()]
+    lines = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False)
+    lines += [last] if last or not lines else []
+    return [f"{' ' * len(start) if number else start}{line}".rstrip() for number, line in enumerate(lines)]
 
 
 def display_html(html: str, text: str) -> bool:

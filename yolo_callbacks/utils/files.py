@@ -7,6 +7,7 @@ import filecmp
 import json
 import logging
 import math
+import numbers
 import os
 import re
 import secrets
@@ -202,14 +203,27 @@ def _name_aside(path: Path, number: int) -> Path:
     return path.with_name(f"{path.name}.corrupt" if number == 1 else f"{path.name}.{number}.corrupt")
 
 
-def plain(value: Any) -> Any:
-    """Return a copy of a value in the types of JSON; raise TypeError for any other type."""
+def plain(value: Any, name: str = "the value") -> Any:
+    """Return a copy of a value in the types of JSON.
+
+    Args:
+        value: The value. Numbers of other libraries, such as NumPy's, become Python's.
+        name: What the value is, for the message.
+
+    Raises:
+        TypeError: If it has another type, or holds a value of another type.
+    """
     if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): plain(item, str(key)) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if value is None or isinstance(value, (str, int, float)):
+        return [plain(item, name) for item in value]
+    if value is None or isinstance(value, (str, int)):
         return value
-    raise TypeError(f"{value!r} is not JSON serializable")
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, numbers.Real):
+        number = float(value)
+        return number if math.isfinite(number) else None
+    kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
+    allowed = "str, int, float, bool, None, or lists and dicts of them"
+    raise TypeError(f"{name!r} is of type {kind}, which JSON cannot hold: use {allowed}")

@@ -28,4 +28,4 @@ def check(arguments: Sequence[str]) -> None:
 
     value = parser().parse_args(arguments).file
     names = [type(callback).__name__ for callback in load(value).callbacks]
-    print(f"{value} is valid: {', '.join(names)}")
+    print(f"{value} is valid: {', '.join(names)} (names of monitors are validated when a training starts)")

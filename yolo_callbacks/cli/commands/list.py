@@ -38,9 +38,13 @@ def show_list(arguments: Sequence[str]) -> None:
 
 def _described(name: str, callback: type) -> str:
     from yolo_callbacks.config.registry import arguments, summary
+    from yolo_callbacks.utils.console import broken, console_width
 
     known = arguments(callback)
     texts = [f"{a.name}" if a.required else f"{a.name}={a.default!r}" for a in known]
     width = max(map(len, texts), default=0)
-    lines = [f"  {text:<{width}}  {argument.description}" for text, argument in zip(texts, known, strict=True)]
-    return "\n".join([f"{name}: {summary(callback)}", *map(str.rstrip, lines)])
+    columns = console_width()
+    lines = broken("", f"{name}: {summary(callback)}", columns)
+    for text, argument in zip(texts, known, strict=True):
+        lines += broken(f"  {text:<{width}}  ", argument.description, columns)
+    return "\n".join(lines)

@@ -32,7 +32,7 @@ def parser() -> Parser:
         type=Path,
         metavar="FILE",
         completed=("<file>",),
-        help="default: report.html in RUN, or comparison.html for several runs",
+        help="default: report.html in RUN; for several runs comparison.html in the folder that holds them",
     )
     return made
 
