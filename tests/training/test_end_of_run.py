@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from trainings import TINY, interrupted
+from trainings import TINY, detection_metrics, interrupted
 from ultralytics import YOLO
 from ultralytics.models.yolo.detect import DetectionTrainer
 from ultralytics.utils.torch_utils import strip_optimizer
@@ -164,7 +166,32 @@ def test_a_final_eval_of_the_users_own_strips_through_temporary_files_too(train,
     folder = train(model, trainer=Own, epochs=2)
     assert stripped(folder / "weights" / "last.pt")
     assert stripped(folder / "weights" / "best.pt")
-    assert {name.split(".pt.")[0] for name in written} == {".last", ".best", ".best-mAP50"}
+    assert {name.split(".pt.")[0] for name in written} == {".last", ".best"}
+    assert stripped(folder / "weights" / "best-mAP50.pt")  # a copy of best.pt, which is of the same epoch
+
+
+@pytest.mark.parametrize(
+    ("monitor", "replaced", "copied"),
+    [("mAP50", False, True), ("recall", False, False), ("mAP50", True, False)],
+    ids=["the epoch of best.pt", "another epoch", "a best.pt that other code has replaced"],
+)
+def test_a_checkpoint_of_the_epoch_of_best_pt_is_not_serialised_again(train, scripted, monitor, replaced, copied):
+    recalls = {0.1: 0.9, 0.3: 0.2}
+    scripted([detection_metrics(value, **{"metrics/recall(B)": recall}) for value, recall in recalls.items()])
+    model = YOLO(TINY)
+    attach(model, SaveBest(monitor))
+
+    def replace(trainer: Any) -> None:
+        if not trainer.validator.training and replaced:
+            shutil.copyfile(trainer.last, trainer.best)
+
+    model.callbacks["on_fit_epoch_end"].insert(0, replace)
+    folder = train(model, epochs=2)
+    ours, best = (folder / "weights" / name for name in (f"best-{monitor}.pt", "best.pt"))
+    assert stripped(ours)
+    assert (ours.read_bytes() == best.read_bytes()) == copied
+    assert not ours.samefile(best)
+    assert YOLO(ours).ckpt["train_metrics"]["metrics/recall(B)"] == (0.9 if monitor == "recall" else 0.2)
 
 
 def test_checkpoints_of_a_period_are_written_whole(train, scripted, monkeypatch):

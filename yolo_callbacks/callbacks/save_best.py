@@ -179,7 +179,7 @@ class SaveBest(MonitorCallback):
     def finish(self, run: TrainingRun) -> None:
         """Strip the checkpoints kept."""
         if not self.keep_optimizer:
-            self._files.strip(self._kept.values)
+            self._files.strip(run, self._kept.values)
 
     def resume(self, run: TrainingRun) -> None:
         """Compare the epochs kept with their files, and go on without those whose file is missing or another."""

@@ -11,12 +11,12 @@ from typing import Any
 from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.trainer.linked_copies import LinkedCopies, break_hard_link
 from yolo_callbacks.trainer.method_patches import MethodPatches, call_and_log_error
-from yolo_callbacks.trainer.stripping import LastCheckpoint, strip_through_temporary_files
+from yolo_callbacks.trainer.stripping import LastCheckpoint, strip_through_temporary_files, stripped_from
 from yolo_callbacks.utils.background import Background
-from yolo_callbacks.utils.files import copy_atomic, temporary_beside
+from yolo_callbacks.utils.files import copy_atomic, stamp, temporary_beside
 from yolo_callbacks.utils.signals import deferred
 
-__all__ = ["CheckpointWriter", "stamp"]
+__all__ = ["CheckpointWriter"]
 
 
 class CheckpointWriter:
@@ -36,6 +36,7 @@ class CheckpointWriter:
         self._uses_background = False
         self._last: LastCheckpoint | None = None
         self._written: tuple[int, Path] = (0, Path())
+        self._best_epoch, self._best_stamp = 0, (0, 0)
 
     def watch(
         self,
@@ -53,8 +54,24 @@ class CheckpointWriter:
             on_saved: Called each time after `save_model()` has written last.pt.
             keep_resumable: Whether last.pt is not stripped at the end.
         """
+
+        def saved() -> None:
+            self._note_best()
+            on_saved()
+
         self._last = LastCheckpoint(Path(self._trainer.last), keep=keep_resumable)
-        self._uses_background = _watch_checkpoints(methods, before, on_saved, self._copies, self._last)
+        self._best_stamp = stamp(Path(self._trainer.best))
+        self._uses_background = _watch_checkpoints(methods, before, saved, self._copies, self._last)
+
+    def stripped(self, epoch: int) -> Path | None:
+        """Return the stripped checkpoint of an epoch: best.pt, where Ultralytics has stripped it; None for others."""
+        best = Path(self._trainer.best)
+        return best if epoch == self._best_epoch and stripped_from(best) == self._best_stamp else None
+
+    def _note_best(self) -> None:
+        found = stamp(Path(self._trainer.best))
+        if found != self._best_stamp:
+            self._best_epoch, self._best_stamp = int(self._trainer.epoch) + 1, found
 
     @property
     def has_written(self) -> bool:
@@ -175,14 +192,6 @@ def _watch_checkpoints(
     methods.replace("save_model", watched_save)
     methods.replace("final_eval", watched_evaluation)
     return known
-
-
-def stamp(path: Path) -> tuple[int, int]:
-    """Return the time and the size of a file, which change with every write; zeros where there is no file."""
-    if not path.is_file():
-        return 0, 0
-    found = path.stat()
-    return found.st_mtime_ns, found.st_size
 
 
 def _write_checkpoint(trainer: Any, path: Path) -> bool:

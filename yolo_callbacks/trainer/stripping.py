@@ -17,14 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from yolo_callbacks.trainer.resume import load_checkpoint
-from yolo_callbacks.utils.files import LOGGER, replace_atomic, temporary_beside
+from yolo_callbacks.utils.files import LOGGER, replace_atomic, stamp, temporary_beside
 from yolo_callbacks.utils.signals import deferred
 
-__all__ = ["LastCheckpoint", "strip_checkpoint", "strip_through_temporary_files"]
+__all__ = ["LastCheckpoint", "strip_checkpoint", "strip_through_temporary_files", "stripped_from"]
 
 _NAME = "strip_optimizer"
 _WRAPPED = "_yolo_callbacks"  # marks a function that is already wrapped
 _delayed: dict[Path, LastCheckpoint] = {}
+_stripped: dict[Path, tuple[tuple[int, int], tuple[int, int]]] = {}  # the stamps before and after
 
 
 class LastCheckpoint:
@@ -93,6 +94,12 @@ def strip_checkpoint(path: Path) -> None:
         replace_atomic(path, write)
 
 
+def stripped_from(path: Path) -> tuple[int, int] | None:
+    """Return the stamp that a checkpoint had before Ultralytics stripped it; None if it was not, or has changed."""
+    before, after = _stripped.get(path.absolute(), (None, None))
+    return before if after == stamp(path) else None
+
+
 def strip_through_temporary_files(trainer: Any) -> None:
     """Replace the function that strips checkpoints, in each module where the `final_eval` of a trainer may find it."""
     modules = ["ultralytics.utils.torch_utils", *(kind.__module__ for kind in type(trainer).__mro__)]
@@ -110,7 +117,7 @@ def _wrap(original: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, An
         last = _delayed.get(target.absolute())
         if last is not None and last.keep:
             return _load(f)
-        temporary = temporary_beside(target)
+        temporary, before = temporary_beside(target), stamp(target)
         try:
             with deferred(), _edited_log(lambda text: text.replace(f" saved as {temporary},", "")):
                 stripped = original(f, s=str(temporary), updates=updates)
@@ -118,6 +125,7 @@ def _wrap(original: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, An
                     return stripped
                 if last is None:
                     temporary.replace(target)
+                    _stripped[target.absolute()] = before, stamp(target)
                 else:
                     last.keep_for_the_end(temporary)
                 return stripped

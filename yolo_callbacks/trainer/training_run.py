@@ -13,7 +13,6 @@ from typing import Any
 
 from yolo_callbacks.metrics.epoch_record import EpochRecord, MetricNames
 from yolo_callbacks.trainer.batches import BatchInFlight, watch_batches
-from yolo_callbacks.trainer.checkpoint_writer import stamp
 from yolo_callbacks.trainer.distributed import is_single_process, process_rank
 from yolo_callbacks.trainer.epoch_progress import current_epoch
 from yolo_callbacks.trainer.known_names import class_names, metric_names
@@ -21,6 +20,7 @@ from yolo_callbacks.trainer.method_patches import MethodPatches
 from yolo_callbacks.trainer.stop_reason import OUTSIDE, find_stop_reason
 from yolo_callbacks.trainer.supervision import Supervision
 from yolo_callbacks.trainer.teardown import release
+from yolo_callbacks.utils.files import stamp
 
 __all__ = ["TrainingRun"]
 

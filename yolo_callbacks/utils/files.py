@@ -31,6 +31,7 @@ __all__ = [
     "remove_temporary_files",
     "replace_atomic",
     "set_aside",
+    "stamp",
     "temporary_beside",
     "to_json",
     "write_json",
@@ -227,3 +228,11 @@ def plain(value: Any, name: str = "the value") -> Any:
     kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
     allowed = "str, int, float, bool, None, or lists and dicts of them"
     raise TypeError(f"{name!r} is of type {kind}, which JSON cannot hold: use {allowed}")
+
+
+def stamp(path: Path) -> tuple[int, int]:
+    """Return the time and the size of a file, which change with every write; zeros where there is no file."""
+    if not path.is_file():
+        return 0, 0
+    found = path.stat()
+    return found.st_mtime_ns, found.st_size

@@ -55,9 +55,10 @@ class CheckpointFiles:
         if self._by_epoch:
             remove_checkpoint(self.path(epoch))
 
-    def strip(self, epochs: Iterable[int]) -> None:
+    def strip(self, run: TrainingRun, epochs: Iterable[int]) -> None:
         """Strip the checkpoints of epochs of optimizer and training state, each once."""
-        for path in map(self.path, epochs):
+        for epoch in epochs:
+            path = self.path(epoch)
             if path not in self._stripped:
                 self._stripped.add(path)
-                strip(path)
+                strip(path, run.checkpoints.stripped(epoch))
