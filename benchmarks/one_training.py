@@ -1,4 +1,7 @@
-"""Train one variant as often as the parent process asks: `python one_training.py VARIANT FOLDER`."""
+"""Train one variant as often as the parent process asks: `python one_training.py VARIANT FOLDER`.
+
+The training waits before its first epoch, between two epochs and after its last one, so that the variants take turns.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,18 @@ import os
 import resource
 import sys
 import time
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from workload import Stopwatch, answer, folder_bytes, isolate
+from workload import Stopwatch, Turns, answer, folder_bytes, isolate
 
 VARIANTS = {
     "bare": "Ultralytics alone",
+    "init": "`wandb.init()` before it and `finish()` after it",
     "built-in": "Ultralytics with its own W&B integration",
+    "local": "the default suite without `WandbLogger`",
     "default": "the default suite, `attach(model)`",
+    "images": "`WandbLogger` with 16 validation images each epoch",
     "all": "all our callbacks, 16 validation images each epoch",
     "peer": "`add_wandb_callback(model)`, 16 validation images each epoch",
 }
@@ -31,39 +36,44 @@ def main() -> None:
     start = folder / "start.pt"
     if not start.is_file():
         YOLO("yolo11n.yaml").save(start)
-    for number, line in enumerate(sys.stdin):
+    for number, line in enumerate(iter(sys.stdin.readline, "")):
         answer(run(variant, start, folder, number, json.loads(line)))
 
 
 def run(variant: str, start: Path, folder: Path, number: int, job: dict[str, Any]) -> dict[str, Any]:
-    """Train once; return seconds in total and by epoch, bytes on disk, and times of the suite's own clock."""
+    """Train once; return the seconds of each part, bytes on disk, and times of the suite's own clock."""
     from ultralytics import YOLO
+
+    from yolo_callbacks.trainer.validation_images import ImageCapture
 
     os.environ["WANDB_DIR"] = str(folder / f"wandb-{number}")
     Path(os.environ["WANDB_DIR"]).mkdir(parents=True)
     os.environ["WANDB_DATA_DIR"] = os.environ["WANDB_DIR"]  # the folder of artifacts, by default in the user's home
     model = YOLO(start)
+    turns = Turns()
+    model.add_callback("on_train_epoch_start", lambda _: turns.end_part())  # before those of the suite
     attached = time.perf_counter()
-    suite = prepare(variant, model, folder)
+    suite = prepare(variant, model)
     attached = time.perf_counter() - attached
-    ends: list[float] = []  # the end of each epoch, after all other functions of its last event
-    model.add_callback("on_fit_epoch_end", lambda _: ends.append(time.perf_counter()))
-    started = time.perf_counter()
-    with Stopwatch(suite) as watch:
+
+    def end_of_last_epoch(trainer: Any) -> None:
+        if len(turns.parts) == job["epochs"]:  # the final evaluation has the same event
+            turns.end_part()
+
+    model.add_callback("on_fit_epoch_end", end_of_last_epoch)  # after those of the suite
+    with Stopwatch(suite, also=[(ImageCapture, "_look")]) as watch:
         model.train(**{**job, "project": str(folder), "name": f"run{number}"})
-    if variant == "peer":
+    if variant in ("peer", "init"):
         import wandb
 
         wandb.finish()
-    seconds = time.perf_counter() - started
+    turns.end_part(wait=False)
     save_dir = Path(model.trainer.save_dir)
     state = save_dir / "callbacks.json"
     summary = json.loads(state.read_text())["summary"] if state.is_file() else None
     return {
-        "seconds": seconds,
+        "parts": turns.parts,
         "attach": attached,
-        # without the first epoch, which includes start-up, and the final evaluation, which has the same last event
-        "epochs": [later - earlier for earlier, later in pairwise(ends[: job["epochs"]])],
         "bytes": folder_bytes(save_dir) + folder_bytes(Path(os.environ["WANDB_DIR"])),
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "clock": summary["seconds_in_callbacks"] if summary else None,
@@ -72,30 +82,36 @@ def run(variant: str, start: Path, folder: Path, number: int, job: dict[str, Any
     }
 
 
-def prepare(variant: str, model: Any, folder: Path) -> Any:
+def prepare(variant: str, model: Any) -> Any:
     """Attach the callbacks of a variant to the model; return the suite if there is one."""
-    import yolo_callbacks
+    import yolo_callbacks as ours
 
     if variant == "default":
-        return yolo_callbacks.attach(model)
+        return ours.attach(model)
+    if variant == "local":
+        return ours.attach(model, ours.SaveBest(), ours.EarlyStopping(), ours.MemoryCleanup())
+    if variant == "images":
+        return ours.attach(model, ours.WandbLogger(images=16, image_period=1, log_model=False))
     if variant == "all":
-        return yolo_callbacks.attach(
+        return ours.attach(
             model,
-            yolo_callbacks.SaveBest("mAP50", top_k=3),
-            yolo_callbacks.EarlyStopping("val/loss", patience=1000),
-            yolo_callbacks.ReduceLROnPlateau(patience=1000),
-            yolo_callbacks.StopOnOverfit(ratio=100.0, patience=1000),
-            yolo_callbacks.MemoryCleanup(),
-            yolo_callbacks.MemoryMonitor(),
-            yolo_callbacks.JsonlLogger(),
-            yolo_callbacks.TensorBoardLogger(),
-            yolo_callbacks.WandbLogger(images=16, image_period=1),
+            ours.SaveBest("mAP50", top_k=3),
+            ours.EarlyStopping("val/loss", patience=1000),
+            ours.ReduceLROnPlateau(patience=1000),
+            ours.StopOnOverfit(ratio=100.0, patience=1000),
+            ours.MemoryCleanup(),
+            ours.MemoryMonitor(),
+            ours.JsonlLogger(),
+            ours.TensorBoardLogger(),
+            ours.WandbLogger(images=16, image_period=1),
         )
-    if variant == "peer":
+    if variant in ("peer", "init"):
         import wandb
-        from wandb.integration.ultralytics import add_wandb_callback
 
         wandb.init(project="bench", dir=os.environ["WANDB_DIR"])
+    if variant == "peer":
+        from wandb.integration.ultralytics import add_wandb_callback
+
         add_wandb_callback(model)
     return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -70,11 +71,14 @@ class Stopwatch:
 
     Attributes:
         by_epoch: The seconds of each epoch, from its first event to `on_fit_epoch_end`, which is the last one from
-            Ultralytics 8.3.0 on. The time before the first and after the last epoch is not included.
+            Ultralytics 8.3.0 on.
+        before: The seconds before the first epoch.
+        after: The seconds after an epoch, in the end those after the last one.
     """
 
     def __init__(self, suite: Any, *, also: Sequence[tuple[type, str]] = ()) -> None:
         self.by_epoch: list[float] = []
+        self.before = self.after = 0.0
         self._within = False
         self._patches = [patch.object(owner, name, self._timed(getattr(owner, name))) for owner, name in also]
         if suite is not None:
@@ -98,6 +102,7 @@ class Stopwatch:
         def followed(session: Any, event: str, source: Any) -> None:
             if event == "on_train_epoch_start":
                 self.by_epoch.append(0.0)
+                self.after = 0.0
                 self._within = True
             timed(session, event, source)
             self._within &= event != "on_fit_epoch_end"
@@ -110,10 +115,44 @@ class Stopwatch:
             try:
                 return function(*arguments)
             finally:
+                taken = time.perf_counter() - started
                 if self._within:
-                    self.by_epoch[-1] += time.perf_counter() - started
+                    self.by_epoch[-1] += taken
+                elif self.by_epoch:
+                    self.after += taken
+                else:
+                    self.before += taken
 
         return timed
+
+
+class Turns:
+    """Wait where another process is to have its turn, and measure what runs between two of these places.
+
+    Attributes:
+        parts: For each part of the job the seconds: elapsed, of the CPU in this thread, of the CPU in this process.
+    """
+
+    def __init__(self) -> None:
+        self.parts: list[tuple[float, float, float]] = []
+        self._started = self._now()
+
+    def end_part(self, *, wait: bool = True) -> None:
+        """Note the part that ends here, and wait for the next turn."""
+        ended = self._now()
+        elapsed, thread, process = (later - earlier for earlier, later in zip(self._started, ended, strict=True))
+        self.parts.append((elapsed, thread, process))
+        if wait:
+            print(WAITING, end="", flush=True)
+            sys.stdin.readline()
+        self._started = self._now()
+
+    @staticmethod
+    def _now() -> tuple[float, float, float]:
+        return time.perf_counter(), time.thread_time(), time.process_time()
+
+
+WAITING = "WAITING\n"
 
 
 class Worker:
@@ -132,16 +171,34 @@ class Worker:
 
     def ask(self, job: dict[str, Any]) -> dict[str, Any]:
         """Run a job and return its result."""
+        self.start(job)
+        result = self.turn(first=True)
+        while result is None:
+            result = self.turn()
+        return result
+
+    def start(self, job: dict[str, Any]) -> None:
+        """Send a job, which begins with the first `turn`."""
+        self._job = job
+
+    def turn(self, *, first: bool = False) -> dict[str, Any] | None:
+        """Let the job run to the next place where it waits, or to its end; return its result at the end.
+
+        Args:
+            first: Whether the job has not begun.
+        """
         stdin, stdout = self._process.stdin, self._process.stdout
         if stdin is None or stdout is None:
             raise RuntimeError("the worker has no pipes")
-        stdin.write(json.dumps(job) + "\n")
+        stdin.write(json.dumps(self._job if first else None) + "\n")
         stdin.flush()
         output: list[str] = []
         for line in stdout:
             if line.startswith("RESULT "):
                 result: dict[str, Any] = json.loads(line[7:])
                 return result
+            if line == WAITING:
+                return None
             output.append(line)
         raise RuntimeError(f"the worker ended: {''.join(output[-30:])}")
 
@@ -161,6 +218,21 @@ def spread(values: Sequence[float]) -> dict[str, float]:
     """Return the median and the quartiles."""
     low, middle, high = statistics.quantiles(values, n=4) if len(values) > 1 else (values[0],) * 3
     return {"median": middle, "low": low, "high": high}
+
+
+def median_and_bounds(values: Sequence[float]) -> dict[str, float]:
+    """Return the median, and the bounds between which the true one lies with a probability of 95 %.
+
+    The bounds are order statistics, which need no assumption about the distribution; with fewer than six values they
+    are the extremes.
+    """
+    ordered = sorted(values)
+    number = len(ordered)
+    below, probability = 0, 0.5**number
+    while below < (number - 1) // 2 and probability + math.comb(number, below + 1) * 0.5**number <= 0.025:
+        below += 1
+        probability += math.comb(number, below) * 0.5**number
+    return {"median": statistics.median(ordered), "low": ordered[below], "high": ordered[number - 1 - below]}
 
 
 def folder_bytes(folder: Path) -> int:

@@ -17,6 +17,7 @@ import json
 import re
 import socket
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -96,6 +97,8 @@ class WandbServer:
         self._artifacts: dict[str, dict[str, Any]] = {}
         self._stored: dict[str, bytes] = {}
         self.port = 0
+        self.delay = 0.0
+        """Seconds before each answer."""
 
     @property
     def url(self) -> str:
@@ -524,6 +527,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self._body()
         with owner._switching:
             fault, released = owner._fault, owner._released
+        time.sleep(owner.delay)
         if fault == "refuse":  # arrived while the port was being closed
             self.close_connection = True
             return
