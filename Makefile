@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-fast test-slow test-versions test-peer bench bench-quick docs pictures lint clean
+.PHONY: demo test test-fast test-slow test-versions test-python test-peer bench bench-quick docs pictures lint clean
 
 demo: $(VENV)/installed  ## train YOLO11n on datasets/trees with the suite
 	$(BIN)/yolo-callbacks demo
@@ -24,6 +24,9 @@ test-slow: $(VENV)/installed-dev  ## the campaigns: all trainings with and witho
 
 test-versions: $(VENV)/installed-dev  ## the real trainings, on one Ultralytics after the other
 	$(BIN)/python tests/versions.py $(VERSIONS)
+
+test-python: $(VENV)/installed-dev  ## all tests on Python 3.13 and 3.14, those of Debian; needs root and debootstrap
+	$(BIN)/python tests/pythons.py $(PYTHONS)
 
 test-peer: $(VENV)/installed-dev  ## Ultralytics' own training tests without our callbacks and with them
 	PYTHONPATH=$(CURDIR)/tests/slow:$(CURDIR)/tests/helpers:$(CURDIR)/datasets:$(CURDIR) $(BIN)/python -m peer.run $(PEER)
@@ -51,7 +54,7 @@ help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 clean:  ## remove .venv and every other thing that make and the tools wrote
-	rm -rf $(VENV) .versions .peer .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) .versions .pythons .peer .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
