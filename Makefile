@@ -7,14 +7,15 @@ BIN := $(VENV)/bin
 demo: $(VENV)/installed  ## train YOLO11n on datasets/trees with the suite
 	$(BIN)/yolo-callbacks demo
 
-# One thread a worker: the trainings are too small to share among cores.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+# One thread a worker: the trainings are too small to share among cores. With bytecode: forty processes import the
+# package, which takes three times as long without.
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 PARALLEL := -n logical --maxprocesses 8 --dist worksteal
 UNITS := $(addprefix tests/,decisions metrics utils state config cli test_layers.py)
 
 test: lint  ## all tests but the campaigns, and a few of them on older versions of Ultralytics
 	$(PYTEST) $(PARALLEL) -m "not slow"
-	$(BIN)/python tests/versions.py --smoke
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python tests/versions.py --smoke
 
 test-fast: $(VENV)/installed-dev  ## the unit tests that train nothing, at most 30 s on two cores
 	$(PYTEST) $(PARALLEL) -m "not slow and not training and not server" $(UNITS)

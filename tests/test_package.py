@@ -73,6 +73,7 @@ def test_everything_exported_is_there_and_typed():
     assert resources.files("yolo_callbacks").joinpath("py.typed").is_file()
 
 
+@pytest.mark.slow
 def test_unit_tests_import_neither_torch_nor_ultralytics():
     folders = ["decisions", "metrics", "utils", "state", "config", "cli"]
     script = "import sys, pytest; pytest.main(['--collect-only', '-qq', *sys.argv[1:]]); print(sorted(sys.modules))"

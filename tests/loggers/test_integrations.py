@@ -41,6 +41,7 @@ def logged(folder: Path) -> dict[str, list[int]]:
     return steps
 
 
+@pytest.mark.slow
 def test_tensorboard_of_both_in_folders_of_their_own(interpreter, tmp_path, scenes):
     pytest.importorskip("tensorboard")
     ended = interpreter.run(TRAINING, data=str(scenes), folder=str(tmp_path), tensorboard=True)

@@ -20,6 +20,7 @@ def test_third_party_callbacks_are_listed(installed, folder):
     assert "Tally: Write a line for every training.\n  file     Where to.\n  lines=1\n" in listed
 
 
+@pytest.mark.slow
 @pytest.mark.training
 def test_train_is_yolo_train_with_callbacks(installed, scenes, folder):
     (folder / "callbacks.yaml").write_text("callbacks:\n  - Tally: {file: tally.txt}\n  - JsonlLogger\n")

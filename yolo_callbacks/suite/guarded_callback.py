@@ -22,7 +22,7 @@ MISTAKES = (ValueError, TypeError, ImportError)
 
 _MAX_FAILURES = 3
 _MOST = 200  # characters of an error in the table
-_AFTER_TRAINING = ("outcome", "written_files", "teardown", "finalize")
+_AFTER_TRAINING = ("outcome", "teardown", "finalize")
 
 
 class CallbackError(RuntimeError):

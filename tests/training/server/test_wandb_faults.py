@@ -122,13 +122,12 @@ MOMENTS = {
     "CommitArtifact": (0, "best.pt"),
     "artifact files": (0, "best.pt"),
 }
-SAMPLE = [("file_stream", 403)]
 MATRIX = [(moment, status) for moment in MOMENTS for status in (401, 403, 404, 409, 413, 429, 500, 503)]
 
 
 @pytest.mark.parametrize(
     ("moment", "status"),
-    [*SAMPLE, *(pytest.param(*case, marks=pytest.mark.slow) for case in MATRIX if case not in SAMPLE)],
+    [pytest.param(*case, marks=pytest.mark.slow) for case in MATRIX],
 )
 def test_a_server_that_refuses(interpreter, tmp_path, scenes, moment, status):
     after, named = MOMENTS[moment]
