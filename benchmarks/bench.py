@@ -63,8 +63,8 @@ def main() -> int:
 
 def parts(*, quick: bool) -> dict[str, Callable[[], Any]]:
     """Return the functions that measure, by name."""
-    rounds, epochs, reference = (2, 8, 2) if quick else (6, 9, 4)
-    variants = ["bare", "init", "local", "default"] if quick else PEERS
+    rounds, epochs, reference = (2, 7, 2) if quick else (6, 9, 4)
+    variants = ["bare", "local", "default"] if quick else PEERS
     measured: dict[str, Callable[[], Any]] = {
         "time": lambda: time_added.measure(rounds=rounds, epochs=epochs, variants=variants, reference_epochs=reference),
         "waits": wandb_waits.measure,

@@ -23,7 +23,8 @@ MIRROR = "http://deb.debian.org/debian"
 PACKAGES = "python3,python3-dev,python3-venv,ca-certificates,gcc,git,libgl1,libglib2.0-0t64,make,procps"
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
-# In a namespace of its own, so that no mount is left behind.
+# In a namespace of its own no mount is left behind, which `make clean` would follow.
+OWN_MOUNTS = ("unshare", "--mount", "--propagation", "private")
 INSIDE = """
 set -e
 mount --bind {root} {system}/repo
@@ -59,7 +60,7 @@ def run(suite: str) -> int:
     if not (system / "made").is_file():
         shutil.rmtree(system, ignore_errors=True)
         system.mkdir(parents=True)
-        command = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", suite, str(system), MIRROR]
+        command = [*OWN_MOUNTS, "debootstrap", "--variant=minbase", f"--include={PACKAGES}", suite, str(system), MIRROR]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         for name in ("etc/resolv.conf", "etc/hosts"):
             shutil.copy(f"/{name}", system / name)
@@ -71,9 +72,7 @@ def run(suite: str) -> int:
     environment = {name: os.environ[name] for name in kept if name in os.environ}
     environment |= {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8"}
     script = INSIDE.format(root=ROOT, system=system)
-    return subprocess.run(
-        ["unshare", "--mount", "--propagation", "private", "bash", "-c", script], env=environment, check=False
-    ).returncode
+    return subprocess.run([*OWN_MOUNTS, "bash", "-c", script], env=environment, check=False).returncode
 
 
 if __name__ == "__main__":

@@ -154,6 +154,7 @@ def without_ids(value: Any) -> Any:
     return [without_ids(item) for item in value] if isinstance(value, list) else value
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("needs_workspaces")
 def test_published_and_renewed(interpreter, tmp_path):
     with WandbServer() as server:
