@@ -20,7 +20,7 @@ FOLDER = ROOT / ".pythons"
 SUITES = ("trixie", "sid")
 MIRROR = "http://deb.debian.org/debian"
 # What opencv-python links to, and what the tests of files and processes call.
-PACKAGES = "python3,python3-dev,python3-venv,ca-certificates,gcc,git,libgl1,libglib2.0-0t64,make,procps"
+PACKAGES = "e2fsprogs,python3,python3-dev,python3-venv,ca-certificates,gcc,git,libgl1,libglib2.0-0t64,make,procps"
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 # In a namespace of its own no mount is left behind, which `make clean` would follow.

@@ -104,13 +104,13 @@ def test_the_attributes_of_a_class_exist_in_a_training(train):
 
 def test_the_fields_of_a_record_are_described_in_the_docstring_that_the_page_shows():
     assert "::: yolo_callbacks.EpochRecord" in section("EpochRecord")
-    described = re.findall(r"^ {8}(\w+): ", EpochRecord.__doc__ or "", re.MULTILINE)
+    described = re.findall(r"^ {4}(\w+): ", inspect.getdoc(EpochRecord) or "", re.MULTILINE)
     assert sorted(described) == sorted(EpochRecord.__dataclass_fields__)
 
 
 @pytest.mark.parametrize("decider", [SaveBest, EarlyStopping, ReduceLROnPlateau, StopOnOverfit, MonitorCallback])
 def test_the_help_of_a_decider_lists_monitors_that_can_be_made(decider):
-    listed = (decider.__doc__ or "").partition("    Monitors:\n")[2].partition("\n\n")[0]
+    listed = (inspect.getdoc(decider) or "").partition("Monitors:\n")[2].partition("\n\n")[0]
     forms = [form for form in re.findall(r"`([^`]+)`", listed) if form[0] in '"{' or form == "None"]
     assert len(forms) >= 4
     page = (PAGE.parent / "monitors.md").read_text(encoding="utf-8")

@@ -377,6 +377,7 @@ def test_a_module_that_cannot_be_imported(text, capsys, folder, monkeypatch):
 OF_ANOTHER_LIBRARY = {
     "ModelCheckpoint": ": here that is SaveBest (there are",
     "mine.Streak": "; a class of your own is written mine:Streak)",
+    "SaveBest:top_k=3": "arguments need a YAML file, which `yolo-callbacks init` writes",
     "theirs_too:Streek": "has no attribute 'Streek', did you mean 'Streak'?",
 }
 

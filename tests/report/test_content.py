@@ -219,7 +219,7 @@ def test_the_cost_in_plain_words(tmp_path):
     summary = {**STATE["summary"], "seconds_in_epochs": 0.3, "epochs_timed": 3}
     page = Page(report(write(tmp_path / "run", state={**STATE, "summary": summary})))
     assert page.rows["Callbacks took"] == [["100 ms", "an epoch, and 700 ms once: 10 % of the training time"]]
-    assert page.rows["SaveBest"] == [["100 ms", "0 ms", "1.0 %", "ok"]]
+    assert page.rows["SaveBest"] == [["ok"], ["100 ms", "0 ms", "1.0 %", "ok"]]
 
 
 def test_a_resumed_run_has_the_time_of_both_parts(tmp_path):

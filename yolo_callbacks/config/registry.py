@@ -91,6 +91,8 @@ def find(name: str, folder: Path) -> type[Callback]:
         points = offered()
         if name in points:
             found = _load(name, points[name].value, folder)
+        elif name.partition(":")[0] in own():
+            raise ValueError(f"{name}: arguments need a YAML file, which `yolo-callbacks init` writes")
         elif ":" in name:
             if str(folder) not in sys.path:
                 sys.path.append(str(folder))
