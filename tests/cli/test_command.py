@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import platform
 import re
 from importlib import metadata
@@ -59,6 +60,19 @@ def test_versions_without_an_import(capsys):
         f"yolo-callbacks {yolo_callbacks.__version__} (ultralytics {version('ultralytics')}, torch {version('torch')}, "
         f"wandb {version('wandb')}, Python {platform.python_version()})"
     )
+
+
+def test_show_names_the_newest_run_in_a_folder(capsys, folder):
+    for number, name in enumerate(("older", "newer")):
+        (folder / "runs" / name).mkdir(parents=True)
+        path = folder / "runs" / name / "callbacks.json"
+        path.write_text("{}")
+        os.utime(path, (number, number))
+    assert main(["show", "runs"]) == 2
+    newest = Path("runs", "newer")
+    assert capsys.readouterr().err == f"runs has no callbacks.json, did you mean {newest}?\n"
+    assert main(["show", "nowhere"]) == 2
+    assert capsys.readouterr().err == "nowhere does not exist\n"
 
 
 def test_ctrl_c_is_no_traceback(monkeypatch, capsys):
