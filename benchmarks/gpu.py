@@ -22,6 +22,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from one_training import prepare
 from workload import ROOT, SMALL, Stopwatch, isolate
 
 TREES = ROOT / "datasets" / "trees"
@@ -30,7 +31,7 @@ MIB = 2**20
 
 
 class Setting:
-    """Where and on what the parts train.
+    """The device, the data sets and the time limit of all parts.
 
     Args:
         device: `"0"` for the first GPU, or `"cpu"`.
@@ -72,17 +73,16 @@ def epoch_times(setting: Setting, size: str, images: int, epochs: int) -> dict[s
     """
     from ultralytics import YOLO
 
-    found: dict[str, list[float]] = {"plain": [], "default": [], "all": []}
+    found: dict[str, list[float]] = {"bare": [], "default": [], "all": []}
     own: dict[str, list[float]] = {"default": [], "all": []}
     for _ in range(2):
         for name, seconds in found.items():
             model = YOLO(f"yolo11{size}.yaml")
-            ends: list[float] = []
-            suite = attached(name, model)
-            model.add_callback("on_fit_epoch_end", lambda _, ends=ends: ends.append(time.perf_counter()))
+            suite = prepare(name, model)
+            ends = epoch_ends(model)
             with Stopwatch(suite) as watch:
                 setting.train(model, images=images, epochs=epochs)
-            seconds += [later - earlier for earlier, later in pairwise(ends[:epochs])]
+            seconds += durations(ends, epochs)
             if suite is not None:
                 own[name] += watch.by_epoch[1:]
     rows = {name: {"epoch_s": statistics.median(seconds), "all_s": seconds} for name, seconds in found.items()}
@@ -91,18 +91,16 @@ def epoch_times(setting: Setting, size: str, images: int, epochs: int) -> dict[s
     return {"images": images, **rows}
 
 
-def attached(name: str, model: Any) -> Any:
-    """Attach the callbacks of a variant; return the suite, None for `"plain"`."""
-    import yolo_callbacks as ours
+def epoch_ends(model: Any) -> list[float]:
+    """Return a list that gets the time at the end of each epoch, and of the final evaluation."""
+    ends: list[float] = []
+    model.add_callback("on_fit_epoch_end", lambda _: ends.append(time.perf_counter()))
+    return ends
 
-    if name == "plain":
-        return None
-    if name == "default":
-        return ours.attach(model)
-    deciders = [ours.SaveBest("mAP50", top_k=3), ours.EarlyStopping(patience=1000)]
-    deciders += [ours.ReduceLROnPlateau(patience=1000)]
-    memory = [ours.MemoryCleanup(), ours.MemoryMonitor()]
-    return ours.attach(model, [*deciders, *memory, ours.JsonlLogger(), ours.WandbLogger(images=16, image_period=1)])
+
+def durations(ends: list[float], epochs: int) -> list[float]:
+    """Return the seconds of the epochs after the first one."""
+    return [later - earlier for earlier, later in pairwise(ends[:epochs])]
 
 
 def synchronisations(setting: Setting) -> dict[str, Any]:
@@ -127,7 +125,7 @@ def synchronisations(setting: Setting) -> dict[str, Any]:
             torch.cuda.set_sync_debug_mode("default")
 
     model = YOLO("yolo11n.yaml")
-    attached("all", model)
+    prepare("all", model)
     RunSession.handle = watched  # type: ignore[method-assign,assignment]
     try:
         with warnings.catch_warnings(record=True) as caught:
@@ -194,11 +192,9 @@ def cache_clearing(setting: Setting) -> dict[str, Any]:
     for name, threshold in (("threshold of one half", 0.5), ("after each epoch", 0.0)):
         model, cleanup = YOLO("yolo11n.yaml"), MemoryCleanup(gpu_threshold=threshold)
         attach(model, cleanup)
-        ends: list[float] = []
-        model.add_callback("on_fit_epoch_end", lambda _, ends=ends: ends.append(time.perf_counter()))
+        ends = epoch_ends(model)
         setting.train(model, images=256, epochs=4)
-        seconds = [later - earlier for earlier, later in pairwise(ends[:4])]
-        found[name] = {"epoch_s": statistics.median(seconds), "freed": cleanup.outcome()}
+        found[name] = {"epoch_s": statistics.median(durations(ends, 4)), "freed": cleanup.outcome()}
     return found
 
 

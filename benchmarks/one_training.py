@@ -10,6 +10,7 @@ import os
 import resource
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,7 @@ def prepare(variant: str, model: Any) -> Any:
             ours.MemoryCleanup(),
             ours.MemoryMonitor(),
             ours.JsonlLogger(),
-            ours.TensorBoardLogger(),
+            *([ours.TensorBoardLogger()] if find_spec("tensorboard") else []),  # not on every machine with a GPU
             ours.WandbLogger(images=16, image_period=1),
         )
     if variant in ("peer", "init"):

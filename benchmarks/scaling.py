@@ -11,10 +11,8 @@ import tracemalloc
 from pathlib import Path
 from typing import Any
 
-from workload import ROOT, SMALL, Stopwatch, Worker, answer, isolate, scenes
+from workload import ROOT, SMALL, TINY, Stopwatch, Worker, answer, isolate, scenes
 
-# In most cases, the growth does not depend on the model.
-TINY = str(ROOT / "tests" / "helpers" / "tiny.yaml")
 CASES: dict[str, list[dict[str, Any]]] = {
     "classes": [{"classes": number} for number in (10, 80, 1000)],
     "validation images": [{"val": number, "images": 16, "epochs": 3} for number in (100, 5000)],

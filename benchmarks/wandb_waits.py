@@ -13,9 +13,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from workload import ROOT, SMALL, Stopwatch, Worker, answer, isolate, scenes
+from workload import ROOT, SMALL, TINY, Stopwatch, Worker, answer, isolate, scenes
 
-TINY = str(ROOT / "tests" / "helpers" / "tiny.yaml")
 CASES = {
     "offline": "offline",
     "answers": "a server that answers",

@@ -18,6 +18,8 @@ import cv2
 import numpy as np
 
 ROOT = Path(__file__).parent.parent
+# A detection model of some thousand weights, for costs that do not depend on the model.
+TINY = str(ROOT / "tests" / "helpers" / "tiny.yaml")
 SMALL: dict[str, Any] = {
     "imgsz": 32,
     "batch": 16,
@@ -182,10 +184,13 @@ class Worker:
         self._job = job
 
     def turn(self, *, first: bool = False) -> dict[str, Any] | None:
-        """Let the job run to the next place where it waits, or to its end; return its result at the end.
+        """Continue the job until it waits again or ends.
 
         Args:
             first: Whether the job has not begun.
+
+        Returns:
+            The result of a job that has ended, None of one that waits.
         """
         stdin, stdout = self._process.stdin, self._process.stdout
         if stdin is None or stdout is None:

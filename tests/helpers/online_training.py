@@ -14,10 +14,10 @@ from trainings import FAST, TINY
 from ultralytics import YOLO
 from yolo_callbacks import SaveBest, WandbLogger, attach
 
-if plots:  # blank ones: to draw them takes six seconds
-    import cv2, numpy, matplotlib.figure
-    blank = numpy.full((8, 8, 3), 255, "uint8")
-    matplotlib.figure.Figure.savefig = lambda figure, path, **_: cv2.imwrite(str(path), blank)
+if plots:
+    import matplotlib.figure
+    from blank_figures import save_blank
+    matplotlib.figure.Figure.savefig = save_blank
 model = YOLO(TINY)
 logger = WandbLogger(init_timeout=4, finish_timeout=finish_timeout, batch_period=1, **arguments)
 attach(model, SaveBest(), logger)

@@ -74,14 +74,10 @@ def train(scenes: Path, tmp_path: Path) -> Train:
 
 @pytest.fixture
 def blank_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Save every figure of matplotlib blank: to draw the plots of a training takes six seconds."""
-    import cv2
-    import numpy as np
+    """Save every figure of matplotlib blank."""
+    from blank_figures import save_blank
 
-    def save(self: Any, path: Any, *_: Any, **__: Any) -> None:
-        cv2.imwrite(str(path), np.full((8, 8, 3), 255, np.uint8))
-
-    monkeypatch.setattr("matplotlib.figure.Figure.savefig", save)
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", save_blank)
 
 
 @pytest.fixture

@@ -192,15 +192,13 @@ class SaveBest(MonitorCallback):
 
     def outcome(self) -> str:
         """Return the best value, its epoch and its file."""
+        more = len(self._kept.values) - 1
+        others = f" and {more} more" if more > 0 else ""
         if self._kept.stand_ins:
-            more = len(self._kept.values) - 1
-            others = f" and {more} more" if more else ""
             kept = f"kept the latest, epoch {self.best_epoch}: {self.best_model_path}{others}"
             return f"{self.shown_words}: {self.no_check()}; {kept}"
         if self.best_score is None:
             return f"{self.shown_words}: {self.no_check() or 'nothing saved'}"
-        more = len(self._kept.values) - 1
-        others = f" and {more} more" if more else ""
         if never_above_zero(self.best_score, self.mode, self.min_delta):
             return f"{self.monitor_words} was 0 in every epoch: {self.best_model_path}{others}"
         return f"{self.monitor_words} {self.best_score:g} at epoch {self.best_epoch}: {self.best_model_path}{others}"

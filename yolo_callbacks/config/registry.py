@@ -84,21 +84,22 @@ def find(name: str, folder: Path) -> type[Callback]:
     Raises:
         ValueError: If there is no callback of that name, its module cannot be imported, or it is not a callback.
     """
-    found: Any = own().get(name)
+    ours = own()
+    found: Any = ours.get(name)
     if found is None and name.removeprefix("yolo_callbacks:") in _ONLY_PYTHON:
         raise ValueError(f"{name} cannot be used here: {_ONLY_PYTHON[name.removeprefix('yolo_callbacks:')]}")
     if found is None:
         points = offered()
         if name in points:
             found = _load(name, points[name].value, folder)
-        elif name.partition(":")[0] in own():
+        elif name.partition(":")[0] in ours:
             raise ValueError(f"{name}: arguments need a YAML file, which `yolo-callbacks init` writes")
         elif ":" in name:
             if str(folder) not in sys.path:
                 sys.path.append(str(folder))
             found = _load(name, name, folder)
         else:
-            names = [*own(), *points]
+            names = [*ours, *points]
             module, _, kind = name.rpartition(".")
             own_class = f"; a class of your own is written {module or 'module'}:{kind}"
             known = _ELSEWHERE.get(name)

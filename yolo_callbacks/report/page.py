@@ -17,7 +17,7 @@ from yolo_callbacks.report.pictures import Album, boxed_pictures, plots, validat
 from yolo_callbacks.report.run_data import RunData
 from yolo_callbacks.report.setup import setup
 from yolo_callbacks.report.words import duration, number, percent
-from yolo_callbacks.state.summary import cost as summary_cost
+from yolo_callbacks.state.summary import split_cost
 
 __all__ = ["comparison_page", "run_page"]
 
@@ -155,7 +155,7 @@ def _time_tiles(run: RunData) -> list[tuple[str, str, str]]:
         tiles.append(("Time of all epochs", duration(run.seconds), f"{duration(run.seconds_per_epoch)} an epoch"))
     spent, total = run.summary.get("seconds_in_callbacks"), run.summary.get("seconds")
     if spent is not None and total:
-        once, per_epoch = map(duration, summary_cost(spent, run.summary, run.summary))
+        once, per_epoch = map(duration, split_cost(spent, run.summary, run.summary))
         remark = f"an epoch, and {once} once: {percent(spent / total)} of the training time"
         tiles.append(("Callbacks took", per_epoch, remark))
     return tiles

@@ -8,7 +8,7 @@ from typing import Any
 from yolo_callbacks.metrics.sources import CLASS_METRICS
 from yolo_callbacks.report.run_data import RunData, Series
 from yolo_callbacks.report.words import duration, percent, value_text
-from yolo_callbacks.state.summary import cost as summary_cost
+from yolo_callbacks.state.summary import split_cost
 
 __all__ = ["changed", "class_table", "cost", "final", "metrics_of", "plain", "shown", "suffix_of"]
 
@@ -67,7 +67,7 @@ def cost(run: RunData) -> dict[str, Any]:
     summary, total = run.summary, run.summary.get("seconds") or 0.0
 
     def texts(seconds: float, measured: Mapping[str, Any]) -> dict[str, str]:
-        once, per_epoch = summary_cost(seconds, measured, summary)
+        once, per_epoch = split_cost(seconds, measured, summary)
         share = percent(seconds / total) if total else ""
         return {"per_epoch": duration(per_epoch), "once": duration(once), "share": share}
 

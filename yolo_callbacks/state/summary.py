@@ -10,7 +10,7 @@ from yolo_callbacks.decisions.comparison import counted
 from yolo_callbacks.utils.console import broken
 from yolo_callbacks.utils.lenient import as_count, as_list, as_mapping, as_number, as_text
 
-__all__ = ["cost", "read_summary", "render", "render_html"]
+__all__ = ["read_summary", "render", "render_html", "split_cost"]
 
 _MAX_SECONDS = 1e12
 _COMMAND = "upload with: "  # a command follows it in the row of WandbLogger
@@ -126,7 +126,7 @@ def _total(summary: Mapping[str, Any]) -> str:
     return f"they and the suite took {_cost(spent, summary, summary) or 'less than 1 ms'}{share}"
 
 
-def cost(seconds: float, measured: Mapping[str, Any], summary: Mapping[str, Any]) -> tuple[float, float]:
+def split_cost(seconds: float, measured: Mapping[str, Any], summary: Mapping[str, Any]) -> tuple[float, float]:
     """Return the seconds once a run, and those of an epoch.
 
     Args:
@@ -141,7 +141,7 @@ def cost(seconds: float, measured: Mapping[str, Any], summary: Mapping[str, Any]
 
 def _cost(seconds: float, measured: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
     """Return a time as that of once a run and that of an epoch; "" if both are too short to be of interest."""
-    parts = zip(cost(seconds, measured, summary), ("once", "an epoch"), strict=True)
+    parts = zip(split_cost(seconds, measured, summary), ("once", "an epoch"), strict=True)
     return ", ".join(f"{_duration(part)} {unit}" for part, unit in parts if part >= _SHORTEST)
 
 

@@ -58,12 +58,12 @@ class Clock:
 
     @property
     def seconds(self) -> float:
-        """How long the training of this process has taken so far."""
+        """The seconds since the training started in this process."""
         return 0.0 if self._started is None else perf_counter() - self._started
 
     @property
     def total(self) -> float:
-        """How long the run has trained so far, before it was resumed too."""
+        """The seconds of training of the run, with those before it was resumed."""
         return self.earlier + self.seconds
 
     @property

@@ -160,12 +160,11 @@ class GuardedCallback:
         self.error, self._last_error = self.error or error, error
         self.failures += 1
         self._failures_in_a_row[what] = self._failures_in_a_row.get(what, 0) + 1
+        goes_on = "" if self.strict or what in _AFTER_TRAINING else ", training goes on"
         if self.failures == 1:
-            goes_on = "" if self.strict or what in _AFTER_TRAINING else ", training goes on"
             log_error(f"{self.name} failed in {what}{goes_on}", error, self.origins)
         if self._failures_in_a_row[what] >= _MAX_FAILURES and not self.off:
             self.off = True
-            goes_on = "" if self.strict else ", training goes on"
             times = f"failed {_MAX_FAILURES} times in a row in {what}"
             LOGGER.error(f"{self.name} {times}: switched off for this run{goes_on}")
 

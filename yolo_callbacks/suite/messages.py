@@ -11,7 +11,7 @@ from typing import Any
 from yolo_callbacks.state.summary import render, render_html
 from yolo_callbacks.suite.guarded_callback import GuardedCallback
 from yolo_callbacks.trainer.training_run import TrainingRun
-from yolo_callbacks.utils.console import console_width, display_html, wrapped
+from yolo_callbacks.utils.console import console_width, display_html, listed, wrapped
 from yolo_callbacks.utils.files import LOGGER
 
 __all__ = ["log_start", "repeat_at_exit", "show_summary"]
@@ -21,15 +21,15 @@ def log_start(members: Iterable[GuardedCallback], run: TrainingRun) -> None:
     """Log one line: which callbacks run, what they monitor, and where they write."""
     titles = [member.title() for member in members if not (member.missed or member.of_report)]
     if titles:
-        listed = [*(f"{title}," for title in titles[:-1]), f"{titles[-1]};"]
-        LOGGER.info(wrapped(["Callbacks:", *listed, f"files in {run.save_dir}"], console_width()))
+        parts = ["Callbacks:", *listed(titles, ";"), f"files in {run.save_dir}"]
+        LOGGER.info(wrapped(parts, console_width()))
 
 
 def show_summary(summary: Mapping[str, Any]) -> None:
     """Log the summary as a table of text; show it as HTML instead where the code runs in a notebook."""
     if LOGGER.isEnabledFor(logging.INFO):
         text = render(summary, console_width())
-        if not display_html(render_html(summary), text):
+        if not display_html(lambda: render_html(summary), text):
             LOGGER.info(text)
 
 

@@ -13,7 +13,7 @@ from yolo_callbacks.state.state_file import STATE_FILE, Errors, keep_copies_asid
 from yolo_callbacks.suite.guarded_callback import GuardedCallback
 from yolo_callbacks.suite.relocation import copy_run_files, find_moved_folder, warn_of_move
 from yolo_callbacks.trainer.training_run import TrainingRun
-from yolo_callbacks.utils.console import console_width, wrapped
+from yolo_callbacks.utils.console import console_width, listed, wrapped
 from yolo_callbacks.utils.fields import StateError, anything, printable
 from yolo_callbacks.utils.files import LOGGER
 
@@ -142,16 +142,11 @@ def _log_restored(members: Sequence[GuardedCallback], restored: Restored | None,
     known = {member.key for member in members} | {_stored_key(member, states, run.task) for member in members}
     fresh = [member.label for member in members if not (member in restored_members or member.of_report)]
     gone = [printable(key) for key in states if key not in known]
-    groups = [("restored", names or ["none"]), ("started fresh", fresh), ("no longer attached", gone)]
-    parts = [f"Callbacks: resumed after epoch {run.completed_epochs},"]
-    for title, members_of in groups:
-        if members_of:
-            *first, last = members_of
-            words = [*(f"{name}," for name in first), last]
-            words[0] = f"{title}: {words[0]}"
-            words[-1] += ";"
-            parts += words
-    parts[-1] = parts[-1].removesuffix(";")
+    parts = [f"Callbacks: resumed after epoch {run.completed_epochs}, restored:", *listed(names or ["none"])]
+    for title, others in (("started fresh", fresh), ("no longer attached", gone)):
+        if others:
+            parts[-1] += ";"
+            parts += [f"{title}:", *listed(others)]
     LOGGER.info(wrapped(parts, console_width()))
     if restored and restored.recovery.known_epoch is not None:
         LOGGER.warning(

@@ -8,7 +8,7 @@ import logging
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "broken",
     "console_width",
     "display_html",
+    "listed",
     "printable",
     "show_error",
     "wrapped",
@@ -72,6 +73,11 @@ def wrapped(parts: Iterable[str], width: int | None) -> str:
     return "\n".join(lines)
 
 
+def listed(names: Sequence[str], end: str = "") -> list[str]:
+    """Return names as parts of a sentence for `wrapped`, with commas between them and `end` after the last one."""
+    return [*(f"{name}," for name in names[:-1]), *(f"{name}{end}" for name in names[-1:])]
+
+
 def broken(start: str, text: str, width: int | None, *, last: str = "") -> list[str]:
     """Return a text in lines of at most `width` characters; no word of it, such as a path, is broken.
 
@@ -89,13 +95,13 @@ def broken(start: str, text: str, width: int | None, *, last: str = "") -> list[
     return [f"{' ' * len(start) if number else start}{line}".rstrip() for number, line in enumerate(lines)]
 
 
-def display_html(html: str, text: str) -> bool:
+def display_html(make_html: Callable[[], str], text: str) -> bool:
     """Display HTML where this process is the kernel of a notebook; return whether it did.
 
     IPython is never imported for it: a kernel has imported it already.
 
     Args:
-        html: The HTML.
+        make_html: Returns the HTML. Called in a notebook only.
         text: The same as text, for a notebook that shows no HTML.
     """
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
@@ -103,7 +109,7 @@ def display_html(html: str, text: str) -> bool:
     if not any(each.__name__ == "ZMQInteractiveShell" for each in type(shell).__mro__):
         return False
     try:
-        importlib.import_module("IPython.display").display({"text/html": html, "text/plain": text}, raw=True)
+        importlib.import_module("IPython.display").display({"text/html": make_html(), "text/plain": text}, raw=True)
     except Exception:  # a front end may have any fault: the text is logged then
         return False
     return True
