@@ -68,6 +68,14 @@ def test_what_continues_the_run_and_who_stopped_it():
     assert lines[-1] == "  to continue: yolo train"
 
 
+def test_a_notebook_shows_the_same_lines():
+    summary = {**SUMMARY, "next_step": "yolo train", "stopped_by": "time=", "undecided_epoch": 3}
+    text, page = render(summary), render_html(summary)
+    for line in ("stopped by time=", "not decided on yet: epoch 3; a resume does that first", "to continue: "):
+        assert line in text
+        assert line in page
+
+
 def test_the_table_of_a_notebook_is_escaped():
     page = render_html({**SUMMARY, "folder": "<b>", "callbacks": [{**ROW, "name": "A<i>", "outcome": "x & y"}]})
     assert "<b>" not in page

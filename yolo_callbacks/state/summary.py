@@ -71,9 +71,7 @@ def render(summary: Mapping[str, Any], width: int | None = None) -> str:
             `switched_off`, `error` and `of_report`.
         width: The characters in a line of the console. Defaults to `None`: no line is broken.
     """
-    lines = [f"Callbacks: {_title(summary)}"]
-    if summary.get("stopped_by") not in ("", None, "a callback"):  # the row of a callback says it
-        lines.append(f"  stopped by {summary['stopped_by']}")
+    lines = [f"Callbacks: {_title(summary)}", *(f"  {line}" for line in _stopped(summary))]
     rows = [(row["name"], _cost(row["seconds"], row, summary), _outcome(row, summary)) for row in _shown(summary)]
     name_width, cost_width = (max((len(row[column]) for row in rows), default=0) for column in (0, 1))
     # The outcome comes last: it may end with a command to copy.
@@ -83,8 +81,7 @@ def render(summary: Mapping[str, Any], width: int | None = None) -> str:
         lines += broken(start, text, width, last=f"{found}{command}")
     lines.append(f"  {_total(summary)}")
     lines.append(f"  files in {summary['folder']}")
-    if summary.get("undecided_epoch"):
-        lines.append(f"  not decided on yet: epoch {summary['undecided_epoch']}; a resume does that first")
+    lines += [f"  {line}" for line in _undecided(summary)]
     if summary.get("next_step"):
         lines.append(f"  to continue: {summary['next_step']}")
     return "\n".join(lines)
@@ -100,11 +97,24 @@ def render_html(summary: Mapping[str, Any]) -> str:
         for row in _shown(summary)
     )
     step = f"<br>to continue: <code>{escape(summary['next_step'])}</code>" if summary.get("next_step") else ""
+    notes = "".join(f"{escape(line)}<br>" for line in (*_stopped(summary), *_undecided(summary)))
     return (
         f"<table><caption>Callbacks: {escape(_title(summary))}</caption>"
         f"<tr><th>callback</th><th>what it did</th><th>time</th></tr>{rows}</table>"
-        f"<p>{escape(_total(summary))}<br>files in <code>{escape(summary['folder'])}</code>{step}</p>"
+        f"<p>{notes}{escape(_total(summary))}<br>files in <code>{escape(summary['folder'])}</code>{step}</p>"
     )
+
+
+def _stopped(summary: Mapping[str, Any]) -> list[str]:
+    """Return the line that says who stopped the run; none where the row of a callback says it."""
+    by = summary.get("stopped_by")
+    return [] if by in ("", None, "a callback") else [f"stopped by {by}"]
+
+
+def _undecided(summary: Mapping[str, Any]) -> list[str]:
+    """Return the line that names the epoch that the callbacks have not decided on, if there is one."""
+    epoch = summary.get("undecided_epoch")
+    return [f"not decided on yet: epoch {epoch}; a resume does that first"] if epoch else []
 
 
 def _shown(summary: Mapping[str, Any]) -> list[Mapping[str, Any]]:

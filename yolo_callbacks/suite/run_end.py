@@ -14,7 +14,15 @@ from yolo_callbacks.suite.clock import Clock
 from yolo_callbacks.suite.guarded_callback import GuardedCallback
 from yolo_callbacks.trainer.training_run import TrainingRun
 
-__all__ = ["PLUGIN_ATTRIBUTE", "NoOutputs", "RunOutputs", "summarize", "write_picture", "write_report"]
+__all__ = [
+    "PLUGIN_ATTRIBUTE",
+    "NoOutputs",
+    "RunOutputs",
+    "can_be_resumed",
+    "summarize",
+    "write_picture",
+    "write_report",
+]
 
 PLUGIN_ATTRIBUTE = "_yolo_callbacks_plugin"
 """The attribute of a trainer that holds the suite made from YOLO_CALLBACKS."""
@@ -103,6 +111,13 @@ def numbered(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return rows
 
 
+def can_be_resumed(run: TrainingRun) -> bool:
+    """Return whether the run has a checkpoint to resume from."""
+    # An earlier run in the same folder may have left a last.pt (exist_ok=True).
+    written = run.supervision.has_checkpoint or run.completed_epochs
+    return bool(run.last_epoch and written and (run.weights_dir / "last.pt").is_file())
+
+
 def next_step(run: TrainingRun, status: str, *, keep_resumable: bool) -> str:
     """Return what continues a run that has not trained all its epochs, or "" if nothing does."""
     planned, last = run.planned_epochs, run.weights_dir / "last.pt"
@@ -115,9 +130,7 @@ def next_step(run: TrainingRun, status: str, *, keep_resumable: bool) -> str:
         if not by_variable:  # without callbacks, the command would take the default ones
             return f"yolo_callbacks.extend({str(run.save_dir)!r}, …the same callbacks…, epochs={planned})"
         return f"{variable}yolo-callbacks extend {shlex.quote(str(run.save_dir))} epochs={planned}"
-    # An earlier run in the same folder may have left a last.pt (exist_ok=True).
-    written = run.supervision.has_checkpoint or run.completed_epochs
-    if not (run.last_epoch and written and last.is_file()):
+    if not can_be_resumed(run):
         return "start the training again, no checkpoint was written yet"
     if variable:
         return f"{variable}yolo train resume=True model={shlex.quote(str(last))}"

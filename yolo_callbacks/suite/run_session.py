@@ -12,7 +12,7 @@ from yolo_callbacks.suite.clock import Clock, EpochShare
 from yolo_callbacks.suite.dispatch import CLOSING, Dispatcher
 from yolo_callbacks.suite.error_policy import ErrorPolicy
 from yolo_callbacks.suite.messages import log_start, repeat_at_exit, show_summary
-from yolo_callbacks.suite.run_end import RunOutputs, summarize, write_picture, write_report
+from yolo_callbacks.suite.run_end import RunOutputs, can_be_resumed, summarize, write_picture, write_report
 from yolo_callbacks.suite.state_store import StateStore
 from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.console import FRESH_LINE
@@ -268,7 +268,7 @@ class RunSession:
         if not self.run.is_main or not self._clock.running or self.errors.has_mistake:
             return
         summary = summarize(self.run, self._members, self._clock, status, keep_resumable=self._options.keep_resumable)
-        if self._store and summary["next_step"] and status != "finished":
+        if self._store and status != "finished" and can_be_resumed(self.run):
             summary["undecided_epoch"] = self._store.undecided_epoch
         show_summary(summary)
         if summary["next_step"] and self.run.failure is not None:
