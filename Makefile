@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-fast test-slow test-versions test-python test-peer bench bench-quick docs pictures lint clean
+.PHONY: demo test test-smoke test-fast test-slow test-versions test-python test-peer bench bench-quick docs pictures lint clean
 
 demo: $(VENV)/installed  ## train YOLO11n on datasets/trees with the suite
 	$(BIN)/yolo-callbacks demo
@@ -13,8 +13,11 @@ PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 PARALLEL := -n logical --maxprocesses 8 --dist worksteal
 UNITS := $(addprefix tests/,decisions metrics utils state config cli test_layers.py)
 
-test: lint  ## all tests but the campaigns, and a few of them on older versions of Ultralytics
+test: $(VENV)/installed-dev  ## lint, all tests but the campaigns, and a few on older versions of Ultralytics
+	$(MAKE) --jobs 2 --output-sync lint test-smoke
 	$(PYTEST) $(PARALLEL) -m "not slow"
+
+test-smoke: $(VENV)/installed-dev  ## a few of the tests, on older versions of Ultralytics
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python tests/versions.py --smoke
 
 test-fast: $(VENV)/installed-dev  ## the unit tests that train nothing, at most 30 s on two cores

@@ -7,6 +7,7 @@ wandb, which makes a folder where it is imported and removes it where the proces
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -36,9 +37,10 @@ class Interpreter:
 
     Args:
         environment: More variables, for what is read where it is imported.
+        imports: The module that imports what the scripts need.
     """
 
-    def __init__(self, environment: dict[str, str] | None = None) -> None:
+    def __init__(self, environment: dict[str, str] | None = None, imports: str = "training_imports") -> None:
         theirs = ("PYTEST", "GITHUB_", "WANDB")  # by which Ultralytics, or W&B, does less than it does for users
         variables = {name: value for name, value in os.environ.items() if not name.startswith(theirs)}
         variables |= {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "OMP_NUM_THREADS": "1"}
@@ -46,7 +48,7 @@ class Interpreter:
         self._output = Path(self._folder.name) / "output"
         os.mkfifo(self._output)
         self._process = subprocess.Popen(
-            [sys.executable, __file__, str(self._output)],
+            [sys.executable, __file__, str(self._output), imports],
             env={**variables, **(environment or {})},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -114,8 +116,7 @@ if __name__ == "__main__":
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what is printed as modules are imported is no answer
 
-    import training_imports  # noqa: F401
-
+    importlib.import_module(sys.argv.pop())
     job = forked(sys.argv[1], answers)
     globals().update(job["names"])
     # to its end as any script: what it registered to be done at exit is done, and an exception is its exit status

@@ -4,10 +4,7 @@
 
 from __future__ import annotations
 
-import matplotlib.pyplot
-import polars
-import torch._inductor
-import torchvision
+import torch_imports
 import trainings  # before ultralytics: it isolates it
 import ultralytics.engine.trainer
 import ultralytics.models.yolo

@@ -18,14 +18,14 @@ from made_once import made_once
 from trainings import results_csv
 from wandb_runs import read_runs
 
-HELPERS = Path(__file__).parents[1] / "helpers"
+SCRIPT = Path(__file__).parents[1] / "helpers" / "killed_runs.py"
 pytestmark = pytest.mark.training
 
 
 def run(folder: Path, data: Path, *moments: int | str) -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline", "WANDB_SILENT": "true"}
     environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
-    command = [sys.executable, str(HELPERS / "killed_runs.py"), str(folder), str(data), *map(str, moments)]
+    command = [sys.executable, str(SCRIPT), str(folder), str(data), *map(str, moments)]
     subprocess.run(command, env=environment, check=True, timeout=3600, capture_output=True)
 
 
@@ -76,9 +76,14 @@ SAMPLE = (
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory, scenes):
+def whole(tmp_path_factory, scenes, interpreter):
     """The run that nobody kills, and its moments; beside it the runs that are killed at those of the sample."""
-    folder = made_once(tmp_path_factory, "killed", lambda folder: run(folder, scenes, *SAMPLE))
+
+    def make(folder: Path) -> None:
+        ended = interpreter.run(SCRIPT.read_text(), str(folder), str(scenes), *SAMPLE)
+        assert ended.status == 0, ended.said
+
+    folder = made_once(tmp_path_factory, "killed", make)
     moments = [line.split(" ", 1)[1] for line in (folder / "whole" / "moments.txt").read_text().splitlines()]
     return folder, moments, left_by(folder / "whole" / "run")
 

@@ -22,9 +22,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+
+from interpreter import Interpreter
 
 from peer import checkout, data, report, ways
 
@@ -51,11 +54,12 @@ class Place:
         return os.pathsep.join(map(str, (self.checkout, *ours)))
 
 
-def prepare(*, sample: bool = False) -> Place:
+def prepare(sample: Interpreter | None = None) -> Place:
     """Download the tests, and make the data sets and weights that they use, unless all that is there.
 
     Args:
-        sample: Make what the sample needs only: no packages of exports, no weights of other tasks.
+        sample: Where given, make what the sample needs only: no packages of exports, no weights of other tasks. It runs
+            what makes them.
 
     Raises:
         UnavailableError: If PyPI does not answer.
@@ -76,9 +80,12 @@ def prepare(*, sample: bool = False) -> Place:
         settings.mkdir(exist_ok=True)
         environment = {**os.environ, "PYTHONPATH": place.path(), "YOLO_CONFIG_DIR": str(settings), **_OFFLINE}
         environment.pop("YOLO_CALLBACKS", None)
-        command = [sys.executable, "-m", "peer.weights", str(place.weights), str(place.checkout / "tests")]
-        command += [SAMPLE_TASK] if sample else []
-        subprocess.run(command, env=environment, cwd=made, check=True, stdout=subprocess.DEVNULL)
+        arguments = [str(place.weights), str(place.checkout / "tests")]
+        if sample:
+            _fork(sample, "peer.weights", [*arguments, SAMPLE_TASK], environment, made)
+        else:
+            command = [sys.executable, "-m", "peer.weights", *arguments]
+            subprocess.run(command, env=environment, cwd=made, check=True, stdout=subprocess.DEVNULL)
     return place
 
 
@@ -92,8 +99,17 @@ _OFFLINE = {
 }
 
 
-def run(way: str, place: Place, chosen: argparse.Namespace) -> dict[str, report.Outcome]:
-    """Run the tests in a way, in a fresh folder; a test that ends its process is left behind."""
+def run(
+    way: str, place: Place, chosen: argparse.Namespace, sample: Interpreter | None = None
+) -> dict[str, report.Outcome]:
+    """Run the tests in a way, in a fresh folder; a test that ends its process is left behind.
+
+    Args:
+        way: One of `ways.WAYS`.
+        place: What `prepare` made.
+        chosen: The arguments of the command.
+        sample: Runs pytest on the sample's files only, in a process that need not import torch anew.
+    """
     folder = _results(chosen) / way
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "cwd").mkdir(parents=True)
@@ -107,18 +123,39 @@ def run(way: str, place: Place, chosen: argparse.Namespace) -> dict[str, report.
     # pytest's own settings file is theirs; basetemp keeps the places of their files alike in all ways
     options = ["-c", str(place.checkout / "pyproject.toml"), "--rootdir", str(place.checkout), "-o", "addopts="]
     options += ["-p", "peer.recorder", "-p", "no:cacheprovider", "-p", "no:xdist", "--basetemp", str(folder / "tmp")]
-    options += ["--slow"] if chosen.slow else []
-    options += ["-k", chosen.k] if chosen.k else []
-    files = [str(place.checkout / "tests" / name) for name in (SAMPLE_FILES if chosen.sample else FILES)]
-    command = [sys.executable, "-m", "pytest", "-rA", "--tb=long", *options, *files]
+    options += ["-rA", "--tb=long", *(["--slow"] if chosen.slow else []), *(["-k", chosen.k] if chosen.k else [])]
+    options += [str(place.checkout / "tests" / name) for name in (SAMPLE_FILES if sample else FILES)]
     for attempt in range(chosen.restarts + 1):
         started = len(record.read_text().splitlines())
         with (folder / f"log-{attempt}.txt").open("w") as log:
-            _follow(command, environment, folder / "cwd", record, log, way, chosen.timeout)
+            if sample:
+                log.write(_fork(sample, "pytest", options, environment, folder / "cwd"))
+            else:
+                command = [sys.executable, "-m", "pytest", *options]
+                _follow(command, environment, folder / "cwd", record, log, way, chosen.timeout)
         lines = record.read_text().splitlines()
         if len(lines) == started or json.loads(lines[-1])["event"] == "end":
             break  # it ran to its end
     return report.outcomes(record.read_text())
+
+
+# `python -m`, with what the start of an interpreter does, for a process that is forked.
+_MODULE = """
+import os, runpy, sys
+sys.path[:0] = path.split(os.pathsep)
+os.chdir(folder)
+import _yolo_callbacks_boot
+_yolo_callbacks_boot.install()
+runpy.run_module(module, run_name="__main__", alter_sys=True)
+"""
+
+
+def _fork(
+    interpreter: Interpreter, module: str, arguments: Sequence[str], environment: Mapping[str, str], cwd: Path
+) -> str:
+    """Run a module as a script; return what it printed."""
+    names = {"module": module, "path": environment["PYTHONPATH"], "folder": str(cwd)}
+    return interpreter.run(_MODULE, *arguments, environment=dict(environment), **names).said
 
 
 def _results(chosen: argparse.Namespace) -> Path:
@@ -213,13 +250,13 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
 def main(given: Sequence[str] | None = None) -> int:
     """Print the report; the exit status is 1 where our callbacks made a difference, 2 where nothing could run."""
     chosen = arguments(given)
+    reused = [ways.PLAIN] if chosen.reuse_plain else []
     try:
-        with _alone():
-            place = prepare(sample=chosen.sample)
-            found = {
-                way: _last_plain(chosen) if way == ways.PLAIN and chosen.reuse_plain else run(way, place, chosen)
-                for way in chosen.ways
-            }
+        with _alone(), contextlib.ExitStack() as stack:
+            sample = stack.enter_context(closing(Interpreter(imports="torch_imports"))) if chosen.sample else None
+            place = prepare(sample)
+            found = {way: run(way, place, chosen, sample) for way in chosen.ways if way not in reused}
+            found = {**{way: _last_plain(chosen) for way in reused}, **found}
     except checkout.UnavailableError as error:
         print(error, file=sys.stderr)
         return 2

@@ -178,10 +178,10 @@ def test_where_all_has_arrived_only_the_address_is_shown(interpreter, tmp_path, 
 @pytest.mark.parametrize(
     ("what", "mode"),
     [
-        (signal.SIGSTOP, "online"),
+        (signal.SIGKILL, "online"),
         pytest.param(signal.SIGKILL, "offline", marks=pytest.mark.slow),
         pytest.param(signal.SIGSTOP, "offline", marks=pytest.mark.slow),
-        pytest.param(signal.SIGKILL, "online", marks=pytest.mark.slow),
+        pytest.param(signal.SIGSTOP, "online", marks=pytest.mark.slow),
     ],
 )
 def test_a_process_of_wandb_that_is_frozen_or_killed(interpreter, tmp_path, scenes, what, mode):
