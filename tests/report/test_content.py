@@ -149,6 +149,29 @@ def test_a_metric_that_was_always_0_has_no_best_epoch(tmp_path):
     assert "best 0.000" not in page.text
 
 
+def test_a_reduction_has_its_value_and_the_rates(tmp_path):
+    state = {"callbacks": {"ReduceLROnPlateau(mAP50-95)": {"monitor": "mAP50-95", "mode": "max", "cuts": [2]}}}
+    rates = {1: 0.01, 2: 0.0098, 3: 0.00098}
+    rows = "".join(f"{epoch},{epoch},1,0.5,0.{epoch},1,{rate}\n" for epoch, rate in rates.items())
+    page = Page(report(write(tmp_path / "run", state=state, rows=rows)))
+    assert page.rows["2"][0][:2] == ["Learning rate reduction, mAP50-95 on a plateau: 0.0098, then 0.00098", "0.200"]
+
+
+def test_the_scalars_of_a_users_callback_are_drawn(tmp_path):
+    run = write(tmp_path / "run")
+    lines = [{"epoch": epoch, "mine/gap": 0.5 * epoch, "best/mAP50": 0.1} for epoch in (1, 2)]
+    (run / "callbacks.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    page = Page(report(run))
+    assert "logged" in page.sections
+    assert page.values("mine/gap", "mine/gap") == ["0.500", "1.000"]
+    assert "best/mAP50" not in page.charts
+
+
+def test_a_resumed_run_does_not_name_its_checkpoint_as_its_model(tmp_path):
+    resumed = write(tmp_path / "run", arguments="task: detect\nmodel: weights/last.pt\nresume: weights/last.pt")
+    assert "last.pt · " not in Page(report(resumed)).text
+
+
 # Several runs ---------------------------------------------------------------------------------------------------------
 
 
@@ -176,6 +199,20 @@ def test_mean_and_spread_of_folds(tmp_path):
     assert page.rows["data"] == [["0.yaml", "1.yaml", "2.yaml"]]
     assert "fold0, fold1, fold2" in page.text
     assert "project" not in page.rows
+
+
+def test_a_fold_that_was_trained_twice_counts_once(tmp_path):
+    runs = [
+        fold(tmp_path / f"run{index}", value, arguments=f"data: {data}.yaml\nseed: 0")
+        for index, (value, data) in enumerate([(0.1, "a"), (0.3, "b"), (0.2, "a")])
+    ]
+    page = Page(report(*runs))
+    assert page.rows["mAP50-95"][0][3] == "0.500 ± 0.141 n = 2"
+    assert "run1, run2" in page.text
+    again = [
+        fold(tmp_path / f"again{index}", value, arguments="data: a.yaml") for index, value in enumerate((0.1, 0.3))
+    ]
+    assert Page(report(*again)).rows["mAP50-95"][0][2] == "0.400 ± 0.283 n = 2"
 
 
 def test_runs_of_different_settings_have_no_mean(tmp_path):

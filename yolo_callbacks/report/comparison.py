@@ -116,9 +116,18 @@ def repeats(runs: Sequence[Labelled]) -> list[Repeat]:
         found.setdefault(json.dumps(settings, sort_keys=True, default=str), []).append(position)
     return [
         Repeat(", ".join(runs[position].label for position in positions), tuple(positions))
-        for positions in found.values()
+        for positions in (_latest_of_each(runs, positions) for positions in found.values())
         if len(positions) > 1
     ]
+
+
+def _latest_of_each(runs: Sequence[Labelled], positions: Sequence[int]) -> list[int]:
+    """Return the last run of each fold and seed: one that was trained twice must not count twice in a mean."""
+    latest: dict[tuple[str, str], int] = {}
+    for position in positions:
+        arguments = runs[position].run.arguments
+        latest[str(arguments.get("data")), str(arguments.get("seed"))] = position
+    return sorted(latest.values()) if len(latest) > 1 else list(positions)
 
 
 def rows(runs: Sequence[Labelled], repeated: Sequence[Repeat]) -> list[Row]:

@@ -13,12 +13,18 @@ __all__ = [
     "class_charts",
     "compared_losses",
     "compared_quality",
+    "logged",
     "losses",
     "memory",
     "quality",
     "rates",
     "scale_of",
 ]
+
+
+# The first parts of the keys that other charts show, or that repeat what an event says.
+_SHOWN_ELSEWHERE = ("metrics", "train", "val", "lr", "memory", "per_class", "best", "early_stopping")
+_MAX_LOGGED = 24
 
 
 def scale_of(run: RunData) -> Scale:
@@ -111,6 +117,12 @@ def memory(run: RunData, scale: Scale) -> list[Chart]:
         if lines:
             found.append(draw(title, lines, scale))
     return found
+
+
+def logged(run: RunData, scale: Scale) -> list[Chart]:
+    """Return a chart for each other scalar that callbacks have logged, such as those of a user's own callback."""
+    keys = [key for key in run.series if key != "time" and key.partition("/")[0] not in _SHOWN_ELSEWHERE]
+    return [draw(key, [Line(key, run.series[key])], scale, from_zero=False) for key in keys[:_MAX_LOGGED]]
 
 
 def class_charts(run: RunData, scale: Scale) -> list[Chart]:

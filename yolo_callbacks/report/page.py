@@ -42,6 +42,7 @@ def run_page(run: RunData) -> str:
         losses=curves.losses(run, scale),
         rates=curves.rates(run, scale),
         memory=curves.memory(run, scale),
+        logged=curves.logged(run, scale),
         final=tables.final(run),
         boxed=boxed,
         confidence=_confidence(run),
@@ -123,7 +124,9 @@ def _confidence(run: RunData) -> tuple[str, str]:
 
 def _facts(run: RunData) -> list[str]:
     """Return the line below the name of the run."""
-    named = [run.arguments.get(name) for name in ("task", "model", "data")]
+    # the model of a resumed run is its own last.pt
+    names = ("task", "data") if run.arguments.get("resume") else ("task", "model", "data")
+    named = [run.arguments.get(name) for name in names]
     facts = [Path(str(value)).name for value in named if value]
     return [*facts, f"ultralytics {run.version}"] if run.version else facts
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from yolo_callbacks.report.monitors import monitored
 from yolo_callbacks.report.run_data import EVENT_KINDS, Event, RunData
 from yolo_callbacks.state.summary import read_summary
 from yolo_callbacks.trainer.results import read_results
@@ -61,6 +63,7 @@ def read_run(folder: Path, *, pictures: bool = True) -> RunData:
                 LOGGER.warning(
                     f"{found} cannot be read and is not in the report: {type(error).__name__} {text_of(error)}"
                 )
+    _describe_reductions(run)
     run.events.sort(key=lambda event: (event.epoch, EVENT_KINDS.index(event.kind)))
     _choose_classes(run)
     return run
@@ -127,6 +130,17 @@ def _events(label: str, monitor: str, state: Mapping[str, Any]) -> Iterator[Even
     if stopped is not None:
         message = as_text(state.get("stopping_message")) or "no reason is stored"
         yield Event(stopped, "stop", label, f"Stopped, {message}", monitor)
+
+
+def _describe_reductions(run: RunData) -> None:
+    """Give the reductions of the learning rate the value of their monitor, and the rates before and after."""
+    values, rates = monitored(run), run.series.get("lr/pg0", {})
+    for index, event in enumerate(run.events):
+        if event.kind == "reduction":
+            before, after = rates.get(event.epoch), rates.get(event.epoch + 1)
+            changed = f": {before:.3g}, then {after:.3g}" if before is not None and after is not None else ""
+            value = values.get(event.monitor, {}).get(event.epoch)
+            run.events[index] = replace(event, what=f"{event.what}{changed}", value=value)
 
 
 def _read_sidecar(run: RunData, path: Path) -> None:

@@ -49,12 +49,18 @@ def class_table(run: RunData) -> dict[str, Any]:
     metrics = [metric for metric in CLASS_METRICS if run.per_class.get(f"{metric}{suffix}")]
     columns = [run.per_class[f"{metric}{suffix}"] for metric in metrics]
     if not columns:
-        return {"epoch": 0, "metrics": [], "rows": [], "left_out": 0}
+        return {"epoch": 0, "metrics": [], "rows": [], "left_out": 0, "ordered": False}
     order = sorted(columns[-1], key=lambda name: (-columns[-1][name], name))
     rows = [(name, [column.get(name) for column in columns]) for name in order]
     half = _MAX_CLASSES // 2
     shown = rows if len(rows) <= _MAX_CLASSES else [*rows[:half], *rows[-half:]]
-    return {"epoch": run.per_class_epoch, "metrics": metrics, "rows": shown, "left_out": len(rows) - len(shown)}
+    return {
+        "epoch": run.per_class_epoch,
+        "metrics": metrics,
+        "rows": shown,
+        "left_out": len(rows) - len(shown),
+        "ordered": len(set(columns[-1].values())) > 1,
+    }
 
 
 def final(run: RunData) -> list[tuple[str, float, tuple[int, float] | None]]:
