@@ -169,7 +169,8 @@ def test_a_run_without_any_check_is_reported_at_its_end_once(messages):
     assert messages == []
     log.finish("mAP50")
     log.finish("mAP50")
-    assert messages == ["SaveBest: 'mAP50' had no check in 1 epoch: nothing was detected"]
+    hint = "skip_untrained=False counts these epochs"
+    assert messages == [f"SaveBest: 'mAP50' had no check in 1 epoch: nothing was detected ({hint})"]
 
 
 def test_a_leak_is_reported_once(messages):

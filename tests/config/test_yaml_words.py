@@ -317,6 +317,11 @@ MISTAKES = {
         "callbacks:\n  - EarlyStopping:\n      patience: None\n",
         ":3: EarlyStopping: patience must be an integer, received 'None'; in YAML, None is null",
     ),
+    "off": (
+        "callbacks:\n  - EarlyStopping:\n      patience: 3\n      mode: off\n",
+        ":4: EarlyStopping: mode must be 'auto', 'min' or 'max', received False; YAML reads on, off, yes and no as "
+        "true or false: put a text in quotes",
+    ),
     "number quoted": (
         "callbacks:\n  - EarlyStopping:\n      patience: '20'\n",
         ":3: EarlyStopping: patience must be an integer, received '20'; write 20, without quotes and comma",

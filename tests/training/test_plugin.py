@@ -78,7 +78,7 @@ def test_without_the_variable_the_package_is_not_imported(installed, scenes, tmp
         # only the run knows: after Ultralytics has made its folder; so does the first file in FAULTY
         pytest.param(
             "callbacks:\n  - EarlyStopping:\n      monitor: mAP5O\n",
-            ":2: EarlyStopping: monitor 'mAP5O' does not exist",
+            ":3: EarlyStopping: monitor 'mAP5O' does not exist",
             marks=pytest.mark.slow,
         ),
     ],

@@ -283,6 +283,7 @@ def _deprecated(owner: str, old: str, new: str, method: Callable[..., Any]) -> C
         warnings.warn(f"{owner}.{old} is called {new} now", DeprecationWarning, stacklevel=2)
         return method(*given, **named)
 
+    deprecated.__doc__ = f"Call `{new}`; deprecated."
     return deprecated
 
 

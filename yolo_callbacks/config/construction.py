@@ -44,7 +44,8 @@ def make_callback(
             prefix = "" if isinstance(error, ValueError) else f"{name}: {_kind(error)}"
             raise ConfigError(f"{where}: {prefix}{text_of(error)}") from error
         raise ConfigError(f"{where}: no callback has the name in {shown}") from None
-    origins = Origins(where, {argument: at.variables for argument, at in given.items() if at.variables})
+    variables = {argument: at.variables for argument, at in given.items() if at.variables}
+    origins = Origins(where, variables, {argument: at.where for argument, at in given.items()})
     try:
         callback = found(**{argument: at.value for argument, at in given.items()})
         if not isinstance(callback, Callback):  # a foreign `__new__` may return anything
@@ -80,6 +81,8 @@ def _text_advice(value: object) -> str:
     """Return how to write a number or `None` that YAML has read as a text."""
     if value == "None":
         return "; in YAML, None is null"
+    if isinstance(value, bool):
+        return "; YAML reads on, off, yes and no as true or false: put a text in quotes"
     matched = re.fullmatch(r"([-+]?\d+)(?:[.,](\d+))?([,;]?)", value) if isinstance(value, str) else None
     return f"; write {'.'.join(filter(None, matched.groups()[:2]))}, without quotes and comma" if matched else ""
 

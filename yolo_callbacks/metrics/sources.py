@@ -13,7 +13,15 @@ from yolo_callbacks.decisions.comparison import Mode
 from yolo_callbacks.metrics.epoch_record import EpochRecord, MetricNames
 from yolo_callbacks.utils.unknown_arguments import nearest
 
-__all__ = ["CLASS_METRICS", "FunctionSource", "Source", "WeightedSum", "direction_of", "find_source"]
+__all__ = [
+    "CLASS_METRICS",
+    "FunctionSource",
+    "Source",
+    "UnknownMonitorError",
+    "WeightedSum",
+    "direction_of",
+    "find_source",
+]
 
 CLASS_METRICS = ("precision", "recall", "mAP50", "mAP50-95")
 """The metrics of which each class has a value, without the suffix of boxes, masks or poses."""
@@ -22,6 +30,28 @@ _ACCURACY = ("top1", "top5")
 _METRIC = re.compile(r"(?:metrics/)?(?P<name>precision|recall|mAP50|mAP50-95)(?:\((?P<suffix>[BMP])\))?")
 _WORST = re.compile(r"min\((?P<metric>.+)\)")
 _NO_CLASS = "none: this task has no values by class"
+
+
+class UnknownMonitorError(ValueError):
+    """A monitor that does not exist in a run.
+
+    Args:
+        text: The message, with what is available.
+        later: What becomes available later, as the end of the message; `""` for nothing.
+
+    Attributes:
+        in_a_file: The message without the advice that only a script can follow.
+    """
+
+    def __init__(self, text: str, later: str) -> None:
+        super().__init__(text, later)
+        self.in_a_file = f"{text}{later}"
+
+    def __str__(self) -> str:
+        """Return the message with the advice."""
+        text, later = self.args
+        own = "or a function, for a metric that validation adds later: lambda metrics: metrics['metrics/mine']"
+        return f"{text}, {own}{later}"
 
 
 class Source(Protocol):
@@ -183,7 +213,7 @@ def find_source(name: str, metric_names: MetricNames) -> Source | None:
     metric, slash, wanted = name.removeprefix("metrics/").partition("/")
     if slash and (key := _metric_key(metric, metric_names, per_class=True)):
         return OneClass(key.removeprefix("metrics/"), _class_index(wanted, name, metric_names))
-    raise ValueError(_unknown(name, metric_names))
+    raise _unknown(name, metric_names)
 
 
 def _metric_key(name: str, metric_names: MetricNames, *, per_class: bool = False) -> str | None:
@@ -214,7 +244,7 @@ def _class_index(wanted: str, name: str, metric_names: MetricNames) -> int:
     raise ValueError(f"monitor {name!r}: the data set has no class {wanted!r}.{meant} Classes: {listed or _NO_CLASS}")
 
 
-def _unknown(name: str, metric_names: MetricNames) -> str:
+def _unknown(name: str, metric_names: MetricNames) -> UnknownMonitorError:
     short = [_short(key) for key in metric_names.keys if key.startswith("metrics/")]
     sums = ["train/loss", "val/loss"]
     available = list(dict.fromkeys((*metric_names.all_keys, *short, *sums)))
@@ -222,9 +252,8 @@ def _unknown(name: str, metric_names: MetricNames) -> str:
     guess = nearest(name, available)
     meant = f" Did you mean {guess!r}?" if guess else ""
     later = "" if metric_names.losses is not None else ", and the losses by name, known after the first batch"
-    own = "or a function, for a metric that validation adds later: lambda metrics: metrics['metrics/mine']"
-    listed = ", ".join([*available, *classes, own])
-    return f"monitor {name!r} does not exist in this run.{meant} Available: {listed}{later}"
+    listed = ", ".join([*available, *classes])
+    return UnknownMonitorError(f"monitor {name!r} does not exist in this run.{meant} Available: {listed}", later)
 
 
 def _short(key: str) -> str:

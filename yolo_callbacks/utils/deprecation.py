@@ -12,8 +12,7 @@ def renamed(old: str, new: str) -> Any:
     """Return a property that reads an attribute by its old name and issues a `DeprecationWarning`."""
 
     def read(self: object) -> Any:
-        """Read the attribute by its old name."""
         warnings.warn(f"{type(self).__name__}.{old} is called {new} now", DeprecationWarning, stacklevel=2)
         return getattr(self, new)
 
-    return property(read)
+    return property(read, doc=f"Return `{new}`; deprecated.")

@@ -22,10 +22,16 @@ class Origins:
     Attributes:
         place: The place where the callback is given, such as `callbacks.yaml:3`.
         variables: For each argument, the environment variables that its value was made from.
+        lines: For each argument, the place where it is given, such as `callbacks.yaml:4`.
     """
 
     place: str = ""
     variables: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    lines: Mapping[str, str] = field(default_factory=dict)
+
+    def place_of(self, text: str) -> str:
+        """Return the place of the argument that a message begins with; else the place of the callback."""
+        return self.lines.get(text.partition(" ")[0], self.place)
 
     @property
     def hidden(self) -> str:

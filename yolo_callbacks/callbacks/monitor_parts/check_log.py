@@ -58,7 +58,8 @@ class CheckLog:
         if self.checks or not self.missed:
             return None
         reason, epochs = self.missed.most_common(1)[0]
-        return f"no check in {counted(epochs, 'epoch')}: {reason}"
+        hint = " (skip_untrained=False counts these epochs)" if reason == NOTHING_DETECTED else ""
+        return f"no check in {counted(epochs, 'epoch')}: {reason}{hint}"
 
     def finish(self, monitor: str) -> None:
         """Report a run without any check, unless a warning has said so already."""
