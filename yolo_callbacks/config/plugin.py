@@ -17,7 +17,7 @@ from yolo_callbacks.callbacks.events import Event
 from yolo_callbacks.config.construction import clash_text
 from yolo_callbacks.config.loading import Configuration, load
 from yolo_callbacks.config.yaml_file import ConfigError
-from yolo_callbacks.metrics.sources import UnknownMonitorError
+from yolo_callbacks.metrics.sources import FOR_A_SCRIPT
 from yolo_callbacks.suite.handlers import is_attached
 from yolo_callbacks.suite.run_end import PLUGIN_ATTRIBUTE
 from yolo_callbacks.suite.suite import Suite
@@ -115,9 +115,7 @@ def _dispatch(trainer: Any, event: str, source: Any) -> None:
         # A mistake that only the run can find, such as a monitor that does not exist in it.
         remove_fresh_folder(TrainingRun.of(trainer))
         origins = origins_of(callback)
-        text = (
-            error.in_a_file if isinstance(error, UnknownMonitorError) and not origins.variables else origins.text(error)
-        )
+        text = origins.text(error).replace(FOR_A_SCRIPT, "")
         place = origins.place_of(text) or configuration.origin(callback)
         refuse(ConfigError(f"{place}: {type(callback).__name__}: {text}"))
 

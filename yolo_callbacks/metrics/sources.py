@@ -15,9 +15,9 @@ from yolo_callbacks.utils.unknown_arguments import nearest
 
 __all__ = [
     "CLASS_METRICS",
+    "FOR_A_SCRIPT",
     "FunctionSource",
     "Source",
-    "UnknownMonitorError",
     "WeightedSum",
     "direction_of",
     "find_source",
@@ -26,32 +26,13 @@ __all__ = [
 CLASS_METRICS = ("precision", "recall", "mAP50", "mAP50-95")
 """The metrics of which each class has a value, without the suffix of boxes, masks or poses."""
 
+FOR_A_SCRIPT = ", or a function, for a metric that validation adds later: lambda metrics: metrics['metrics/mine']"
+"""The advice in the message of a wrong monitor that is of no use for a YAML file."""
+
 _ACCURACY = ("top1", "top5")
 _METRIC = re.compile(r"(?:metrics/)?(?P<name>precision|recall|mAP50|mAP50-95)(?:\((?P<suffix>[BMP])\))?")
 _WORST = re.compile(r"min\((?P<metric>.+)\)")
 _NO_CLASS = "none: this task has no values by class"
-
-
-class UnknownMonitorError(ValueError):
-    """A monitor that does not exist in a run.
-
-    Args:
-        text: The message, with what is available.
-        later: What becomes available later, as the end of the message; `""` for nothing.
-
-    Attributes:
-        in_a_file: The message without the advice that only a script can follow.
-    """
-
-    def __init__(self, text: str, later: str) -> None:
-        super().__init__(text, later)
-        self.in_a_file = f"{text}{later}"
-
-    def __str__(self) -> str:
-        """Return the message with the advice."""
-        text, later = self.args
-        own = "or a function, for a metric that validation adds later: lambda metrics: metrics['metrics/mine']"
-        return f"{text}, {own}{later}"
 
 
 class Source(Protocol):
@@ -213,7 +194,7 @@ def find_source(name: str, metric_names: MetricNames) -> Source | None:
     metric, slash, wanted = name.removeprefix("metrics/").partition("/")
     if slash and (key := _metric_key(metric, metric_names, per_class=True)):
         return OneClass(key.removeprefix("metrics/"), _class_index(wanted, name, metric_names))
-    raise _unknown(name, metric_names)
+    raise ValueError(_unknown(name, metric_names))
 
 
 def _metric_key(name: str, metric_names: MetricNames, *, per_class: bool = False) -> str | None:
@@ -244,7 +225,7 @@ def _class_index(wanted: str, name: str, metric_names: MetricNames) -> int:
     raise ValueError(f"monitor {name!r}: the data set has no class {wanted!r}.{meant} Classes: {listed or _NO_CLASS}")
 
 
-def _unknown(name: str, metric_names: MetricNames) -> UnknownMonitorError:
+def _unknown(name: str, metric_names: MetricNames) -> str:
     short = [_short(key) for key in metric_names.keys if key.startswith("metrics/")]
     sums = ["train/loss", "val/loss"]
     available = list(dict.fromkeys((*metric_names.all_keys, *short, *sums)))
@@ -253,7 +234,7 @@ def _unknown(name: str, metric_names: MetricNames) -> UnknownMonitorError:
     meant = f" Did you mean {guess!r}?" if guess else ""
     later = "" if metric_names.losses is not None else ", and the losses by name, known after the first batch"
     listed = ", ".join([*available, *classes])
-    return UnknownMonitorError(f"monitor {name!r} does not exist in this run.{meant} Available: {listed}", later)
+    return f"monitor {name!r} does not exist in this run.{meant} Available: {listed}{FOR_A_SCRIPT}{later}"
 
 
 def _short(key: str) -> str:
