@@ -24,7 +24,7 @@ VERSIONS = (
     "8.3.200", "8.3.217", "8.3.218", "8.3.253", "8.4.51", "8.4.52", "8.4.103", "8.4.104", "8.4.139", "8.4.140"
 )  # fmt: skip
 SMOKE = ("8.3.200", "8.4.103")
-EVERYWHERE = "training and not server"
+EVERYWHERE = "training and not server and not slow"
 ROOT = Path(__file__).parent.parent
 
 
