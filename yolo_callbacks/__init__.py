@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from yolo_callbacks.callbacks.callback import Callback
     from yolo_callbacks.callbacks.early_stopping import EarlyStopping
     from yolo_callbacks.callbacks.events import Event
+    from yolo_callbacks.callbacks.failing_images import FailingImages
     from yolo_callbacks.callbacks.lambda_callback import LambdaCallback
     from yolo_callbacks.callbacks.memory_cleanup import MemoryCleanup
     from yolo_callbacks.callbacks.memory_monitor import MemoryMonitor
@@ -43,6 +44,7 @@ __all__ = [
     "EarlyStopping",
     "EpochRecord",
     "Event",
+    "FailingImages",
     "JsonlLogger",
     "LambdaCallback",
     "MemoryCleanup",
@@ -67,6 +69,7 @@ _MODULES = {
     "Callback": "callbacks.callback",
     "EarlyStopping": "callbacks.early_stopping",
     "Event": "callbacks.events",
+    "FailingImages": "callbacks.failing_images",
     "LambdaCallback": "callbacks.lambda_callback",
     "MemoryCleanup": "callbacks.memory_cleanup",
     "MemoryMonitor": "callbacks.memory_monitor",

@@ -138,6 +138,10 @@ class Callback:
         """Return the files that no other callback of the suite may write too, for a model of `task`."""
         return set()
 
+    def logged_scalars(self, task: str) -> tuple[str, ...]:
+        """Return the keys that the callback logs in its epochs, for monitors of the callbacks after it in the suite."""
+        return ()
+
     def state_key(self, task: str) -> str:
         """Return the name under which a suite stores the state; two callbacks of a suite need different ones."""
         return type(self).__name__

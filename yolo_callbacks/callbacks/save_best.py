@@ -132,7 +132,7 @@ class SaveBest(MonitorCallback):
 
     def validate(self, run: TrainingRun) -> bool:
         """Check that the monitor and the guarded monitors exist in this run."""
-        guards_exist = not run.is_main or self._guards.bind(run.metric_names())
+        guards_exist = not run.is_main or self._guards.bind(run.metric_names(before=self))
         monitor_exists = super().validate(run)
         self._files.folder = run.weights_dir
         self._files.stem = self._files.stem or self._stem(run.task)

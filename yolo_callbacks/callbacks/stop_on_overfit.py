@@ -98,7 +98,7 @@ class StopOnOverfit(MonitorCallback):
     def validate(self, run: TrainingRun) -> bool:
         """Check that both monitors exist in this run."""
         monitor_exists = super().validate(run)
-        return not run.is_main or (self.against.bind(run.metric_names()) and monitor_exists)
+        return not run.is_main or (self.against.bind(run.metric_names(before=self)) and monitor_exists)
 
     def decide(self, run: TrainingRun, record: EpochRecord, value: float) -> None:
         """Compare the two values, and stop if the rule says so."""

@@ -10,8 +10,8 @@ from yolo_callbacks.callbacks.callback import Callback
 from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.metrics.scalars import epoch_scalars, final_scalars
 from yolo_callbacks.trainer.training_run import TrainingRun
-from yolo_callbacks.utils.fields import Field, read_fields, whole
-from yolo_callbacks.utils.files import LOGGER, append_line, parse_json, read_lines, replace_atomic, set_aside, to_json
+from yolo_callbacks.utils.epoch_lines import copy_lines, lines_until, write_lines
+from yolo_callbacks.utils.files import append_line, to_json
 
 __all__ = ["JsonlLogger"]
 
@@ -70,12 +70,7 @@ class JsonlLogger(Callback):
         """Copy the lines of a run that continues in another folder."""
         if run.moved_from is None:
             return
-        source, target = run.moved_from / _FILE, run.save_dir / _FILE
-        lines, others = (_lines_until(path, run.completed_epochs) for path in (source, target))
-        if lines and lines != others:
-            if others:
-                LOGGER.warning(f"{target} belongs to another run{set_aside(target)}")
-            replace_atomic(target, lambda temporary: temporary.write_text("".join(lines), encoding="utf-8"))
+        copy_lines(run.moved_from / _FILE, run.save_dir / _FILE, run.completed_epochs)
 
     def _append(self, run: TrainingRun, content: Mapping[str, float], *, first_epoch: int) -> None:
         if self.path is None:
@@ -84,21 +79,5 @@ class JsonlLogger(Callback):
 
     def _start(self, run: TrainingRun, *, first_epoch: int) -> Path:
         path = run.save_dir / _FILE
-        if path.exists() and not path.is_file():
-            LOGGER.warning(f"{path} is not a file{set_aside(path)}")
-        kept = _lines_until(path, first_epoch - 1) if run.completed_epochs else []
-        replace_atomic(path, lambda temporary: temporary.write_text("".join(kept), encoding="utf-8"))
+        write_lines(path, lines_until(path, first_epoch - 1) if run.completed_epochs else [])
         return path
-
-
-def _lines_until(path: Path, epoch: int) -> list[str]:
-    """Return the complete lines of the epochs up to one, without the final evaluation and lines of other content."""
-    return [line for line in read_lines(path) if line.endswith("\n") and 1 <= _epoch(line) <= epoch]
-
-
-def _epoch(line: str) -> int:
-    """Return the epoch of a line, 0 where it has none."""
-    try:
-        return int(read_fields(parse_json(line), {"epoch": Field(whole(1))})["epoch"])
-    except ValueError:
-        return 0

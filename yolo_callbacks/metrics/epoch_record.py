@@ -31,18 +31,20 @@ class MetricNames:
         losses: The names of the loss components without a prefix, or None while Ultralytics does not know them: from
             8.4.104 on it knows them after the first batch.
         names: The class names by index.
+        scalars: The keys that other callbacks log before a decision of this epoch. Defaults to none.
     """
 
     task: str
     keys: tuple[str, ...]
     losses: tuple[str, ...] | None
     names: Mapping[int, str]
+    scalars: tuple[str, ...] = ()
 
     @property
     def all_keys(self) -> tuple[str, ...]:
         """Every key that the metrics of an epoch can have."""
-        losses = self.losses or ()
-        return (*self.keys, *(f"{split}/{loss}" for split in ("train", "val") for loss in losses), "fitness")
+        losses = [f"{split}/{loss}" for split in ("train", "val") for loss in self.losses or ()]
+        return (*self.keys, *losses, "fitness", *self.scalars)
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,25 @@ class Key:
 
 
 @dataclass(frozen=True)
+class Scalar:
+    """A scalar that another callback has logged in the epoch."""
+
+    key: str
+
+    def read(self, record: EpochRecord) -> float | None:
+        """Return the scalar."""
+        return record.scalars.get(self.key)
+
+    def measures_detection(self, record: EpochRecord) -> bool:
+        """Return False: the meaning of the scalar is unknown."""
+        return False
+
+    def absent_class(self, record: EpochRecord) -> str | None:
+        """Return None: a scalar belongs to no class."""
+        return None
+
+
+@dataclass(frozen=True)
 class OneClass:
     """A metric of one class."""
 
@@ -179,6 +198,8 @@ def find_source(name: str, metric_names: MetricNames) -> Source | None:
     Raises:
         ValueError: If the run has no value of that name.
     """
+    if name in metric_names.scalars:
+        return Scalar(name)
     key = _metric_key(name, metric_names) or (name if name in metric_names.all_keys else None)
     if key is not None:
         return Key(key)

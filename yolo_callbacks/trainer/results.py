@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["best_confidence", "numbers", "per_class", "read_results", "transforms"]
+__all__ = ["best_confidence", "mean_f1_confidence", "numbers", "per_class", "read_results", "transforms"]
 
 # Attribute of DetMetrics and its subclasses that holds the values, and the suffix of their keys.
 _METRIC_GROUPS = {"box": "B", "seg": "M", "pose": "P"}
@@ -91,3 +91,14 @@ def best_confidence(results: Any) -> dict[int, float]:
         for index, curve in zip(box.ap_class_index, box.f1_curve, strict=True)
         if curve.max() > 0
     }
+
+
+def mean_f1_confidence(results: Any, task: str) -> float | None:
+    """Return the confidence with the highest mean F1 over classes; None where nothing is right at any confidence."""
+    group = {"segment": "seg", "pose": "pose"}.get(task, "box")
+    metric = getattr(results, group, None)
+    curves = getattr(metric, "f1_curve", None)
+    if metric is None or curves is None or not len(curves):
+        return None
+    mean = curves.mean(0)
+    return float(metric.px[mean.argmax()]) if mean.max() > 0 else None

@@ -6,8 +6,10 @@ ultralytics and torch inside the functions that need them, so that decisions and
 
 from __future__ import annotations
 
+import itertools
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -134,9 +136,19 @@ class TrainingRun:
         """The class names by index."""
         return class_names(self.trainer)
 
-    def metric_names(self) -> MetricNames:
-        """Return the metric names known now; from `on_pretrain_routine_end` on only the losses may be missing."""
-        return metric_names(self.trainer)
+    def metric_names(self, before: object = None) -> MetricNames:
+        """Return the metric names known now; from `on_pretrain_routine_end` on only the losses may be missing.
+
+        Args:
+            before: A callback of the suite: the scalars that the callbacks before it log are among the names. Defaults
+                to `None`, which adds none.
+        """
+        names = metric_names(self.trainer)
+        if before is None:
+            return names
+        earlier = itertools.takewhile(lambda member: member is not before, self.supervision.members)
+        scalars = (key for member in earlier for key in member.logged_scalars(names.task))  # type: ignore[attr-defined]
+        return replace(names, scalars=tuple(dict.fromkeys(scalars)))
 
     def in_suite(self, callback: object) -> bool:
         """Return whether a suite runs this callback in this training."""

@@ -1,0 +1,149 @@
+"""Match predictions with the ground truth of an image, and count what is right and wrong at a confidence.
+
+The rule is that of COCO (pycocotools' `COCOeval.evaluateImg`): in the order of confidence, each prediction takes the
+most similar object of its class that no other prediction has taken. So the matches above a confidence do not depend on
+the predictions below it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
+
+__all__ = ["Counts", "Matches", "Suspect", "match", "suspects"]
+
+# Between these similarities a prediction is about the object, but not at its place.
+_NEAR = 0.1
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What is right and wrong in an image at one confidence.
+
+    Attributes:
+        tp: Predictions that match an object.
+        fp: Predictions that match none.
+        fn: Objects that no prediction matches.
+    """
+
+    tp: int
+    fp: int
+    fn: int
+
+    @property
+    def f1(self) -> float:
+        """The F1 of the image, from 0 to 1; 1 for an image without objects in which nothing is predicted."""
+        wrong = self.fp + self.fn
+        return 2 * self.tp / (2 * self.tp + wrong) if self.tp or wrong else 1.0
+
+
+@dataclass(frozen=True)
+class Matches:
+    """The predictions of an image, and which object each matches.
+
+    Attributes:
+        objects: How many objects the image has.
+        confidences: The confidence of each prediction.
+        matched: The position of the object that each prediction matches, -1 for none.
+    """
+
+    objects: int
+    confidences: Array
+    matched: Array
+
+    def counts(self, confidence: float | None) -> Counts:
+        """Return the counts of the predictions with at least this confidence; of none with `None`."""
+        if confidence is None:
+            return Counts(0, 0, self.objects)
+        chosen = self.confidences >= confidence
+        right = int((chosen & (self.matched >= 0)).sum())
+        return Counts(right, int(chosen.sum()) - right, self.objects - right)
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A label that may be wrong.
+
+    Attributes:
+        kind: `"overlooked"`: a confident prediction where no object is labelled. `"badly located"`: one of the same
+            class near an object, but not at its place. `"swapped"`: one of another class at the place of an object.
+        score: How certain it is, from 0 to 1.
+        prediction: The position of the prediction.
+        label: The position of the object; None for `"overlooked"`.
+    """
+
+    kind: str
+    score: float
+    prediction: int
+    label: int | None = None
+
+
+def match(similarity: Array, labels: Array, classes: Array, confidences: Array, iou: float) -> Matches:
+    """Match the predictions of an image with its objects.
+
+    Args:
+        similarity: IoU, or another measure from 0 to 1, of each object (rows) with each prediction (columns).
+        labels: The class of each object.
+        classes: The class of each prediction.
+        confidences: The confidence of each prediction.
+        iou: The similarity from which on a prediction can match.
+    """
+    import numpy as np
+
+    matched = np.full(len(classes), -1, dtype=np.int32)
+    possible = (similarity >= iou) & (labels[:, None] == classes[None, :])
+    free = np.ones(len(labels), dtype=bool)
+    columns = np.flatnonzero(possible.any(axis=0))
+    for column in columns[np.argsort(-confidences[columns], kind="stable")]:
+        rows = np.flatnonzero(possible[:, column] & free)
+        if len(rows):
+            matched[column] = rows[similarity[rows, column].argmax()]
+            free[matched[column]] = False
+    return Matches(len(labels), confidences.astype(np.float32), matched)
+
+
+def suspects(
+    matches: Matches, similarity: Array, labels: Array, classes: Array, *, iou: float, confidence: float
+) -> list[Suspect]:
+    """Return the labels of an image that may be wrong, the most certain first.
+
+    The three kinds are those of ObjectLab (Tkachenko et al., 2023, https://arxiv.org/abs/2309.00832), which cleanlab
+    implements. Only predictions that match no object, with at least `confidence`, are evidence.
+
+    Args:
+        matches: The matches of the image.
+        similarity: The similarity of each object (rows) with each prediction (columns).
+        labels: The class of each object.
+        classes: The class of each prediction.
+        iou: The similarity from which on a prediction is at the place of an object.
+        confidence: The lowest confidence of a prediction that is evidence.
+    """
+    import numpy as np
+
+    found = []
+    taken = set(matches.matched[matches.confidences >= confidence].tolist())
+    free = np.array([row not in taken for row in range(len(labels))], dtype=bool)
+    wrong = np.flatnonzero((matches.matched < 0) & (matches.confidences >= confidence))
+    for column in wrong[np.argsort(-matches.confidences[wrong], kind="stable")].tolist():
+        certain = float(matches.confidences[column])
+        near = similarity[:, column] if len(labels) else np.zeros(0)
+        if not len(near) or near.max() < _NEAR:
+            found.append(Suspect("overlooked", certain, column))
+            continue
+        rows = np.flatnonzero(free & (near >= _NEAR))
+        if not len(rows):
+            continue  # a second prediction of an object that is found
+        row = int(rows[near[rows].argmax()])
+        if labels[row] != classes[column] and near[row] >= iou:
+            found.append(Suspect("swapped", certain * float(near[row]), column, row))
+        elif labels[row] == classes[column]:
+            found.append(Suspect("badly located", certain * (1 - float(near[row])), column, row))
+        else:
+            continue
+        free[row] = False
+    return sorted(found, key=lambda suspect: -suspect.score)

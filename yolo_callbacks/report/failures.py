@@ -1,0 +1,96 @@
+"""Read `failures.jsonl`, and show it: as text, and as tasks of Label Studio."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from yolo_callbacks.utils.lenient import as_list, as_mapping, as_number, as_text, epoch_of, json_lines
+
+__all__ = ["label_studio_tasks", "read_failures", "render"]
+
+
+def read_failures(path: Path) -> list[dict[str, Any]]:
+    """Return the lines of a file that are those of an epoch or of the final evaluation.
+
+    Raises:
+        OSError: If the file cannot be read.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(path)
+    lines = [as_mapping(line) for line in json_lines(path)]
+    return [dict(line) for line in lines if epoch_of(line.get("epoch")) is not None or line.get("final") is True]
+
+
+def render(line: Mapping[str, Any], top: int) -> Iterator[str]:
+    """Yield the text of a line: the images that fail most, those that flipped, and the suspected labels."""
+    images = as_mapping(line.get("images"))
+    confidence = as_number(line.get("confidence"))
+    wrong = sum(as_mapping(image).get("right") is False for image in images.values())
+    when = f"epoch {line['epoch']}" if "epoch" in line else "the final evaluation"
+    at = "" if confidence is None else f", at confidence {confidence:.3g}"
+    yield f"{wrong} of {len(images)} images fail in {when}{at}"
+    worst = [as_mapping(image) for image in as_list(line.get("worst"))][:top]
+    if worst:
+        yield ""
+        yield "   TP   FP   FN     F1  image"
+        for image in worst:
+            tp, fp, fn = (int(as_number(image.get(name)) or 0) for name in ("tp", "fp", "fn"))
+            yield f"{tp:5}{fp:5}{fn:5}{as_number(image.get('f1')) or 0.0:7.3f}  {as_text(image.get('image'))}"
+    for key, title in (
+        ("flips", "Right before, wrong now"),
+        ("flips_since_best", "Right in the best epoch, wrong now"),
+    ):
+        names = [as_text(name) for name in as_list(line.get(key))]
+        if names:
+            yield ""
+            yield f"{title}: {', '.join(names[:top])}{_more(names, top)}"
+    suspects = [as_mapping(suspect) for suspect in as_list(line.get("suspects"))]
+    if suspects:
+        yield ""
+        yield "Labels that may be wrong, the most certain first:"
+        for suspect in suspects[:top]:
+            score = as_number(suspect.get("score")) or 0.0
+            yield f"  {score:.2f}  {as_text(suspect.get('image'))}: {_described(suspect)}"
+
+
+def _described(suspect: Mapping[str, Any]) -> str:
+    label = as_text(as_mapping(suspect.get("label")).get("class"))
+    predicted = as_text(as_mapping(suspect.get("prediction")).get("class"))
+    kind = as_text(suspect.get("kind"))
+    if kind == "swapped":
+        return f"labelled {label}, predicted {predicted}"
+    return f"{label or predicted} {kind}"
+
+
+def _more(names: list[str], top: int) -> str:
+    return f" and {len(names) - top} more" if len(names) > top else ""
+
+
+def label_studio_tasks(line: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the images with suspected labels as tasks of Label Studio, the predictions as its pre-annotations.
+
+    Label Studio is chosen because its boxes are percentages of the image, so no size has to be known, and because an
+    import into it is one JSON file.
+    """
+    tasks: dict[str, dict[str, Any]] = {}
+    for suspect in map(as_mapping, as_list(line.get("suspects"))):
+        path = as_text(suspect.get("image"))
+        empty = {"data": {"image": path, "kinds": []}, "predictions": [{"score": 0.0, "result": []}]}
+        task = tasks.setdefault(path, empty)
+        prediction = as_mapping(suspect.get("prediction"))
+        edges = [as_number(edge) for edge in as_list(prediction.get("box"))]
+        task["data"]["kinds"].append(_described(suspect))
+        made = task["predictions"][0]
+        made["score"] = max(made["score"], as_number(suspect.get("score")) or 0.0)
+        label = as_text(prediction.get("class"))
+        if len(edges) == 4:
+            left, top, right, bottom = (100 * (edge or 0.0) for edge in edges)
+            value = {"x": left, "y": top, "width": right - left, "height": bottom - top, "rectanglelabels": [label]}
+            made["result"].append({"from_name": "label", "to_name": "image", "type": "rectanglelabels", "value": value})
+        else:
+            made["result"].append(
+                {"from_name": "label", "to_name": "image", "type": "choices", "value": {"choices": [label]}}
+            )
+    return list(tasks.values())

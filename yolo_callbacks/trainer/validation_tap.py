@@ -1,0 +1,252 @@
+"""Collect what validation has matched, image by image: predictions, ground truth, and how similar they are.
+
+Ultralytics computes the similarity of all predictions and objects of an image in each validation: the IoU of boxes, of
+masks or of rotated boxes, or the OKS of keypoints. The tap reads it where Ultralytics matches, so nothing is computed
+twice, and it works for every task that inherits from the detection validator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from yolo_callbacks.trainer.loader_order import passes
+from yolo_callbacks.utils.files import LOGGER
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
+
+__all__ = ["ImageResult", "MatchTap"]
+
+
+@dataclass(frozen=True)
+class ImageResult:
+    """What a validation has found in one image.
+
+    Attributes:
+        path: The image file, relative to the folder of the data set where it is inside of that.
+        labels: The class of each object.
+        classes: The class of each prediction, the most confident first.
+        confidences: The confidence of each prediction.
+        similarity: The similarity of each object (rows) with each prediction (columns), from 0 to 1.
+        boxes: The box of each prediction as fractions of the image: left, top, right, bottom. Empty for classification.
+        label_boxes: The box of each object, in the same way.
+    """
+
+    path: str
+    labels: Array
+    classes: Array
+    confidences: Array
+    similarity: Array
+    boxes: Array
+    label_boxes: Array
+
+
+class MatchTap:
+    """Pass each image of the validations of a training to a function, as Ultralytics matches it.
+
+    Args:
+        receive: Is called with each `ImageResult`. What it returns is kept, and gathered from all ranks.
+
+    Attributes:
+        found: What `receive` returned for each image of the last validation, by path; on rank 0 those of all ranks.
+    """
+
+    def __init__(self, receive: Callable[[ImageResult], Any]) -> None:
+        self._receive = receive
+        self.found: dict[str, Any] = {}
+        self._validator: Any = None
+        self._originals: dict[str, Any] = {}
+        self._similarity: Any = None
+        self._failed = False
+        self._collect = True
+        self._loader: Any = None
+        self._passes: Iterator[list[int]] = iter(())
+        self._order: list[int] = []
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Ultralytics pickles and deep-copies callbacks: leave out what belongs to a run.
+        kept = {"_receive": self._receive, "_failed": self._failed, "_collect": self._collect}
+        return {**vars(MatchTap(self._receive)), **kept}
+
+    def listen(self, validator: Any, *, collect: bool = True) -> None:
+        """Start a new collection, in `on_val_start`.
+
+        Args:
+            validator: The validator.
+            collect: Whether to collect from this validation. Defaults to `True`.
+        """
+        self.found, self._collect = {}, collect
+        if self._failed:
+            return
+        try:
+            if self._validator is not validator:
+                self.forget()
+                self._install(validator)
+            if validator.args.task == "classify":
+                self._follow(validator.dataloader)
+        except Exception as error:
+            self._fail(error)
+
+    def forget(self) -> None:
+        """Restore the methods of the validator, and drop it."""
+        if self._validator is not None:
+            own = vars(self._validator)
+            for name, (replacement, was_own, original) in self._originals.items():
+                if own.get(name) is not replacement:
+                    continue  # other code has wrapped it since: it passes everything on
+                if was_own:
+                    own[name] = original
+                else:
+                    del own[name]
+        self.found, self._validator, self._originals, self._similarity = {}, None, {}, None
+        self._loader, self._passes, self._order = None, iter(()), []
+
+    # Parts ------------------------------------------------------------------------------------------------------------
+
+    def _follow(self, loader: Any) -> None:
+        """Follow the order of a loader, whose batches do not name their images."""
+        if self._loader is not loader:
+            self._loader, self._passes = loader, passes(loader)
+        self._order = next(self._passes)
+
+    def _install(self, validator: Any) -> None:
+        self._validator = validator
+        if validator.args.task == "classify":
+            self._replace("update_metrics", self._classified)
+        else:
+            self._replace("match_predictions", self._matching)
+            self._replace("_process_batch", self._processed)
+        if hasattr(validator, "gather_stats"):
+            self._replace("gather_stats", self._gathered)
+
+    def _replace(self, name: str, around: Callable[..., Any]) -> None:
+        validator, was_own = self._validator, name in vars(self._validator)
+        original = getattr(validator, name)
+
+        def replacement(*arguments: Any, **keywords: Any) -> Any:
+            return around(original, *arguments, **keywords)
+
+        self._originals[name] = (replacement, was_own, original)
+        setattr(validator, name, replacement)
+
+    def _matching(self, original: Any, pred_classes: Any, true_classes: Any, iou: Any, *rest: Any, **named: Any) -> Any:
+        # Called for boxes, then again for masks or keypoints: the last one is that of the task.
+        self._similarity = iou
+        return original(pred_classes, true_classes, iou, *rest, **named)
+
+    def _processed(self, original: Any, preds: Any, batch: Any, *rest: Any, **named: Any) -> Any:
+        self._similarity = None
+        result = original(preds, batch, *rest, **named)
+        if self._collect and not self._failed:
+            try:
+                self._take(self._image(preds, batch))
+            except Exception as error:
+                self._fail(error)
+        return result
+
+    def _take(self, image: ImageResult) -> None:
+        self.found[image.path] = self._receive(image)
+
+    def _image(self, preds: Any, batch: Any) -> ImageResult:
+        import numpy as np
+
+        labels, classes = _numbers(batch["cls"]).reshape(-1), _numbers(preds["cls"]).reshape(-1)
+        confidences = _numbers(preds["conf"]).reshape(-1)
+        shape = (len(labels), len(classes))
+        similarity = np.zeros(shape) if self._similarity is None else _numbers(self._similarity).reshape(shape)
+        self._similarity = None
+        order = np.argsort(-confidences, kind="stable")
+        return ImageResult(
+            path=self._relative(Path(batch["im_file"])),
+            labels=labels.astype(int),
+            classes=classes[order].astype(int),
+            confidences=confidences[order],
+            similarity=similarity[:, order],
+            boxes=_fractions(_edges(_numbers(preds["bboxes"])[order]), batch),
+            label_boxes=_fractions(_edges(_numbers(batch["bboxes"])), batch),
+        )
+
+    def _classified(self, original: Any, preds: Any, batch: Any, *rest: Any, **named: Any) -> Any:
+        if self._collect and not self._failed:
+            try:
+                self._classify(preds, batch)
+            except Exception as error:
+                self._fail(error)
+        return original(preds, batch, *rest, **named)
+
+    def _classify(self, preds: Any, batch: Any) -> None:
+        import numpy as np
+
+        samples, targets = self._loader.dataset.samples, _numbers(batch["cls"]).reshape(-1).astype(int)
+        positions, self._order = self._order[: len(targets)], self._order[len(targets) :]
+        if [int(samples[position][1]) for position in positions] != targets.tolist():
+            raise RuntimeError("the loader reads the images in an order that is not known")
+        best = preds.max(1)
+        classes, confidences = _numbers(best.indices).astype(int), _numbers(best.values)
+        for position, target, found, confidence in zip(positions, targets, classes, confidences, strict=True):
+            path, nothing = self._relative(Path(samples[position][0])), np.zeros((0, 4))
+            values = np.array([target]), np.array([found]), np.array([confidence])
+            self._take(ImageResult(path, *values, np.ones((1, 1)), nothing, nothing))
+
+    def _relative(self, path: Path) -> str:
+        data = getattr(self._validator, "data", None) or {}
+        root = data.get("path") if isinstance(data, dict) else None
+        if not root:  # a classification: its data set is the folder of the split
+            split = getattr(self._validator.dataloader.dataset, "root", None)
+            root = split and Path(str(split)).parent
+        try:
+            return path.absolute().relative_to(Path(str(root)).absolute()).as_posix() if root else path.as_posix()
+        except ValueError:
+            return path.as_posix()
+
+    def _gathered(self, original: Any, *arguments: Any, **named: Any) -> Any:
+        # Ultralytics calls this on every rank at once (from 8.3.218 on), so the ranks can exchange more in it.
+        result = original(*arguments, **named)
+        from torch import distributed
+
+        if distributed.is_available() and distributed.is_initialized():
+            main = distributed.get_rank() == 0
+            parts: list[Any] | None = [None] * distributed.get_world_size() if main else None
+            distributed.gather_object(self.found, parts, dst=0)
+            for part in parts or ():
+                self.found.update(part)
+        return result
+
+    def _fail(self, error: Exception) -> None:
+        self._failed = True
+        LOGGER.error("The images of the validation could not be compared, training goes on without", exc_info=error)
+
+
+def _numbers(values: Any) -> Array:
+    # inference tensors, half precision with AMP on a GPU
+    numbers: Array = values.detach().cpu().float().numpy()
+    return numbers
+
+
+def _edges(boxes: Array) -> Array:
+    """Return the edges of boxes; of rotated ones (centre, size, angle) those of the upright box around each."""
+    import numpy as np
+
+    if boxes.shape[-1] != 5:
+        return boxes.reshape(-1, boxes.shape[-1])[:, :4] if boxes.size else np.zeros((0, 4))
+    centre, (width, height), angle = boxes[:, :2], boxes[:, 2:4].T, boxes[:, 4]
+    cosine, sine = np.abs(np.cos(angle)), np.abs(np.sin(angle))
+    half = np.stack([width * cosine + height * sine, width * sine + height * cosine], axis=1) / 2
+    return np.concatenate([centre - half, centre + half], axis=1)
+
+
+def _fractions(edges: Array, batch: Any) -> Array:
+    """Return edges in pixels of the network's input as fractions of the original image."""
+    import numpy as np
+
+    geometry = np.asarray(batch["ratio_pad"], dtype=np.float64)
+    # (gains, padding) after a letterbox; RT-DETR stretches its images and has only the gains
+    gains, padding = geometry if geometry.ndim == 2 else (geometry, np.zeros(2))
+    seen = (gains * np.asarray(batch["ori_shape"][:2], dtype=np.float64))[::-1]
+    fractions: Array = ((edges.reshape(-1, 2, 2) - padding) / seen).clip(0, 1).reshape(-1, 4)
+    return fractions
