@@ -1,0 +1,98 @@
+"""What validation has matched, image by image, for every task: read from real validations of tiny models."""
+
+import numpy as np
+import pytest
+import torch
+from trainings import TINY, TINY_POSE, TINY_SEGMENT, as_task
+from ultralytics import YOLO
+from ultralytics.models.yolo.detect import DetectionValidator
+from ultralytics.utils.metrics import batch_probiou, box_iou, kpt_iou, mask_iou
+
+from yolo_callbacks.trainer.validation_tap import MatchTap
+
+pytestmark = pytest.mark.training
+MODELS = {"detect": TINY, "segment": TINY_SEGMENT, "pose": TINY_POSE, "obb": "yolo11n-obb.yaml"}
+
+
+def similarity_of(task, truth, preds):
+    """The similarity that the task compares by, of labels and predictions as the validator prepares them."""
+    if task == "segment":
+        return mask_iou(truth["masks"].flatten(1), preds["masks"].flatten(1).float())
+    if task == "pose":
+        sides = truth["bboxes"][:, 2:] - truth["bboxes"][:, :2]
+        return kpt_iou(truth["keypoints"], preds["keypoints"], sigma=[1.0], area=sides.prod(1) * 0.53)
+    compare = batch_probiou if task == "obb" else box_iou
+    return compare(truth["bboxes"], preds["bboxes"])
+
+
+@pytest.fixture
+def predicted(monkeypatch):
+    """Make the predictions of each image of its labels; what is returned has both, by validation and file."""
+    seen, original, start = [], DetectionValidator.update_metrics, DetectionValidator.init_metrics
+    random = torch.Generator().manual_seed(0)
+
+    def update(self, preds, batch):
+        for index in range(len(preds)):
+            truth = self._prepare_batch(index, dict(batch))
+            boxes = truth["bboxes"] + 4 * (torch.rand(truth["bboxes"].shape, generator=random) - 0.5)
+            made = {**preds[index], "bboxes": boxes, "cls": truth["cls"].clone()}
+            made["conf"] = torch.rand(len(boxes), generator=random)
+            if "masks" in truth:
+                made["masks"] = truth["masks"].roll(1, dims=2)
+            if "keypoints" in truth:
+                made["keypoints"] = truth["keypoints"] + torch.rand(truth["keypoints"].shape, generator=random)
+            preds[index] = made
+            seen[-1][batch["im_file"][index]] = (truth, {name: value.clone() for name, value in made.items()})
+        original(self, preds, batch)
+
+    def init(self, model):
+        seen.append({})
+        start(self, model)
+
+    monkeypatch.setattr(DetectionValidator, "update_metrics", update)
+    monkeypatch.setattr(DetectionValidator, "init_metrics", init)
+    return seen
+
+
+@pytest.mark.parametrize("task", MODELS)
+def test_images_of_every_task(task, train, scenes, predicted, tmp_path):
+    data = scenes if task == "detect" else as_task(scenes, tmp_path / task, "segment" if task == "obb" else task)
+    tap, found = MatchTap(lambda image: image), []
+    model = YOLO(MODELS[task])
+    model.add_callback("on_val_start", tap.listen)
+    model.add_callback("on_val_end", lambda validator: found.append(dict(tap.found)))
+    train(model, epochs=1, data=str(data))
+    assert len(found) == len(predicted) == 2  # the epoch and the final evaluation
+    for images, expected in zip(found, predicted, strict=True):
+        assert sorted(images) == sorted(f"images/val/{file.rpartition('/')[2]}" for file in expected)
+        for file, (truth, preds) in expected.items():
+            image = images[f"images/val/{file.rpartition('/')[2]}"]
+            order = np.argsort(-preds["conf"].numpy(), kind="stable")
+            assert image.labels.tolist() == truth["cls"].int().tolist()
+            assert image.classes.tolist() == preds["cls"].int().numpy()[order].tolist()
+            assert image.confidences == pytest.approx(preds["conf"].numpy()[order])
+            assert image.similarity == pytest.approx(similarity_of(task, truth, preds).numpy()[:, order], abs=1e-5)
+            assert image.similarity.max() > 0.3
+            assert image.boxes.shape == image.label_boxes.shape == (len(order), 4)
+            assert ((image.boxes >= 0) & (image.boxes <= 1)).all()
+
+
+def test_a_failure_is_logged_once_and_training_goes_on(train, messages):
+    tap, calls = MatchTap(lambda image: calls.append(image) or 1 / 0), []
+    model = YOLO(TINY)
+    model.add_callback("on_val_start", tap.listen)
+    train(model, epochs=2)
+    assert len(calls) == 1
+    assert [message for message in messages if "could not be compared" in message][1:] == []
+    assert tap.found == {}
+
+
+def test_the_metrics_are_those_without_it(train):
+    metrics = []
+    for name in ("without", "with"):
+        model = YOLO(TINY)
+        if name == "with":
+            model.add_callback("on_val_start", MatchTap(lambda image: None).listen)
+        train(model, epochs=2, name=name)
+        metrics.append(model.trainer.metrics)
+    assert metrics[0] == metrics[1]
