@@ -2,7 +2,8 @@
 
     RANK=0 LOCAL_RANK=0 WORLD_SIZE=2 python tests/helpers/rank_training.py FOLDER DATA CASE …
 
-Validation is scripted. Each case is a training in `FOLDER/<case>`, where a rank leaves what it saw, `rank<N>.json`.
+Validation is scripted, but not in the case `images`. Each case is a training in `FOLDER/<case>`, where a rank leaves
+what it saw, `rank<N>.json`.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ from trainings import FAST, TINY, detection_metrics
 from ultralytics import YOLO
 from ultralytics.models.yolo.detect import DetectionTrainer
 
-from yolo_callbacks import Callback, EarlyStopping, JsonlLogger, ReduceLROnPlateau, SaveBest, attach
+from yolo_callbacks import Callback, EarlyStopping, FailingImages, JsonlLogger, ReduceLROnPlateau, SaveBest, attach
 
 RANK, WORLD_SIZE = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+REAL_VALIDATION = validation.BaseValidator.__call__
 VALUES = (0.5, 0.6, 0.4, 0.3, 0.2, 0.1)
 
 
@@ -71,6 +73,12 @@ class RecursiveTrainer(DetectionTrainer):
         self.scheduler = torch.optim.lr_scheduler.ExponentialLR(self.optimizer, 0.9)
 
 
+class ValidatingTrainer(DetectionTrainer):
+    """Validates each epoch, and has no final evaluation, which would ask for an accelerator."""
+
+    def final_eval(self) -> None: ...
+
+
 class Witness(Callback):
     """Notes the rates of each epoch, on every rank."""
 
@@ -114,8 +122,11 @@ def train(folder: Path, data: str, case: str) -> None:
     """Train this rank's part."""
     model = YOLO(TINY)
     witness = Witness()
+    validation.BaseValidator.__call__ = REAL_VALIDATION if case == "images" else validate
     monitor = "mAP5O" if case == "typo" else "mAP50"
     callbacks = [SaveBest(monitor), EarlyStopping(patience=3), ReduceLROnPlateau(patience=0), JsonlLogger(), witness]
+    if case == "images":
+        callbacks = [FailingImages(), witness]
     kind, _, failing = case.partition(" ")
     if failing:
         event, rank = failing.split()
@@ -124,7 +135,9 @@ def train(folder: Path, data: str, case: str) -> None:
     seen: dict[str, Any] = {"error": None}
     try:
         arguments = {**FAST, "batch": 8, "nbs": 8, "optimizer": "SGD", "lr0": 0.01, "warmup_epochs": 0, "patience": 0}
-        trainer = RecursiveTrainer if case == "recursive" else None
+        if case == "images":
+            arguments |= {"batch": 2, "imgsz": 64}  # so that each rank has images to validate
+        trainer = {"recursive": RecursiveTrainer, "images": ValidatingTrainer}.get(case)
         model.train(trainer=trainer, **arguments, data=data, epochs=6, project=str(folder), name="run", exist_ok=True)
     except Exception as error:
         seen["error"] = f"{type(error).__name__}: {error}"
@@ -135,7 +148,6 @@ def train(folder: Path, data: str, case: str) -> None:
 def main() -> None:
     """One training after the other."""
     without_accelerator()
-    validation.BaseValidator.__call__ = validate
     for case in sys.argv[3:]:
         train(Path(sys.argv[1]) / case, sys.argv[2], case)
 

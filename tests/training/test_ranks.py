@@ -31,6 +31,7 @@ CASES = (
     "strict on_fit_epoch_end 0",
     "strict state_dict 0",
     "typo",
+    "images",
 )
 
 
@@ -118,3 +119,15 @@ def test_a_mistake_of_the_user_ends_every_rank(trained):
     assert ranks[0]["error"].startswith("ValueError: monitor 'mAP5O' does not exist in this run")
     assert ranks[1]["error"].startswith("RuntimeError: a callback failed on rank 0: ValueError: monitor 'mAP5O'")
     assert [rank["rates"] for rank in ranks] == [[], []]
+
+
+def test_the_images_of_all_ranks_are_compared(trained, scenes):
+    assert [rank["error"] for rank in seen(trained, "images")] == [None, None]
+    lines = [json.loads(line) for line in (trained / "images" / "run" / "failures.jsonl").read_text().splitlines()]
+    assert [line.get("epoch") for line in lines] == [1, 2, 3, 4, 5, 6]
+    labels = {
+        f"images/val/{path.stem}.png": len(path.read_text().splitlines())
+        for path in (scenes.parent / "labels" / "val").glob("*.txt")
+    }
+    for line in lines:
+        assert {name: image["tp"] + image["fn"] for name, image in line["images"].items()} == labels
