@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from yolo_callbacks.decisions.matching import Counts, Matches, match, suspects
+from yolo_callbacks.decisions.matching import Counts, Matches, confusions, match, suspects
 
 
 def matches(similarity, labels, classes, confidences, iou=0.5):
@@ -105,3 +105,21 @@ def test_suspected_labels(similarity, labels, classes, confidences, expected):
     given = suspects(found, similarity, labels, classes, iou=0.5, confidence=0.5)
     assert [(each.kind, each.prediction, each.label) for each in given] == expected
     assert all(0 < each.score <= 1 for each in given)
+
+
+@pytest.mark.parametrize(
+    ("similarity", "labels", "classes", "confidences", "expected"),
+    [
+        pytest.param([[0.9]], [1], [1], [0.9], [], id="right"),
+        pytest.param([[0.9]], [1], [2], [0.9], [(1, 2)], id="another class"),
+        pytest.param([[0.9]], [1], [2], [0.3], [], id="not confident"),
+        pytest.param([[0.4]], [1], [2], [0.9], [], id="not at its place"),
+        pytest.param([[0.9, 0.8]], [1], [2, 1], [0.9, 0.6], [], id="found as well"),
+        pytest.param([[0.9, 0.8]], [1], [2, 3], [0.6, 0.9], [(1, 3)], id="the more confident one"),
+        pytest.param([[0.9, 0.0], [0.6, 0.8]], [1, 1], [2, 2], [0.9, 0.8], [(1, 2), (1, 2)], id="two objects"),
+    ],
+)
+def test_confusions(similarity, labels, classes, confidences, expected):
+    similarity, labels, classes = np.array(similarity, float), np.array(labels), np.array(classes)
+    found = match(similarity, labels, classes, np.array(confidences), 0.5)
+    assert confusions(found, similarity, labels, classes, iou=0.5, confidence=0.5) == expected

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -57,6 +59,8 @@ class FailingImages(Callback):
         path: The file, None before the first epoch.
         worst: The images of the last comparison that fail most, the worst first, as in the file.
         suspects: The labels that may be wrong, the most certain first, as in the file.
+        confusions: How often an object of one class (`label`) is taken for another one (`predicted`), the most frequent
+            first, as in the file.
         never_learned: The images that were right in no epoch.
 
     Raises:
@@ -72,9 +76,9 @@ class FailingImages(Callback):
     Logs `failing/images` (how many are wrong), `failing/f1` (the mean over images), `failing/flips` (right in the last
     comparison, wrong now), `failing/flips_since_best`, `failing/never_learned` and `failing/suspects`. Writes
     `failures.jsonl` in the run's folder, one line an epoch: `epoch`, `confidence` (null where nothing is detected),
-    `images` with `tp`, `fp`, `fn` and `f1` of each, by its path in the data set, and the lists `worst`, `flips`,
-    `flips_since_best`, `never_learned`, `forgotten` and `suspects`. The line of the final evaluation has `final` and no
-    `epoch`.
+    `root` (the folder of the data set), `images` with `tp`, `fp`, `fn` and `f1` of each, by its path in that folder,
+    and the lists `worst`, `flips`, `flips_since_best`, `never_learned`, `forgotten`, `suspects` and `confusions`. The
+    line of the final evaluation has `final` and no `epoch`. The report has a gallery of these images.
     """
 
     every_rank: ClassVar[bool] = True
@@ -93,6 +97,7 @@ class FailingImages(Callback):
         self.path: Path | None = None
         self.worst: list[dict[str, Any]] = []
         self.suspects: list[dict[str, Any]] = []
+        self.confusions: list[dict[str, Any]] = []
         self.never_learned: list[str] = []
         self._tap = MatchTap(self._receive)
         self._images = ImageHistory()
@@ -144,7 +149,10 @@ class FailingImages(Callback):
         self._log(record, counts, changes)
         at = "" if confidence is None else f" at confidence {confidence:.2f}"
         failing = f"{counted(len(counts) - len(self._images.right), 'image')} of {len(counts)} failing in epoch"
-        self._outcome = f"{failing} {record.epoch}{at}, {counted(len(self.suspects), 'suspected label')}: {_FILE}"
+        parts = [f"{failing} {record.epoch}{at}", counted(len(self.suspects), "suspected label")]
+        for pair in self.confusions[:1]:
+            parts.append(f"{pair['label']} taken for {pair['predicted']}: {counted(pair['count'], 'time')}")
+        self._outcome = f"{', '.join(parts)}; see {_FILE}"
 
     def on_final_evaluation(self, run: TrainingRun, record: EpochRecord) -> None:
         """Write the line of the final evaluation, which is no epoch: nothing flips in it."""
@@ -217,6 +225,13 @@ class FailingImages(Callback):
             else [label for path in found for label in suspected_labels(path, found[path], self.iou, lowest, names)]
         )
         self.suspects = sorted(labels, key=lambda label: (-label["score"], label["image"]))[: self.top]
+        pairs = Counter(
+            pair for each in found.values() for pair in each.confusions(self.iou, _lowest(confidence, run.task))
+        )
+        self.confusions = [
+            {"label": names.get(label, str(label)), "predicted": names.get(taken, str(taken)), "count": count}
+            for (label, taken), count in sorted(pairs.items(), key=lambda item: (-item[1], item[0]))[: self.top]
+        ]
         learned = self._images.right | self._images.forgotten.keys()
         self.never_learned = sorted(counts.keys() - learned)
 
@@ -234,12 +249,14 @@ class FailingImages(Callback):
         often = sorted(forgotten, key=lambda path: (-forgotten[path], path))[: self.top]
         return {
             "confidence": confidence,
+            "root": self._tap.root,
             "worst": self.worst,
             "flips": list(changes.since_last),
             "flips_since_best": list(changes.since_best),
             "never_learned": self.never_learned[: self.top],
             "forgotten": {path: forgotten[path] for path in often},
             "suspects": self.suspects,
+            "confusions": self.confusions,
             "images": images,
         }
 
@@ -273,3 +290,10 @@ def _counts(found: Mapping[str, Finding], confidence: float | None, task: str) -
     """Return the counts of each image; the class of a whole image is predicted at any confidence."""
     lowest = 0.0 if task == "classify" else confidence
     return {path: finding.matches.counts(lowest) for path, finding in found.items()}
+
+
+def _lowest(confidence: float | None, task: str) -> float:
+    """Return the lowest confidence of a prediction that counts; above all where nothing is detected."""
+    if task == "classify":
+        return 0.0
+    return math.inf if confidence is None else confidence

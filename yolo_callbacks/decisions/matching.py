@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     Array = npt.NDArray[Any]
 
-__all__ = ["Counts", "Matches", "Suspect", "match", "suspects"]
+__all__ = ["Counts", "Matches", "Suspect", "confusions", "match", "suspects"]
 
 # Between these similarities a prediction is about the object, but not at its place.
 _NEAR = 0.1
@@ -147,3 +147,35 @@ def suspects(
             continue
         free[row] = False
     return sorted(found, key=lambda suspect: -suspect.score)
+
+
+def confusions(
+    matches: Matches, similarity: Array, labels: Array, classes: Array, *, iou: float, confidence: float
+) -> list[tuple[int, int]]:
+    """Return the class of each object that is taken for another class, with that class.
+
+    An object counts once: with the most confident prediction of another class at its place, where no prediction of its
+    own class matches it.
+
+    Args:
+        matches: The matches of the image.
+        similarity: The similarity of each object (rows) with each prediction (columns).
+        labels: The class of each object.
+        classes: The class of each prediction.
+        iou: The similarity from which on a prediction is at the place of an object.
+        confidence: The lowest confidence of a prediction that counts.
+    """
+    import numpy as np
+
+    chosen = matches.confidences >= confidence
+    taken = set(matches.matched[chosen].tolist())
+    wrong = np.flatnonzero(chosen & (matches.matched < 0))
+    found = []
+    for column in wrong[np.argsort(-matches.confidences[wrong], kind="stable")].tolist():
+        rows = [row for row in np.flatnonzero(similarity[:, column] >= iou).tolist() if row not in taken]
+        if rows:
+            row = max(rows, key=lambda row: float(similarity[row, column]))
+            taken.add(row)
+            if labels[row] != classes[column]:
+                found.append((int(labels[row]), int(classes[column])))
+    return found

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from yolo_callbacks.utils.lenient import as_list, as_mapping, as_number, as_text, epoch_of, json_lines
+from yolo_callbacks.utils.lenient import as_count, as_list, as_mapping, as_number, as_text, epoch_of, json_lines
 
 __all__ = ["label_studio_tasks", "read_failures", "render"]
 
@@ -46,6 +46,13 @@ def render(line: Mapping[str, Any], top: int) -> Iterator[str]:
         if names:
             yield ""
             yield f"{title}: {', '.join(names[:top])}{_more(names, top)}"
+    pairs = [as_mapping(pair) for pair in as_list(line.get("confusions"))]
+    if pairs:
+        yield ""
+        yield "Taken for another class:"
+        for pair in pairs[:top]:
+            both = f"{as_text(pair.get('label'))} taken for {as_text(pair.get('predicted'))}"
+            yield f"  {both}: {_times(pair.get('count'))}"
     suspects = [as_mapping(suspect) for suspect in as_list(line.get("suspects"))]
     if suspects:
         yield ""
@@ -62,6 +69,11 @@ def _described(suspect: Mapping[str, Any]) -> str:
     if kind == "swapped":
         return f"labelled {label}, predicted {predicted}"
     return f"{label or predicted} {kind}"
+
+
+def _times(count: Any) -> str:
+    number = as_count(count) or 0
+    return f"{number} time{'' if number == 1 else 's'}"
 
 
 def _more(names: list[str], top: int) -> str:

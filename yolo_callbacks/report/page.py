@@ -13,6 +13,7 @@ from typing import Any
 
 from yolo_callbacks.report import comparison, curves, tables
 from yolo_callbacks.report.charts import COLORS, Scale
+from yolo_callbacks.report.gallery import gallery
 from yolo_callbacks.report.pictures import Album, boxed_pictures, plots, validation_batches
 from yolo_callbacks.report.run_data import RunData
 from yolo_callbacks.report.setup import setup
@@ -30,6 +31,7 @@ def run_page(run: RunData) -> str:
     scale = curves.scale_of(run)
     album = Album()
     boxed = boxed_pictures(run, album)
+    failing = gallery(run, album)
     return _render(
         "run.html",
         title=run.name,
@@ -45,6 +47,7 @@ def run_page(run: RunData) -> str:
         logged=curves.logged(run, scale),
         final=tables.final(run),
         boxed=boxed,
+        failing=failing,
         confidence=_confidence(run),
         colors_of_classes=list(enumerate(names)) if len(names := run.boxes.get("names", {}).values()) <= COLORS else [],
         batches=[] if boxed else validation_batches(run, album),

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from yolo_callbacks.report.failures import read_failures
 from yolo_callbacks.report.monitors import monitored
 from yolo_callbacks.report.run_data import EVENT_KINDS, Event, RunData
 from yolo_callbacks.state.summary import read_summary
@@ -143,6 +144,10 @@ def _describe_reductions(run: RunData) -> None:
             run.events[index] = replace(event, what=f"{event.what}{changed}", value=value)
 
 
+def _read_failures(run: RunData, path: Path) -> None:
+    run.failures = read_failures(path)
+
+
 def _read_sidecar(run: RunData, path: Path) -> None:
     content, main = as_mapping(any_json(path)), run.main_metric
     epoch = epoch_of(content.get("epoch"))
@@ -212,6 +217,7 @@ _OPTIONAL: dict[str, Callable[[RunData, Path], None]] = {
     "callbacks.json": _read_state,
     "weights/best-*.json": _read_sidecar,
     "args.yaml": _read_arguments,
+    "failures.jsonl": _read_failures,
 }
 """The function that reads each file, by the name or pattern of the file. A new source is a new line here."""
 

@@ -69,6 +69,7 @@ class RunData:
         arguments: The content of `args.yaml`; secrets are masked.
         boxes: Validation images with their boxes: `names` of classes by index, and `images` with `path`, `size` and
             `boxes` (edges, class and confidence); empty if there are none.
+        failures: The lines of `FailingImages`, in the order of the epochs.
         pictures: Ultralytics' pictures and plots, by file name without its ending.
     """
 
@@ -86,6 +87,7 @@ class RunData:
     confidence: tuple[float, str] | None = None
     arguments: dict[str, Any] = field(default_factory=dict)
     boxes: dict[str, Any] = field(default_factory=dict)
+    failures: list[dict[str, Any]] = field(default_factory=list)
     pictures: dict[str, Path] = field(default_factory=dict)
 
     @property

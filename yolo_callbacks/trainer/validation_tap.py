@@ -54,11 +54,13 @@ class MatchTap:
 
     Attributes:
         found: What `receive` returned for each image of the last validation, by path; on rank 0 those of all ranks.
+        root: The folder of the data set; `""` where it is not known.
     """
 
     def __init__(self, receive: Callable[[ImageResult], Any]) -> None:
         self._receive = receive
         self.found: dict[str, Any] = {}
+        self.root = ""
         self._validator: Any = None
         self._originals: dict[str, Any] = {}
         self._similarity: Any = None
@@ -115,7 +117,7 @@ class MatchTap:
         self._order = next(self._passes)
 
     def _install(self, validator: Any) -> None:
-        self._validator = validator
+        self._validator, self.root = validator, _folder_of_data(validator)
         if validator.args.task == "classify":
             self._replace("update_metrics", self._classified)
         else:
@@ -194,13 +196,8 @@ class MatchTap:
             self._take(ImageResult(path, *values, np.ones((1, 1)), nothing, nothing))
 
     def _relative(self, path: Path) -> str:
-        data = getattr(self._validator, "data", None) or {}
-        root = data.get("path") if isinstance(data, dict) else None
-        if not root:  # a classification: its data set is the folder of the split
-            split = getattr(self._validator.dataloader.dataset, "root", None)
-            root = split and Path(str(split)).parent
         try:
-            return path.absolute().relative_to(Path(str(root)).absolute()).as_posix() if root else path.as_posix()
+            return path.absolute().relative_to(self.root).as_posix() if self.root else path.as_posix()
         except ValueError:
             return path.as_posix()
 
@@ -220,6 +217,15 @@ class MatchTap:
     def _fail(self, error: Exception) -> None:
         self._failed = True
         LOGGER.error("The images of the validation could not be compared, training goes on without", exc_info=error)
+
+
+def _folder_of_data(validator: Any) -> str:
+    data = getattr(validator, "data", None)
+    root = data.get("path") if isinstance(data, dict) else None
+    if not root:  # a classification: the root of its data set is the folder of the split
+        split = getattr(validator.dataloader.dataset, "root", None)
+        root = Path(str(split)).parent if split else None
+    return str(Path(root).absolute()) if root else ""
 
 
 def _numbers(values: Any) -> Array:

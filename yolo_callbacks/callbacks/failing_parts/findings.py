@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from yolo_callbacks.decisions.matching import Counts, Matches, Suspect, match, suspects
+from yolo_callbacks.decisions.matching import Counts, Matches, Suspect, confusions, match, suspects
 from yolo_callbacks.trainer.validation_tap import ImageResult
 
 if TYPE_CHECKING:
@@ -59,9 +59,17 @@ class Finding:
 
     def suspects(self, iou: float, confidence: float) -> list[Suspect]:
         """Return the labels that may be wrong."""
+        return suspects(self._shown, self.similarity, self.labels, self.classes, iou=iou, confidence=confidence)
+
+    def confusions(self, iou: float, confidence: float) -> list[tuple[int, int]]:
+        """Return the class of each object that is taken for another class, with that class."""
+        return confusions(self._shown, self.similarity, self.labels, self.classes, iou=iou, confidence=confidence)
+
+    @property
+    def _shown(self) -> Matches:
+        """The matches of the predictions that are kept."""
         shown = len(self.classes)
-        matches = Matches(self.matches.objects, self.matches.confidences[:shown], self.matches.matched[:shown])
-        return suspects(matches, self.similarity, self.labels, self.classes, iou=iou, confidence=confidence)
+        return Matches(self.matches.objects, self.matches.confidences[:shown], self.matches.matched[:shown])
 
 
 def describe(

@@ -52,6 +52,32 @@ for (const figure of document.querySelectorAll("figure[data-chart]")) {
   plot.addEventListener("focus", () => { if (plot.matches(":focus-visible")) show(shown); });
   plot.addEventListener("blur", hide);
 }
+const kind = document.querySelector("#failing-kind");
+if (kind) {
+  const name = document.querySelector("#failing-class");
+  const filter = () => {
+    for (const figure of document.querySelectorAll("#failing figure")) {
+      const has = (chosen, among) => chosen === "" || JSON.parse(among).includes(chosen);
+      figure.hidden = !(has(name.value, figure.dataset.classes) && has(kind.value, figure.dataset.kinds));
+    }
+  };
+  name.addEventListener("change", filter);
+  kind.addEventListener("change", filter);
+}
+const flips = document.querySelector("#flips");
+if (flips) {
+  const names = Object.entries(JSON.parse(flips.dataset.flips));
+  const at = document.querySelector("#flips-slider");
+  const list = () => {
+    const [epoch, images] = names[Number(at.value)];
+    document.querySelector("#flips-epoch").textContent = epoch;
+    document.querySelector("#flips-names").textContent = images.length ? images.join(", ") : "none";
+  };
+  at.max = names.length - 1;
+  at.value = names.length - 1;
+  at.addEventListener("input", list);
+  list();
+}
 const slider = document.querySelector("#confidence");
 if (slider) {
   const apply = () => {

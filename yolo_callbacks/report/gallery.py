@@ -1,0 +1,165 @@
+"""Choose the images of the gallery: those that fail most and those with suspected labels."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from yolo_callbacks.report.pictures import Album
+from yolo_callbacks.report.run_data import RunData
+from yolo_callbacks.utils.lenient import as_count, as_list, as_mapping, as_number, as_text, epoch_of
+
+__all__ = ["FailingPicture", "Gallery", "Mark", "gallery"]
+
+_MAX_PICTURES = 24
+_MAX_NAMES = 200  # of images that flip in one epoch
+_MAX_SIDE = 480
+_KINDS = {"fp": "false positive", "fn": "missed", "suspect": "suspected label"}
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A box over an image, with its edges in percent of the image.
+
+    Attributes:
+        kind: `"fp"`, `"fn"` or `"suspect"`.
+        label: The class, with the confidence of a prediction or the kind of suspicion.
+        edges: Left, top, width and height; None where the whole image is meant.
+    """
+
+    kind: str
+    label: str
+    edges: tuple[float, float, float, float] | None
+
+
+@dataclass(frozen=True)
+class FailingPicture:
+    """An image of the gallery.
+
+    Attributes:
+        name: The path of the image in the data set.
+        url: The content as a `data:` URL.
+        counts: What is right and wrong, in words.
+        marks: What is wrong.
+        classes: The classes of the marks.
+        history: The points of a line of the F1 over epochs, for SVG; `""` for fewer than two epochs.
+    """
+
+    name: str
+    url: str
+    counts: str
+    marks: tuple[Mark, ...]
+    classes: tuple[str, ...]
+    history: str
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of the marks."""
+        return tuple(dict.fromkeys(mark.kind for mark in self.marks))
+
+
+@dataclass
+class Gallery:
+    """The gallery of a run.
+
+    Attributes:
+        caption: What the counts are of.
+        pictures: The images.
+        classes: The classes of all marks.
+        kinds: The kinds of all marks, in words.
+        flips: The images that flipped, by epoch, as JSON for the page; `""` if there are none.
+        left_out: How many images that fail have no picture here.
+    """
+
+    caption: str = ""
+    pictures: list[FailingPicture] = field(default_factory=list)
+    classes: list[str] = field(default_factory=list)
+    kinds: dict[str, str] = field(default_factory=dict)
+    flips: str = ""
+    left_out: int = 0
+
+
+def gallery(run: RunData, album: Album) -> Gallery | None:
+    """Return the gallery of a run, None where nothing was compared."""
+    if not run.failures:
+        return None
+    line = run.failures[-1]
+    epochs = {epoch: each for each in run.failures if (epoch := epoch_of(each.get("epoch"))) is not None}
+    root = Path(as_text(line.get("root")))
+    chosen = dict(_wrong(line))
+    pictures: list[FailingPicture] = []
+    for name, marks in chosen.items():
+        if len(pictures) >= _MAX_PICTURES:
+            break
+        url = album.url(root / name, max_side=_MAX_SIDE)
+        if url:
+            image = as_mapping(as_mapping(line.get("images")).get(name))
+            classes = tuple(dict.fromkeys(mark.label.partition(" ")[0] for mark in marks))
+            pictures.append(FailingPicture(name, url, _counts(image), marks, classes, _history(name, epochs)))
+    kinds = {kind for picture in pictures for kind in picture.kinds}
+    flips = {epoch: list(map(as_text, as_list(each.get("flips"))))[:_MAX_NAMES] for epoch, each in epochs.items()}
+    return Gallery(
+        caption=_caption(line),
+        pictures=pictures,
+        classes=sorted({name for picture in pictures for name in picture.classes}),
+        kinds={kind: word for kind, word in _KINDS.items() if kind in kinds},
+        flips=json.dumps(flips) if any(flips.values()) else "",
+        left_out=len(chosen) - len(pictures),
+    )
+
+
+def _wrong(line: Mapping[str, Any]) -> Iterator[tuple[str, tuple[Mark, ...]]]:
+    """Yield each image with what is wrong in it, the worst first, then those with suspected labels only."""
+    suspected: dict[str, list[Mark]] = {}
+    for suspect in map(as_mapping, as_list(line.get("suspects"))):
+        prediction = as_mapping(suspect.get("prediction"))
+        label = f"{as_text(prediction.get('class'))} {as_text(suspect.get('kind'))}"
+        suspected.setdefault(as_text(suspect.get("image")), []).append(Mark("suspect", label, _edges(prediction)))
+    for image in map(as_mapping, as_list(line.get("worst"))):
+        name = as_text(image.get("image"))
+        marks = [_mark(as_mapping(wrong)) for wrong in as_list(image.get("wrong"))]
+        yield name, (*marks, *suspected.pop(name, []))
+    for name, labels in suspected.items():
+        yield name, tuple(labels)
+
+
+def _mark(wrong: Mapping[str, Any]) -> Mark:
+    kind, confidence = as_text(wrong.get("kind")), as_number(wrong.get("confidence"))
+    text = as_text(wrong.get("class")) + ("" if confidence is None else f" {confidence:.2f}")
+    return Mark("fp" if kind == "fp" else "fn", text, _edges(wrong))
+
+
+def _edges(box: Mapping[str, Any]) -> tuple[float, float, float, float] | None:
+    edges = [as_number(edge) for edge in as_list(box.get("box"))]
+    numbers = [100 * edge for edge in edges if edge is not None and math.isfinite(edge)]
+    if len(numbers) != 4:
+        return None
+    left, top, right, bottom = numbers
+    return tuple(round(side, 2) for side in (left, top, max(right - left, 0.0), max(bottom - top, 0.0)))  # type: ignore[return-value]
+
+
+def _counts(image: Mapping[str, Any]) -> str:
+    right, wrong, missed = (as_count(image.get(name)) or 0 for name in ("tp", "fp", "fn"))
+    return f"{right} right, {wrong} false, {missed} missed"
+
+
+def _caption(line: Mapping[str, Any]) -> str:
+    epoch, confidence = epoch_of(line.get("epoch")), as_number(line.get("confidence"))
+    when = "the final evaluation" if epoch is None else f"the validation of epoch {epoch}"
+    return f"{when}{'' if confidence is None else f', at confidence {confidence:.3g}'}"
+
+
+def _history(name: str, epochs: Mapping[int, Mapping[str, Any]]) -> str:
+    """Return the F1 of an image over epochs as points in a box of 100 by 20, the best value at the top."""
+    images = {epoch: as_mapping(line.get("images")) for epoch, line in epochs.items()}
+    values = {epoch: as_number(as_mapping(each.get(name)).get("f1")) for epoch, each in images.items()}
+    known = {epoch: value for epoch, value in sorted(values.items()) if value is not None and 0 <= value <= 1}
+    if len(known) < 2:
+        return ""
+    first, last = min(known), max(known)
+    across = {epoch: 100 * (epoch - first) / (last - first) for epoch in known}
+    return " ".join(f"{across[epoch]:.1f},{19 - 18 * value:.1f}" for epoch, value in known.items())
