@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from yolo_callbacks.trainer.distributed import is_single_process
 from yolo_callbacks.trainer.loader_order import passes
 from yolo_callbacks.utils.files import LOGGER
 
@@ -123,7 +124,7 @@ class MatchTap:
         else:
             self._replace("match_predictions", self._matching)
             self._replace("_process_batch", self._processed)
-        if hasattr(validator, "gather_stats"):
+        if hasattr(validator, "gather_stats") and not is_single_process():
             self._replace("gather_stats", self._gathered)
 
     def _replace(self, name: str, around: Callable[..., Any]) -> None:
