@@ -39,6 +39,12 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+@pytest.fixture(autouse=True)
+def own_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Restore `sys.argv`, which `yolo-callbacks train` replaces for Ultralytics."""
+    monkeypatch.setattr(sys, "argv", list(sys.argv))
+
+
 @pytest.fixture
 def messages() -> Iterator[list[str]]:
     """Collect the messages of the library on Ultralytics' logger, with tracebacks; without those of every run.

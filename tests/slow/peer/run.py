@@ -36,6 +36,7 @@ SAMPLE_FILES = ("test_engine.py",)
 SAMPLE_TASK = "classify"
 SAMPLE = f"test_resume_incomplete and {SAMPLE_TASK}"
 SAMPLE_WAYS = (ways.PLAIN, "default")
+NOTHING_RAN = 2
 INTEGRATIONS = ("wandb", "tensorboard", "mlflow", "comet", "clearml", "dvc", "raytune", "neptune", "hub")
 
 
@@ -259,7 +260,7 @@ def main(given: Sequence[str] | None = None) -> int:
             found = {**{way: _last_plain(chosen) for way in reused}, **found}
     except checkout.UnavailableError as error:
         print(error, file=sys.stderr)
-        return 2
+        return NOTHING_RAN
     if chosen.reuse_plain:
         again = {test for way, outcomes in found.items() if way != ways.PLAIN for test in outcomes}
         found[ways.PLAIN] = {test: outcome for test, outcome in found[ways.PLAIN].items() if test in again}
@@ -268,7 +269,7 @@ def main(given: Sequence[str] | None = None) -> int:
     print(f"\n{text}")
     if not found[ways.PLAIN]:
         print("no test ran: see the log in", _results(chosen) / ways.PLAIN, file=sys.stderr)
-        return 2
+        return NOTHING_RAN
     return int(bool(report.worse_in_any(found, ways.PLAIN)))
 
 
