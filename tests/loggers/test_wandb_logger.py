@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import ultralytics
 import wandb
-from trainings import TINY, TINY_CLASSIFY, TINY_SEGMENT, as_task, detection_metrics, interrupted, results_csv
+from trainings import TINY, TINY_CLASSIFY, detection_metrics, interrupted, results_csv
 from ultralytics import YOLO
 from ultralytics.models.yolo.detect import DetectionTrainer
 from wandb_runs import Run, read_runs
@@ -235,14 +235,10 @@ def test_the_default_suite_uploads_no_picture_and_no_weights(train, blank_figure
 
 
 @pytest.mark.training
-@pytest.mark.parametrize("task", ["cls", pytest.param("segment", marks=pytest.mark.slow)])
-def test_other_tasks_have_no_boxes_and_no_error(train, tmp_path, scenes, task, messages):
+def test_a_classification_has_no_boxes_and_no_error(train, tmp_path):
     import digits
 
-    if task == "segment":
-        data, name = as_task(scenes, tmp_path / "data", task), TINY_SEGMENT
-    else:
-        data, name = digits.classification(tmp_path / "data", train=8, val=4), TINY_CLASSIFY
+    data, name = digits.classification(tmp_path / "data", train=8, val=4), TINY_CLASSIFY
     model = YOLO(name)
     attach(model, WandbLogger(image_period=1), strict=True)
     folder = train(model, data=str(data), epochs=2)

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
     Array = npt.NDArray[np.float64]
 
-__all__ = ["Box", "BoxedImage", "ImageCapture", "encode_jpeg", "shown_size"]
+__all__ = ["BOXED_TASKS", "Box", "BoxedImage", "ImageCapture", "encode_jpeg", "shown_size", "upright_edges"]
+
+BOXED_TASKS = ("detect", "segment", "pose", "obb")
+"""The tasks whose images have boxes."""
 
 MAX_SIDE = 1024
 """The longer side of an encoded image, in pixels."""
@@ -71,7 +74,8 @@ class ImageCapture:
     The capture replaces the validator's `update_metrics`, the only method that gets the predictions: the events of
     Ultralytics get the validator, which does not store them. So no image passes through a model for this. The images
     are the first ones of the validation set, the same in each validation and in the final evaluation. A rank of a
-    multi-GPU run collects those of them that it validates itself. Only for the task detect are boxes collected.
+    multi-GPU run collects those of them that it validates itself. Boxes are collected for the tasks detect, segment,
+    pose and obb, for rotated ones the upright boxes around them; masks and keypoints are not.
 
     Attributes:
         count: The number of images to collect.
@@ -108,7 +112,7 @@ class ImageCapture:
             self.forget()
         self._collected = {}
         try:
-            if self._failed or self.count < 1 or validator.args.task != "detect":
+            if self._failed or self.count < 1 or validator.args.task not in BOXED_TASKS:
                 return
             if self._tap is None:  # the final evaluation uses the validator of the epochs
                 self._tap = _Tap(validator, self._look)
@@ -177,16 +181,16 @@ def _boxed(preds: Any, truth: Any, batch: Any, index: int, max_boxes: int, min_c
     import numpy as np
 
     # one copy from the device instead of three, without the mask coefficients or other parts of a prediction
-    rows = _to_cpu(preds["bboxes"], preds["conf"], preds["cls"])
-    rows = rows[np.isfinite(rows).all(axis=1) & (rows[:, 4] >= min_confidence)]
-    rows = rows[np.argsort(-rows[:, 4], kind="stable")][:max_boxes]
+    rows = _to_cpu(preds["conf"], preds["cls"], preds["bboxes"])
+    rows = rows[np.isfinite(rows).all(axis=1) & (rows[:, 0] >= min_confidence)]
+    rows = rows[np.argsort(-rows[:, 0], kind="stable")][:max_boxes]
     true = truth[truth[:, 0] == index][:max_boxes]
     height, width = batch["ori_shape"][index][:2]
     return BoxedImage(
         path=Path(batch["im_file"][index]),
         size=(int(width), int(height)),
         truth=_boxes(_fractions(true[:, 2:], batch, index), true[:, 1]),
-        predictions=_boxes(_fractions(rows[:, :4], batch, index), rows[:, 5], rows[:, 4].tolist()),
+        predictions=_boxes(_fractions(upright_edges(rows[:, 2:]), batch, index), rows[:, 1], rows[:, 0].tolist()),
     )
 
 
@@ -197,11 +201,28 @@ def _boxes(edges: Array, labels: Array, confidences: list[float] | None = None) 
 
 def _truth(batch: Any) -> Array:
     """Return the ground truth of a batch: position in the batch, class, and edges in pixels of the network's input."""
+    import numpy as np
+
     rows = _to_cpu(batch["batch_idx"], batch["cls"], batch["bboxes"])
     height, width = batch["img"].shape[2:]
-    centre, half = rows[:, 2:4].copy(), rows[:, 4:6] / 2  # fractions of the letterboxed image
-    rows[:, 2:4], rows[:, 4:6] = (centre - half) * (width, height), (centre + half) * (width, height)
-    return rows
+    boxes = rows[:, 2:]  # centre and size as fractions of the letterboxed image, of a rotated one the angle
+    boxes[:, :4] *= (width, height, width, height)
+    angles = boxes[:, 4:] if boxes.shape[1] == 5 else np.zeros((len(boxes), 1))
+    edges: Array = upright_edges(np.concatenate([boxes[:, :4], angles], axis=1))
+    return np.concatenate([rows[:, :2], edges], axis=1)
+
+
+def upright_edges(boxes: Array) -> Array:
+    """Return the edges of boxes: of rotated ones, with centre, size and angle, those of the upright box around each."""
+    import numpy as np
+
+    if boxes.shape[1] != 5:
+        return boxes[:, :4]
+    centre, (width, height), angle = boxes[:, :2], boxes[:, 2:4].T, boxes[:, 4]
+    cosine, sine = np.abs(np.cos(angle)), np.abs(np.sin(angle))
+    half = np.stack([width * cosine + height * sine, width * sine + height * cosine], axis=1) / 2
+    edges: Array = np.concatenate([centre - half, centre + half], axis=1)
+    return edges
 
 
 def _fractions(edges: Array, batch: Any, index: int) -> Array:

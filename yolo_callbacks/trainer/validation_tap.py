@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from yolo_callbacks.trainer.distributed import is_single_process
 from yolo_callbacks.trainer.loader_order import passes
+from yolo_callbacks.trainer.validation_images import upright_edges
 from yolo_callbacks.utils.files import LOGGER
 
 if TYPE_CHECKING:
@@ -170,8 +171,8 @@ class MatchTap:
             classes=classes[order].astype(int),
             confidences=confidences[order],
             similarity=similarity[:, order],
-            boxes=_fractions(_edges(_numbers(preds["bboxes"])[order]), batch),
-            label_boxes=_fractions(_edges(_numbers(batch["bboxes"])), batch),
+            boxes=_fractions(upright_edges(_numbers(preds["bboxes"])[order]), batch),
+            label_boxes=_fractions(upright_edges(_numbers(batch["bboxes"])), batch),
         )
 
     def _classified(self, original: Any, preds: Any, batch: Any, *rest: Any, **named: Any) -> Any:
@@ -233,18 +234,6 @@ def _numbers(values: Any) -> Array:
     # inference tensors, half precision with AMP on a GPU
     numbers: Array = values.detach().cpu().float().numpy()
     return numbers
-
-
-def _edges(boxes: Array) -> Array:
-    """Return the edges of boxes; of rotated ones (centre, size, angle) those of the upright box around each."""
-    import numpy as np
-
-    if boxes.shape[-1] != 5:
-        return boxes.reshape(-1, boxes.shape[-1])[:, :4] if boxes.size else np.zeros((0, 4))
-    centre, (width, height), angle = boxes[:, :2], boxes[:, 2:4].T, boxes[:, 4]
-    cosine, sine = np.abs(np.cos(angle)), np.abs(np.sin(angle))
-    half = np.stack([width * cosine + height * sine, width * sine + height * cosine], axis=1) / 2
-    return np.concatenate([centre - half, centre + half], axis=1)
 
 
 def _fractions(edges: Array, batch: Any) -> Array:

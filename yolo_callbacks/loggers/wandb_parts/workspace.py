@@ -234,7 +234,7 @@ def _losses(task: str) -> list[Any]:
 def _images(task: str) -> list[Any]:
     from wandb_workspaces.reports import v2
 
-    if task != "detect":  # boxes are drawn for detection alone
+    if task == "classify":  # its images have no boxes
         return []
     return [
         v2.MediaBrowser(title="By epoch", media_keys=["validation/images"], num_columns=4),
