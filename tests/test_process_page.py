@@ -54,7 +54,7 @@ def wrapped_in_modules() -> Iterator[tuple[str, str]]:
     for name, module in list(sys.modules.items()):
         if name.startswith("ultralytics"):
             yield from wrapped(name, module)
-            for owner in [value for value in vars(module).values() if isinstance(value, type)]:
+            for owner in [value for value in list(vars(module).values()) if isinstance(value, type)]:
                 if owner.__module__ == name:
                     found = [method for method, value in vars(owner).items() if is_of_the_package(value)]
                     yield from ((f"{name}.{owner.__name__}", method) for method in found)

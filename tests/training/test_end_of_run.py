@@ -142,7 +142,8 @@ def test_an_interrupted_end_after_a_late_attachment_leaves_a_run_that_can_be_res
     with pytest.raises(KeyboardInterrupt):
         train(model, epochs=2)
     assert not stripped(Path(model.trainer.last))
-    assert not temporary_files(Path(model.trainer.save_dir))
+    if installed_version() > (8, 4, 103):  # earlier ones do not call `teardown`; the next run there removes the file
+        assert not temporary_files(Path(model.trainer.save_dir))
 
 
 def test_a_final_eval_of_the_users_own_strips_through_temporary_files_too(train, scripted, monkeypatch):

@@ -266,8 +266,8 @@ def test_attach_warns_of_each_search_where_it_is_needed(use_ray, monkeypatch, me
         monkeypatch.setenv("YOLO_CALLBACKS", callbacks)
         tuned.tune(use_ray=use_ray, iterations=3)
         assert len(warnings_of_tuning(messages)) == warned
-    assert [options["iterations"] for options in searches] == [3] * 4
-    assert YOLO.tune.__doc__.startswith("Conduct hyperparameter tuning")
+    assert [options.get("iterations", options.get("max_samples")) for options in searches] == [3] * 4  # renamed in 8.4
+    assert YOLO.tune.__doc__.strip().startswith("Conduct hyperparameter tuning")
 
 
 # Once a training ----------------------------------------------------------------------------------------------------
