@@ -87,8 +87,9 @@ class SaveBest(MonitorCallback):
 
     Logs `best/<monitor>`, the best value so far. Writes `weights/best-<monitor>.pt`, or with `top_k` > 1
     `weights/best-<monitor>-epoch<NNN>.pt`, and beside each a `.json`: epoch, monitor, mode, value, all metrics of the
-    epoch, values by class, the confidence of the best F1 by class, versions, and `"stand_in"`. In the name of a
-    monitor each run of characters other than letters, digits, `.` and `_` becomes one `-`: `best-mAP50-95-M.pt`.
+    epoch, values by class, the confidence of the best F1 by class, `thresholds` (the lowest confidence from which on a
+    class reaches a precision of 0.8, 0.9 and 0.95), versions, and `"stand_in"`. In the name of a monitor each run of
+    characters other than letters, digits, `.` and `_` becomes one `-`: `best-mAP50-95-M.pt`.
     """
 
     best_score: float | None = forwarded("_kept.best_score")

@@ -50,6 +50,7 @@ _RECORD = {
     "metrics": Field(mapping(_VALUE)),
     "per_class": Field(mapping(_BY_CLASS), {}),
     "best_confidence": Field(_BY_CLASS, {}),
+    "thresholds": Field(mapping(_BY_CLASS), {}),
 }
 _ENTRY = {
     "schema": Field(schema, 1),

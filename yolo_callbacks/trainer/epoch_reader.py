@@ -11,7 +11,7 @@ from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.trainer.epoch_progress import EpochProgress, current_epoch
 from yolo_callbacks.trainer.known_names import class_names
 from yolo_callbacks.trainer.rate_scaling import warmup_iterations
-from yolo_callbacks.trainer.results import best_confidence, numbers, per_class, transforms
+from yolo_callbacks.trainer.results import best_confidence, numbers, per_class, thresholds, transforms
 
 __all__ = ["EpochReader"]
 
@@ -75,6 +75,7 @@ class EpochReader:
             metrics=self._values(validated=validated, final=final),
             per_class=per_class(results),
             best_confidence=best_confidence(results),
+            thresholds=thresholds(results),
             names=class_names(trainer),
             validated=validated,
             final=final,

@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["best_confidence", "mean_f1_confidence", "numbers", "per_class", "read_results", "transforms"]
+__all__ = ["best_confidence", "mean_f1_confidence", "numbers", "per_class", "read_results", "thresholds", "transforms"]
 
 # Attribute of DetMetrics and its subclasses that holds the values, and the suffix of their keys.
+_PRECISIONS = (0.8, 0.9, 0.95)
 _METRIC_GROUPS = {"box": "B", "seg": "M", "pose": "P"}
 
 
@@ -91,6 +92,21 @@ def best_confidence(results: Any) -> dict[int, float]:
         for index, curve in zip(box.ap_class_index, box.f1_curve, strict=True)
         if curve.max() > 0
     }
+
+
+def thresholds(results: Any) -> dict[str, dict[int, float]]:
+    """Return the lowest confidence from which on the boxes of a class reach a precision, by precision and class."""
+    box = getattr(results, "box", None)
+    precision, recall = getattr(box, "p_curve", None), getattr(box, "r_curve", None)
+    if box is None or precision is None or recall is None or not len(precision):  # no detection task, or no validation
+        return {}
+    found = {}
+    for wanted in _PRECISIONS:
+        # Where nothing is predicted, Ultralytics sets the precision to 1: such a confidence has a recall of 0.
+        reached = (precision >= wanted) & (recall > 0)
+        positions = zip(box.ap_class_index, reached.any(axis=1), reached.argmax(axis=1), strict=True)
+        found[str(wanted)] = {int(index): float(box.px[at]) for index, ever, at in positions if ever}
+    return found
 
 
 def mean_f1_confidence(results: Any, task: str) -> float | None:

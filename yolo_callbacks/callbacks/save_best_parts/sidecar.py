@@ -35,6 +35,7 @@ def describe_checkpoint(
         "metrics": dict(record.metrics),
         "per_class": {metric: by_class_name(values) for metric, values in record.per_class.items()},
         "best_confidence": by_class_name(record.best_confidence),
+        "thresholds": {precision: by_class_name(values) for precision, values in record.thresholds.items()},
         "versions": versions(),
         "stand_in": stand_in,
     }
