@@ -8,7 +8,7 @@ import pytest
 import torch
 from trainings import FAST, TINY, TINY_CLASSIFY, interrupted
 from ultralytics import YOLO
-from ultralytics.models.yolo.detect import DetectionValidator
+from ultralytics.models.yolo.detect import DetectionTrainer, DetectionValidator
 from ultralytics.utils import ops
 from ultralytics.utils.metrics import box_iou
 
@@ -225,3 +225,23 @@ def test_the_validator_gets_its_methods_back(train):
 def test_wrong_arguments(arguments, error, message):
     with pytest.raises(error, match=message):
         FailingImages(**arguments)
+
+
+def test_a_task_without_objects_has_nothing_to_compare(train, scripted):
+    class OtherValidator(DetectionValidator):
+        def __init__(self, *arguments, **keywords):
+            super().__init__(*arguments, **keywords)
+            self.args.task = "depth"
+
+    class OtherTrainer(DetectionTrainer):
+        def get_validator(self):
+            super().get_validator()
+            self.args.task = "depth"
+            return OtherValidator(self.test_loader, save_dir=self.save_dir, args=self.args, _callbacks=self.callbacks)
+
+    scripted([0.1, 0.2])
+    model, failing = YOLO(TINY), FailingImages()
+    attach(model, failing, strict=True)
+    folder = train(model, epochs=1, trainer=OtherTrainer)
+    assert failing.outcome() == "nothing: the validation of the task 'depth' compares no objects"
+    assert not (folder / "failures.jsonl").exists()

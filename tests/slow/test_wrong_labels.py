@@ -1,4 +1,4 @@
-"""Labels that are wrong on purpose: how many of them `FailingImages` suspects, and how many of its suspects are."""
+"""Labels that are wrong on purpose: how many `FailingImages` suspects, and how many other labels it suspects too."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.metrics.monitor import Monitor
 from yolo_callbacks.trainer.results import mean_f1_confidence
 from yolo_callbacks.trainer.training_run import TrainingRun
-from yolo_callbacks.trainer.validation_tap import ImageResult, MatchTap
+from yolo_callbacks.trainer.validation_tap import COMPARED_TASKS, ImageResult, MatchTap
 from yolo_callbacks.utils.arguments import validate_bool, validate_float, validate_int
 from yolo_callbacks.utils.epoch_lines import copy_lines, lines_until, write_lines
 from yolo_callbacks.utils.fields import Field, flag, mapping, number, optional, read_fields, whole
@@ -118,6 +118,9 @@ class FailingImages(Callback):
 
     def validate(self, run: TrainingRun) -> bool:
         """Find the main metric of the task, which says which epoch is the best."""
+        if run.task not in COMPARED_TASKS:
+            self._outcome = f"nothing: the validation of the task {run.task!r} compares no objects"
+            return True
         return not run.is_main or self._metric.bind(run.metric_names())
 
     # Events -----------------------------------------------------------------------------------------------------------

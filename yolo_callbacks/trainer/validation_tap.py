@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
     Array = npt.NDArray[Any]
 
-__all__ = ["ImageResult", "MatchTap"]
+__all__ = ["COMPARED_TASKS", "ImageResult", "MatchTap"]
+
+COMPARED_TASKS = ("detect", "segment", "pose", "obb", "classify")
+"""The tasks whose validation compares objects, or whole images."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ class MatchTap:
             collect: Whether to collect from this validation. Defaults to `True`.
         """
         self.found, self._collect = {}, collect
-        if self._failed:
+        if self._failed or validator.args.task not in COMPARED_TASKS:
             return
         try:
             if self._validator is not validator:
