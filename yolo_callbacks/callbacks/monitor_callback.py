@@ -176,7 +176,10 @@ class MonitorCallback(Callback):
     def validate(self, run: TrainingRun) -> bool:
         """Check that the monitor exists in this run; return False while it may be a loss without a name yet."""
         self._task = run.task
-        return not run.is_main or self.monitor.bind(run.metric_names(before=self))
+        names = run.metric_names(before=self)
+        if self.monitor.reads_sizes(names):
+            run.measure_sizes()
+        return not run.is_main or self.monitor.bind(names)
 
     def state_key(self, task: str) -> str:
         """Return the class and the monitor."""

@@ -133,7 +133,10 @@ class SaveBest(MonitorCallback):
 
     def validate(self, run: TrainingRun) -> bool:
         """Check that the monitor and the guarded monitors exist in this run."""
-        guards_exist = not run.is_main or self._guards.bind(run.metric_names(before=self))
+        names = run.metric_names(before=self)
+        if self._guards.reads_sizes(names):
+            run.measure_sizes()
+        guards_exist = not run.is_main or self._guards.bind(names)
         monitor_exists = super().validate(run)
         self._files.folder = run.weights_dir
         self._files.stem = self._files.stem or self._stem(run.task)

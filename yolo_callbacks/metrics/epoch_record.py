@@ -18,7 +18,7 @@ __all__ = ["EpochRecord", "MetricNames"]
 # The attributes of a record that the journal stores.
 _STORED = (
     "epoch", "epochs", "validated", "warming_up", "mosaic_closed", "metrics", "per_class", "best_confidence",
-    "thresholds",
+    "thresholds", "by_size",
 )  # fmt: skip
 
 
@@ -65,6 +65,8 @@ class EpochRecord:
         best_confidence: The confidence with the highest F1 of the boxes, by class index.
         thresholds: The lowest confidence from which on the boxes reach a precision, by that precision (`"0.8"`,
             `"0.9"`, `"0.95"`) and class index; without the classes that never reach it.
+        by_size: `"mAP50(B)"` and `"mAP50-95(B)"` of `"small"`, `"medium"` and `"large"` objects, where a monitor reads
+            one of them.
         names: The class names by index.
         validated: Whether validation ran in this epoch.
         final: Whether this is the record of the evaluation after training, with the metrics of the best checkpoint.
@@ -88,6 +90,7 @@ class EpochRecord:
     per_class: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
     best_confidence: Mapping[int, float] = field(default_factory=dict)
     thresholds: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
+    by_size: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     names: Mapping[int, str] = field(default_factory=dict)
     validated: bool = True
     final: bool = False

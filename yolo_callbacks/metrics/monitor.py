@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from yolo_callbacks.decisions.comparison import Mode
 from yolo_callbacks.metrics.epoch_record import EpochRecord, MetricNames
-from yolo_callbacks.metrics.sources import FunctionSource, Source, WeightedSum, direction_of, find_source
+from yolo_callbacks.metrics.sources import FunctionSource, Source, WeightedSum, direction_of, find_source, size_of
 from yolo_callbacks.utils.arguments import validate_float
 
 __all__ = ["Monitor", "MonitorLike"]
@@ -148,6 +148,11 @@ class Monitor:
     def absent_class(self, record: EpochRecord) -> str | None:
         """Return the name of the class without a value because the validation set has no object of it, or None."""
         return None if self._source is None else self._source.absent_class(record)
+
+    def reads_sizes(self, metric_names: MetricNames) -> bool:
+        """Return whether the monitor reads a metric of the objects of one size."""
+        names = list(self.monitor) if isinstance(self.monitor, Mapping) else [self.monitor]
+        return any(isinstance(name, str) and size_of(name, metric_names) is not None for name in names)
 
     @property
     def is_loss(self) -> bool:

@@ -16,6 +16,7 @@ from yolo_callbacks.utils.unknown_arguments import nearest
 __all__ = [
     "CLASS_METRICS",
     "FOR_A_SCRIPT",
+    "SIZES",
     "FunctionSource",
     "Source",
     "WeightedSum",
@@ -25,6 +26,9 @@ __all__ = [
 
 CLASS_METRICS = ("precision", "recall", "mAP50", "mAP50-95")
 """The metrics of which each class has a value, without the suffix of boxes, masks or poses."""
+
+SIZES = ("small", "medium", "large")
+"""The sizes of objects: the area of the box below 32², from there to 96², and above, in pixels of the image."""
 
 FOR_A_SCRIPT = ", or a function, for a metric that validation adds later: lambda metrics: metrics['metrics/mine']"
 """The advice in the message of a wrong monitor that is of no use for a YAML file."""
@@ -111,6 +115,27 @@ class OneClass:
         """Return the name of the class if the other classes have values and this one has none."""
         values = record.per_class.get(self.metric, {})
         return record.class_name(self.index) if values and self.index not in values else None
+
+
+@dataclass(frozen=True)
+class OneSize:
+    """A metric of the objects of one size."""
+
+    metric: str
+    size: str
+
+    def read(self, record: EpochRecord) -> float | None:
+        """Return the metric of the size."""
+        return record.by_size.get(self.metric, {}).get(self.size)
+
+    def measures_detection(self, record: EpochRecord) -> bool:
+        """Return True: values by size are metrics of detection."""
+        return True
+
+    def absent_class(self, record: EpochRecord) -> str | None:
+        """Return the size if other sizes have values and this one has none."""
+        values = record.by_size.get(self.metric, {})
+        return self.size if values and self.size not in values else None
 
 
 @dataclass(frozen=True)
@@ -213,9 +238,22 @@ def find_source(name: str, metric_names: MetricNames) -> Source | None:
     if worst and (key := _metric_key(worst["metric"], metric_names, per_class=True)):
         return WorstClass(key.removeprefix("metrics/"))
     metric, slash, wanted = name.removeprefix("metrics/").partition("/")
+    if size := size_of(name, metric_names):
+        return size
     if slash and (key := _metric_key(metric, metric_names, per_class=True)):
         return OneClass(key.removeprefix("metrics/"), _class_index(wanted, name, metric_names))
     raise ValueError(_unknown(name, metric_names))
+
+
+def size_of(name: str, metric_names: MetricNames) -> OneSize | None:
+    """Return the source of a name such as `"mAP50-95/small"`; None for another name, or where a class has that name."""
+    metric, _, size = name.removeprefix("metrics/").partition("/")
+    if size not in SIZES or size in metric_names.names.values() or not metric.startswith("mAP"):
+        return None
+    if metric_names.task == "obb":  # the area of the upright box around a rotated one is not that of the object
+        return None
+    key = _metric_key(metric, metric_names, per_class=True)
+    return OneSize(key.removeprefix("metrics/"), size) if key and key.endswith("(B)") else None
 
 
 def _metric_key(name: str, metric_names: MetricNames, *, per_class: bool = False) -> str | None:

@@ -51,6 +51,7 @@ _RECORD = {
     "per_class": Field(mapping(_BY_CLASS), {}),
     "best_confidence": Field(_BY_CLASS, {}),
     "thresholds": Field(mapping(_BY_CLASS), {}),
+    "by_size": Field(mapping(mapping(_VALUE)), {}),
 }
 _ENTRY = {
     "schema": Field(schema, 1),

@@ -12,6 +12,7 @@ from yolo_callbacks.trainer.epoch_progress import EpochProgress, current_epoch
 from yolo_callbacks.trainer.known_names import class_names
 from yolo_callbacks.trainer.rate_scaling import warmup_iterations
 from yolo_callbacks.trainer.results import best_confidence, numbers, per_class, thresholds, transforms
+from yolo_callbacks.trainer.size_metrics import SizeMetrics
 
 __all__ = ["EpochReader"]
 
@@ -22,10 +23,14 @@ class EpochReader:
     Args:
         trainer: The trainer.
         progress: Which part of an epoch it is in.
+
+    Attributes:
+        sizes: Measures mAP by the size of objects; None where no monitor reads it.
     """
 
     def __init__(self, trainer: Any, progress: EpochProgress) -> None:
         self._trainer, self._progress = trainer, progress
+        self.sizes: SizeMetrics | None = None
         self._record: EpochRecord | None = None
         self._record_key: tuple[int, bool, int] | None = None
 
@@ -76,6 +81,7 @@ class EpochReader:
             per_class=per_class(results),
             best_confidence=best_confidence(results),
             thresholds=thresholds(results),
+            by_size=self.sizes.values() if self.sizes and validated else {},
             names=class_names(trainer),
             validated=validated,
             final=final,

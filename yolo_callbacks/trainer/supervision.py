@@ -16,6 +16,7 @@ from yolo_callbacks.trainer.method_patches import MethodPatches
 from yolo_callbacks.trainer.observer import TrainingObserver
 from yolo_callbacks.trainer.replay import replay_epoch, restore_record
 from yolo_callbacks.trainer.resume import watch_resume
+from yolo_callbacks.trainer.size_metrics import SizeMetrics
 from yolo_callbacks.trainer.teardown import TrainingEnd, TrainingOver, finish_training, watch_end, watch_training
 from yolo_callbacks.trainer.validation_watch import watch_validation
 
@@ -66,7 +67,7 @@ class Supervision:
         methods, is_main = self._methods, process_rank() == 0
         watch_training(methods, self.end, self._finish, self._report_exit, is_main=is_main)
         watch_end(methods, self.end, self.report_end)
-        watch_validation(methods, self.progress)
+        watch_validation(methods, self.progress, self._before_validation)
         if is_main:
             before, on_saved = self._before_checkpoint, self.progress.model_saved
             self.checkpoints.watch(methods, before, on_saved, keep_resumable=keep_resumable)
@@ -118,6 +119,8 @@ class Supervision:
         """Strip last.pt where the run is over, and restore the methods of the trainer."""
         self.checkpoints.close(self.end.failure)
         self.learning_rate.close()
+        if self.reader.sizes is not None:
+            self.reader.sizes.forget()
         self._methods.undo()
         self.end.forget()
         self._observers.clear()
@@ -125,6 +128,14 @@ class Supervision:
     def _report_exit(self) -> None:
         for observer in self._observers:
             observer.on_exit()
+
+    def measure_sizes(self) -> None:
+        """Measure mAP by the size of objects in each validation from now on."""
+        self.reader.sizes = self.reader.sizes or SizeMetrics()
+
+    def _before_validation(self) -> None:
+        if self.reader.sizes is not None:
+            self.reader.sizes.listen(self._trainer.validator)
 
     def _before_checkpoint(self) -> None:
         self._observers[-1].before_checkpoint()

@@ -150,6 +150,10 @@ class TrainingRun:
         scalars = (key for member in earlier for key in member.logged_scalars(names.task))  # type: ignore[attr-defined]
         return replace(names, scalars=tuple(dict.fromkeys(scalars)))
 
+    def measure_sizes(self) -> None:
+        """Measure mAP by the size of objects in each validation from now on; every rank must call it."""
+        self.supervision.measure_sizes()
+
     def in_suite(self, callback: object) -> bool:
         """Return whether a suite runs this callback in this training."""
         return any(callback is member for member in self.supervision.members)

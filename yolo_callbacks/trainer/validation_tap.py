@@ -34,19 +34,23 @@ class ImageResult:
 
     Attributes:
         path: The image file, relative to the folder of the data set where it is inside of that.
+        size: Width and height of the image in that file; 0 for classification.
         labels: The class of each object.
         classes: The class of each prediction, the most confident first.
         confidences: The confidence of each prediction.
         similarity: The similarity of each object (rows) with each prediction (columns), from 0 to 1.
+        box_similarity: The same of the boxes alone, where the task compares masks or keypoints.
         boxes: The box of each prediction as fractions of the image: left, top, right, bottom. Empty for classification.
         label_boxes: The box of each object, in the same way.
     """
 
     path: str
+    size: tuple[int, int]
     labels: Array
     classes: Array
     confidences: Array
     similarity: Array
+    box_similarity: Array
     boxes: Array
     label_boxes: Array
 
@@ -68,7 +72,7 @@ class MatchTap:
         self.root = ""
         self._validator: Any = None
         self._originals: dict[str, Any] = {}
-        self._similarity: Any = None
+        self._similarities: list[Any] = []
         self._failed = False
         self._collect = True
         self._loader: Any = None
@@ -110,7 +114,7 @@ class MatchTap:
                     own[name] = original
                 else:
                     del own[name]
-        self.found, self._validator, self._originals, self._similarity = {}, None, {}, None
+        self.found, self._validator, self._originals, self._similarities = {}, None, {}, []
         self._loader, self._passes, self._order = None, iter(()), []
 
     # Parts ------------------------------------------------------------------------------------------------------------
@@ -143,11 +147,11 @@ class MatchTap:
 
     def _matching(self, original: Any, pred_classes: Any, true_classes: Any, iou: Any, *rest: Any, **named: Any) -> Any:
         # Called for boxes, then again for masks or keypoints: the last one is that of the task.
-        self._similarity = iou
+        self._similarities.append(iou)
         return original(pred_classes, true_classes, iou, *rest, **named)
 
     def _processed(self, original: Any, preds: Any, batch: Any, *rest: Any, **named: Any) -> Any:
-        self._similarity = None
+        self._similarities = []
         result = original(preds, batch, *rest, **named)
         if self._collect and not self._failed:
             try:
@@ -165,15 +169,17 @@ class MatchTap:
         labels, classes = _numbers(batch["cls"]).reshape(-1), _numbers(preds["cls"]).reshape(-1)
         confidences = _numbers(preds["conf"]).reshape(-1)
         shape = (len(labels), len(classes))
-        similarity = np.zeros(shape) if self._similarity is None else _numbers(self._similarity).reshape(shape)
-        self._similarity = None
+        found = [_numbers(each).reshape(shape) for each in self._similarities[:1] + self._similarities[1:][-1:]]
+        found, self._similarities = found or [np.zeros(shape)], []
         order = np.argsort(-confidences, kind="stable")
         return ImageResult(
             path=self._relative(Path(batch["im_file"])),
+            size=(int(batch["ori_shape"][1]), int(batch["ori_shape"][0])),
             labels=labels.astype(int),
             classes=classes[order].astype(int),
             confidences=confidences[order],
-            similarity=similarity[:, order],
+            similarity=found[-1][:, order],
+            box_similarity=found[0][:, order],
             boxes=_fractions(upright_edges(_numbers(preds["bboxes"])[order]), batch),
             label_boxes=_fractions(upright_edges(_numbers(batch["bboxes"])), batch),
         )
@@ -198,7 +204,7 @@ class MatchTap:
         for position, target, found, confidence in zip(positions, targets, classes, confidences, strict=True):
             path, nothing = self._relative(Path(samples[position][0])), np.zeros((0, 4))
             values = np.array([target]), np.array([found]), np.array([confidence])
-            self._take(ImageResult(path, *values, np.ones((1, 1)), nothing, nothing))
+            self._take(ImageResult(path, (0, 0), *values, np.ones((1, 1)), np.ones((1, 1)), nothing, nothing))
 
     def _relative(self, path: Path) -> str:
         try:

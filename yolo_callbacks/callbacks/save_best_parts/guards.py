@@ -34,6 +34,10 @@ class Guards:
         bound = [monitor.bind(metric_names) for monitor in self._monitors.values()]  # each, to find every wrong name
         return all(bound)
 
+    def reads_sizes(self, metric_names: MetricNames) -> bool:
+        """Return whether one of the monitors reads a metric of the objects of one size."""
+        return any(monitor.reads_sizes(metric_names) for monitor in self._monitors.values())
+
     def hold(self, record: EpochRecord) -> bool:
         """Return whether no monitor has got too much worse; log which one has."""
         guards = {name: Guarded(self._tolerances[name], each.known_mode) for name, each in self._monitors.items()}
