@@ -215,6 +215,29 @@ def test_a_fold_that_was_trained_twice_counts_once(tmp_path):
     assert Page(report(*again)).rows["mAP50-95"][0][2] == "0.400 ± 0.283 n = 2"
 
 
+def test_an_interrupted_run_is_in_no_mean(tmp_path):
+    values = enumerate((0.1, 0.3, 0.2))
+    runs = [fold(tmp_path / f"run{index}", value, arguments=f"seed: {index}") for index, value in values]
+    state = {"summary": {"status": "ended by KeyboardInterrupt", "epochs": 2, "seconds": 2.0, "callbacks": []}}
+    (runs[1] / "callbacks.json").write_text(json.dumps(state))
+    page = Page(report(*runs))
+    assert page.rows["mAP50-95"][0][3] == "0.300 ± 0.141 n = 2"
+    assert "run0, run2" in page.text
+
+
+def test_the_share_of_a_resumed_run_is_that_of_its_last_part(tmp_path):
+    summary = {**STATE["summary"], "seconds": 30.0, "seconds_before": 20.0, "seconds_in_callbacks": 1.0}
+    page = Page(report(write(tmp_path / "run", state={**STATE, "summary": summary})))
+    assert "10 % of the training time" in page.text
+
+
+def test_a_metric_is_never_cut_off(tmp_path):
+    rows = "".join(f"{epoch},{epoch},1,0.5,{0.9 if epoch == 7 else 0.01},1,0.01\n" for epoch in range(1, 13))
+    page = Page(report(write(tmp_path / "run", rows=rows)))
+    assert "cut off" not in page.text
+    assert "best 0.900 · epoch 7" in page.text
+
+
 def test_runs_of_different_settings_have_no_mean(tmp_path):
     runs = [fold(tmp_path / f"run{index}", 0.1, arguments=f"lr0: 0.0{index}\nbox: 7.5") for index in (1, 2)]
     page = Page(report(*runs))

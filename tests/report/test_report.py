@@ -33,7 +33,7 @@ from yolo_callbacks.utils.redaction import MASK, clean_arguments
 NO_PLOTS: dict[str, Any] = {"plot_metrics": lambda: None, "plot_training_labels": lambda: None}
 HOSTILE = "<script>alert('$x$')</script>"
 SECTIONS = (
-    *("events", "final", "quality", "classes", "losses", "rate", "logged"),
+    *("events", "final", "quality", "classes", "losses", "rate"),
     *("images", "cost", "setup", "configuration"),
 )
 

@@ -37,7 +37,7 @@ class ReduceLROnPlateau(MonitorCallback):
         monitor: The value to read each epoch. Defaults to `None`, the task's main metric.
         mode: `"min"` if lower is better, `"max"` if higher is better. Defaults to `"auto"`: the name says it.
         factor: The factor of each reduction, between 0 and 1. Defaults to `0.1`.
-        patience: Checks without improvement that are allowed. Defaults to `10`.
+        patience: Checks without improvement that are allowed; the next one reduces. Defaults to `10`.
         min_delta: By how much a value must be better to count, in the unit of the monitor. Defaults to `0.0001`.
         cooldown: Checks after a reduction that are not counted. Defaults to `0`.
         min_lr: No reduction makes the base rate of a parameter group lower than this. Defaults to `0.0`.

@@ -97,7 +97,14 @@ class Chart:
 
 
 def draw(
-    title: str, lines: Sequence[Line], scale: Scale, *, best: str = "", best_line: int = 0, from_zero: bool = True
+    title: str,
+    lines: Sequence[Line],
+    scale: Scale,
+    *,
+    best: str = "",
+    best_line: int = 0,
+    from_zero: bool = True,
+    whole: bool = False,
 ) -> Chart:
     """Draw lines over the epochs.
 
@@ -108,6 +115,7 @@ def draw(
         best: `"max"` or `"min"` to mark the best epoch of a line, `""` for no mark.
         best_line: The position of that line.
         from_zero: Whether the axis begins at 0.
+        whole: Whether the axis reaches the highest value, however far it is above all others.
     """
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
@@ -115,7 +123,7 @@ def draw(
     peak = best_of(lines[best_line].series, best) if best else None
     if peak and best == "max" and not peak[1]:
         peak = None  # a metric that was 0 in all epochs has no best epoch
-    low, high, is_cut = _limits(lines, from_zero=from_zero)
+    low, high, is_cut = _limits(lines, from_zero=from_zero, whole=whole)
     cut = _cut(lines, high) if is_cut else []
     with _style(title):
         figure = Figure(figsize=_SIZE)
@@ -157,7 +165,7 @@ def _axes(axes: Any, scale: Scale, low: float, high: float) -> None:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
-def _limits(lines: Sequence[Line], *, from_zero: bool) -> tuple[float, float, bool]:
+def _limits(lines: Sequence[Line], *, from_zero: bool, whole: bool) -> tuple[float, float, bool]:
     """Return where the axis begins and ends, and whether values are above it."""
     values = sorted(value for line in lines for value in line.series.values() if math.isfinite(value))
     if not values:
@@ -166,7 +174,7 @@ def _limits(lines: Sequence[Line], *, from_zero: bool) -> tuple[float, float, bo
     # The losses of the first epochs may be ten times as high as all others. They are above the chart, so that the
     # others are visible.
     most = values[int(0.9 * (len(values) - 1))]
-    if len(values) >= 10 and low >= 0 and high > 3 * most > 0:
+    if not whole and len(values) >= 10 and low >= 0 and high > 3 * most > 0:
         high = 1.5 * most
     if from_zero and low >= 0:
         low = 0.0

@@ -109,9 +109,11 @@ def by_task(runs: Sequence[Labelled]) -> dict[str, list[Labelled]]:
 
 
 def repeats(runs: Sequence[Labelled]) -> list[Repeat]:
-    """Return the repeated experiments among the runs of a task."""
+    """Return the repeated experiments among the runs of a task, without runs that did not finish."""
     found: dict[str, list[int]] = {}
     for position, each in enumerate(runs):
+        if each.run.summary.get("status", "finished") != "finished":
+            continue  # interrupted: its best epoch is not that of the others
         settings = {name: value for name, value in each.run.arguments.items() if name not in _NOT_OF_AN_EXPERIMENT}
         found.setdefault(json.dumps(settings, sort_keys=True, default=str), []).append(position)
     return [

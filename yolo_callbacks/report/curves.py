@@ -42,16 +42,16 @@ def quality(run: RunData, scale: Scale) -> list[Chart]:
         other = key.replace("/precision(", "/recall(")
         if other != key and other in metrics:
             lines = [Line("precision", series, 0), Line("recall", metrics[other], 1)]
-            charts.append(draw(plain(key).replace("precision", "precision and recall"), lines, scale))
+            charts.append(draw(plain(key).replace("precision", "precision and recall"), lines, scale, whole=True))
         elif "/recall(" not in key:
-            charts.append(draw(plain(key), [Line(plain(key), series)], scale, best="max"))
+            charts.append(draw(plain(key), [Line(plain(key), series)], scale, best="max", whole=True))
     return charts
 
 
 def compared_quality(runs: Sequence[Labelled], scale: Scale) -> list[Chart]:
     """Return a chart for each metric, with a line for each run."""
     keys = dict.fromkeys(key for each in runs for key in metrics_of(each.run))
-    return [draw(plain(key), _line_of_each_run(runs, key), scale) for key in keys]
+    return [draw(plain(key), _line_of_each_run(runs, key), scale, whole=True) for key in keys]
 
 
 def _line_of_each_run(runs: Sequence[Labelled], key: str) -> list[Line]:
@@ -121,7 +121,9 @@ def memory(run: RunData, scale: Scale) -> list[Chart]:
 
 def logged(run: RunData, scale: Scale) -> list[Chart]:
     """Return a chart for each other scalar that callbacks have logged, such as those of a user's own callback."""
-    keys = [key for key in run.series if key != "time" and key.partition("/")[0] not in _SHOWN_ELSEWHERE]
+    keys = [
+        key for key in run.series if key not in ("time", "fitness") and key.partition("/")[0] not in _SHOWN_ELSEWHERE
+    ]
     return [draw(key, [Line(key, run.series[key])], scale, from_zero=False) for key in keys[:_MAX_LOGGED]]
 
 
@@ -134,4 +136,4 @@ def class_charts(run: RunData, scale: Scale) -> list[Chart]:
     if not shown:
         return []
     title = f"{metric} by class" + (f", the best and the worst {COLORS // 2}" if len(shown) < len(order) else "")
-    return [draw(title, [Line(name, found[name], index) for index, name in enumerate(shown)], scale)]
+    return [draw(title, [Line(name, found[name], index) for index, name in enumerate(shown)], scale, whole=True)]

@@ -159,7 +159,7 @@ def _time_tiles(run: RunData) -> list[tuple[str, str, str]]:
     tiles = [("Epochs", str(run.last_epoch), f"of {planned} planned" if planned else "")]
     if run.seconds:
         tiles.append(("Time of all epochs", duration(run.seconds), f"{duration(run.seconds_per_epoch)} an epoch"))
-    spent, total = run.summary.get("seconds_in_callbacks"), run.summary.get("seconds")
+    spent, total = run.summary.get("seconds_in_callbacks"), tables.measured_seconds(run.summary)
     if spent is not None and total:
         once, per_epoch = map(duration, split_cost(spent, run.summary, run.summary))
         remark = f"an epoch, and {once} once: {percent(spent / total)} of the training time"

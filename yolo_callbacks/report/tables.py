@@ -10,7 +10,7 @@ from yolo_callbacks.report.run_data import RunData, Series
 from yolo_callbacks.report.words import duration, percent, value_text
 from yolo_callbacks.state.summary import split_cost
 
-__all__ = ["changed", "class_table", "cost", "final", "metrics_of", "plain", "shown", "suffix_of"]
+__all__ = ["changed", "class_table", "cost", "final", "measured_seconds", "metrics_of", "plain", "shown", "suffix_of"]
 
 _GROUPS = {"(B)": "boxes", "(M)": "masks", "(P)": "pose"}
 _MAX_CLASSES = 200
@@ -68,9 +68,14 @@ def final(run: RunData) -> list[tuple[str, float, tuple[int, float] | None]]:
     return [(plain(key), run.final[key], run.best(key)) for key in metrics_of(run) if key in run.final]
 
 
+def measured_seconds(summary: Mapping[str, Any]) -> float:
+    """Return the seconds in which the callbacks were measured: those since the last resume."""
+    return max((summary.get("seconds") or 0.0) - (summary.get("seconds_before") or 0.0), 0.0)
+
+
 def cost(run: RunData) -> dict[str, Any]:
     """Return the time that each callback took, and the time of all of them, as text."""
-    summary, total = run.summary, run.summary.get("seconds") or 0.0
+    summary, total = run.summary, measured_seconds(run.summary)
 
     def texts(seconds: float, measured: Mapping[str, Any]) -> dict[str, str]:
         once, per_epoch = split_cost(seconds, measured, summary)
