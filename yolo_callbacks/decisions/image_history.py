@@ -28,7 +28,7 @@ class Changes:
 
 @dataclass
 class ImageHistory:
-    """What is known of each image, by its name.
+    """Remember which images are right, were right in the best epoch, and how often each was forgotten.
 
     Attributes:
         right: The images that are right.

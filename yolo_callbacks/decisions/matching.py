@@ -23,7 +23,7 @@ _NEAR = 0.1
 
 @dataclass(frozen=True)
 class Counts:
-    """What is right and wrong in an image at one confidence.
+    """How many predictions and objects of an image are right and wrong, at one confidence.
 
     Attributes:
         tp: Predictions that match an object.
@@ -126,10 +126,8 @@ def suspects(
     import numpy as np
 
     found = []
-    taken = set(matches.matched[matches.confidences >= confidence].tolist())
-    free = np.array([row not in taken for row in range(len(labels))], dtype=bool)
-    wrong = np.flatnonzero((matches.matched < 0) & (matches.confidences >= confidence))
-    for column in wrong[np.argsort(-matches.confidences[wrong], kind="stable")].tolist():
+    free, wrong = _without_match(matches, confidence)
+    for column in wrong:
         certain = float(matches.confidences[column])
         near = similarity[:, column] if len(labels) else np.zeros(0)
         if not len(near) or near.max() < _NEAR:
@@ -167,15 +165,28 @@ def confusions(
     """
     import numpy as np
 
-    chosen = matches.confidences >= confidence
-    taken = set(matches.matched[chosen].tolist())
-    wrong = np.flatnonzero(chosen & (matches.matched < 0))
     found = []
-    for column in wrong[np.argsort(-matches.confidences[wrong], kind="stable")].tolist():
-        rows = [row for row in np.flatnonzero(similarity[:, column] >= iou).tolist() if row not in taken]
-        if rows:
-            row = max(rows, key=lambda row: float(similarity[row, column]))
-            taken.add(row)
+    free, wrong = _without_match(matches, confidence)
+    for column in wrong:
+        rows = np.flatnonzero(free & (similarity[:, column] >= iou))
+        if len(rows):
+            row = rows[similarity[rows, column].argmax()]
+            free[row] = False
             if labels[row] != classes[column]:
                 found.append((int(labels[row]), int(classes[column])))
     return found
+
+
+def _without_match(matches: Matches, confidence: float) -> tuple[Array, list[int]]:
+    """Return which objects no prediction above a confidence matches, and the predictions above it that match none.
+
+    The predictions are in the order of confidence.
+    """
+    import numpy as np
+
+    chosen = matches.confidences >= confidence
+    free = np.ones(matches.objects, dtype=bool)
+    free[matches.matched[chosen & (matches.matched >= 0)]] = False
+    wrong = np.flatnonzero(chosen & (matches.matched < 0))
+    ordered: list[int] = wrong[np.argsort(-matches.confidences[wrong], kind="stable")].tolist()
+    return free, ordered

@@ -31,7 +31,7 @@ def render(line: Mapping[str, Any], top: int) -> Iterator[str]:
     when = f"epoch {line['epoch']}" if "epoch" in line else "the final evaluation"
     at = "" if confidence is None else f", at confidence {confidence:.3g}"
     yield f"{wrong} of {len(images)} images fail in {when}{at}"
-    worst = [as_mapping(image) for image in as_list(line.get("worst"))][:top]
+    worst = _mappings(line, "worst", top)
     if worst:
         yield ""
         yield "   TP   FP   FN     F1  image"
@@ -46,20 +46,25 @@ def render(line: Mapping[str, Any], top: int) -> Iterator[str]:
         if names:
             yield ""
             yield f"{title}: {', '.join(names[:top])}{_more(names, top)}"
-    pairs = [as_mapping(pair) for pair in as_list(line.get("confusions"))]
+    pairs = _mappings(line, "confusions", top)
     if pairs:
         yield ""
         yield "Taken for another class:"
-        for pair in pairs[:top]:
+        for pair in pairs:
             both = f"{as_text(pair.get('label'))} taken for {as_text(pair.get('predicted'))}"
             yield f"  {both}: {_times(pair.get('count'))}"
-    suspects = [as_mapping(suspect) for suspect in as_list(line.get("suspects"))]
+    suspects = _mappings(line, "suspects", top)
     if suspects:
         yield ""
         yield "Labels that may be wrong, the most certain first:"
-        for suspect in suspects[:top]:
+        for suspect in suspects:
             score = as_number(suspect.get("score")) or 0.0
             yield f"  {score:.2f}  {as_text(suspect.get('image'))}: {_described(suspect)}"
+
+
+def _mappings(line: Mapping[str, Any], key: str, top: int) -> list[dict[Any, Any]]:
+    """Return the first mappings in a list of a line."""
+    return [as_mapping(item) for item in as_list(line.get(key))][:top]
 
 
 def _described(suspect: Mapping[str, Any]) -> str:

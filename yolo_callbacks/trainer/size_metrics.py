@@ -50,14 +50,25 @@ class SizeMetrics:
     """Measure mAP by the size of the objects in each validation that it listens to."""
 
     def __init__(self) -> None:
-        self._tap = MatchTap(_rows)
+        self._tap = MatchTap(self._receive)
+        self._values: dict[str, dict[str, float]] | None = None
 
     def listen(self, validator: Any) -> None:
         """Start to measure, before a validation."""
+        self._values = None
         self._tap.listen(validator)
 
     def values(self) -> dict[str, dict[str, float]]:
         """Return what the last validation has measured, by metric and size; without the sizes that no object has."""
+        if self._values is None:  # the record of an epoch may be read several times
+            self._values = self._measure()
+        return self._values
+
+    def _receive(self, image: ImageResult) -> Mapping[str, _Row]:
+        self._values = None  # the final evaluation goes through the tap too
+        return _rows(image)
+
+    def _measure(self) -> dict[str, dict[str, float]]:
         found: dict[str, dict[str, float]] = {"mAP50(B)": {}, "mAP50-95(B)": {}}
         images = list(self._tap.found.values())
         for size in SIZES:

@@ -19,7 +19,16 @@ if TYPE_CHECKING:
 
     Array = npt.NDArray[np.float64]
 
-__all__ = ["BOXED_TASKS", "Box", "BoxedImage", "ImageCapture", "encode_jpeg", "shown_size", "upright_edges"]
+__all__ = [
+    "BOXED_TASKS",
+    "Box",
+    "BoxedImage",
+    "ImageCapture",
+    "as_fractions",
+    "encode_jpeg",
+    "shown_size",
+    "upright_edges",
+]
 
 BOXED_TASKS = ("detect", "segment", "pose", "obb")
 """The tasks whose images have boxes."""
@@ -185,12 +194,13 @@ def _boxed(preds: Any, truth: Any, batch: Any, index: int, max_boxes: int, min_c
     rows = rows[np.isfinite(rows).all(axis=1) & (rows[:, 0] >= min_confidence)]
     rows = rows[np.argsort(-rows[:, 0], kind="stable")][:max_boxes]
     true = truth[truth[:, 0] == index][:max_boxes]
-    height, width = batch["ori_shape"][index][:2]
+    geometry = batch["ratio_pad"][index], batch["ori_shape"][index]
+    height, width = geometry[1][:2]
     return BoxedImage(
         path=Path(batch["im_file"][index]),
         size=(int(width), int(height)),
-        truth=_boxes(_fractions(true[:, 2:], batch, index), true[:, 1]),
-        predictions=_boxes(_fractions(upright_edges(rows[:, 2:]), batch, index), rows[:, 1], rows[:, 0].tolist()),
+        truth=_boxes(as_fractions(true[:, 2:], *geometry), true[:, 1]),
+        predictions=_boxes(as_fractions(upright_edges(rows[:, 2:]), *geometry), rows[:, 1], rows[:, 0].tolist()),
     )
 
 
@@ -225,19 +235,23 @@ def upright_edges(boxes: Array) -> Array:
     return edges
 
 
-def _fractions(edges: Array, batch: Any, index: int) -> Array:
+def as_fractions(edges: Array, ratio_pad: Any, shape: Any) -> Array:
     """Return edges in pixels of the network's input as fractions of the original image.
 
     `ops.scale_boxes` is not used: with `ratio_pad` it uses the gain of the height for both axes, up to 8.4.104 at
     least. That is wrong where the resize has rounded (by 5 % for 45x20 pixels in 32). It is right in 8.4.139.
+
+    Args:
+        edges: Left, top, right and bottom of each box.
+        ratio_pad: How Ultralytics has resized the image, as a batch names it.
+        shape: Height and width of the original image.
     """
     import numpy as np
 
-    geometry = np.asarray(batch["ratio_pad"][index], dtype=np.float64)
+    geometry = np.asarray(ratio_pad, dtype=np.float64)
     # (gains, padding) after a letterbox; RT-DETR stretches its images and has only the gains
     gains, padding = geometry if geometry.ndim == 2 else (geometry, np.zeros(2))
-    shape = np.asarray(batch["ori_shape"][index][:2], dtype=np.float64)
-    seen = (gains * shape)[::-1]  # width and height of the image inside the network's input
+    seen = (gains * np.asarray(shape[:2], dtype=np.float64))[::-1]  # width and height inside the network's input
     fractions: Array = (edges.reshape(-1, 2, 2) - padding) / seen
     return fractions.clip(0, 1).reshape(-1, 4)
 

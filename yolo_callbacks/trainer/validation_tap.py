@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from yolo_callbacks.trainer.distributed import is_single_process
 from yolo_callbacks.trainer.loader_order import passes
-from yolo_callbacks.trainer.validation_images import upright_edges
+from yolo_callbacks.trainer.validation_images import as_fractions, upright_edges
 from yolo_callbacks.utils.files import LOGGER
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ COMPARED_TASKS = ("detect", "segment", "pose", "obb", "classify")
 
 @dataclass(frozen=True)
 class ImageResult:
-    """What a validation has found in one image.
+    """The predictions and labels of one validation image, and how similar they are.
 
     Attributes:
         path: The image file, relative to the folder of the data set where it is inside of that.
@@ -171,7 +171,7 @@ class MatchTap:
         shape = (len(labels), len(classes))
         found = [_numbers(each).reshape(shape) for each in self._similarities[:1] + self._similarities[1:][-1:]]
         found, self._similarities = found or [np.zeros(shape)], []
-        order = np.argsort(-confidences, kind="stable")
+        order, geometry = np.argsort(-confidences, kind="stable"), (batch["ratio_pad"], batch["ori_shape"])
         return ImageResult(
             path=self._relative(Path(batch["im_file"])),
             size=(int(batch["ori_shape"][1]), int(batch["ori_shape"][0])),
@@ -180,8 +180,8 @@ class MatchTap:
             confidences=confidences[order],
             similarity=found[-1][:, order],
             box_similarity=found[0][:, order],
-            boxes=_fractions(upright_edges(_numbers(preds["bboxes"])[order]), batch),
-            label_boxes=_fractions(upright_edges(_numbers(batch["bboxes"])), batch),
+            boxes=as_fractions(upright_edges(_numbers(preds["bboxes"])[order]), *geometry),
+            label_boxes=as_fractions(upright_edges(_numbers(batch["bboxes"])), *geometry),
         )
 
     def _classified(self, original: Any, preds: Any, batch: Any, *rest: Any, **named: Any) -> Any:
@@ -243,15 +243,3 @@ def _numbers(values: Any) -> Array:
     # inference tensors, half precision with AMP on a GPU
     numbers: Array = values.detach().cpu().float().numpy()
     return numbers
-
-
-def _fractions(edges: Array, batch: Any) -> Array:
-    """Return edges in pixels of the network's input as fractions of the original image."""
-    import numpy as np
-
-    geometry = np.asarray(batch["ratio_pad"], dtype=np.float64)
-    # (gains, padding) after a letterbox; RT-DETR stretches its images and has only the gains
-    gains, padding = geometry if geometry.ndim == 2 else (geometry, np.zeros(2))
-    seen = (gains * np.asarray(batch["ori_shape"][:2], dtype=np.float64))[::-1]
-    fractions: Array = ((edges.reshape(-1, 2, 2) - padding) / seen).clip(0, 1).reshape(-1, 4)
-    return fractions

@@ -23,7 +23,9 @@ _MAX_PREDICTIONS = 100
 
 @dataclass(frozen=True)
 class Finding:
-    """What a validation has found in one image, as far as it is needed after the batch.
+    """The matches of one image, with the boxes that the file shows.
+
+    Everything else of the batch is dropped, so that the memory of a large validation set is bounded.
 
     Attributes:
         matches: All predictions, and which object each matches.
