@@ -6,10 +6,10 @@ from pathlib import Path
 import digits
 import pytest
 import torch
+from scripted_predictions import predict_from_labels
 from trainings import FAST, TINY, TINY_CLASSIFY, interrupted
 from ultralytics import YOLO
 from ultralytics.models.yolo.detect import DetectionTrainer, DetectionValidator
-from ultralytics.utils import ops
 from ultralytics.utils.metrics import box_iou
 
 from yolo_callbacks import EarlyStopping, FailingImages, attach
@@ -39,36 +39,20 @@ def by_hand(boxes, classes, confidences, true_boxes, true_classes, confidence):
 
 @pytest.fixture
 def detections(monkeypatch):
-    """Predictions made of the labels, with errors of each kind; what is returned has them by validation and image."""
-    seen: list[dict] = []
-    original, start = DetectionValidator.update_metrics, DetectionValidator.init_metrics
+    """The labels, and the predictions that are made of them with errors of each kind, by validation and file."""
     random = torch.Generator().manual_seed(0)
 
     def noise(*shape):
         return torch.rand(*shape, generator=random)
 
-    def update(self, preds, batch):
-        height, width = batch["img"].shape[2:]
-        for index, path in enumerate(batch["im_file"]):
-            mine = batch["batch_idx"] == index
-            truth = ops.xywh2xyxy(batch["bboxes"][mine]) * torch.tensor([width, height, width, height])
-            labels = batch["cls"][mine].reshape(-1)
-            boxes, classes = truth.repeat(3, 1), labels.repeat(3)
-            boxes = boxes + 6 * (noise(len(boxes), 4) - 0.5)
-            wrong = noise(len(classes)) < 0.4
-            classes, confidences = torch.where(wrong, (classes + 1) % 3, classes), noise(len(boxes)) * (1 - 0.5 * wrong)
-            preds[index] = {**preds[index], "bboxes": boxes, "cls": classes, "conf": confidences}
-            arrays = (boxes, classes, preds[index]["conf"], truth, labels)
-            seen[-1][Path(path).name] = tuple(array.clone() for array in arrays)
-        original(self, preds, batch)
+    def make(truth):
+        boxes, classes = truth["bboxes"].repeat(3, 1), truth["cls"].repeat(3)
+        boxes = boxes + 6 * (noise(len(boxes), 4) - 0.5)
+        wrong = noise(len(classes)) < 0.4
+        classes, confidences = torch.where(wrong, (classes + 1) % 3, classes), noise(len(boxes)) * (1 - 0.5 * wrong)
+        return {"bboxes": boxes, "cls": classes, "conf": confidences}
 
-    def init(self, model):
-        seen.append({})
-        start(self, model)
-
-    monkeypatch.setattr(DetectionValidator, "update_metrics", update)
-    monkeypatch.setattr(DetectionValidator, "init_metrics", init)
-    return seen
+    return predict_from_labels(monkeypatch, make)
 
 
 def test_counts_are_those_of_an_independent_count(train, detections):
@@ -77,11 +61,12 @@ def test_counts_are_those_of_an_independent_count(train, detections):
     written = lines(train(model, epochs=2))
     assert [line.get("epoch") for line in written] == [1, 2, None]
     for line, seen in zip(written, detections, strict=True):
-        assert set(line["images"]) == {f"images/val/{name}" for name in seen}
+        assert set(line["images"]) == {f"images/val/{Path(file).name}" for file in seen}
         assert 0 < line["confidence"] < 1
-        for name, values in seen.items():
-            counts = tuple(line["images"][f"images/val/{name}"][key] for key in COUNTS)
-            assert counts == by_hand(*values, line["confidence"])
+        for file, (truth, preds) in seen.items():
+            counts = tuple(line["images"][f"images/val/{Path(file).name}"][key] for key in COUNTS)
+            arrays = (preds["bboxes"], preds["cls"], preds["conf"], truth["bboxes"], truth["cls"])
+            assert counts == by_hand(*arrays, line["confidence"])
         assert sum(image["tp"] for image in line["images"].values())
         wrong = {name: image for name, image in line["images"].items() if image["fp"] or image["fn"]}
         worst = sorted(wrong, key=lambda name: (wrong[name]["f1"], -wrong[name]["fp"] - wrong[name]["fn"], name))

@@ -54,7 +54,7 @@ def spoil(data: Path, seed: int) -> list[Wrong]:
 
 
 def is_of(suspect: dict, wrong: Wrong) -> bool:
-    """Whether a suspect is about a label that was made wrong."""
+    """Return whether a suspect is the label that was made wrong."""
     if (suspect["image"], suspect["kind"]) != (wrong.image, KINDS[wrong.kind]):
         return False
     left, top, right, bottom = suspect["prediction" if wrong.kind == "removed" else "label"]["box"]

@@ -1,11 +1,11 @@
-"""What validation has matched, image by image, for every task: read from real validations of tiny models."""
+"""Real validations of tiny models: the tap passes on the predictions and labels of each image, for every task."""
 
 import numpy as np
 import pytest
 import torch
+from scripted_predictions import predict_from_labels
 from trainings import TINY, TINY_POSE, TINY_SEGMENT, as_task
 from ultralytics import YOLO
-from ultralytics.models.yolo.detect import DetectionValidator
 from ultralytics.utils.metrics import batch_probiou, box_iou, kpt_iou, mask_iou
 
 from yolo_callbacks.trainer.validation_tap import MatchTap
@@ -27,31 +27,19 @@ def similarity_of(task, truth, preds):
 
 @pytest.fixture
 def predicted(monkeypatch):
-    """Make the predictions of each image of its labels; what is returned has both, by validation and file."""
-    seen, original, start = [], DetectionValidator.update_metrics, DetectionValidator.init_metrics
+    """The labels, and the predictions that are made of them, by validation and file."""
     random = torch.Generator().manual_seed(0)
 
-    def update(self, preds, batch):
-        for index in range(len(preds)):
-            truth = self._prepare_batch(index, dict(batch))
-            boxes = truth["bboxes"] + 4 * (torch.rand(truth["bboxes"].shape, generator=random) - 0.5)
-            made = {**preds[index], "bboxes": boxes, "cls": truth["cls"].clone()}
-            made["conf"] = torch.rand(len(boxes), generator=random)
-            if "masks" in truth:
-                made["masks"] = truth["masks"].roll(1, dims=2)
-            if "keypoints" in truth:
-                made["keypoints"] = truth["keypoints"] + torch.rand(truth["keypoints"].shape, generator=random)
-            preds[index] = made
-            seen[-1][batch["im_file"][index]] = (truth, {name: value.clone() for name, value in made.items()})
-        original(self, preds, batch)
+    def make(truth):
+        boxes = truth["bboxes"] + 4 * (torch.rand(truth["bboxes"].shape, generator=random) - 0.5)
+        made = {"bboxes": boxes, "cls": truth["cls"].clone(), "conf": torch.rand(len(boxes), generator=random)}
+        if "masks" in truth:
+            made["masks"] = truth["masks"].roll(1, dims=2)
+        if "keypoints" in truth:
+            made["keypoints"] = truth["keypoints"] + torch.rand(truth["keypoints"].shape, generator=random)
+        return made
 
-    def init(self, model):
-        seen.append({})
-        start(self, model)
-
-    monkeypatch.setattr(DetectionValidator, "update_metrics", update)
-    monkeypatch.setattr(DetectionValidator, "init_metrics", init)
-    return seen
+    return predict_from_labels(monkeypatch, make)
 
 
 @pytest.mark.parametrize("task", MODELS)
