@@ -310,8 +310,8 @@ def test_read_before_single_class_overwrites_half_precision_and_without_what_is_
 
 
 def test_a_stretched_image_as_rt_detr_has_it():
-    batch = {"ratio_pad": [(80 / 20, 80 / 45)], "ori_shape": [(20, 45)]}
-    assert images._fractions(np.array([[40.0, 20, 80, 80]]), batch, 0).tolist() == [[0.5, 0.25, 1, 1]]
+    gains, shape = (80 / 20, 80 / 45), (20, 45)
+    assert images.as_fractions(np.array([[40.0, 20, 80, 80]]), gains, shape).tolist() == [[0.5, 0.25, 1, 1]]
 
 
 def test_inactive_it_looks_at_nothing(messages):
