@@ -21,11 +21,10 @@ from typing import Any
 import memory_series
 import saving
 import scaling
+import startup
 import time_added
 import wandb_waits
 from one_training import VARIANTS
-
-import startup
 
 RESULTS = Path(__file__).parent / "results"
 README = Path(__file__).parent / "README.md"

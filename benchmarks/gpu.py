@@ -2,6 +2,7 @@
 
 python benchmarks/gpu.py --out FOLDER             # on the first GPU, at most 200 s
 python benchmarks/gpu.py --out FOLDER --device cpu    # small numbers, to test the script
+python benchmarks/gpu.py --out FOLDER --only YOLO11s    # the parts whose name contains this
 
 It writes FOLDER/gpu.md and FOLDER/gpu.json. A part that does not fit into the time is named.
 """
@@ -47,19 +48,29 @@ class Setting:
 
     def data(self, images: int) -> Path:
         """Return a data set with the photographs repeated to a number of images for training."""
-        path = self.folder / f"data{images}.yaml"
+        folder = self.folder / f"data{images}"
+        path = folder / "data.yaml"
         if not path.is_file():
-            found = sorted((TREES / "images" / "train").glob("*.jpg"))
-            listed = [str(found[number % len(found)]) for number in range(images)]
-            (self.folder / f"train{images}.txt").write_text("\n".join(listed))
+            self._repeat(folder, "train", images)
+            self._repeat(folder, "val", max(16, images // 10))
             names = (TREES / "data.yaml").read_text().partition("names:")[2]
-            val = TREES / "images" / "val"
-            path.write_text(f"path: {self.folder}\ntrain: train{images}.txt\nval: {val}\nnames:{names}")
+            path.write_text(f"path: {folder}\ntrain: images/train\nval: images/val\nnames:{names}")
         return path
+
+    @staticmethod
+    def _repeat(folder: Path, split: str, images: int) -> None:
+        found = sorted((TREES / "images" / split).glob("*.jpg"))
+        for kind in ("images", "labels"):
+            (folder / kind / split).mkdir(parents=True)
+        for number in range(images):
+            image = found[number % len(found)]
+            (folder / "images" / split / f"{number:05d}.jpg").symlink_to(image)
+            label = TREES / "labels" / split / f"{image.stem}.txt"
+            (folder / "labels" / split / f"{number:05d}.txt").symlink_to(label)
 
     def train(self, model: Any, *, images: int, epochs: int, **arguments: Any) -> Any:
         """Train a model; return its trainer."""
-        size = {"imgsz": 640, "batch": 16, "workers": 8} if self.on_gpu else {"imgsz": 64, "batch": 8, "workers": 0}
+        size = {"imgsz": 640, "batch": 16, "workers": 16} if self.on_gpu else {"imgsz": 64, "batch": 8, "workers": 0}
         self._runs += 1
         given = {**SMALL, **size, "nbs": 64, "device": self.device, "data": str(self.data(images)), "epochs": epochs}
         model.train(**{**given, "project": str(self.folder), "name": f"run{self._runs}", **arguments})
@@ -164,14 +175,21 @@ def out_of_memory(setting: Setting, *, epoch: int) -> dict[str, Any]:
     from yolo_callbacks import MemoryCleanup, MemoryMonitor, attach
 
     model = YOLO("yolo11n.yaml")
-    held: list[Any] = []
+    batches: list[int] = []
     attach(model, MemoryMonitor(), MemoryCleanup())
 
     def fill(trainer: Any) -> None:
-        if trainer.epoch + 1 == epoch and not held:
-            held.append(torch.empty(2**50, dtype=torch.uint8, device=trainer.device))
+        original = trainer.preprocess_batch
 
-    model.add_callback("on_train_batch_start", fill)
+        def filled(batch: Any) -> Any:
+            batches.append(trainer.batch_size)
+            if trainer.epoch + 1 == epoch and len(set(batches)) == 1:  # Ultralytics tries again with half the batch
+                torch.empty(2**50, dtype=torch.uint8, device=trainer.device)
+            return original(batch)
+
+        trainer.preprocess_batch = filled  # where Ultralytics catches the error
+
+    model.add_callback("on_train_start", fill)
     try:
         setting.train(model, images=64, epochs=3)
         ended = "finished"
@@ -179,7 +197,8 @@ def out_of_memory(setting: Setting, *, epoch: int) -> dict[str, Any]:
         ended = f"{type(error).__name__}: {str(error)[:200]}"
     folder = Path(model.trainer.save_dir)
     files = sorted(path.name for path in folder.iterdir())
-    return {"ended": ended, "files": files, "allocated_mib": torch.cuda.memory_allocated() / MIB}
+    allocated = torch.cuda.memory_allocated() / MIB
+    return {"ended": ended, "batch sizes": sorted(set(batches)), "files": files, "allocated_mib": allocated}
 
 
 def cache_clearing(setting: Setting) -> dict[str, Any]:
@@ -215,25 +234,44 @@ def captured_images(setting: Setting) -> dict[str, Any]:
     return found
 
 
-def parts(setting: Setting) -> dict[str, Callable[[], Any]]:
-    """Return the functions that measure, by name, the most important ones first."""
+def compared_images(setting: Setting) -> dict[str, Any]:
+    """Return the milliseconds of the training thread for `FailingImages`, which reads each validation image."""
+    from ultralytics import YOLO
+
+    from yolo_callbacks import FailingImages, attach
+    from yolo_callbacks.trainer.validation_tap import MatchTap
+
+    images = 2000 if setting.on_gpu else 160
+    model = YOLO("yolo11n.yaml")
+    suite = attach(model, FailingImages())
+    ends = epoch_ends(model)
+    with Stopwatch(suite, also=[(MatchTap, "_image"), (MatchTap, "_take")]) as watch:
+        setting.train(model, images=images, epochs=3)
+    found = {"in_callbacks_ms": 1000 * statistics.median(watch.by_epoch[1:]), "epoch_s": durations(ends, 3)}
+    return {f"{images // 10} images": found}
+
+
+def parts(setting: Setting) -> dict[str, tuple[float, Callable[[], Any]]]:
+    """Return what measures by name: the seconds that it may take on a GPU, and the function."""
     gpu = setting.on_gpu
-    found: dict[str, Callable[[], Any]] = {
-        "an epoch of YOLO11n": lambda: epoch_times(setting, "n", 2000 if gpu else 32, 3),
-        "16 captured images": lambda: captured_images(setting),
+    images = {"16 captured images": (20.0, lambda: captured_images(setting))}
+    compared = {"the images that FailingImages compares": (30.0, lambda: compared_images(setting))}
+    epoch = {"an epoch of YOLO11n": (110.0, lambda: epoch_times(setting, "n", 2000 if gpu else 32, 3))}
+    if not gpu:
+        return {**images, **compared, **epoch}
+    return {
+        "synchronisations on the batch path": (20.0, lambda: synchronisations(setting)),
+        "out of memory in the first epoch": (20.0, lambda: out_of_memory(setting, epoch=1)),
+        "out of memory in the second epoch": (20.0, lambda: out_of_memory(setting, epoch=2)),
+        **images,
+        **epoch,
+        **compared,
+        "clearing the cache": (25.0, lambda: cache_clearing(setting)),
+        "eight trainings with MemoryCleanup": (45.0, lambda: memory_of_trainings(setting, cleanup=True)),
+        "eight trainings without": (45.0, lambda: memory_of_trainings(setting, cleanup=False)),
+        "an epoch of YOLO11s": (60.0, lambda: epoch_times(setting, "s", 500, 3)),
+        "an epoch of YOLO11m": (70.0, lambda: epoch_times(setting, "m", 500, 3)),
     }
-    if gpu:
-        found |= {
-            "synchronisations on the batch path": lambda: synchronisations(setting),
-            "eight trainings with MemoryCleanup": lambda: memory_of_trainings(setting, cleanup=True),
-            "eight trainings without": lambda: memory_of_trainings(setting, cleanup=False),
-            "out of memory in the first epoch": lambda: out_of_memory(setting, epoch=1),
-            "out of memory in the second epoch": lambda: out_of_memory(setting, epoch=2),
-            "clearing the cache": lambda: cache_clearing(setting),
-            "an epoch of YOLO11s": lambda: epoch_times(setting, "s", 500, 3),
-            "an epoch of YOLO11m": lambda: epoch_times(setting, "m", 500, 3),
-        }
-    return found
 
 
 def main() -> int:
@@ -242,6 +280,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("gpu-out"))
     parser.add_argument("--device", default="0")
     parser.add_argument("--seconds", type=float, default=200.0)
+    parser.add_argument("--only", action="append", default=[], help="a part of a name; can be repeated")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="gpu-") as temporary:
@@ -249,22 +288,31 @@ def main() -> int:
         os.environ["WANDB_DIR"] = os.environ["WANDB_DATA_DIR"] = temporary
         setting = Setting(arguments.device, Path(temporary), arguments.seconds)
         results: dict[str, Any] = {"device": device_name(setting)}
-        longest = 0.0
-        for name, measure in parts(setting).items():
+        add_amp_weights(Path(temporary))
+        for name, (expected, measure) in parts(setting).items():
             started = time.monotonic()
-            if started + longest > setting.ends:
+            if arguments.only and not any(part in name for part in arguments.only):
+                continue
+            if started + expected > setting.ends:
                 results[name] = "left out: no time"
                 continue
             try:
                 results[name] = measure()
             except Exception as error:  # a part that fails must not cost the others
                 results[name] = f"failed: {type(error).__name__}: {error}"
-            longest = max(longest, time.monotonic() - started)
             print(f"{name}: {time.monotonic() - started:.0f} s", flush=True)
             write(results, arguments.out)
         write(results, arguments.out)
     print("\n" + "\n".join(table(results)))
     return int(any(isinstance(found, str) and found.startswith("failed") for found in results.values()))
+
+
+def add_amp_weights(folder: Path) -> None:
+    """Replace the weights with which Ultralytics checks AMP, and which it would download, by untrained ones."""
+    from ultralytics import YOLO, utils
+
+    YOLO("yolo26n.yaml").save(folder / "yolo26n.pt")
+    utils.WEIGHTS_DIR = folder
 
 
 def device_name(setting: Setting) -> str:

@@ -49,7 +49,7 @@ def _starts(number: int) -> list[float]:
             packages = next(folder.glob("lib/python*/site-packages"))
             if name == "with":
                 for shipped in ("yolo_callbacks.pth", "_yolo_callbacks_boot.py"):
-                    (packages / shipped).write_text((ROOT / "startup" / shipped).read_text())
+                    (packages / shipped).write_text((ROOT / shipped).read_text())
             pythons.append(str(folder / "bin" / "python"))
         pairs = [[_start(python) for python in pythons] for _ in range(number + 5)][5:]
     return [1000 * (later - earlier) for earlier, later in pairs]

@@ -8,7 +8,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from hatchling.builders.sdist import SdistBuilder
+from environments import source_distribution
 from PIL import Image
 
 ROOT = Path(__file__).parent.parent
@@ -51,7 +51,7 @@ def test_the_readme_shows_an_animation_and_a_report_for_light_and_dark():
 def test_a_picture_is_small_and_in_the_source_distribution(picture):
     limit = 150_000 if picture.endswith(".svg") else 200_000
     assert 0 < (ROOT / picture).stat().st_size <= limit
-    assert picture in {file.distribution_path for file in SdistBuilder(str(ROOT)).recurse_included_files()}
+    assert picture in source_distribution()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

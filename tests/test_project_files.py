@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hatchling.builders.sdist import SdistBuilder
+from environments import source_distribution
 
 import yolo_callbacks
 
@@ -49,7 +49,7 @@ def test_the_links_of_a_guide_lead_somewhere(guide):
 
 
 def test_the_source_distribution_has_what_the_readme_links_to():
-    included = {file.distribution_path for file in SdistBuilder(str(ROOT)).recurse_included_files()}
+    included = source_distribution()
     linked = set(re.findall(r"\]\(([\w./-]+)[#)]", (ROOT / "README.md").read_text(encoding="utf-8")))
     assert "docs/api.md" in linked
     assert linked <= included

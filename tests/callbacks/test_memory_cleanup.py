@@ -318,7 +318,7 @@ needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GP
 @pytest.mark.gpu
 @pytest.mark.training
 @needs_gpu
-def test_a_real_gpu_is_freed_and_watched(train):
+def test_a_real_gpu_is_freed_and_watched(train, amp_weights):
     model, cleanup = YOLO("yolo11n.yaml"), MemoryCleanup(gpu_threshold=0.0)
     attach(model, MemoryMonitor(), cleanup, JsonlLogger(), strict=True)
     folder = train(model, epochs=2, device=0)

@@ -7,7 +7,6 @@ import re
 from importlib import metadata
 from pathlib import Path
 
-import jsonschema
 import pytest
 import yaml
 
@@ -224,10 +223,14 @@ def test_a_module_beside_the_file_and_one_offered_by_a_package(folder, monkeypat
 
 
 def conforms(text: str) -> bool:
+    import jsonschema  # not on every machine with a GPU
+
     return jsonschema.Draft7Validator(schema.schema()).is_valid(yaml.safe_load(text))
 
 
 def test_the_schema_that_is_shipped_is_that_of_the_signatures():
+    import jsonschema
+
     assert json.loads(schema.PATH.read_text()) == schema.schema(), "run `python -m yolo_callbacks.config.schema`"
     jsonschema.Draft7Validator.check_schema(schema.schema())
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hatchling.build import build_editable, build_wheel
 from trainings import FAST, TINY
 
 ROOT = Path(__file__).parents[2]
@@ -27,12 +26,21 @@ def arguments(**overrides: Any) -> list[str]:
 
 def wheel(project: Path, folder: Path, *, editable: bool = False) -> Path:
     """Build the wheel of a project."""
+    from hatchling.build import build_editable, build_wheel  # not on every machine with a GPU
+
     before = Path.cwd()
     os.chdir(project)
     try:
         return folder / (build_editable if editable else build_wheel)(str(folder))
     finally:
         os.chdir(before)
+
+
+def source_distribution() -> set[str]:
+    """The files of the source distribution, by their paths in it."""
+    from hatchling.builders.sdist import SdistBuilder
+
+    return {file.distribution_path for file in SdistBuilder(str(ROOT)).recurse_included_files()}
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,15 @@ def train(scenes: Path, tmp_path: Path) -> Train:
 
 
 @pytest.fixture
+def amp_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replace the weights with which Ultralytics checks AMP on a GPU, and which it would download."""
+    from ultralytics import YOLO, utils
+
+    YOLO("yolo26n.yaml").save(tmp_path / "yolo26n.pt")
+    monkeypatch.setattr(utils, "WEIGHTS_DIR", tmp_path)
+
+
+@pytest.fixture
 def blank_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Save every figure of matplotlib blank."""
     from blank_figures import save_blank

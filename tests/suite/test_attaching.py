@@ -9,7 +9,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import grimp
 import pytest
 from state_mutations import StandIn
 from trainings import TINY, interrupted, results_csv
@@ -238,6 +237,8 @@ def test_a_report_brings_what_it_needs(make):
 
 
 def test_only_attach_imports_the_report():
+    import grimp  # not on every machine with a GPU
+
     graph = grimp.build_graph("yolo_callbacks")
     importers = {
         module

@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 from scripted_predictions import predict_from_labels
 from trainings import TINY, results_csv
 from ultralytics import YOLO
@@ -59,6 +57,9 @@ def by_pycocotools(images):
         rows = zip(as_coco(image.boxes), image.classes.tolist(), image.confidences.tolist(), strict=True)
         for box, label, score in rows:
             predictions.append({"image_id": number, "category_id": label, "bbox": box, "score": score})
+    from pycocotools.coco import COCO  # not on every machine with a GPU
+    from pycocotools.cocoeval import COCOeval
+
     coco = COCO()
     coco.dataset = {
         "images": [{"id": number} for number in range(len(images))],

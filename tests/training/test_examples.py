@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import digits
-import nbformat
 import pytest
-from nbclient import NotebookClient
 from trainings import FAST, TINY, TINY_CLASSIFY, results_csv
 from ultralytics import YOLO
 
@@ -69,6 +67,8 @@ def test_no_example_is_forgotten():
 
 
 def test_the_links_of_the_notebook_lead_somewhere():
+    import nbformat  # not on every machine with a GPU
+
     notebook = nbformat.read(EXAMPLES / "quickstart.ipynb", as_version=4)
     links = re.findall(r"\]\(([^)#]+)#?([^)]*)\)", "".join(cell.source for cell in notebook.cells))
     assert links
@@ -80,6 +80,9 @@ def test_the_links_of_the_notebook_lead_somewhere():
 
 @pytest.mark.slow
 def test_the_notebook_runs_from_top_to_bottom(tmp_path, monkeypatch):
+    import nbformat
+    from nbclient import NotebookClient
+
     notebook = nbformat.read(EXAMPLES / "quickstart.ipynb", as_version=4)
     assert not any(cell.get("outputs") for cell in notebook.cells)  # it is committed without outputs
     size = next(cell for cell in notebook.cells if cell.source.startswith("EPOCHS, SIZE = "))

@@ -27,6 +27,7 @@ __all__ = [
     "as_fractions",
     "encode_jpeg",
     "shown_size",
+    "to_cpu",
     "upright_edges",
 ]
 
@@ -190,7 +191,7 @@ def _boxed(preds: Any, truth: Any, batch: Any, index: int, max_boxes: int, min_c
     import numpy as np
 
     # one copy from the device instead of three, without the mask coefficients or other parts of a prediction
-    rows = _to_cpu(preds["conf"], preds["cls"], preds["bboxes"])
+    rows = to_cpu(preds["conf"], preds["cls"], preds["bboxes"])
     rows = rows[np.isfinite(rows).all(axis=1) & (rows[:, 0] >= min_confidence)]
     rows = rows[np.argsort(-rows[:, 0], kind="stable")][:max_boxes]
     true = truth[truth[:, 0] == index][:max_boxes]
@@ -213,7 +214,7 @@ def _truth(batch: Any) -> Array:
     """Return the ground truth of a batch: position in the batch, class, and edges in pixels of the network's input."""
     import numpy as np
 
-    rows = _to_cpu(batch["batch_idx"], batch["cls"], batch["bboxes"])
+    rows = to_cpu(batch["batch_idx"], batch["cls"], batch["bboxes"])
     height, width = batch["img"].shape[2:]
     boxes = rows[:, 2:]  # centre and size as fractions of the letterboxed image, of a rotated one the angle
     boxes[:, :4] *= (width, height, width, height)
@@ -256,7 +257,8 @@ def as_fractions(edges: Array, ratio_pad: Any, shape: Any) -> Array:
     return fractions.clip(0, 1).reshape(-1, 4)
 
 
-def _to_cpu(*columns: Any) -> Array:
+def to_cpu(*columns: Any) -> Array:
+    """Return tensors of one or more columns as one table, with one copy from the device."""
     import torch
 
     table = torch.cat([column if column.ndim == 2 else column[:, None] for column in columns], dim=1)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from yolo_callbacks.trainer.distributed import is_single_process
 from yolo_callbacks.trainer.loader_order import passes
-from yolo_callbacks.trainer.validation_images import as_fractions, upright_edges
+from yolo_callbacks.trainer.validation_images import as_fractions, to_cpu, upright_edges
 from yolo_callbacks.utils.files import LOGGER
 
 if TYPE_CHECKING:
@@ -166,22 +166,21 @@ class MatchTap:
     def _image(self, preds: Any, batch: Any) -> ImageResult:
         import numpy as np
 
-        labels, classes = _numbers(batch["cls"]).reshape(-1), _numbers(preds["cls"]).reshape(-1)
-        confidences = _numbers(preds["conf"]).reshape(-1)
-        shape = (len(labels), len(classes))
+        rows, objects = to_cpu(preds["conf"], preds["cls"], preds["bboxes"]), to_cpu(batch["cls"], batch["bboxes"])
+        rows, shape = rows[order := np.argsort(-rows[:, 0], kind="stable")], (len(objects), len(rows))
         found = [_numbers(each).reshape(shape) for each in self._similarities[:1] + self._similarities[1:][-1:]]
         found, self._similarities = found or [np.zeros(shape)], []
-        order, geometry = np.argsort(-confidences, kind="stable"), (batch["ratio_pad"], batch["ori_shape"])
+        geometry = batch["ratio_pad"], batch["ori_shape"]
         return ImageResult(
             path=self._relative(Path(batch["im_file"])),
             size=(int(batch["ori_shape"][1]), int(batch["ori_shape"][0])),
-            labels=labels.astype(int),
-            classes=classes[order].astype(int),
-            confidences=confidences[order],
+            labels=objects[:, 0].astype(int),
+            classes=rows[:, 1].astype(int),
+            confidences=rows[:, 0],
             similarity=found[-1][:, order],
             box_similarity=found[0][:, order],
-            boxes=as_fractions(upright_edges(_numbers(preds["bboxes"])[order]), *geometry),
-            label_boxes=as_fractions(upright_edges(_numbers(batch["bboxes"])), *geometry),
+            boxes=as_fractions(upright_edges(rows[:, 2:]), *geometry),
+            label_boxes=as_fractions(upright_edges(objects[:, 1:]), *geometry),
         )
 
     def _classified(self, original: Any, preds: Any, batch: Any, *rest: Any, **named: Any) -> Any:
@@ -195,12 +194,12 @@ class MatchTap:
     def _classify(self, preds: Any, batch: Any) -> None:
         import numpy as np
 
-        samples, targets = self._loader.dataset.samples, _numbers(batch["cls"]).reshape(-1).astype(int)
+        best = preds.max(1)
+        targets, classes, confidences = to_cpu(batch["cls"], best.indices, best.values).T
+        samples, targets, classes = self._loader.dataset.samples, targets.astype(int), classes.astype(int)
         positions, self._order = self._order[: len(targets)], self._order[len(targets) :]
         if [int(samples[position][1]) for position in positions] != targets.tolist():
             raise RuntimeError("the loader reads the images in an order that is not known")
-        best = preds.max(1)
-        classes, confidences = _numbers(best.indices).astype(int), _numbers(best.values)
         for position, target, found, confidence in zip(positions, targets, classes, confidences, strict=True):
             path, nothing = self._relative(Path(samples[position][0])), np.zeros((0, 4))
             values = np.array([target]), np.array([found]), np.array([confidence])
