@@ -38,9 +38,11 @@ class Setting:
         device: `"0"` for the first GPU, or `"cpu"`.
         folder: A folder for data and runs.
         seconds: The time for all parts.
+        rounds: How often each way to train is timed.
     """
 
-    def __init__(self, device: str, folder: Path, seconds: float) -> None:
+    def __init__(self, device: str, folder: Path, seconds: float, rounds: int = 1) -> None:
+        self.rounds = rounds
         self.device, self.folder = device, folder
         self.on_gpu = device != "cpu"
         self.ends = time.monotonic() + seconds
@@ -77,16 +79,17 @@ class Setting:
         return model.trainer
 
 
-def epoch_times(setting: Setting, size: str, images: int, epochs: int) -> dict[str, Any]:
+def epoch_times(setting: Setting, size: str, images: int) -> dict[str, Any]:
     """Return the seconds of an epoch without callbacks, with the default suite, and with all callbacks.
 
-    Two rounds of each, in turns; the first epoch of each run is not counted.
+    In turns, once in each round; the first epoch of each training is not counted.
     """
     from ultralytics import YOLO
 
     found: dict[str, list[float]] = {"bare": [], "default": [], "all": []}
     own: dict[str, list[float]] = {"default": [], "all": []}
-    for _ in range(2):
+    epochs = 4 if setting.on_gpu else 3
+    for _ in range(setting.rounds):
         for name, seconds in found.items():
             model = YOLO(f"yolo11{size}.yaml")
             suite = prepare(name, model)
@@ -144,8 +147,14 @@ def synchronisations(setting: Setting) -> dict[str, Any]:
             setting.train(model, images=128, epochs=2)
     finally:
         RunSession.handle = handle  # type: ignore[method-assign]
-    waits = [str(warning.message) for warning in caught if "synchronizing" in str(warning.message)]
-    return {"batch_events": calls, "synchronisations": len(waits), "first": waits[:3]}
+    torch.cuda.set_sync_debug_mode("warn")
+    with warnings.catch_warnings(record=True) as control:
+        warnings.simplefilter("always")
+        torch.ones(1, device="cuda").item()
+    torch.cuda.set_sync_debug_mode("default")
+    waits = [str(warning.message) for warning in caught if "called a synchronizing" in str(warning.message)]
+    seen = sum("called a synchronizing" in str(warning.message) for warning in control)
+    return {"batch_events": calls, "synchronisations": len(waits), "first": waits[:3], "one of the control seen": seen}
 
 
 def memory_of_trainings(setting: Setting, *, cleanup: bool, runs: int = 8) -> dict[str, Any]:
@@ -248,29 +257,29 @@ def compared_images(setting: Setting) -> dict[str, Any]:
     with Stopwatch(suite, also=[(MatchTap, "_image"), (MatchTap, "_take")]) as watch:
         setting.train(model, images=images, epochs=3)
     found = {"in_callbacks_ms": 1000 * statistics.median(watch.by_epoch[1:]), "epoch_s": durations(ends, 3)}
-    return {f"{images // 10} images": found}
+    return {f"{len(list((setting.data(images).parent / 'images' / 'val').iterdir()))} images": found}
 
 
 def parts(setting: Setting) -> dict[str, tuple[float, Callable[[], Any]]]:
     """Return what measures by name: the seconds that it may take on a GPU, and the function."""
     gpu = setting.on_gpu
     images = {"16 captured images": (20.0, lambda: captured_images(setting))}
-    compared = {"the images that FailingImages compares": (30.0, lambda: compared_images(setting))}
-    epoch = {"an epoch of YOLO11n": (110.0, lambda: epoch_times(setting, "n", 2000 if gpu else 32, 3))}
+    compared = {"the images that FailingImages compares": (35.0, lambda: compared_images(setting))}
+    epoch = {"an epoch of YOLO11n": (120.0, lambda: epoch_times(setting, "n", 2000 if gpu else 32))}
     if not gpu:
         return {**images, **compared, **epoch}
     return {
-        "synchronisations on the batch path": (20.0, lambda: synchronisations(setting)),
-        "out of memory in the first epoch": (20.0, lambda: out_of_memory(setting, epoch=1)),
-        "out of memory in the second epoch": (20.0, lambda: out_of_memory(setting, epoch=2)),
-        **images,
+        "synchronisations on the batch path": (15.0, lambda: synchronisations(setting)),
+        "out of memory in the first epoch": (15.0, lambda: out_of_memory(setting, epoch=1)),
+        "out of memory in the second epoch": (15.0, lambda: out_of_memory(setting, epoch=2)),
         **epoch,
+        **images,
         **compared,
         "clearing the cache": (25.0, lambda: cache_clearing(setting)),
-        "eight trainings with MemoryCleanup": (45.0, lambda: memory_of_trainings(setting, cleanup=True)),
-        "eight trainings without": (45.0, lambda: memory_of_trainings(setting, cleanup=False)),
-        "an epoch of YOLO11s": (60.0, lambda: epoch_times(setting, "s", 500, 3)),
-        "an epoch of YOLO11m": (70.0, lambda: epoch_times(setting, "m", 500, 3)),
+        "eight trainings with MemoryCleanup": (30.0, lambda: memory_of_trainings(setting, cleanup=True)),
+        "eight trainings without": (30.0, lambda: memory_of_trainings(setting, cleanup=False)),
+        "an epoch of YOLO11s": (40.0, lambda: epoch_times(setting, "s", 500)),
+        "an epoch of YOLO11m": (50.0, lambda: epoch_times(setting, "m", 500)),
     }
 
 
@@ -280,13 +289,14 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("gpu-out"))
     parser.add_argument("--device", default="0")
     parser.add_argument("--seconds", type=float, default=200.0)
+    parser.add_argument("--rounds", type=int, default=1, help="how often each way to train is timed")
     parser.add_argument("--only", action="append", default=[], help="a part of a name; can be repeated")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="gpu-") as temporary:
         isolate(Path(temporary))
         os.environ["WANDB_DIR"] = os.environ["WANDB_DATA_DIR"] = temporary
-        setting = Setting(arguments.device, Path(temporary), arguments.seconds)
+        setting = Setting(arguments.device, Path(temporary), arguments.seconds, arguments.rounds)
         results: dict[str, Any] = {"device": device_name(setting)}
         add_amp_weights(Path(temporary))
         for name, (expected, measure) in parts(setting).items():

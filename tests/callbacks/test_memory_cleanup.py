@@ -321,7 +321,7 @@ needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GP
 def test_a_real_gpu_is_freed_and_watched(train, amp_weights):
     model, cleanup = YOLO("yolo11n.yaml"), MemoryCleanup(gpu_threshold=0.0)
     attach(model, MemoryMonitor(), cleanup, JsonlLogger(), strict=True)
-    folder = train(model, epochs=2, device=0)
+    folder = train(model, epochs=2, device=0, imgsz=640)
     row = json.loads((folder / "callbacks.jsonl").read_text().splitlines()[0])
     assert 0 < row["memory/train/allocated"] <= row["memory/train/peak"] <= row["memory/train/reserved"]
     assert 0 < row["memory/train/share"] < 1

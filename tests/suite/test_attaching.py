@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import json
 import pickle
 import re
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,10 @@ from yolo_callbacks import (
     Callback,
     EarlyStopping,
     Event,
+    FailingImages,
     JsonlLogger,
     LambdaCallback,
+    MemoryCleanup,
     SaveBest,
     Suite,
     attach,
@@ -234,6 +238,18 @@ def test_a_report_brings_what_it_needs(make):
     assert [type(callback) for callback in make([SaveBest()]).callbacks] == [SaveBest]
     kinds = [type(callback) for callback in make([SaveBest()], report=True).callbacks]
     assert kinds == [SaveBest, JsonlLogger, ValidationSnapshot]
+
+
+def test_a_function_can_free_its_model(train):
+    """Up to Python 3.12, reading the variables of a frame holds them until its function returns."""
+    model = YOLO(TINY)
+    suite = attach(model, SaveBest(), FailingImages(), MemoryCleanup(), JsonlLogger())
+    train(model, epochs=1)
+    trainer = weakref.ref(model.trainer)
+    del model
+    gc.collect()
+    assert trainer() is None
+    assert suite.callbacks
 
 
 def test_only_attach_imports_the_report():

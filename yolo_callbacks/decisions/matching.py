@@ -97,13 +97,18 @@ def match(similarity: Array, labels: Array, classes: Array, confidences: Array, 
 
     matched = np.full(len(classes), -1, dtype=np.int32)
     possible = (similarity >= iou) & (labels[:, None] == classes[None, :])
-    free = np.ones(len(labels), dtype=bool)
     columns = np.flatnonzero(possible.any(axis=0))
-    for column in columns[np.argsort(-confidences[columns], kind="stable")]:
-        rows = np.flatnonzero(possible[:, column] & free)
-        if len(rows):
-            matched[column] = rows[similarity[rows, column].argmax()]
-            free[matched[column]] = False
+    columns = columns[np.argsort(-confidences[columns], kind="stable")]
+    candidates = np.where(possible, similarity, -1.0)[:, columns]
+    left = possible[:, columns].sum(axis=0)  # how many objects each prediction can still match
+    position = 0
+    # One step for each match rather than for each prediction: of 300 predictions most match nothing.
+    while position < len(columns) and left[position := position + int((left[position:] > 0).argmax())]:
+        row = int(candidates[:, position].argmax())
+        matched[columns[position]] = row
+        left -= candidates[row] >= 0
+        candidates[row] = -1.0
+        position += 1
     return Matches(len(labels), confidences.astype(np.float32), matched)
 
 

@@ -33,15 +33,18 @@ def running_trainer(model: Any) -> Any:
 
     `model.trainer` is still the trainer of the last training, or None, while the new trainer is made.
     """
-    from ultralytics.engine.trainer import BaseTrainer
+    from ultralytics.engine import model as models
+    from ultralytics.engine import trainer as trainers
 
     found = None
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        owner = frame.f_locals.get("self")
-        if found is None and isinstance(owner, BaseTrainer):
-            found = owner
-        if owner is model and frame.f_code.co_name == "train":
+        place = frame.f_code.co_filename, frame.f_code.co_name
+        # Up to Python 3.12 a frame whose locals are read holds them until it ends: a user's function would hold its
+        # model after `del model`, and the loop of the trainer a batch.
+        if found is None and place in ((trainers.__file__, "train"), (trainers.__file__, "run_callbacks")):
+            found = frame.f_locals["self"]
+        if place == (models.__file__, "train") and frame.f_locals["self"] is model:
             return found
         frame = frame.f_back
     return None

@@ -170,7 +170,8 @@ class MatchTap:
         rows, shape = rows[order := np.argsort(-rows[:, 0], kind="stable")], (len(objects), len(rows))
         found = [_numbers(each).reshape(shape) for each in self._similarities[:1] + self._similarities[1:][-1:]]
         found, self._similarities = found or [np.zeros(shape)], []
-        geometry = batch["ratio_pad"], batch["ori_shape"]
+        edges = np.concatenate([upright_edges(rows[:, 2:]), upright_edges(objects[:, 1:])])
+        boxes = as_fractions(edges, batch["ratio_pad"], batch["ori_shape"])
         return ImageResult(
             path=self._relative(Path(batch["im_file"])),
             size=(int(batch["ori_shape"][1]), int(batch["ori_shape"][0])),
@@ -179,8 +180,8 @@ class MatchTap:
             confidences=rows[:, 0],
             similarity=found[-1][:, order],
             box_similarity=found[0][:, order],
-            boxes=as_fractions(upright_edges(rows[:, 2:]), *geometry),
-            label_boxes=as_fractions(upright_edges(objects[:, 1:]), *geometry),
+            boxes=boxes[: len(rows)],
+            label_boxes=boxes[len(rows) :],
         )
 
     def _classified(self, original: Any, preds: Any, batch: Any, *rest: Any, **named: Any) -> Any:
