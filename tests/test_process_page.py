@@ -52,7 +52,7 @@ def wrapped(where: str, owner: Any) -> Iterator[tuple[str, str]]:
 
 def wrapped_in_modules() -> Iterator[tuple[str, str]]:
     for name, module in list(sys.modules.items()):
-        if name.startswith("ultralytics"):
+        if name.startswith("ultralytics") or name == "subprocess":
             yield from wrapped(name, module)
             for owner in [value for value in list(vars(module).values()) if isinstance(value, type)]:
                 if owner.__module__ == name:

@@ -7,7 +7,10 @@ import json
 import re
 import shutil
 import signal
+import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -282,6 +285,31 @@ def test_a_failed_training_is_a_failed_run(train):
 
 
 @pytest.mark.training
+def test_workers_of_a_loader_do_not_keep_wandb_waiting(train, monkeypatch, messages):
+    """Ultralytics forks them for the last epochs again, while wandb starts its process, and git."""
+    starting, original = threading.Event(), subprocess.Popen._execute_child
+
+    def slow(self, *arguments):
+        if threading.current_thread().name == "wandb-session" and "git" in arguments[0]:
+            starting.set()  # with its pipes open
+            time.sleep(0.5)
+        return original(self, *arguments)
+
+    def use_workers(trainer):
+        trainer.args.workers = 2  # on a CPU Ultralytics sets it to 0
+
+    monkeypatch.setattr(subprocess.Popen, "_execute_child", slow)
+    model = YOLO(TINY)
+    model.add_callback("on_pretrain_routine_start", use_workers)
+    attach(model, WandbLogger(finish_timeout=20), strict=True)
+    model.add_callback("on_train_epoch_start", lambda _: starting.wait(60))  # the workers are forked after this
+    folder = train(model, epochs=2)
+    assert model.trainer.train_loader.num_workers == 2
+    assert not [line for line in messages if "does not answer" in line]
+    (run,) = runs(folder)
+    assert [row["epoch"] for row in rows(run)] == [1, 2]
+
+
 def test_alerts(train, scripted):
     scripted([0.3, detection_metrics(0.2, **{"val/box_loss": float("nan")}), 0.1, 0.1])
     model = YOLO(TINY)

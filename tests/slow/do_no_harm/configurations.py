@@ -88,6 +88,10 @@ def _validate_every_second(trainer: Any) -> None:
     trainer.args.val = trainer.epoch % 2 == 0
 
 
+def _use_workers(trainer: Any) -> None:
+    trainer.args.workers = 2  # on a CPU Ultralytics sets it to 0
+
+
 def _halve_rates(trainer: Any) -> None:
     if trainer.epoch == 1:
         trainer.scheduler.base_lrs = [rate / 2 for rate in trainer.scheduler.base_lrs]
@@ -137,6 +141,8 @@ CONFIGURATIONS = (
     c("fraction", fraction=0.5),
     c("cached in memory", cache="ram"),
     c("cached on disk", cache="disk"),
+    c("workers", prepare=on("on_pretrain_routine_start", _use_workers)),
+    c("workers, the mosaic is closed", prepare=on("on_pretrain_routine_start", _use_workers), close_mosaic=1),
     c("rectangular", rect=True, data="mixed sizes"),
     c("multi-scale", multi_scale=0.5, imgsz=64),
     c("single class", **TUNED, single_cls=True),

@@ -22,11 +22,14 @@ from yolo_callbacks.loggers.wandb_parts.saving import save_rows
 from yolo_callbacks.loggers.wandb_parts.sending import Sender
 from yolo_callbacks.loggers.wandb_parts.session_run import SessionRun
 from yolo_callbacks.loggers.wandb_parts.session_thread import SessionThread
+from yolo_callbacks.utils.forks import ForkGuard
 
 __all__ = ["WandbSession"]
 
 # Rows whose images wait for wandb; further ones lose theirs.
 _MAX_WAITING_IMAGES = 8
+
+_FORK_GUARD = ForkGuard()
 
 
 class WandbSession:
@@ -53,6 +56,7 @@ class WandbSession:
     ) -> None:
         self.init_timeout, self.finish_timeout = init_timeout, finish_timeout
         self._pid = os.getpid()
+        self._guarded = False
         self._spare = spare / "wandb"
         self._news = News(describe)
         self._outcome = Outcome()
@@ -103,6 +107,8 @@ class WandbSession:
         self._rows.past = [dict(row) for row in past]
         self._thread.submit(self._sender.replay)
         at_exit.add(self)
+        _FORK_GUARD.acquire()  # the thread starts wandb's process, and git
+        self._guarded = True
         self._thread.start()
         if not background:
             self._thread.wait_for_run(2 * self.init_timeout + 5)
@@ -159,6 +165,9 @@ class WandbSession:
         self._outcome.add_missing(*uploads, ROWS)  # until they have arrived
         self._thread.submit(lambda: self._ending.end(uploads, exit_code))
         ended = self._thread.end(self.finish_timeout * THREAD)
+        if self._guarded:
+            self._guarded = False
+            _FORK_GUARD.release()
         if not ended:
             self._abandon()
         elif self._ending.finished:
