@@ -147,6 +147,11 @@ def test_a_metric_that_was_always_0_has_no_best_epoch(tmp_path):
     page = Page(report(write(tmp_path / "run", rows=rows)))
     assert page.rows["Best mAP50-95"] == [["0", "in every validation: nothing was detected"]]
     assert "best 0.000" not in page.text
+    assert "Nothing was detected in any epoch, so the metrics are 0." in page.text
+    other = write(tmp_path / "other")
+    page = Page(report(tmp_path / "run", other))
+    assert "Nothing was detected in any epoch of run." in page.text
+    assert "Nothing was detected" not in Page(report(other)).text
 
 
 def test_a_reduction_has_its_value_and_the_rates(tmp_path):

@@ -13,9 +13,10 @@ import pytest
 from trainings import TINY, interrupted
 from ultralytics import YOLO
 
-from yolo_callbacks import EarlyStopping, JsonlLogger, MemoryCleanup, SaveBest, attach
+from yolo_callbacks import Callback, EarlyStopping, JsonlLogger, MemoryCleanup, SaveBest, WandbLogger, attach
 from yolo_callbacks.suite.messages import repeat_at_exit, show_summary
-from yolo_callbacks.suite.run_end import PLUGIN_ATTRIBUTE, next_step, numbered
+from yolo_callbacks.suite.next_step import PLUGIN_ATTRIBUTE, next_step
+from yolo_callbacks.suite.run_end import numbered
 
 pytestmark = pytest.mark.training
 
@@ -85,7 +86,10 @@ def test_a_stopped_run_names_the_command_that_extends_it_only_where_it_works(tra
     attach(model, EarlyStopping("mAP50", patience=1), keep_resumable=keep_resumable)
     folder = train(model, epochs=7)
     assert (
-        lines[-1].endswith(f"to continue: yolo_callbacks.extend({str(folder)!r}, …the same callbacks…, epochs=7)")
+        lines[-1].endswith(
+            "to continue: from yolo_callbacks import EarlyStopping, extend; "
+            f"extend({str(folder)!r}, EarlyStopping(monitor='mAP50', patience=1), epochs=7)"
+        )
         == keep_resumable
     )
     assert ("to continue" in lines[-1]) == keep_resumable
@@ -105,19 +109,63 @@ def plugged(tmp_path, monkeypatch) -> SimpleNamespace:
     )
 
 
+class Own(Callback):
+    """A callback of a user's script."""
+
+
+class HalfOfMap:
+    """A monitor of a user's script."""
+
+    name = "half"
+
+    def bind(self, metric_names):
+        return True
+
+    def value(self, record):
+        return record.metrics["metrics/mAP50(B)"] / 2
+
+
 def test_commands_keep_the_callbacks_and_are_quoted(plugged):
     folder = plugged.save_dir
-    assert next_step(plugged, "ended by KeyboardInterrupt", keep_resumable=False) == (
+    assert next_step(plugged, "ended by Ctrl-C", callbacks=[], keep_resumable=False) == (
         f"YOLO_CALLBACKS='my callbacks.yaml' yolo train resume=True model='{folder / 'weights' / 'last.pt'}'"
     )
-    assert next_step(plugged, "finished", keep_resumable=True) == (
+    assert next_step(plugged, "finished", callbacks=[], keep_resumable=True) == (
         f"YOLO_CALLBACKS='my callbacks.yaml' yolo-callbacks extend '{folder}' epochs=9"
     )
 
 
+@pytest.mark.parametrize(
+    ("callbacks", "names", "calls"),
+    [
+        ([SaveBest()], "SaveBest, attach", "SaveBest()"),
+        (
+            [SaveBest("recall", mode="max", guard={"precision": 0.5}), EarlyStopping(patience=7)],
+            "EarlyStopping, SaveBest, attach",
+            "SaveBest(monitor='recall', mode='max', guard={'precision': 0.5}), EarlyStopping(patience=7)",
+        ),
+        ([SaveBest(), Own()], "attach", "…the same callbacks…"),
+        ([SaveBest(HalfOfMap())], "attach", "…the same callbacks…"),
+        ([WandbLogger(settings={"api_key": "s3cret"})], "attach", "…the same callbacks…"),
+        ([WandbLogger(notes="https://me:s3cret@example.org")], "attach", "…the same callbacks…"),
+    ],
+)
+def test_python_to_paste(plugged, monkeypatch, callbacks, names, calls):
+    monkeypatch.delenv("YOLO_CALLBACKS")
+    last = plugged.weights_dir / "last.pt"
+    step = next_step(plugged, "ended by Ctrl-C", callbacks=callbacks, keep_resumable=False)
+    assert step == (
+        f"from ultralytics import YOLO; from yolo_callbacks import {names}; model = YOLO({str(last)!r}); "
+        f"attach(model, {calls}); model.train(resume=True)"
+    )
+    assert "s3cret" not in step
+    if "…" not in step:
+        compile(step, "step", "exec")
+
+
 def test_a_checkpoint_of_an_earlier_run_in_the_folder_is_not_resumed(plugged):
     plugged.supervision.has_checkpoint = False
-    step = next_step(plugged, "ended by KeyboardInterrupt", keep_resumable=False)
+    step = next_step(plugged, "ended by Ctrl-C", callbacks=[], keep_resumable=False)
     assert step == "start the training again, no checkpoint was written yet"
 
 

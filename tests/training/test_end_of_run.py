@@ -114,7 +114,7 @@ def test_an_interrupted_end_leaves_a_run_that_a_resume_finishes(train, scripted)
     last = folder / "weights" / "last.pt"
     assert not stripped(last)
     assert not temporary_files(folder)
-    assert json.loads((folder / STATE_FILE).read_text())["summary"]["status"] == "ended by KeyboardInterrupt"
+    assert json.loads((folder / STATE_FILE).read_text())["summary"]["status"] == "ended by Ctrl-C"
     resumed = YOLO(last)
     attach(resumed, SaveBest("mAP50"))
     epochs = []

@@ -390,7 +390,7 @@ finally:
 )
 def test_ctrl_c_and_sigterm(interpreter, tmp_path, scenes, where, number):
     """The state is written, the W&B run is a failed one, no file is half, and the run can be resumed."""
-    returned, name = {2: (-2, "KeyboardInterrupt"), 15: (143, "Terminated")}[number]
+    returned, name = {2: (-2, "Ctrl-C"), 15: (143, "SIGTERM")}[number]
     run = partial(interpreter.run, SIGNALLED, data=str(scenes), folder=str(tmp_path))
     status, said = run(where, str(number))
     assert status == returned, said

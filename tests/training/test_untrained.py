@@ -101,7 +101,8 @@ def test_stand_ins_while_nothing_is_detected(train, scripted, messages, top_k):
     assert (sidecar["epoch"], sidecar["stand_in"]) == (4, True)
     (table,) = [message for message in messages if "SaveBest" in message]
     others = " and 1 more" if top_k == 2 else ""
-    assert "no check in 3 epochs: nothing was detected (skip_untrained=False counts these epochs); kept" in table
+    assert "no check in 3 epochs: nothing was detected; kept" in table
+    assert "where nothing was detected, an epoch is no check; skip_untrained=False makes it one" in table
     assert f"; kept the latest, epoch 4: weights/{names[0]}.pt{others}" in table
 
 

@@ -19,7 +19,7 @@ from yolo_callbacks.config.loading import Configuration, load
 from yolo_callbacks.config.yaml_file import ConfigError
 from yolo_callbacks.metrics.sources import FOR_A_SCRIPT
 from yolo_callbacks.suite.handlers import is_attached
-from yolo_callbacks.suite.run_end import PLUGIN_ATTRIBUTE
+from yolo_callbacks.suite.next_step import PLUGIN_ATTRIBUTE
 from yolo_callbacks.suite.suite import Suite
 from yolo_callbacks.suite.training_checks import check_training
 from yolo_callbacks.trainer.fresh_folder import remove_fresh_folder
@@ -46,11 +46,21 @@ def register(default_callbacks: dict[str, list[Callable[[Any], None]]]) -> None:
     before_training(check_training)
     value = os.environ[VARIABLE]
     if value not in _loaded:
-        _loaded[value] = load(value)
+        _loaded[value] = _load(value)
     for event, function in FUNCTIONS.items():
         functions = default_callbacks.setdefault(event, [])
         if function not in functions:
             functions.insert(0, function)  # at the front: `Model.reset_callbacks` keeps the first function
+
+
+def _load(value: str) -> Configuration:
+    """Load the callbacks; where a file is missing, name the variable too."""
+    try:
+        return load(value)
+    except ConfigError as error:
+        if isinstance(error.__cause__, FileNotFoundError) and not os.path.lexists(value):
+            raise ConfigError(f"{VARIABLE}={error}") from error.__cause__
+        raise
 
 
 def reach(callbacks: dict[str, list[Callable[[Any], None]]]) -> None:
@@ -85,7 +95,7 @@ def _plug_in(trainer: Any) -> None:
     run = TrainingRun.of(trainer)
     configuration: Configuration | None = None
     try:
-        configuration = _loaded.get(value) or load(value)
+        configuration = _loaded.get(value) or _load(value)
         _loaded[value] = None
         suite = configuration.suite(run.task)
     except ConfigError as error:

@@ -79,6 +79,7 @@ def _task(name: str, runs: Sequence[comparison.Labelled]) -> dict[str, Any]:
         "runs": runs,
         "repeats": repeated,
         "rows": comparison.rows(runs, repeated),
+        "without": [each.label for each in runs if each.run.has_detected_nothing],
         "quality": curves.compared_quality(runs, scale),
         "losses": curves.compared_losses(runs, scale),
         "classes": comparison.classes(runs),

@@ -145,6 +145,12 @@ class RunData:
         ended = f"Stopped by {by}" if by else str(self.summary.get("status") or "")
         return stops[-1] if stops else ended
 
+    @property
+    def has_detected_nothing(self) -> bool:
+        """Whether the metric by which epochs are compared is 0 in each epoch."""
+        series = self.series.get(self.main_metric or "", {})
+        return bool(series) and not any(series.values())
+
     def best(self, key: str) -> tuple[int, float] | None:
         """Return epoch and value of the best value of a key, the earlier of equal ones; None if it has no value."""
         return best_of(self.series.get(key, {}), "min" if "loss" in key else "max")

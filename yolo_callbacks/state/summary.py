@@ -14,6 +14,7 @@ __all__ = ["read_summary", "render", "render_html", "split_cost"]
 
 _MAX_SECONDS = 1e12
 _COMMAND = "upload with: "  # a command follows it in the row of WandbLogger
+_NOTHING_DETECTED = "nothing was detected"  # the rows of monitors say so
 _SHORTEST = 0.001  # seconds; a shorter time is not printed
 
 
@@ -79,6 +80,7 @@ def render(summary: Mapping[str, Any], width: int | None = None) -> str:
         text, found, command = outcome.partition(_COMMAND)
         start = f"  {name:<{name_width}}  {spent:<{cost_width}}  "
         lines += broken(start, text, width, last=f"{found}{command}")
+    lines += [f"  {line}" for line in _hints(summary)]
     lines.append(f"  {_total(summary)}")
     lines.append(f"  files in {summary['folder']}")
     lines += [f"  {line}" for line in _undecided(summary)]
@@ -97,7 +99,8 @@ def render_html(summary: Mapping[str, Any]) -> str:
         for row in _shown(summary)
     )
     step = f"<br>to continue: <code>{escape(summary['next_step'])}</code>" if summary.get("next_step") else ""
-    notes = "".join(f"{escape(line)}<br>" for line in (*_stopped(summary), *_undecided(summary)))
+    lines = (*_stopped(summary), *_undecided(summary), *_hints(summary))
+    notes = "".join(f"{escape(line)}<br>" for line in lines)
     return (
         f"<table><caption>Callbacks: {escape(_title(summary))}</caption>"
         f"<tr><th>callback</th><th>what it did</th><th>time</th></tr>{rows}</table>"
@@ -109,6 +112,13 @@ def _stopped(summary: Mapping[str, Any]) -> list[str]:
     """Return the line that says who stopped the run; none where the row of a callback says it."""
     by = summary.get("stopped_by")
     return [] if by in ("", None, "a callback") else [f"stopped by {by}"]
+
+
+def _hints(summary: Mapping[str, Any]) -> list[str]:
+    """Return the line that says what to do where monitors had no check, once for all of them."""
+    if any(_NOTHING_DETECTED in (row["outcome"] or "") for row in _shown(summary)):
+        return [f"where {_NOTHING_DETECTED}, an epoch is no check; skip_untrained=False makes it one"]
+    return []
 
 
 def _undecided(summary: Mapping[str, Any]) -> list[str]:

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from yolo_callbacks.callbacks.callback import Callback
 from yolo_callbacks.suite.clock import Clock
 from yolo_callbacks.suite.guarded_callback import GuardedCallback
+from yolo_callbacks.suite.next_step import next_step
 from yolo_callbacks.trainer.training_run import TrainingRun
 
 __all__ = [
-    "PLUGIN_ATTRIBUTE",
     "NoOutputs",
     "RunOutputs",
-    "can_be_resumed",
     "summarize",
     "write_picture",
     "write_report",
 ]
-
-PLUGIN_ATTRIBUTE = "_yolo_callbacks_plugin"
-"""The attribute of a trainer that holds the suite made from YOLO_CALLBACKS."""
 
 
 class RunOutputs(Protocol):
@@ -73,7 +67,7 @@ def write_report(run: TrainingRun, outputs: RunOutputs) -> None:
 
 
 def summarize(
-    run: TrainingRun, members: Iterable[GuardedCallback], clock: Clock, status: str, *, keep_resumable: bool = False
+    run: TrainingRun, members: Sequence[GuardedCallback], clock: Clock, status: str, *, keep_resumable: bool = False
 ) -> dict[str, Any]:
     """Return what happened in a run, as `state.summary.render` takes it.
 
@@ -84,6 +78,7 @@ def summarize(
         status: `"finished"`, or how else the training ended.
         keep_resumable: Whether last.pt keeps its optimizer at the end.
     """
+    callbacks = [member.callback for member in members if not member.of_report]
     return {
         "status": status,
         "epochs": run.last_epoch,
@@ -94,7 +89,7 @@ def summarize(
         "seconds_in_epochs": clock.epoch_share.seconds,
         "epochs_timed": clock.epoch_share.epochs,
         "folder": str(run.save_dir),
-        "next_step": next_step(run, status, keep_resumable=keep_resumable),
+        "next_step": next_step(run, status, callbacks=callbacks, keep_resumable=keep_resumable),
         "callbacks": numbered([member.summary_row() for member in members]),
     }
 
@@ -109,29 +104,3 @@ def numbered(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
             seen[name] += 1
             row["name"] = f"{name} {seen[name]}"
     return rows
-
-
-def can_be_resumed(run: TrainingRun) -> bool:
-    """Return whether the run has a checkpoint to resume from."""
-    # An earlier run in the same folder may have left a last.pt (exist_ok=True).
-    written = run.supervision.has_checkpoint or run.completed_epochs
-    return bool(run.last_epoch and written and (run.weights_dir / "last.pt").is_file())
-
-
-def next_step(run: TrainingRun, status: str, *, keep_resumable: bool) -> str:
-    """Return what continues a run that has not trained all its epochs, or "" if nothing does."""
-    planned, last = run.planned_epochs, run.weights_dir / "last.pt"
-    callbacks = os.environ.get("YOLO_CALLBACKS")
-    by_variable = callbacks and hasattr(run.trainer, PLUGIN_ATTRIBUTE)  # else the script has attached its own
-    variable = f"YOLO_CALLBACKS={shlex.quote(callbacks)} " if callbacks and by_variable else ""
-    if status == "finished":
-        if not (keep_resumable and run.last_epoch < planned and run.single_process):
-            return ""
-        if not by_variable:  # without callbacks, the command would take the default ones
-            return f"yolo_callbacks.extend({str(run.save_dir)!r}, …the same callbacks…, epochs={planned})"
-        return f"{variable}yolo-callbacks extend {shlex.quote(str(run.save_dir))} epochs={planned}"
-    if not can_be_resumed(run):
-        return "start the training again, no checkpoint was written yet"
-    if variable:
-        return f"{variable}yolo train resume=True model={shlex.quote(str(last))}"
-    return f"model = YOLO({str(last)!r}); attach(model, …the same callbacks…); model.train(resume=True)"

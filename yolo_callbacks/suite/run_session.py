@@ -12,7 +12,8 @@ from yolo_callbacks.suite.clock import Clock, EpochShare
 from yolo_callbacks.suite.dispatch import CLOSING, Dispatcher
 from yolo_callbacks.suite.error_policy import ErrorPolicy
 from yolo_callbacks.suite.messages import log_start, repeat_at_exit, show_summary
-from yolo_callbacks.suite.run_end import RunOutputs, can_be_resumed, summarize, write_picture, write_report
+from yolo_callbacks.suite.next_step import can_be_resumed
+from yolo_callbacks.suite.run_end import RunOutputs, summarize, write_picture, write_report
 from yolo_callbacks.suite.state_store import StateStore
 from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.console import FRESH_LINE
@@ -34,6 +35,10 @@ _IN_BAR = frozenset(
     }
 )
 _BEFORE_BAR = frozenset({Event.TRAIN_EPOCH_START, Event.VAL_START})
+
+
+# What a user has done, by the exception that it raises.
+_SIGNALS = {"KeyboardInterrupt": "Ctrl-C", "Terminated": "SIGTERM"}
 
 
 @dataclass(frozen=True)
@@ -254,7 +259,8 @@ class RunSession:
     def _conclude_after(self, failure: BaseException | None) -> None:
         """Summarize the run; where it has finished, draw the picture and write the report too."""
         if failure is not None:
-            self._conclude(f"ended by {type(failure).__name__}")
+            name = type(failure).__name__
+            self._conclude(f"ended by {_SIGNALS.get(name, name)}")
         elif not self._finished:
             self._conclude("ended")
         else:

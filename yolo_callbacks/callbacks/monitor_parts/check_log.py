@@ -58,14 +58,14 @@ class CheckLog:
         if self.checks or not self.missed:
             return None
         reason, epochs = self.missed.most_common(1)[0]
-        hint = " (skip_untrained=False counts these epochs)" if reason == NOTHING_DETECTED else ""
-        return f"no check in {counted(epochs, 'epoch')}: {reason}{hint}"
+        return f"no check in {counted(epochs, 'epoch')}: {reason}"
 
     def finish(self, monitor: str) -> None:
         """Report a run without any check, unless a warning has said so already."""
         reason = self.no_check()
         if reason and not self._finished and not self._reported.intersection(self.missed):
-            LOGGER.info(f"{self._owner}: {monitor!r} had {reason}")
+            hint = " (skip_untrained=False counts these epochs)" if reason.endswith(NOTHING_DETECTED) else ""
+            LOGGER.info(f"{self._owner}: {monitor!r} had {reason}{hint}")
         self._finished = True
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,0 +1,80 @@
+"""Write the line that continues a run which has not trained all its epochs: a command, or Python to paste."""
+
+from __future__ import annotations
+
+import ast
+import os
+import shlex
+from collections.abc import Sequence
+
+from yolo_callbacks.callbacks.callback import Callback
+from yolo_callbacks.trainer.training_run import TrainingRun
+from yolo_callbacks.utils.redaction import clean_arguments
+
+__all__ = ["PLUGIN_ATTRIBUTE", "can_be_resumed", "next_step"]
+
+PLUGIN_ATTRIBUTE = "_yolo_callbacks_plugin"
+"""The attribute of a trainer that holds the suite made from YOLO_CALLBACKS."""
+
+
+def can_be_resumed(run: TrainingRun) -> bool:
+    """Return whether the run has a checkpoint to resume from."""
+    # An earlier run in the same folder may have left a last.pt (exist_ok=True).
+    written = run.supervision.has_checkpoint or run.completed_epochs
+    return bool(run.last_epoch and written and (run.weights_dir / "last.pt").is_file())
+
+
+def next_step(run: TrainingRun, status: str, *, callbacks: Sequence[Callback], keep_resumable: bool) -> str:
+    """Return what continues a run that has not trained all its epochs, or "" if nothing does.
+
+    Args:
+        run: The training.
+        status: `"finished"`, or how else the training ended.
+        callbacks: The callbacks of the suite, without those of the report.
+        keep_resumable: Whether last.pt keeps its optimizer at the end.
+    """
+    planned, last = run.planned_epochs, run.weights_dir / "last.pt"
+    variable = os.environ.get("YOLO_CALLBACKS")
+    by_variable = variable and hasattr(run.trainer, PLUGIN_ATTRIBUTE)  # else the script has attached its own
+    command = f"YOLO_CALLBACKS={shlex.quote(variable)} " if variable and by_variable else ""
+    if status == "finished":
+        if not (keep_resumable and run.last_epoch < planned and run.single_process):
+            return ""
+        if command:  # without callbacks, the command would take the default ones
+            return f"{command}yolo-callbacks extend {shlex.quote(str(run.save_dir))} epochs={planned}"
+        imports, arguments = _as_python(callbacks, "extend")
+        return f"{imports}extend({str(run.save_dir)!r}, {arguments}, epochs={planned})"
+    if not can_be_resumed(run):
+        return "start the training again, no checkpoint was written yet"
+    if command:
+        return f"{command}yolo train resume=True model={shlex.quote(str(last))}"
+    imports, arguments = _as_python(callbacks, "attach")
+    kept = ", keep_resumable=True" if keep_resumable else ""
+    return (
+        f"from ultralytics import YOLO; {imports}model = YOLO({str(last)!r}); attach(model, {arguments}{kept}); "
+        "model.train(resume=True)"
+    )
+
+
+def _as_python(callbacks: Sequence[Callback], function: str) -> tuple[str, str]:
+    """Return the import and the arguments that make the same callbacks; a gap where their `repr` cannot make them."""
+    calls = [repr(callback) for callback in callbacks]
+    if not calls or not all(map(_makes_callback, callbacks, calls)):
+        return f"from yolo_callbacks import {function}; ", "…the same callbacks…"
+    names = sorted({*(type(callback).__name__ for callback in callbacks), function})
+    return f"from yolo_callbacks import {', '.join(names)}; ", ", ".join(calls)
+
+
+def _makes_callback(callback: Callback, call: str) -> bool:
+    """Return whether a `repr` can be pasted: a callback of this package with literals as arguments, none a secret."""
+    if not type(callback).__module__.startswith("yolo_callbacks."):
+        return False
+    try:
+        made = ast.parse(call, mode="eval").body
+        if not isinstance(made, ast.Call):
+            return False
+        arguments = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in made.keywords}
+    except (SyntaxError, ValueError):  # a variable of the environment, or an object of the user's
+        return False
+    shown = clean_arguments(arguments)
+    return not made.args and all(repr(shown[name]) == repr(value) for name, value in arguments.items())
