@@ -13,11 +13,11 @@ PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 PARALLEL := -n logical --maxprocesses 8 --dist worksteal
 UNITS := $(addprefix tests/,decisions metrics utils state config cli test_layers.py)
 
-test: $(VENV)/installed-dev  ## lint, all tests but the campaigns, and a few on older versions of Ultralytics
+test: $(VENV)/installed-dev  ## lint, all tests but the campaigns, and a few on the oldest Ultralytics
 	$(MAKE) --jobs 2 --output-sync lint test-smoke
 	$(PYTEST) $(PARALLEL) -m "not slow"
 
-test-smoke: $(VENV)/installed-dev  ## a few of the tests, on older versions of Ultralytics
+test-smoke: $(VENV)/installed-dev  ## a few of the tests, on the oldest Ultralytics that is supported
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python tests/versions.py --smoke
 
 test-fast: $(VENV)/installed-dev  ## the unit tests that train nothing, at most 30 s on two cores

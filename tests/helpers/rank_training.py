@@ -1,7 +1,8 @@
 """One rank of a training on several CPU processes, over gloo: the real trainer, without an accelerator.
 
-    RANK=0 LOCAL_RANK=0 WORLD_SIZE=2 python tests/helpers/rank_training.py FOLDER DATA CASE …
+    python tests/helpers/rank_training.py FOLDER DATA CASE …
 
+It forks both ranks, which write to `FOLDER/rank<N>.log`.
 Validation is scripted, but not in the case `images`. Each case is a training in `FOLDER/<case>`, where a rank leaves
 what it saw, `rank<N>.json`.
 """
@@ -16,6 +17,31 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch_imports  # noqa: F401 (before the fork: most of what both ranks import)
+
+RANKS = 2
+
+
+def fork_ranks(folder: Path) -> None:
+    """Return in a process of each rank; this process ends when they have ended, with 1 if one has failed."""
+    children = []
+    for rank in range(RANKS):
+        if not (child := os.fork()):
+            os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(RANKS)}
+            os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
+            log = os.open(folder / f"rank{rank}.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            os.dup2(log, 1)
+            os.dup2(log, 2)
+            return
+        children.append(child)
+    statuses = [os.waitpid(child, 0)[1] for child in children]
+    sys.exit(int(any(statuses)))
+
+
+if __name__ == "__main__":  # before Ultralytics, which reads the rank where it is imported
+    fork_ranks(Path(sys.argv[1]))
+
+# ruff: noqa: E402
 import ultralytics.engine.trainer as engine
 import ultralytics.engine.validator as validation
 from torch import distributed

@@ -67,9 +67,8 @@ def epoch_and_kind(path: Path) -> tuple[float, bool]:
     return content["train_metrics"]["metrics/recall(B)"], content["optimizer"] is None
 
 
-# A write of the journal, one of a callback's file, and the end.
+# A write of a callback's file, and the end.
 SAMPLE = (
-    "epoch 5 half of a line of callbacks.journal.jsonl",
     "epoch 5 after rename to best-recall-epoch005.pt",
     "epoch 7 half of the stripped last.pt",
 )

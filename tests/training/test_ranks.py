@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from functools import partial
@@ -46,18 +48,14 @@ def train_all(scenes: Path, folder: Path) -> None:
         (folder / case).mkdir()
     paths = os.pathsep.join(path for path in sys.path if path)
     command = [sys.executable, str(HELPERS / "rank_training.py"), str(folder), str(scenes), *CASES]
-    ranks = []
-    for rank in ("0", "1"):
-        environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "RANK": rank, "LOCAL_RANK": rank}
-        environment |= {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
-        with (folder / f"rank{rank}.log").open("w") as log:
-            ranks.append(subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT))
+    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, env=environment, start_new_session=True)
     try:
-        returned = [process.wait(BOUND) for process in ranks]
+        returned = process.wait(BOUND)
     finally:
-        for process in ranks:
-            process.kill()
-    assert returned == [0, 0], "".join((folder / f"rank{rank}.log").read_text()[-5000:] for rank in (0, 1))
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert returned == 0, "".join((folder / f"rank{rank}.log").read_text()[-5000:] for rank in (0, 1))
 
 
 def seen(folder: Path, case: str) -> list[dict[str, Any]]:
