@@ -62,12 +62,12 @@ def main() -> int:
 
 def parts(*, quick: bool) -> dict[str, Callable[[], Any]]:
     """Return the functions that measure, by name."""
-    rounds, epochs, reference = (2, 7, 2) if quick else (6, 9, 4)
+    rounds, epochs, reference = (2, 7, 2) if quick else (4, 9, 3)
     variants = ["bare", "local", "default"] if quick else PEERS
     measured: dict[str, Callable[[], Any]] = {
         "time": lambda: time_added.measure(rounds=rounds, epochs=epochs, variants=variants, reference_epochs=reference),
         "waits": wandb_waits.measure,
-        "disk": lambda: time_added.disk(epochs=50, variants=[name for name in variants if name != "init"]),
+        "disk": lambda: time_added.disk(epochs=10, variants=[name for name in variants if name != "init"]),
         "saving": lambda: saving.measure("n" if quick else "nmx", repeats=3 if quick else 5),
         "memory": lambda: memory_series.series(*((3, 3) if quick else (8, 8))),
         "startup": lambda: startup.measure(imports=4 if quick else 5, starts=20 if quick else 100),

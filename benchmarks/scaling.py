@@ -8,14 +8,18 @@ import statistics
 import sys
 import tempfile
 import tracemalloc
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from workload import ROOT, SMALL, TINY, Stopwatch, Worker, answer, isolate, scenes
 
 CASES: dict[str, list[dict[str, Any]]] = {
     "classes": [{"classes": number} for number in (10, 80, 1000)],
     "validation images": [{"val": number, "images": 16, "epochs": 3} for number in (100, 5000)],
+    "images compared": [{"val": number, "failing": True, "epochs": 3} for number in (100, 5000)],
     "images logged": [{"images": number} for number in (4, 16, 64)],
     "epochs": [{"epochs": number, "val": 4, "train": 4} for number in (10, 1000)],
     "checkpoint": [
@@ -61,14 +65,20 @@ def run(
     train: int = 32,
     val: int = 100,
     images: int = 0,
+    failing: bool = False,
     epochs: int = 6,
     top_k: int = 1,
 ) -> dict[str, Any]:
-    """Train with all callbacks, with a new best in every epoch; return the cost of a late epoch."""
+    """Train with all callbacks, with a new best in every epoch; return the cost of a late epoch.
+
+    `FailingImages` is there with `failing` only. Then 100 predictions of each image are made of its labels.
+    """
     from ultralytics import YOLO
+    from ultralytics.models.yolo.detect import DetectionValidator
 
     from yolo_callbacks import (
         EarlyStopping,
+        FailingImages,
         JsonlLogger,
         MemoryCleanup,
         MemoryMonitor,
@@ -78,6 +88,7 @@ def run(
         attach,
     )
     from yolo_callbacks.trainer.validation_images import ImageCapture
+    from yolo_callbacks.trainer.validation_tap import MatchTap
 
     data = scenes(folder / "data", train=train, val=val, classes=classes)
     rising = itertools.count()
@@ -95,9 +106,12 @@ def run(
         MemoryCleanup(),
         MemoryMonitor(leak_window=100),
         JsonlLogger(),
+        *([FailingImages()] if failing else []),
         WandbLogger(images=images, image_period=1, log_model=False),
     )
-    with Stopwatch(suite, also=[(ImageCapture, "_look")]) as watch:  # the only function outside the events
+    outside = [(ImageCapture, "_look"), (MatchTap, "_image"), (MatchTap, "_take")]  # the functions outside the events
+    predicting = patch.object(DetectionValidator, "update_metrics", _predicting(DetectionValidator.update_metrics))
+    with Stopwatch(suite, also=outside) as watch, predicting if failing else nullcontext():
         yolo.train(**{**SMALL, "data": str(data), "epochs": epochs, "project": str(folder), "name": "run"})
     # without the first epoch, which includes start-up, and the last one, in which `held` measures memory
     each = watch.by_epoch[1:-1]
@@ -109,6 +123,22 @@ def run(
         "checkpoint_mib": (weights / "last.pt").stat().st_size / 2**20,
         "state_kib": (Path(yolo.trainer.save_dir) / "callbacks.json").stat().st_size / 1024,
     }
+
+
+def _predicting(update_metrics: Callable[..., None]) -> Callable[..., None]:
+    """Return an `update_metrics` that gets 100 predictions of each image, made of its labels."""
+    import torch
+
+    def update(self: Any, preds: Any, batch: Any) -> None:
+        for index in range(len(preds)):
+            truth = self._prepare_batch(index, dict(batch))
+            chosen = torch.arange(100) % max(len(truth["cls"]), 1)
+            confidence = torch.linspace(0.9, 0.01, 100)
+            boxes = truth["bboxes"][chosen] + 4 * torch.rand(100, 4)
+            preds[index] = {**preds[index], "bboxes": boxes, "cls": truth["cls"][chosen], "conf": confidence}
+        update_metrics(self, preds, batch)
+
+    return update
 
 
 class HeldImages:
