@@ -67,7 +67,8 @@ def test_an_interrupted_run_says_what_continues_it_and_a_resumed_one_adds_up(tra
     last = folder / "weights" / "last.pt"
     trained = json.loads((folder / "callbacks.json").read_text())["seconds"]
     assert lines[-1].endswith(
-        f"to continue: model = YOLO({str(last)!r}); attach(model, …the same callbacks…); model.train(resume=True)"
+        f"to continue: from ultralytics import YOLO; from yolo_callbacks import SaveBest, attach; "
+        f"model = YOLO({str(last)!r}); attach(model, SaveBest(monitor='mAP50')); model.train(resume=True)"
     )
     resumed = YOLO(last)
     attach(resumed, SaveBest("mAP50"))
@@ -113,18 +114,6 @@ class Own(Callback):
     """A callback of a user's script."""
 
 
-class HalfOfMap:
-    """A monitor of a user's script."""
-
-    name = "half"
-
-    def bind(self, metric_names):
-        return True
-
-    def value(self, record):
-        return record.metrics["metrics/mAP50(B)"] / 2
-
-
 def test_commands_keep_the_callbacks_and_are_quoted(plugged):
     folder = plugged.save_dir
     assert next_step(plugged, "ended by Ctrl-C", callbacks=[], keep_resumable=False) == (
@@ -145,7 +134,9 @@ def test_commands_keep_the_callbacks_and_are_quoted(plugged):
             "SaveBest(monitor='recall', mode='max', guard={'precision': 0.5}), EarlyStopping(patience=7)",
         ),
         ([SaveBest(), Own()], "attach", "…the same callbacks…"),
-        ([SaveBest(HalfOfMap())], "attach", "…the same callbacks…"),
+        ([SaveBest(lambda record: 0.0, "max")], "attach", "…the same callbacks…"),
+        ([WandbLogger(images=3)], "WandbLogger, attach", "WandbLogger(images=3)"),
+        ([WandbLogger(name="https://me:s3cret@example.org")], "attach", "…the same callbacks…"),
         ([WandbLogger(settings={"api_key": "s3cret"})], "attach", "…the same callbacks…"),
         ([WandbLogger(notes="https://me:s3cret@example.org")], "attach", "…the same callbacks…"),
     ],

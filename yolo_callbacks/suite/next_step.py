@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import os
 import shlex
 from collections.abc import Sequence
@@ -67,7 +68,7 @@ def _as_python(callbacks: Sequence[Callback], function: str) -> tuple[str, str]:
 
 def _makes_callback(callback: Callback, call: str) -> bool:
     """Return whether a `repr` can be pasted: a callback of this package with literals as arguments, none a secret."""
-    if not type(callback).__module__.startswith("yolo_callbacks."):
+    if not type(callback).__module__.startswith("yolo_callbacks.") or _has_further_arguments(callback):
         return False
     try:
         made = ast.parse(call, mode="eval").body
@@ -78,3 +79,9 @@ def _makes_callback(callback: Callback, call: str) -> bool:
         return False
     shown = clean_arguments(arguments)
     return not made.args and all(repr(shown[name]) == repr(value) for name, value in arguments.items())
+
+
+def _has_further_arguments(callback: Callback) -> bool:
+    """Return whether the callback has arguments that its `repr` does not show, such as those of `wandb.init`."""
+    parameters = inspect.signature(type(callback)).parameters.values()
+    return any(getattr(callback, each.name, None) for each in parameters if each.kind is each.VAR_KEYWORD)
