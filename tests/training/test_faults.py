@@ -340,7 +340,7 @@ def test_an_out_of_memory_error_in_the_first_epoch(train, scripted):
 # Signals --------------------------------------------------------------------------------------------------------------
 
 SIGNALLED = """
-import os, signal, sys
+import os, signal, subprocess, sys, time
 from pathlib import Path
 from killed_runs import validate
 from trainings import FAST, TINY
@@ -356,8 +356,15 @@ model = YOLO(last if where == "resume" else TINY)
 stopping = EarlyStopping(patience=3)
 attach(model, SaveBest("mAP50", top_k=2), stopping, WandbLogger(images=0, log_model=False))
 
+if where == "group":  # as a scheduler ends it: the workers of the loaders get the signal too
+    os.setpgid(0, 0)
+    model.add_callback("on_pretrain_routine_start", lambda trainer: setattr(trainer.args, "workers", 2))
+
 def send(trainer):
     if trainer.epoch == 2:
+        if where == "group":  # a worker that gets it from its parent ends as if it had been asked to
+            subprocess.run(["kill", f"-{number}", "--", f"-{os.getpid()}"], start_new_session=True, check=True)
+            time.sleep(60)
         os.kill(os.getpid(), number)
 
 save = Path.write_bytes
@@ -371,11 +378,14 @@ def in_the_middle(self, content):
 Path.write_bytes = in_the_middle
 if where in ("on_train_batch_end", "on_fit_epoch_end"):
     model.add_callback(where, send)
+elif where == "group":
+    model.add_callback("on_train_batch_end", send)
 arguments = {"resume": True} if where == "resume" else {**FAST, "epochs": 8, "patience": 0}
 try:
     model.train(data=data, project=str(folder), name="run", **arguments)
 finally:
     print("HANDLER", signal.getsignal(signal.SIGTERM) == signal.SIG_DFL)
+    print("CHILDREN", getattr(signal.getsignal(signal.SIGCHLD), "__module__", None))
 """
 
 
@@ -383,6 +393,7 @@ finally:
     ("where", "number"),
     [
         ("on_train_batch_end", 2),
+        ("group", 15),
         pytest.param("write", 2, marks=pytest.mark.slow),
         pytest.param("write", 15, marks=pytest.mark.slow),
         pytest.param("on_fit_epoch_end", 15, marks=pytest.mark.slow),
@@ -395,7 +406,7 @@ def test_ctrl_c_and_sigterm(interpreter, tmp_path, scenes, where, number):
     status, said = run(where, str(number))
     assert status == returned, said
     assert "HANDLER True" in said
-    epochs = {"on_train_batch_end": 2, "write": 2, "on_fit_epoch_end": 3}[where]
+    epochs = {"on_train_batch_end": 2, "group": 2, "write": 2, "on_fit_epoch_end": 3}[where]
     folder = tmp_path / "run"
     state = json.loads((folder / "callbacks.json").read_text())
     assert (state["epoch"], state["summary"]["status"]) == (epochs, f"ended by {name}")

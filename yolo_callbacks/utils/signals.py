@@ -9,7 +9,10 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
-__all__ = ["Terminated", "deferred", "raise_on_sigterm"]
+__all__ = ["Terminated", "deferred", "heed_children", "raise_on_sigterm"]
+
+# The handler of SIGCHLD that `_terminate` has replaced.
+_heeding: list[Any] = []
 
 
 class Terminated(SystemExit):
@@ -61,8 +64,25 @@ def deferred() -> Iterator[None]:
             handlers[caught](caught, frame)
 
 
+def heed_children() -> None:
+    """Restore the handler of SIGCHLD that a SIGTERM has replaced."""
+    while _heeding:
+        handler = _heeding.pop()
+        if signal.getsignal(signal.SIGCHLD) is _ignore_child:
+            signal.signal(signal.SIGCHLD, handler)
+
+
 def _terminate(number: int, frame: FrameType | None) -> None:
+    # Schedulers and `timeout` send SIGTERM to the workers of a loader too. The handler of torch raises where a worker
+    # ends, at any place of the main thread: also where the training is being closed.
+    if hasattr(signal, "SIGCHLD") and callable(handler := signal.getsignal(signal.SIGCHLD)):
+        _heeding.append(handler)
+        signal.signal(signal.SIGCHLD, _ignore_child)
     raise Terminated(128 + number)
+
+
+def _ignore_child(number: int, frame: FrameType | None) -> None:
+    """Do nothing: a worker has ended, as this process will."""
 
 
 def _in_main_thread() -> bool:
