@@ -41,6 +41,10 @@ def run(tmp_path):
             },
             "worst": [{"image": "a.png", **COUNTS, "f1": value, "wrong": wrong}],
             "flips": ["a.png"] if epoch == 2 else [],
+            "confusions": [
+                {"label": "car", "predicted": "van", "count": 4},
+                {"label": "van", "predicted": "car", "count": 1},
+            ],
             "suspects": [suspect],
         }
         for epoch, value in ((1, 1.0), (2, 0.0), (3, 0.5))
@@ -98,3 +102,9 @@ def test_values_of_other_kinds_are_left_out(run, line):
     (run / "failures.jsonl").write_text(f"{json.dumps(line)}\n")
     assert gallery(read_run(run), Album()).pictures == []
     assert Page(report(run)).unclosed == []
+
+
+def test_the_most_frequent_confusions_are_sentences(run):
+    assert gallery(read_run(run), Album()).confusions == ["car taken for van: 4 times", "van taken for car: 1 time"]
+    said = "Most frequent confusions: car taken for van: 4 times; van taken for car: 1 time."
+    assert said in Page(report(run)).text

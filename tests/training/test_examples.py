@@ -47,6 +47,7 @@ def crops(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "promote_and_guard.py", r"The model is that of epoch \d, with a recall of \d", marks=pytest.mark.slow
         ),
         slow("memory.py", r"run 2: .*host_process.* GiB freed"),
+        slow("failing_images.py", r"images/val/\w+\.png: \d+ right, \d+ false, \d+ missed"),
         slow("stop_on_overfit.py", "Stopped at epoch 0, not by overfitting"),
     ],
 )

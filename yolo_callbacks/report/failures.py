@@ -8,7 +8,7 @@ from typing import Any
 
 from yolo_callbacks.utils.lenient import as_count, as_list, as_mapping, as_number, as_text, epoch_of, json_lines
 
-__all__ = ["label_studio_tasks", "read_failures", "render"]
+__all__ = ["confusions", "label_studio_tasks", "read_failures", "render"]
 
 
 def read_failures(path: Path) -> list[dict[str, Any]]:
@@ -46,13 +46,11 @@ def render(line: Mapping[str, Any], top: int) -> Iterator[str]:
         if names:
             yield ""
             yield f"{title}: {', '.join(names[:top])}{_more(names, top)}"
-    pairs = _mappings(line, "confusions", top)
+    pairs = confusions(line, top)
     if pairs:
         yield ""
         yield "Taken for another class:"
-        for pair in pairs:
-            both = f"{as_text(pair.get('label'))} taken for {as_text(pair.get('predicted'))}"
-            yield f"  {both}: {_times(pair.get('count'))}"
+        yield from (f"  {pair}" for pair in pairs)
     suspects = _mappings(line, "suspects", top)
     if suspects:
         yield ""
@@ -60,6 +58,14 @@ def render(line: Mapping[str, Any], top: int) -> Iterator[str]:
         for suspect in suspects:
             score = as_number(suspect.get("score")) or 0.0
             yield f"  {score:.2f}  {as_text(suspect.get('image'))}: {_described(suspect)}"
+
+
+def confusions(line: Mapping[str, Any], top: int) -> list[str]:
+    """Return how often objects of one class are taken for another one, in words, the most frequent first."""
+    return [
+        f"{as_text(pair.get('label'))} taken for {as_text(pair.get('predicted'))}: {_times(pair.get('count'))}"
+        for pair in _mappings(line, "confusions", top)
+    ]
 
 
 def _mappings(line: Mapping[str, Any], key: str, top: int) -> list[dict[Any, Any]]:

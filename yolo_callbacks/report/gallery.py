@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from yolo_callbacks.report.failures import confusions
 from yolo_callbacks.report.pictures import Album
 from yolo_callbacks.report.run_data import RunData
 from yolo_callbacks.utils.lenient import as_count, as_list, as_mapping, as_number, as_text, epoch_of
@@ -17,6 +18,7 @@ __all__ = ["FailingPicture", "Gallery", "Mark", "gallery"]
 
 _MAX_PICTURES = 24
 _MAX_NAMES = 200  # of images that flip in one epoch
+_MAX_CONFUSIONS = 10
 _MAX_SIDE = 480
 _KINDS = {"fp": "false positive", "fn": "missed", "suspect": "suspected label"}
 
@@ -73,6 +75,7 @@ class Gallery:
         kinds: The kinds of all marks, in words.
         flips: The images that flipped, by epoch, as JSON for the page; `""` if there are none.
         left_out: How many images that fail have no picture here.
+        confusions: How often objects of one class are taken for another one, in words.
     """
 
     caption: str = ""
@@ -81,6 +84,7 @@ class Gallery:
     kinds: dict[str, str] = field(default_factory=dict)
     flips: str = ""
     left_out: int = 0
+    confusions: list[str] = field(default_factory=list)
 
 
 def gallery(run: RunData, album: Album) -> Gallery | None:
@@ -109,6 +113,7 @@ def gallery(run: RunData, album: Album) -> Gallery | None:
         kinds={kind: word for kind, word in _KINDS.items() if kind in kinds},
         flips=json.dumps(flips) if any(flips.values()) else "",
         left_out=len(chosen) - len(pictures),
+        confusions=confusions(line, _MAX_CONFUSIONS),
     )
 
 
