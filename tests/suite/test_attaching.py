@@ -26,6 +26,7 @@ from yolo_callbacks import (
     MemoryCleanup,
     SaveBest,
     Suite,
+    WandbLogger,
     attach,
     detach,
     extend,
@@ -230,6 +231,30 @@ def test_a_suite_listens_to_what_it_needs_and_what_its_callbacks_need():
     assert set(with_batches) - set(without) == {"on_val_batch_end"}
     assert {"on_pretrain_routine_start", "on_fit_epoch_end", "teardown"} <= set(without)
     assert [event.value for event in Event if event in with_batches] == list(with_batches)
+
+
+@pytest.mark.parametrize(
+    ("callbacks", "calls"),
+    [
+        ([SaveBest(), EarlyStopping(), WandbLogger(images=0, mode="offline", batch_period=0)], 1),
+        ([WandbLogger(images=0, mode="offline", batch_period=2)], 6),
+        ([LambdaCallback(on_train_batch_end=lambda trainer: None)], 6),
+    ],
+    ids=["nothing for batches", "losses of batches", "a callback that listens"],
+)
+def test_after_the_first_batch_nothing_is_done_at_the_end_of_one(train, monkeypatch, callbacks, calls):
+    handled, handle = [], RunSession.handle
+
+    def counted(self, event, source):
+        handled.append(event)
+        handle(self, event, source)
+
+    monkeypatch.setattr(RunSession, "handle", counted)
+    model = YOLO(TINY)
+    attach(model, callbacks)
+    train(model, epochs=3)
+    assert len(model.trainer.train_loader) == 2
+    assert handled.count("on_train_batch_end") == calls
 
 
 @pytest.mark.parametrize("make", [Suite, lambda callbacks, **options: attach(YOLO(TINY), callbacks, **options)])

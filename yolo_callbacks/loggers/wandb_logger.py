@@ -210,6 +210,10 @@ class WandbLogger(Callback):
             self._session.print_news()
             self._alerts.on_epoch_start(self._session, run.epoch, run.batch_size)
 
+    def listens_to(self, event: str) -> bool:
+        """Return whether the logger does something at an event; at the end of a batch only with `batch_period`."""
+        return super().listens_to(event) and (event != "on_train_batch_end" or self.batch_period > 0)
+
     def on_train_batch_end(self, trainer: Any) -> None:
         """Keep the losses of the batch."""
         self._batch_losses.collect(trainer)

@@ -65,6 +65,8 @@ class RunSession:
         run: The training.
         errors: Decides which exceptions end it.
         torn_down: Whether `teardown` was handled.
+        idle: The events in which nothing is left to do in this run: `on_train_batch_end` after the first batch, unless
+            a callback listens to it.
 
     Args:
         run: The training.
@@ -81,6 +83,7 @@ class RunSession:
         self.errors = ErrorPolicy(self._members, strict=options.strict)
         self._store: StateStore | None = None  # on rank 0
         self._clock = Clock()
+        self.idle: frozenset[str] = frozenset()
         self._set_up_done = self._validated = self._finished = self.torn_down = False
 
     @property
@@ -216,6 +219,8 @@ class RunSession:
         if not self._validated:
             self._validated = True
             self.errors.validate(self.run)
+        if not self._dispatcher.hears(Event.TRAIN_BATCH_END):
+            self.idle = frozenset({Event.TRAIN_BATCH_END.value})
 
     def _complete_epoch(self) -> None:
         self.run.supervision.progress.epoch_complete()

@@ -16,6 +16,7 @@ from yolo_callbacks.suite.run_end import NoOutputs, RunOutputs
 from yolo_callbacks.suite.run_session import RunSession, SessionOptions
 from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.arguments import validate_bool
+from yolo_callbacks.utils.console import FRESH_LINE
 
 __all__ = ["Suite"]
 
@@ -84,12 +85,15 @@ class Suite:
             event: The name of the event.
             source: What Ultralytics hands to a callback: the trainer, validator, predictor or exporter.
         """
-        if event.startswith(OUTSIDE_TRAINING):
-            run = self._session.run if self._session else None
+        session = self._session
+        if session is not None and event in session.idle and source is session.run.trainer:
+            FRESH_LINE.bar_open = True  # as after every batch
+        elif event.startswith(OUTSIDE_TRAINING):
+            run = session.run if session else None
             for member in self._dispatcher.listeners(event, run):
                 member.call(event, source)
-        elif session := self._session_of(event, source):
-            session.handle(event, source)
+        elif current := self._session_of(event, source):
+            current.handle(event, source)
 
     def blame(self, error: Exception) -> Callback | None:
         """Return the callback that got a wrong argument, where `handle` raised `error` because of that; else None."""
