@@ -29,10 +29,6 @@ class Dispatcher:
         self.members = members
         self._listeners = {event.value: [each for each in members if event in each.events] for event in Event}
 
-    def hears(self, event: str) -> bool:
-        """Return whether any callback listens to an event."""
-        return bool(self._listeners[event])
-
     def listeners(self, event: str, run: TrainingRun | None) -> list[GuardedCallback]:
         """List the callbacks that run at an event in this process.
 

@@ -11,6 +11,7 @@ from yolo_callbacks.callbacks.events import TRAINER_EVENTS, Event
 from yolo_callbacks.suite.clock import Clock, EpochShare
 from yolo_callbacks.suite.dispatch import CLOSING, Dispatcher
 from yolo_callbacks.suite.error_policy import ErrorPolicy
+from yolo_callbacks.suite.guarded_callback import GuardedCallback
 from yolo_callbacks.suite.messages import log_start, repeat_at_exit, show_summary
 from yolo_callbacks.suite.next_step import can_be_resumed
 from yolo_callbacks.suite.run_end import RunOutputs, summarize, write_picture, write_report
@@ -65,8 +66,8 @@ class RunSession:
         run: The training.
         errors: Decides which exceptions end it.
         torn_down: Whether `teardown` was handled.
-        idle: The events in which nothing is left to do in this run: `on_train_batch_end` after the first batch, unless
-            a callback listens to it.
+        settled: The events in which the suite itself has nothing more to do in this run, with the callbacks that
+            listen to them: `on_train_batch_end` after the first batch.
 
     Args:
         run: The training.
@@ -83,7 +84,7 @@ class RunSession:
         self.errors = ErrorPolicy(self._members, strict=options.strict)
         self._store: StateStore | None = None  # on rank 0
         self._clock = Clock()
-        self.idle: frozenset[str] = frozenset()
+        self.settled: dict[str, list[GuardedCallback]] = {}
         self._set_up_done = self._validated = self._finished = self.torn_down = False
 
     @property
@@ -130,6 +131,18 @@ class RunSession:
             self.errors.raise_pending()
         elif event in self._EXCHANGES:
             self.errors.raise_exchanged()
+
+    def handle_settled(self, event: str, source: Any) -> None:
+        """Do what `handle` does, for an event in `settled`, in a third of its time: there is one for each batch."""
+        members = self.settled[event]
+        if members:
+            with self._clock.event():
+                for member in members:
+                    if not member.off:
+                        member.call(event, source)
+        FRESH_LINE.bar_open = True
+        if self._options.strict and self.run.single_process:
+            self.errors.raise_pending()
 
     # What the trainer layer calls -------------------------------------------------------------------------------------
 
@@ -219,8 +232,8 @@ class RunSession:
         if not self._validated:
             self._validated = True
             self.errors.validate(self.run)
-        if not self._dispatcher.hears(Event.TRAIN_BATCH_END):
-            self.idle = frozenset({Event.TRAIN_BATCH_END.value})
+        event = Event.TRAIN_BATCH_END.value
+        self.settled[event] = self._dispatcher.listeners(event, self.run)
 
     def _complete_epoch(self) -> None:
         self.run.supervision.progress.epoch_complete()

@@ -16,7 +16,6 @@ from yolo_callbacks.suite.run_end import NoOutputs, RunOutputs
 from yolo_callbacks.suite.run_session import RunSession, SessionOptions
 from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.arguments import validate_bool
-from yolo_callbacks.utils.console import FRESH_LINE
 
 __all__ = ["Suite"]
 
@@ -86,8 +85,8 @@ class Suite:
             source: What Ultralytics hands to a callback: the trainer, validator, predictor or exporter.
         """
         session = self._session
-        if session is not None and event in session.idle and source is session.run.trainer:
-            FRESH_LINE.bar_open = True  # as after every batch
+        if session is not None and event in session.settled and source is session.run.trainer:
+            session.handle_settled(event, source)
         elif event.startswith(OUTSIDE_TRAINING):
             run = session.run if session else None
             for member in self._dispatcher.listeners(event, run):
