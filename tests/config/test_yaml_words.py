@@ -90,6 +90,14 @@ MISTAKES = {
         "callbacks: [SaveBest]\nstrict true\nreport: true\n",
         ":2: invalid YAML: a `:` is missing after `strict`",
     ),
+    "only a value": (
+        "callbacks:\n  - SaveBest: mAP50\n",
+        ":2: the arguments of SaveBest must have names: write `SaveBest: {monitor: mAP50}`",
+    ),
+    "a function": (
+        "callbacks:\n  - SaveBest: {monitor: lambda m: m['mAP50'] + 1}\n",
+        ":2: invalid YAML: a function cannot be written in YAML, only in Python",
+    ),
     "missing space colon": (
         "callbacks:\n  - SaveBest:\n      top_k:2\n",
         ":3: the arguments of SaveBest must have names: a space is missing after `:`: `top_k: 2`",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from yolo_callbacks.state.summary import read_summary, render, render_html
 
 ROW = {
@@ -99,3 +101,16 @@ def test_a_path_in_the_folder_is_shown_without_the_folder_except_in_a_command():
     rows = [{**ROW, "name": "A", "outcome": f"mAP50 0.5: {inside}; upload with: wandb sync {inside}"}]
     for shown in (render({**SUMMARY, "callbacks": rows}), render_html({**SUMMARY, "callbacks": rows})):
         assert f"mAP50 0.5: {Path('weights', 'best.pt')}; upload with: wandb sync {inside}" in shown
+
+
+@pytest.mark.parametrize(
+    ("status", "planned", "title"),
+    [
+        ("finished", 60, "finished after 30 epochs"),
+        ("ended by Ctrl-C", 60, "ended by Ctrl-C after 30 of 60 epochs"),
+        ("ended by Ctrl-C", 0, "ended by Ctrl-C after 30 epochs"),
+    ],
+)
+def test_a_run_that_was_cut_off_says_how_many_epochs_were_planned(status, planned, title):
+    found = render({**SUMMARY, "status": status, "planned_epochs": planned}).splitlines()[0]
+    assert found.startswith(f"Callbacks: {title} in ")

@@ -210,6 +210,35 @@ def test_three_errors_in_a_row_switch_off_for_the_run(train, scripted, messages)
     assert not json.loads((again / "callbacks.json").read_text())["summary"]["callbacks"][0]["switched_off"]
 
 
+class WithFaultyState(Callback):
+    """Has a state that is none, and stops with the second epoch."""
+
+    def state_dict(self):
+        raise ValueError("no state")
+
+    def on_epoch(self, run, record):
+        record.log("n", float(record.epoch))
+        if record.epoch == 2:
+            run.stop(record, "two are enough")
+
+    def logged_scalars(self, task):
+        return ("n",)
+
+
+@pytest.mark.training
+def test_a_callback_whose_state_fails_still_decides_and_is_named_where_it_stops(train, messages):
+    model, best = YOLO(TINY), SaveBest("n", "max", skip_untrained=False)
+    attach(model, WithFaultyState(), best, report=True)
+    folder = train(model, epochs=4)
+    assert [row["epoch"] for row in results_csv(folder)] == [1, 2]
+    assert best.best_score == 2.0
+    assert messages[0].startswith("WithFaultyState failed in state_dict: its state is not stored, training goes on")
+    assert not [message for message in messages if "switched off" in message]
+    (table,) = [message for message in messages if message.startswith("Callbacks: finished")]
+    assert table.splitlines()[1] == "  stopped by WithFaultyState: two are enough"
+    assert "Stopped by WithFaultyState: two are enough" in (folder / "report.html").read_text()
+
+
 @pytest.mark.training
 @pytest.mark.smoke
 def test_strict_raises(train, messages):
@@ -218,7 +247,7 @@ def test_strict_raises(train, messages):
     with pytest.raises(RuntimeError, match="broken in epoch 2"):
         train(model, epochs=3)
     tables = [message for message in messages if message.startswith("Callbacks:")]
-    assert [table.partition(" in ")[0] for table in tables] == ["Callbacks: ended by RuntimeError after 2 epochs"]
+    assert [table.partition(" in ")[0] for table in tables] == ["Callbacks: ended by RuntimeError after 1 of 3 epochs"]
 
 
 @pytest.mark.training

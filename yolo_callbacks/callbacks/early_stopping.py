@@ -49,7 +49,7 @@ class EarlyStopping(MonitorCallback):
         check_finite: Whether to stop at the first value that is NaN or infinite. Defaults to `True`.
         training_phases: Whether epochs before the end of the warm-up are no checks, and patience starts again when
             mosaic closes. Defaults to `False`.
-        skip_untrained: Whether the rule for epochs that detect nothing is on. Defaults to `True`.
+        skip_untrained: Whether an epoch that detects nothing is no check. Defaults to `True`.
 
     Monitors:
         - `None`: Ultralytics' `fitness`.

@@ -57,7 +57,7 @@ class SaveBest(MonitorCallback):
             after `model.train()` are the best by the monitor. Defaults to `False`.
         guard: By how much other monitors may be worse than at the last best epoch, by name:
             `{"mAP50-95/person": 0.02}`. An epoch that is worse is not saved. Defaults to `None`.
-        skip_untrained: Whether the rule for epochs that detect nothing is on. Defaults to `True`.
+        skip_untrained: Whether an epoch that detects nothing is no check. Defaults to `True`.
 
     Monitors:
         - `None`: the task's main metric, such as `mAP50-95`.

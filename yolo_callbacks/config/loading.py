@@ -5,6 +5,7 @@ Every mistake is reported in one line, with the file and the line number.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import yaml
 from _yolo_callbacks_boot import VARIABLE, is_file
 from yolo_callbacks.callbacks.callback import Callback
 from yolo_callbacks.config.construction import make_callback, validate_together
+from yolo_callbacks.config.registry import arguments, find
 from yolo_callbacks.config.yaml_file import ConfigError, Value, YamlFile, is_null
 from yolo_callbacks.config.yaml_words import slip
 from yolo_callbacks.suite.attaching import default_suite
@@ -139,6 +141,10 @@ class _File:
                 if isinstance(values, yaml.ScalarNode)
                 else "remove the `- ` before them"
             )
+            text = self._plain(values)
+            known = self._argument_names(name)
+            if text and known and not re.match(rf"({'|'.join(known)})\b", text):
+                advice = f"write `{name}: {{{known[0]}: {text}}}`"
             self._file.refuse(
                 values, f"the arguments of {name} must have names: {advice or f'`{name}: {{monitor: mAP50}}`'}"
             )
@@ -147,6 +153,13 @@ class _File:
             if advice:
                 self._file.refuse(key, advice)
         return {key.value: self._file.value(value, at=key) for key, value in self._file.entries(values)}
+
+    def _argument_names(self, name: str) -> list[str]:
+        """Return the names of the arguments of a callback; none if there is no such callback."""
+        try:
+            return [argument.name for argument in arguments(find(name, self._file.folder))]
+        except ValueError:  # reported where the callback is made
+            return []
 
     def _plain(self, node: yaml.Node) -> str:
         """Return the text of a scalar without quotes; empty for other nodes and for values of the environment."""

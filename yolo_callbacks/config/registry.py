@@ -49,7 +49,8 @@ class Argument:
         name: The name.
         default: The default; `inspect.Parameter.empty` if the argument is required.
         annotation: The type.
-        description: The description in the docstring of the class, in one line without the default.
+        description: The description in the docstring of the class, in one line; with the default only where it is
+            `None` and the docstring says what that means.
     """
 
     name: str
@@ -114,7 +115,7 @@ def arguments(callback: type[Callback]) -> list[Argument]:
     """Return the arguments of a callback that can be given by name."""
     described = dict(_described(callback))
     return [
-        Argument(name, parameter.default, parameter.annotation, described.get(name, ""))
+        Argument(name, parameter.default, parameter.annotation, _text(described.get(name, ""), parameter.default))
         for name, parameter in _parameters(callback).items()
         if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
     ]
@@ -128,6 +129,11 @@ def takes_any(callback: type[Callback]) -> bool:
 def summary(callback: type[Callback]) -> str:
     """Return the first sentence of a callback's docstring."""
     return (inspect.getdoc(callback) or "").partition("\n\n")[0].replace("\n", " ")
+
+
+def _text(description: str, default: object) -> str:
+    """Return a description without its default, which is shown beside it; with what `None` means."""
+    return _DEFAULT.sub("", description) if default is not None or "`None`." in description else description
 
 
 def _load(name: str, reference: str, folder: Path) -> object:
@@ -177,4 +183,4 @@ def _parameters(callback: type[Callback]) -> dict[str, inspect.Parameter]:
 def _described(callback: type[Callback]) -> Iterator[tuple[str, str]]:
     _, _, section = (inspect.getdoc(callback) or "").partition("\nArgs:\n")
     for name, text in _ENTRY.findall(section.partition("\n\n")[0]):
-        yield name, _DEFAULT.sub("", " ".join(text.split()))
+        yield name, " ".join(text.split())

@@ -187,6 +187,8 @@ def _bracket(fault: _Fault) -> _Description | None:
             fault.start,
             f"`{fault.opening}` is not closed before line {fault.line}: `{closing}` or a comma is missing",
         )
+    if "lambda" in fault.text(fault.line)[: fault.column]:
+        return fault.line, "a function cannot be written in YAML, only in Python"
     return fault.line, f"a comma is missing after a value of {opened}"
 
 

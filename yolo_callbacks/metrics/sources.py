@@ -291,9 +291,10 @@ def _unknown(name: str, metric_names: MetricNames) -> str:
     classes = [f"{metric}/<class>" for metric in short if metric.partition("(")[0] in CLASS_METRICS]
     guess = nearest(name, available)
     meant = f" Did you mean {guess!r}?" if guess else ""
+    own = "" if guess else ". A scalar that a callback of your own logs must be in its logged_scalars(task)."
     later = "" if metric_names.losses is not None else ", and the losses by name, known after the first batch"
     listed = ", ".join([*available, *classes])
-    return f"monitor {name!r} does not exist in this run.{meant} Available: {listed}{FOR_A_SCRIPT}{later}"
+    return f"monitor {name!r} does not exist in this run.{meant} Available: {listed}{FOR_A_SCRIPT}{later}{own}"
 
 
 def _short(key: str) -> str:

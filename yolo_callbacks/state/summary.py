@@ -30,6 +30,7 @@ def read_summary(content: object) -> dict[str, Any] | None:
     return {
         "status": as_text(found.get("status"), "ended"),
         "epochs": as_count(found.get("epochs")),
+        "planned_epochs": as_count(found.get("planned_epochs")),
         "stopped_by": as_text(found.get("stopped_by")),
         "seconds": _seconds(found.get("seconds")),
         "seconds_before": _seconds(found.get("seconds_before")),
@@ -65,11 +66,11 @@ def render(summary: Mapping[str, Any], width: int | None = None) -> str:
     """Return the summary of a run as a table in text form.
 
     Args:
-        summary: The value of `"summary"` in `callbacks.json`: `status`, `epochs`, `stopped_by` (`""` if nobody stopped
-            the run), `folder`, `next_step` (what continues the run), `seconds` of training (of these `seconds_before`
-            the run was resumed), `seconds_in_callbacks` (of these `seconds_in_epochs`, in `epochs_timed` epochs), and
-            `callbacks`: a list of mappings with `name`, `outcome`, `seconds`, `seconds_in_epochs`, `failures`,
-            `switched_off`, `error` and `of_report`.
+        summary: The value of `"summary"` in `callbacks.json`: `status`, `epochs` of `planned_epochs`, `stopped_by`
+            (`""` if nobody stopped the run), `folder`, `next_step` (what continues the run), `seconds` of training (of
+            these `seconds_before` the run was resumed), `seconds_in_callbacks` (of these `seconds_in_epochs`, in
+            `epochs_timed` epochs), and `callbacks`: a list of mappings with `name`, `outcome`, `seconds`,
+            `seconds_in_epochs`, `failures`, `switched_off`, `error` and `of_report`.
         width: The characters in a line of the console. Defaults to `None`: no line is broken.
     """
     lines = [f"Callbacks: {_title(summary)}", *(f"  {line}" for line in _stopped(summary))]
@@ -80,7 +81,8 @@ def render(summary: Mapping[str, Any], width: int | None = None) -> str:
         text, found, command = outcome.partition(_COMMAND)
         start = f"  {name:<{name_width}}  {spent:<{cost_width}}  "
         lines += broken(start, text, width, last=f"{found}{command}")
-    lines += [f"  {line}" for line in _hints(summary)]
+    for line in _hints(summary):
+        lines += broken("  ", line, width)
     lines.append(f"  {_total(summary)}")
     lines.append(f"  files in {summary['folder']}")
     lines += [f"  {line}" for line in _undecided(summary)]
@@ -111,7 +113,8 @@ def render_html(summary: Mapping[str, Any]) -> str:
 def _stopped(summary: Mapping[str, Any]) -> list[str]:
     """Return the line that says who stopped the run; none where the row of a callback says it."""
     by = summary.get("stopped_by")
-    return [] if by in ("", None, "a callback") else [f"stopped by {by}"]
+    said = any((row["outcome"] or "").startswith("stopped ") for row in summary["callbacks"])
+    return [f"stopped by {by}"] if by and not said else []
 
 
 def _hints(summary: Mapping[str, Any]) -> list[str]:
@@ -135,7 +138,10 @@ def _shown(summary: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 def _title(summary: Mapping[str, Any]) -> str:
     before = summary.get("seconds_before") or 0.0
     resumed = f", {before:.1f} s of them before it was resumed" if before else ""
-    return f"{summary['status']} after {counted(summary['epochs'], 'epoch')} in {summary['seconds']:.1f} s{resumed}"
+    planned = summary.get("planned_epochs") or 0
+    cut_off = summary["status"] != "finished" and planned > summary["epochs"]
+    epochs = f"{summary['epochs']} of {planned} epochs" if cut_off else counted(summary["epochs"], "epoch")
+    return f"{summary['status']} after {epochs} in {summary['seconds']:.1f} s{resumed}"
 
 
 def _total(summary: Mapping[str, Any]) -> str:

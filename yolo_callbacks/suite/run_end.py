@@ -78,10 +78,12 @@ def summarize(
         status: `"finished"`, or how else the training ended.
         keep_resumable: Whether last.pt keeps its optimizer at the end.
     """
+    progress = run.supervision.progress  # an epoch that was cut off is no epoch of the run
     callbacks = [member.callback for member in members if not member.of_report]
     return {
         "status": status,
-        "epochs": run.last_epoch,
+        "epochs": run.last_epoch - (progress.in_epoch and not progress.complete),
+        "planned_epochs": run.planned_epochs,
         "stopped_by": run.stopped_by if status == "finished" else "",
         "seconds": clock.total,
         "seconds_before": clock.earlier,

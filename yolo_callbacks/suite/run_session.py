@@ -117,7 +117,9 @@ class RunSession:
             if before := self._BEFORE.get(event):
                 self.errors.attempt(event, before, self)
             for member in self._dispatcher.listeners(event, run):
+                run.caller = member.name  # who stops the run, if one does
                 member.call(event, source)
+            run.caller = ""
             if exchange := self._EXCHANGES.get(event):
                 exchange(self)
             elif after := self._AFTER.get(event):

@@ -72,6 +72,7 @@ class TrainingRun:
         self.checkpoints = self.supervision.checkpoints
         self._progress = self.supervision.progress
         self._stopped_by = ""
+        self.caller = ""
 
     @classmethod
     def of(cls, trainer: Any) -> TrainingRun:
@@ -273,7 +274,7 @@ class TrainingRun:
         """The error that is ending the training, to be read in `teardown`; None where there is none."""
         return self.supervision.end.failure
 
-    def stop(self, record: EpochRecord) -> None:
+    def stop(self, record: EpochRecord, reason: str = "") -> None:
         """End the training with this epoch, on all ranks. A resume respects it, as a stop by Ultralytics' own stopper.
 
         With `save=False`, write a checkpoint where there is none, because `Model.train` raises after a training without
@@ -281,9 +282,11 @@ class TrainingRun:
 
         Args:
             record: The record of the epoch.
+            reason: Why, for the table at the end and the report. Defaults to `""`.
         """
         stops_anyway = self.stopping
-        self.trainer.stop, self._stopped_by = True, "a callback"
+        by = self.caller or "a callback"
+        self.trainer.stop, self._stopped_by = True, f"{by}: {reason}" if reason else by
         # Do not look for the file: an earlier run in the same folder may have written it (exist_ok=True).
         if not (stops_anyway or self.trainer.args.save or self._progress.saved_epoch or self.completed_epochs):
             self.trainer.save_model()
