@@ -236,7 +236,7 @@ def test_a_callback_whose_state_fails_still_decides_and_is_named_where_it_stops(
     assert not [message for message in messages if "switched off" in message]
     (table,) = [message for message in messages if message.startswith("Callbacks: finished")]
     assert table.splitlines()[1] == "  stopped by WithFaultyState: two are enough"
-    assert "Stopped by WithFaultyState: two are enough" in (folder / "report.html").read_text()
+    assert "stopped by WithFaultyState: two are enough" in (folder / "report.html").read_text()
 
 
 @pytest.mark.training

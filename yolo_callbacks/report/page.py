@@ -157,7 +157,8 @@ def _metric_tiles(run: RunData) -> list[tuple[str, str, str]]:
 
 def _time_tiles(run: RunData) -> list[tuple[str, str, str]]:
     planned = run.arguments.get("epochs")
-    tiles = [("Epochs", str(run.last_epoch), f"of {planned} planned" if planned else "")]
+    remarks = [f"of {planned} planned" if planned else "", f"stopped by {run.stopped_by}" if run.stopped_by else ""]
+    tiles = [("Epochs", str(run.last_epoch), ", ".join(filter(None, remarks)))]
     if run.seconds:
         tiles.append(("Time of all epochs", duration(run.seconds), f"{duration(run.seconds_per_epoch)} an epoch"))
     spent, total = run.summary.get("seconds_in_callbacks"), tables.measured_seconds(run.summary)

@@ -134,14 +134,19 @@ class RunData:
     @property
     def status(self) -> str:
         """The end of the run in one or two words, `""` if it is not known."""
-        stopped = any(event.kind == "stop" for event in self.events)
+        stopped = self.stopped_by or any(event.kind == "stop" for event in self.events)
         return "stopped early" if stopped else str(self.summary.get("status") or "")
+
+    @property
+    def stopped_by(self) -> str:
+        """Who stopped the run, `""` if nobody did or it is not known."""
+        return str(self.summary.get("stopped_by") or "")
 
     @property
     def end(self) -> str:
         """The reason why the run ended, `""` if it is not known."""
         stops = [event.what for event in self.events if event.kind == "stop"]
-        by = self.summary.get("stopped_by")
+        by = self.stopped_by
         ended = f"Stopped by {by}" if by else str(self.summary.get("status") or "")
         return stops[-1] if stops else ended
 
