@@ -95,7 +95,7 @@ def test_the_report_of_a_run(ours, messages):
     lowest = min(rows, key=lambda row: row["val/box_loss"])
     assert f"best {number(lowest['val/box_loss'])} · epoch {lowest['epoch']:.0f}" in page.text
     assert "Stopped, val/loss: no improvement of more than 1e+09 in 3 checks" in page.text
-    assert page.rows["Epochs"] == [["4", "of 9 planned"]]
+    assert page.rows["Epochs"] == [["4", "of 9 planned, stopped by EarlyStopping"]]
 
     kept = json.loads((ours / "callbacks.images.json").read_text())
     assert page.tags.count("rect") >= sum(len(image["truth"]) + len(image["predictions"]) for image in kept["images"])
