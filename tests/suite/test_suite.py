@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -208,6 +209,16 @@ def test_three_errors_in_a_row_switch_off_for_the_run(train, scripted, messages)
     scripted([0.3])
     again = train(model, epochs=1, name="again")
     assert not json.loads((again / "callbacks.json").read_text())["summary"]["callbacks"][0]["switched_off"]
+
+
+@pytest.mark.training
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="an exception has no notes")
+def test_a_mistake_names_its_callback(train):
+    model = YOLO(TINY)
+    attach(model, SaveBest("mAP50"), EarlyStopping("mAP5O"))
+    with pytest.raises(ValueError, match="'mAP5O' does not exist") as raised:
+        train(model, epochs=1)
+    assert raised.value.__notes__ == ["The mistake is in an argument of EarlyStopping."]
 
 
 class WithFaultyState(Callback):

@@ -83,6 +83,8 @@ class ErrorPolicy:
                 complete &= member.validate(run)
             except MISTAKES as error:
                 if self._mistake is None:
+                    if hasattr(error, "add_note"):  # from Python 3.11 on
+                        error.add_note(f"The mistake is in an argument of {member.name}.")
                     self._fatal, self._mistake, self._mistaken = error, error, member.callback
         return complete
 
