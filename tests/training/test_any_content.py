@@ -54,7 +54,7 @@ def test_a_training_on_images_whose_names_are_not_utf_8(train, scenes, tmp_path,
 CHINESE = "\N{CJK UNIFIED IDEOGRAPH-732B}"
 CONSOLES = [
     pytest.param({"PYTHONIOENCODING": "ascii"}, marks=pytest.mark.slow),
-    {"PYTHONIOENCODING": "cp1252"},
+    pytest.param({"PYTHONIOENCODING": "cp1252"}, marks=pytest.mark.slow),
     pytest.param({"LC_ALL": "C"}, marks=pytest.mark.slow),
     pytest.param({"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}, marks=pytest.mark.slow),
 ]

@@ -189,7 +189,7 @@ def test_a_process_of_wandb_that_is_frozen_or_killed(interpreter, tmp_path, scen
     with WandbServer() as server:
         environment = {**server.environment, "WANDB_MODE": mode}
         said = train(
-            interpreter, tmp_path, scenes, environment, signal_of_service=what, log_model=False, finish_timeout=4,
+            interpreter, tmp_path, scenes, environment, signal_of_service=what, log_model=False, finish_timeout=2,
             background=False,
         ).said  # fmt: skip
         assert "rows" in table(said)
