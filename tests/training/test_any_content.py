@@ -53,10 +53,10 @@ def test_a_training_on_images_whose_names_are_not_utf_8(train, scenes, tmp_path,
 
 CHINESE = "\N{CJK UNIFIED IDEOGRAPH-732B}"
 CONSOLES = [
-    pytest.param({"PYTHONIOENCODING": "ascii"}, marks=pytest.mark.slow),
-    pytest.param({"PYTHONIOENCODING": "cp1252"}, marks=pytest.mark.slow),
-    pytest.param({"LC_ALL": "C"}, marks=pytest.mark.slow),
-    pytest.param({"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}, marks=pytest.mark.slow),
+    {"PYTHONIOENCODING": "ascii"},
+    {"PYTHONIOENCODING": "cp1252"},
+    {"LC_ALL": "C"},
+    {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},
 ]
 
 
@@ -74,6 +74,7 @@ for command in json.loads(sys.argv[1]):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("console", CONSOLES, ids=str)
 def test_every_command_on_every_console(console, run):
     callbacks = [{**SUMMARY["callbacks"][0], "outcome": f"mAP50/{CHINESE} 0.5"}]

@@ -71,6 +71,7 @@ def test_a_callback_that_fails_shows_no_variable(event, train, scripted, message
     folder = train(model, epochs=2)
     failed = [message for message in messages if "Leaky failed in" in message]
     goes_on = "" if event == "outcome" else ", training goes on"  # the training is over
+    goes_on = f": its state is not stored{goes_on}" if event == "state_dict" else goes_on
     assert failed[0].startswith(f"Leaky failed in {event}{goes_on}\nTraceback")
     assert "token (from ${TOKEN})" in failed[0]
     assert 'raise RuntimeError(f"cannot use {self.token}")' in failed[0]  # the code, not the value

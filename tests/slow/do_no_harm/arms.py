@@ -247,6 +247,8 @@ def noted(errors: list[str]) -> Iterator[None]:
             warnings.simplefilter("always")
             # of no consequence, by the garbage collector at any time
             warnings.simplefilter("ignore", ResourceWarning)
+            # of wandb 0.31.0 on Python 3.14
+            warnings.filterwarnings("ignore", r"codecs\.open\(\) is deprecated", DeprecationWarning)
             yield
     finally:
         threading.excepthook = hook
