@@ -130,7 +130,7 @@ MISTAKES = {
     ),
     "callbacks: [JsonlLogger, JsonlLogger]": ":1: JsonlLogger and JsonlLogger would both write callbacks.jsonl: attach",
     "callbacks:\n  - WandbLogger: {id: a}\n  - WandbLogger: {id: a, images: 0}": (
-        ":1: WandbLogger and WandbLogger would both write the W&B run of id 'a': give one of them a name, project or id"
+        ":3: WandbLogger and WandbLogger would both write the W&B run of id 'a': give one of them a name, project or id"
     ),
     "callbacks:\n  - SaveBest:\n      monitor: mAP50\n      top_k: 0": ":4: SaveBest: top_k must be at least 1",
     "callbacks:\n  - SaveBest:\n      top_k: 2\n      top_k: 3": ":4: 'top_k' is given twice",

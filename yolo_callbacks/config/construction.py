@@ -130,9 +130,11 @@ def validate_together(callbacks: Sequence[Callback], where: str) -> None:
     Raises:
         ConfigError: If every task has a conflict. A conflict of one task is found when the training starts.
     """
-    errors = list(_clashes(callbacks))
-    if len(errors) == len(_TASKS):
-        raise ConfigError(f"{where}: {clash_text(errors[0], callbacks)}") from None
+    for number in range(1, len(callbacks) + 1):
+        errors = list(_clashes(callbacks[:number]))
+        if len(errors) == len(_TASKS):
+            place = origins_of(callbacks[number - 1]).place or where
+            raise ConfigError(f"{place}: {clash_text(errors[0], callbacks)}") from None
 
 
 def clash_text(error: Exception, callbacks: Iterable[Callback]) -> str:
