@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 from pathlib import Path
@@ -67,3 +68,17 @@ def test_a_workflow_runs_make_targets_only(workflow):
 def test_the_citation_has_the_version_of_the_package():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert citation["version"] == yolo_callbacks.__version__
+
+
+def test_tests_are_collected_on_a_machine_with_a_gpu():
+    """Such a machine may have neither an index nor the tools of development: the package is on PYTHONPATH."""
+    tools = {"grimp", "hatchling", "jsonschema", "mlflow", "nbclient", "nbformat", "optuna", "pycocotools", "ray"}
+    found = {}
+    for path in [*ROOT.glob("tests/**/*.py")]:
+        body = ast.parse(path.read_text(encoding="utf-8")).body
+        modules = [node.module or "" for node in body if isinstance(node, ast.ImportFrom)]
+        modules += [alias.name for node in body if isinstance(node, ast.Import) for alias in node.names]
+        if needed := tools.intersection(module.partition(".")[0] for module in modules):
+            found[path.name] = needed
+    assert found == {}
+    assert (ROOT / "_yolo_callbacks_boot.py").is_file()
