@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import csv
+import inspect
 import shutil
 from pathlib import Path
 from typing import Any
 
 import isolation  # noqa: F401 (before ultralytics)
+from ultralytics.engine.trainer import BaseTrainer
 from ultralytics.utils import SETTINGS
 
+# Before 8.3.253 or so save_model() raises where results.csv is missing or a row has more columns than the first one.
+READS_ANY_CSV = "except" in inspect.getsource(BaseTrainer.read_results_csv)
 INTEGRATIONS = ("wandb", "tensorboard", "mlflow", "comet", "clearml", "dvc")
 SETTINGS.update({name: False for name in INTEGRATIONS if name in SETTINGS})
 

@@ -10,6 +10,7 @@ from ultralytics.utils.metrics import box_iou
 
 from yolo_callbacks import EarlyStopping, JsonlLogger, SaveBest, attach
 from yolo_callbacks.metrics.sources import SIZES
+from yolo_callbacks.trainer.installation import installed_version
 from yolo_callbacks.trainer.size_metrics import SizeMetrics, _rows
 from yolo_callbacks.trainer.validation_tap import ImageResult
 
@@ -80,7 +81,8 @@ def test_the_values_are_those_of_pycocotools(seed):
     metrics._tap.found = {image.path: _rows(image) for image in images}
     found = metrics.values()["mAP50-95(B)"]
     # Ultralytics integrates the curve of precision over recall, COCO averages 101 points of it
-    assert found == pytest.approx(by_pycocotools(images), abs=0.02)
+    # before 8.4, Ultralytics also integrates from the last recall to 1, where nothing was found
+    assert found == pytest.approx(by_pycocotools(images), abs=0.02 if installed_version() >= (8, 4) else 0.12)
     assert all(0 < value < 1 for value in found.values())
 
 

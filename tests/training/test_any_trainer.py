@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from trainings import TINY, interrupted, results_csv
+from trainings import READS_ANY_CSV, TINY, interrupted, results_csv
 from ultralytics import YOLO
 from ultralytics.models.yolo.detect import DetectionTrainer
 
@@ -58,6 +58,7 @@ def test_a_save_model_that_writes_elsewhere_costs_no_best_checkpoint(train, scri
     }  # fmt: skip
 
 
+@pytest.mark.skipif(not READS_ANY_CSV, reason="Ultralytics itself raises")
 @pytest.mark.parametrize("fitness", [None, -2.0])
 def test_metrics_count_whatever_the_fitness_is(train, fitness):
     """Metrics that come and go, and that are no numbers, beside a fitness that Ultralytics does not compute."""
