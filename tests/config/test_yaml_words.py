@@ -90,6 +90,10 @@ MISTAKES = {
         "callbacks: [SaveBest]\nstrict true\nreport: true\n",
         ":2: invalid YAML: a `:` is missing after `strict`",
     ),
+    "a name and a brace": (
+        "callbacks:\n  - SaveBest {top_k: 2}\n",
+        ":2: a `:` is missing after `SaveBest`: write `SaveBest: {top_k: …}`",
+    ),
     "only a value": (
         "callbacks:\n  - SaveBest: mAP50\n",
         ":2: the arguments of SaveBest must have names: write `SaveBest: {monitor: mAP50}`",

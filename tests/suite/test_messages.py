@@ -133,25 +133,26 @@ def test_commands_keep_the_callbacks_and_are_quoted(plugged):
             "EarlyStopping, SaveBest, attach",
             "SaveBest(monitor='recall', mode='max', guard={'precision': 0.5}), EarlyStopping(patience=7)",
         ),
-        ([SaveBest(), Own()], "attach", "…the same callbacks…"),
-        ([SaveBest(lambda record: 0.0, "max")], "attach", "…the same callbacks…"),
+        ([SaveBest(), Own()], "", ""),
+        ([SaveBest(lambda record: 0.0, "max")], "", ""),
         ([WandbLogger(images=3)], "WandbLogger, attach", "WandbLogger(images=3)"),
-        ([WandbLogger(name="https://me:s3cret@example.org")], "attach", "…the same callbacks…"),
-        ([WandbLogger(settings={"api_key": "s3cret"})], "attach", "…the same callbacks…"),
-        ([WandbLogger(notes="https://me:s3cret@example.org")], "attach", "…the same callbacks…"),
+        ([WandbLogger(name="https://me:s3cret@example.org")], "", ""),
+        ([WandbLogger(settings={"api_key": "s3cret"})], "", ""),
+        ([WandbLogger(notes="https://me:s3cret@example.org")], "", ""),
     ],
 )
 def test_python_to_paste(plugged, monkeypatch, callbacks, names, calls):
     monkeypatch.delenv("YOLO_CALLBACKS")
     last = plugged.weights_dir / "last.pt"
     step = next_step(plugged, "ended by Ctrl-C", callbacks=callbacks, keep_resumable=False)
+    if not calls:
+        assert step == f"load {str(last)!r}, attach the same callbacks, and call model.train(resume=True)"
+        return
     assert step == (
         f"from ultralytics import YOLO; from yolo_callbacks import {names}; model = YOLO({str(last)!r}); "
         f"attach(model, {calls}); model.train(resume=True)"
     )
-    assert "s3cret" not in step
-    if "…" not in step:
-        compile(step, "step", "exec")
+    compile(step, "step", "exec")
 
 
 def test_a_checkpoint_of_an_earlier_run_in_the_folder_is_not_resumed(plugged):

@@ -127,6 +127,9 @@ class _File:
         (key, values), *others = file.entries(item) or [(None, None)]
         if key is None or values is None:
             file.refuse(item, "expected the name of a callback")
+        name, brace, rest = key.value.partition("{")
+        if brace and key.style is None:  # the rest of the text is in the value
+            file.refuse(item, f"a `:` is missing after `{name.strip()}`: write `{name.strip()}: {{{rest}: …}}`")
         if others:
             remedy = f"indent the arguments of {key.value} further" if is_null(values) else "write a `-` before each"
             file.refuse(others[0][0], f"{others[0][0].value!r} is on the same level as {key.value!r}: {remedy}")

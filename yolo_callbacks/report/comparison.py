@@ -6,7 +6,7 @@ import json
 import math
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from yolo_callbacks.report.run_data import RunData
 from yolo_callbacks.report.setup import setup
@@ -155,6 +155,8 @@ def _best_rows(runs: Sequence[Labelled]) -> list[_Found]:
         # A metric that was 0 in all epochs has no best epoch.
         remarks = [f"epoch {pair[0]}" if pair and (pair[1] or "loss" in key) else "" for pair in best]
         row = Row("Best validation", plain(key), _cells(values, remarks, lowest="loss" in key))
+        if any(each.run.has_detected_nothing for each in runs):  # a low loss of such a run is no merit
+            row.cells = [replace(cell, leading=False) for cell in row.cells]
         found.append((row, values, number))
     return found
 

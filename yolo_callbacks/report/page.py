@@ -129,8 +129,8 @@ def _confidence(run: RunData) -> tuple[str, str]:
 def _facts(run: RunData) -> list[str]:
     """Return the line below the name of the run."""
     # the model of a resumed run is its own last.pt
-    names = ("task", "data") if run.arguments.get("resume") else ("task", "model", "data")
-    named = [run.arguments.get(name) for name in names]
+    model = run.training.get("architecture") if run.arguments.get("resume") else run.arguments.get("model")
+    named = [run.arguments.get("task"), model, run.arguments.get("data")]
     facts = [Path(str(value)).name for value in named if value]
     return [*facts, f"ultralytics {run.version}"] if run.version else facts
 

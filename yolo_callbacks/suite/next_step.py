@@ -44,12 +44,16 @@ def next_step(run: TrainingRun, status: str, *, callbacks: Sequence[Callback], k
         if command:  # without callbacks, the command would take the default ones
             return f"{command}yolo-callbacks extend {shlex.quote(str(run.save_dir))} epochs={planned}"
         imports, arguments = _as_python(callbacks, "extend")
+        if not arguments:
+            return f"call yolo_callbacks.extend({str(run.save_dir)!r}) with the same callbacks and epochs={planned}"
         return f"{imports}extend({str(run.save_dir)!r}, {arguments}, epochs={planned})"
     if not can_be_resumed(run):
         return "start the training again, no checkpoint was written yet"
     if command:
         return f"{command}yolo train resume=True model={shlex.quote(str(last))}"
     imports, arguments = _as_python(callbacks, "attach")
+    if not arguments:
+        return f"load {str(last)!r}, attach the same callbacks, and call model.train(resume=True)"
     kept = ", keep_resumable=True" if keep_resumable else ""
     return (
         f"from ultralytics import YOLO; {imports}model = YOLO({str(last)!r}); attach(model, {arguments}{kept}); "
@@ -58,10 +62,10 @@ def next_step(run: TrainingRun, status: str, *, callbacks: Sequence[Callback], k
 
 
 def _as_python(callbacks: Sequence[Callback], function: str) -> tuple[str, str]:
-    """Return the import and the arguments that make the same callbacks; a gap where their `repr` cannot make them."""
+    """Return the import and the arguments that make the same callbacks; `""` where their `repr` cannot make them."""
     calls = [repr(callback) for callback in callbacks]
     if not calls or not all(map(_makes_callback, callbacks, calls)):
-        return f"from yolo_callbacks import {function}; ", "…the same callbacks…"
+        return "", ""
     names = sorted({*(type(callback).__name__ for callback in callbacks), function})
     return f"from yolo_callbacks import {', '.join(names)}; ", ", ".join(calls)
 

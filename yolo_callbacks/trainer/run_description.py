@@ -54,7 +54,8 @@ def describe_training(run: TrainingRun) -> dict[str, Any]:
     """Return what the arguments of a training do not say, for its report; complete from `on_train_start` on.
 
     These are `hardware`; `dataset`, the number of images and boxes of each split; `optimizer`, its name and its rates
-    before warm-up; and `batch`, which Ultralytics may have chosen. What a trainer of the user lacks is left out.
+    before warm-up; `batch`, which Ultralytics may have chosen; and `architecture`, the model's YAML file, whose name a
+    resume loses. What a trainer of the user lacks is left out.
     """
     trainer = run.trainer
     readers: dict[str, Callable[[], Any]] = {
@@ -69,6 +70,7 @@ def describe_training(run: TrainingRun) -> dict[str, Any]:
             "rates": sorted({float(group.get("initial_lr", group["lr"])) for group in trainer.optimizer.param_groups}),
         },
         "batch": lambda: run.batch_size,
+        "architecture": lambda: Path(trainer.model.yaml["yaml_file"]).name,
     }
     found: dict[str, Any] = {}
     for name, read in readers.items():
