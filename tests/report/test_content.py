@@ -175,13 +175,12 @@ def test_the_scalars_of_a_users_callback_are_drawn(tmp_path):
 def test_a_resumed_run_does_not_name_its_checkpoint_as_its_model(tmp_path):
     resumed = write(tmp_path / "run", arguments="task: detect\nmodel: weights/last.pt\nresume: weights/last.pt")
     assert "last.pt · " not in Page(report(resumed)).text
-
-    # Several runs ---------------------------------------------------------------------------------------------------------
     state = {**STATE, "training": {"architecture": "yolo11n.yaml"}}
-    page = Page(
-        report(write(tmp_path / "known", arguments="task: detect\nmodel: last.pt\nresume: last.pt", state=state))
-    )
-    assert "detect · yolo11n.yaml" in page.text
+    known = write(tmp_path / "known", arguments="task: detect\nmodel: last.pt\nresume: last.pt", state=state)
+    assert "detect · yolo11n.yaml" in Page(report(known)).text
+
+
+# Several runs ---------------------------------------------------------------------------------------------------------
 
 
 def fold(folder: Path, value: float, *, task: str = "detect", arguments: str = "lr0: 0.01", final: float = 0.5) -> Path:
