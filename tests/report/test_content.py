@@ -180,6 +180,13 @@ def test_a_resumed_run_does_not_name_its_checkpoint_as_its_model(tmp_path):
     assert "detect · yolo11n.yaml" in Page(report(known)).text
 
 
+def test_paths_in_the_folder_are_shown_relative_to_it(tmp_path):
+    summary = STATE["summary"]
+    row = {**summary["callbacks"][0], "outcome": f"best: {Path(summary['folder']) / 'weights' / 'best.pt'}"}
+    page = Page(report(write(tmp_path / "run", state={**STATE, "summary": {**summary, "callbacks": [row]}})))
+    assert f"best: {Path('weights') / 'best.pt'}" in page.text
+
+
 # Several runs ---------------------------------------------------------------------------------------------------------
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from yolo_callbacks.report.failures import read_failures
 from yolo_callbacks.report.monitors import monitored
 from yolo_callbacks.report.run_data import EVENT_KINDS, Event, RunData
-from yolo_callbacks.state.summary import read_summary
+from yolo_callbacks.state.summary import read_summary, relative_outcome
 from yolo_callbacks.trainer.results import read_results
 from yolo_callbacks.utils.files import LOGGER
 from yolo_callbacks.utils.lenient import (
@@ -102,6 +102,8 @@ def _drawable(value: float) -> float:
 def _read_state(run: RunData, path: Path) -> None:
     content = as_mapping(any_json(path))
     run.summary = read_summary(content.get("summary")) or {}
+    for row in run.summary.get("callbacks", ()):
+        row["outcome"] = relative_outcome(row, run.summary)
     run.versions = _versions(content) or run.versions
     run.training = as_mapping(content.get("training"))
     for who, found in as_mapping(content.get("callbacks")).items():

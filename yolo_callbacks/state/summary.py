@@ -10,7 +10,7 @@ from yolo_callbacks.decisions.comparison import counted
 from yolo_callbacks.utils.console import broken
 from yolo_callbacks.utils.lenient import as_count, as_list, as_mapping, as_number, as_text
 
-__all__ = ["read_summary", "render", "render_html", "split_cost"]
+__all__ = ["read_summary", "relative_outcome", "render", "render_html", "split_cost"]
 
 _MAX_SECONDS = 1e12
 _COMMAND = "upload with: "  # a command follows it in the row of WandbLogger
@@ -175,10 +175,17 @@ def _duration(seconds: float) -> str:
     return f"{1000 * seconds:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
 
 
-def _outcome(row: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
-    # The line below the rows names the folder. A command is to work outside the folder.
+def relative_outcome(row: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
+    """Return the outcome of a callback with paths relative to the folder of the run.
+
+    Another line names the folder. A command is to work outside of it.
+    """
     text, found, command = (row["outcome"] or "").partition(_COMMAND)
-    outcome = text.replace(f"{summary['folder']}{os.sep}", "") + found + command
+    return text.replace(f"{summary['folder']}{os.sep}", "") + found + command
+
+
+def _outcome(row: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
+    outcome = relative_outcome(row, summary)
     failures = row["failures"]
     failed = f"failed {counted(failures, 'time')}" if failures else ""
     off = "switched off" if row["switched_off"] else ""
