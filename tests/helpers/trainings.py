@@ -20,8 +20,8 @@ SETTINGS.update({name: False for name in INTEGRATIONS if name in SETTINGS})
 # A detection model of some thousand weights, for what happens around a training; `yolo11n.yaml` for what is in it.
 TINY = str(Path(__file__).with_name("tiny.yaml"))
 # The same for other tasks: each takes a tenth of the time of YOLO11n.
-TINY_CLASSIFY, TINY_SEGMENT, TINY_POSE = (
-    str(Path(__file__).with_name(f"tiny-{task}.yaml")) for task in ("cls", "seg", "pose")
+TINY_CLASSIFY, TINY_SEGMENT, TINY_POSE, TINY_OBB = (
+    str(Path(__file__).with_name(f"tiny-{task}.yaml")) for task in ("cls", "seg", "pose", "obb")
 )
 FAST = {"imgsz": 32, "batch": 4, "nbs": 4, "workers": 0, "device": "cpu", "plots": False, "verbose": False, "seed": 0}
 

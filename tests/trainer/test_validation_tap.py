@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 from scripted_predictions import predict_from_labels
-from trainings import TINY, TINY_POSE, TINY_SEGMENT, as_task
+from trainings import TINY, TINY_OBB, TINY_POSE, TINY_SEGMENT, as_task
 from ultralytics import YOLO
 from ultralytics.utils.metrics import batch_probiou, box_iou, kpt_iou, mask_iou
 
 from yolo_callbacks.trainer.validation_tap import MatchTap
 
 pytestmark = pytest.mark.training
-MODELS = {"detect": TINY, "segment": TINY_SEGMENT, "pose": TINY_POSE, "obb": "yolo11n-obb.yaml"}
+MODELS = {"detect": TINY, "segment": TINY_SEGMENT, "pose": TINY_POSE, "obb": TINY_OBB}
 
 
 def similarity_of(task, truth, preds):
