@@ -72,8 +72,9 @@ def data_of(task: str, scenes: Path, folder: Path) -> Path:
 
 
 @pytest.mark.training
+@pytest.mark.slow
 @pytest.mark.usefixtures("needs_workspaces", "offline")
-@pytest.mark.parametrize("task", [pytest.param(task, marks=pytest.mark.slow) for task in TASKS])
+@pytest.mark.parametrize("task", TASKS)
 def test_every_panel_names_keys_that_are_logged(task, train, scenes, tmp_path, fake_device):
     model = YOLO(f"yolo11n{TASKS[task]}.yaml")
     deciders = [kind(skip_untrained=False) for kind in (SaveBest, EarlyStopping, ReduceLROnPlateau)]
