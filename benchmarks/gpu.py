@@ -19,9 +19,11 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from one_training import prepare
 from workload import ROOT, SMALL, Stopwatch, isolate
@@ -124,29 +126,31 @@ def synchronisations(setting: Setting) -> dict[str, Any]:
 
     from yolo_callbacks.suite.run_session import RunSession
 
-    handle, calls = RunSession.handle, 0
+    calls = 0
 
-    def watched(session: Any, event: str, source: Any) -> None:
-        nonlocal calls
-        if event not in BATCH_EVENTS:
-            handle(session, event, source)
-            return
-        calls += 1
-        torch.cuda.set_sync_debug_mode("warn")
-        try:
-            handle(session, event, source)
-        finally:
-            torch.cuda.set_sync_debug_mode("default")
+    def watching(handle: Callable[[Any, str, Any], None]) -> Callable[[Any, str, Any], None]:
+        def watched(session: Any, event: str, source: Any) -> None:
+            nonlocal calls
+            if event not in BATCH_EVENTS:
+                handle(session, event, source)
+                return
+            calls += 1
+            torch.cuda.set_sync_debug_mode("warn")
+            try:
+                handle(session, event, source)
+            finally:
+                torch.cuda.set_sync_debug_mode("default")
+
+        return watched
 
     model = YOLO("yolo11n.yaml")
     prepare("all", model)
-    RunSession.handle = watched  # type: ignore[method-assign,assignment]
-    try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            setting.train(model, images=128, epochs=2)
-    finally:
-        RunSession.handle = handle  # type: ignore[method-assign]
+    with ExitStack() as stack:
+        for name in ("handle", "handle_settled"):
+            stack.enter_context(patch.object(RunSession, name, watching(getattr(RunSession, name))))
+        caught = stack.enter_context(warnings.catch_warnings(record=True))
+        warnings.simplefilter("always")
+        setting.train(model, images=128, epochs=2)
     torch.cuda.set_sync_debug_mode("warn")
     with warnings.catch_warnings(record=True) as control:
         warnings.simplefilter("always")

@@ -87,7 +87,8 @@ class Stopwatch:
             from yolo_callbacks.suite.run_session import RunSession
 
             # Not `Suite.handle`: the functions that Ultralytics calls hold it from `attach` on.
-            self._patches.append(patch.object(RunSession, "handle", self._by_epoch(RunSession.handle)))
+            for name in ("handle", "handle_settled"):
+                self._patches.append(patch.object(RunSession, name, self._by_epoch(getattr(RunSession, name))))
 
     def __enter__(self) -> Stopwatch:
         for each in self._patches:
