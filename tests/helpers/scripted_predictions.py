@@ -14,7 +14,7 @@ Image = tuple[dict[str, Any], dict[str, Any]]
 def predict_from_labels(
     monkeypatch: pytest.MonkeyPatch, make: Callable[[dict[str, Any]], dict[str, Any]]
 ) -> list[dict[str, Image]]:
-    """Let each validation of boxes, masks, poses or rotated boxes predict what `make` returns.
+    """Replace the predictions of every validation by those that `make` returns; not for classification.
 
     Args:
         monkeypatch: Undoes it.

@@ -152,7 +152,7 @@ class RunData:
 
     @property
     def has_detected_nothing(self) -> bool:
-        """Whether the metric by which epochs are compared is 0 in each epoch."""
+        """Whether the main metric is 0 in every epoch."""
         series = self.series.get(self.main_metric or "", {})
         return bool(series) and not any(series.values())
 
