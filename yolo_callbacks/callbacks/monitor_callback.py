@@ -6,10 +6,10 @@ import math
 from typing import Any
 
 from yolo_callbacks.callbacks.callback import Callback
-from yolo_callbacks.callbacks.monitor_parts.check_log import LEFT_OUT, NOTHING_DETECTED, CheckLog
+from yolo_callbacks.callbacks.monitor_parts.check_log import LEFT_OUT, CheckLog
 from yolo_callbacks.callbacks.monitor_parts.patience import last_checked_epoch
 from yolo_callbacks.decisions.comparison import Mode
-from yolo_callbacks.decisions.untrained import EpochKind, UntrainedRule
+from yolo_callbacks.decisions.untrained import NOTHING_DETECTED, EpochKind, UntrainedRule
 from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.metrics.monitor import Monitor, MonitorLike
 from yolo_callbacks.metrics.words import in_words

@@ -130,11 +130,10 @@ def validate_together(callbacks: Sequence[Callback], where: str) -> None:
     Raises:
         ConfigError: If every task has a conflict. A conflict of one task is found when the training starts.
     """
-    for number in range(1, len(callbacks) + 1):
-        errors = list(_clashes(callbacks[:number]))
-        if len(errors) == len(_TASKS):
-            place = origins_of(callbacks[number - 1]).place or where
-            raise ConfigError(f"{place}: {clash_text(errors[0], callbacks)}") from None
+    if error := _clash(callbacks):
+        first = next(number for number in range(1, len(callbacks) + 1) if _clash(callbacks[:number]))
+        place = origins_of(callbacks[first - 1]).place or where
+        raise ConfigError(f"{place}: {clash_text(error, callbacks)}") from None
 
 
 def clash_text(error: Exception, callbacks: Iterable[Callback]) -> str:
@@ -153,6 +152,12 @@ def _kind(error: BaseException) -> str:
     """Return the class of an error for the beginning of a message; empty for TypeError and ValueError."""
     kind = type(error).__name__
     return "" if isinstance(error, (TypeError, ValueError)) or text_of(error) == kind else f"{kind}: "
+
+
+def _clash(callbacks: Sequence[Callback]) -> Exception | None:
+    """Return the conflict of callbacks that conflict in every task, None if they can run in one."""
+    errors = list(_clashes(callbacks))
+    return errors[0] if len(errors) == len(_TASKS) else None
 
 
 def _clashes(callbacks: Sequence[Callback]) -> Iterator[Exception]:

@@ -139,23 +139,21 @@ class _File:
         if is_null(values):
             return {}
         if not isinstance(values, yaml.MappingNode):
-            advice = (
-                slip(self._plain(values), ":= ")
-                if isinstance(values, yaml.ScalarNode)
-                else "remove the `- ` before them"
-            )
-            text = self._plain(values)
-            known = self._argument_names(name)
-            if text and known and not re.match(rf"({'|'.join(known)})\b", text):
-                advice = f"write `{name}: {{{known[0]}: {text}}}`"
-            self._file.refuse(
-                values, f"the arguments of {name} must have names: {advice or f'`{name}: {{monitor: mAP50}}`'}"
-            )
+            self._file.refuse(values, f"the arguments of {name} must have names: {self._named(name, values)}")
         for key, value in self._file.entries(values):
             advice = slip(self._plain(key), ":=") if is_null(value) else ""
             if advice:
                 self._file.refuse(key, advice)
         return {key.value: self._file.value(value, at=key) for key, value in self._file.entries(values)}
+
+    def _named(self, name: str, values: yaml.Node) -> str:
+        """Return how to write arguments that have no names."""
+        if not isinstance(values, yaml.ScalarNode):
+            return "remove the `- ` before them"
+        text, known = self._plain(values), self._argument_names(name)
+        if text and known and not re.match(rf"({'|'.join(known)})\b", text):
+            return f"write `{name}: {{{known[0]}: {text}}}`"
+        return slip(text, ":= ") or f"`{name}: {{monitor: mAP50}}`"
 
     def _argument_names(self, name: str) -> list[str]:
         """Return the names of the arguments of a callback; none if there is no such callback."""

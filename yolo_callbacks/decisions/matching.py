@@ -23,7 +23,7 @@ _NEAR = 0.1
 
 @dataclass(frozen=True)
 class Counts:
-    """How many predictions and objects of an image are right and wrong, at one confidence.
+    """Count the right and wrong predictions of an image, and the objects that are missed, at one confidence.
 
     Attributes:
         tp: Predictions that match an object.
@@ -103,7 +103,8 @@ def match(similarity: Array, labels: Array, classes: Array, confidences: Array, 
     left = possible[:, columns].sum(axis=0)  # how many objects each prediction can still match
     position = 0
     # One step for each match rather than for each prediction: of 300 predictions most match nothing.
-    while position < len(columns) and left[position := position + int((left[position:] > 0).argmax())]:
+    while left[position:].any():
+        position += int((left[position:] > 0).argmax())
         row = int(candidates[:, position].argmax())
         matched[columns[position]] = row
         left -= candidates[row] >= 0

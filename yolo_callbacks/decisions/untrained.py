@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-__all__ = ["EpochKind", "UntrainedRule", "detects_nothing"]
+__all__ = ["NOTHING_DETECTED", "EpochKind", "UntrainedRule", "detects_nothing"]
+
+NOTHING_DETECTED = "nothing was detected"
+"""The reason why an epoch is no check, in messages."""
 
 
 class EpochKind(Enum):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from yolo_callbacks.decisions.comparison import counted
+from yolo_callbacks.decisions.untrained import NOTHING_DETECTED
 from yolo_callbacks.utils.console import broken
 from yolo_callbacks.utils.lenient import as_count, as_list, as_mapping, as_number, as_text
 
@@ -14,7 +15,6 @@ __all__ = ["read_summary", "relative_outcome", "render", "render_html", "split_c
 
 _MAX_SECONDS = 1e12
 _COMMAND = "upload with: "  # a command follows it in the row of WandbLogger
-_NOTHING_DETECTED = "nothing was detected"  # the rows of monitors say so
 _SHORTEST = 0.001  # seconds; a shorter time is not printed
 
 
@@ -119,8 +119,8 @@ def _stopped(summary: Mapping[str, Any]) -> list[str]:
 
 def _hints(summary: Mapping[str, Any]) -> list[str]:
     """Return the line that says what to do where monitors had no check, once for all of them."""
-    if any(_NOTHING_DETECTED in (row["outcome"] or "") for row in _shown(summary)):
-        return [f"where {_NOTHING_DETECTED}, an epoch is no check; skip_untrained=False makes it one"]
+    if any(NOTHING_DETECTED in (row["outcome"] or "") for row in _shown(summary)):
+        return [f"where {NOTHING_DETECTED}, an epoch is no check; skip_untrained=False makes it one"]
     return []
 
 

@@ -36,8 +36,8 @@ def next_step(run: TrainingRun, status: str, *, callbacks: Sequence[Callback], k
     """
     planned, last = run.planned_epochs, run.weights_dir / "last.pt"
     variable = os.environ.get("YOLO_CALLBACKS")
-    by_variable = variable and hasattr(run.trainer, PLUGIN_ATTRIBUTE)  # else the script has attached its own
-    command = f"YOLO_CALLBACKS={shlex.quote(variable)} " if variable and by_variable else ""
+    uses_variable = hasattr(run.trainer, PLUGIN_ATTRIBUTE)  # else the script has attached its own callbacks
+    command = f"YOLO_CALLBACKS={shlex.quote(variable)} " if variable and uses_variable else ""
     if status == "finished":
         if not (keep_resumable and run.last_epoch < planned and run.single_process):
             return ""

@@ -10,8 +10,8 @@ from typing import Any
 
 __all__ = ["best_confidence", "mean_f1_confidence", "numbers", "per_class", "read_results", "thresholds", "transforms"]
 
-# Attribute of DetMetrics and its subclasses that holds the values, and the suffix of their keys.
 _PRECISIONS = (0.8, 0.9, 0.95)
+# Attribute of DetMetrics and its subclasses that holds the values, and the suffix of their keys.
 _METRIC_GROUPS = {"box": "B", "seg": "M", "pose": "P"}
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from yolo_callbacks.trainer.method_patches import MethodPatches, call_and_log_error
 from yolo_callbacks.utils.memory import is_out_of_memory
-from yolo_callbacks.utils.signals import heed_children, raise_on_sigterm
+from yolo_callbacks.utils.signals import raise_on_sigterm, restore_child_handler
 
 __all__ = ["TrainingEnd", "TrainingOver", "finish_training", "release", "watch_end", "watch_training"]
 
@@ -118,7 +118,7 @@ def watch_end(methods: MethodPatches, end: TrainingEnd, on_end: Callable[[], Non
             raise
         finally:
             call_and_log_error(on_end, _END_FAILED)
-            heed_children()
+            restore_child_handler()
 
     methods.replace("train", watched)
 

@@ -45,6 +45,7 @@ class TrainingRun:
         checkpoints: Finds, writes and copies checkpoints.
         shared: The decisions of rank 0 that every rank carries out.
         supervision: What only a suite does with the training.
+        caller: The name of the callback that a suite is calling; `""` between the calls, and without a suite.
 
     Raises:
         AttributeError: If a value is read that the trainer does not have yet. It has metrics, optimizer and loaders

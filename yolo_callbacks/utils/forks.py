@@ -1,4 +1,4 @@
-"""Let a thread start child processes while another thread forks, as a loader of torch does for its workers.
+"""Prevent a forked process, such as a worker of a data loader, from inheriting the pipes of another child process.
 
 `subprocess` opens pipes for a child process, and closes its own copy of the child's ends once the child has started. A
 worker that is forked in between inherits these ends and never closes them. Then the thread waits for the end of a pipe
@@ -20,7 +20,7 @@ _LONGEST_WAIT = 2.0  # seconds
 
 
 class ForkGuard:
-    """Let each fork of this process wait until no other thread is starting a child process.
+    """Delay each fork of this process while another thread starts a child process.
 
     It replaces `subprocess.Popen.__init__` from the first `acquire` to the last `release`.
     """

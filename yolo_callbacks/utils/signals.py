@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
-__all__ = ["Terminated", "deferred", "heed_children", "raise_on_sigterm"]
+__all__ = ["Terminated", "deferred", "raise_on_sigterm", "restore_child_handler"]
 
-# The handler of SIGCHLD that `_terminate` has replaced.
-_heeding: list[Any] = []
+# The handlers of SIGCHLD that `_terminate` has replaced.
+_replaced: list[Any] = []
 
 
 class Terminated(SystemExit):
@@ -64,10 +64,10 @@ def deferred() -> Iterator[None]:
             handlers[caught](caught, frame)
 
 
-def heed_children() -> None:
+def restore_child_handler() -> None:
     """Restore the handler of SIGCHLD that a SIGTERM has replaced."""
-    while _heeding:
-        handler = _heeding.pop()
+    while _replaced:
+        handler = _replaced.pop()
         if signal.getsignal(signal.SIGCHLD) is _ignore_child:
             signal.signal(signal.SIGCHLD, handler)
 
@@ -76,7 +76,7 @@ def _terminate(number: int, frame: FrameType | None) -> None:
     # Schedulers and `timeout` send SIGTERM to the workers of a loader too. The handler of torch raises where a worker
     # ends, at any place of the main thread: also where the training is being closed.
     if hasattr(signal, "SIGCHLD") and callable(handler := signal.getsignal(signal.SIGCHLD)):
-        _heeding.append(handler)
+        _replaced.append(handler)
         signal.signal(signal.SIGCHLD, _ignore_child)
     raise Terminated(128 + number)
 

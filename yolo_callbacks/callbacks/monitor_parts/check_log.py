@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from yolo_callbacks.decisions.comparison import counted
+from yolo_callbacks.decisions.untrained import NOTHING_DETECTED
 from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.utils.files import LOGGER
 
-__all__ = ["LEFT_OUT", "NOTHING_DETECTED", "CheckLog"]
+__all__ = ["LEFT_OUT", "CheckLog"]
 
 LEFT_OUT = "start_epoch or training_phases leaves them out"
-NOTHING_DETECTED = "nothing was detected"
 
 
 class CheckLog:
