@@ -348,3 +348,31 @@ def test_repr_hides_values_of_environment_variables():
     remember_origins(callback, Origins("callbacks.yaml:1", {"monitor": ("METRIC", "CLASS")}))
     assert repr(callback) == "SaveBest(monitor=${METRIC}+${CLASS}, top_k=3)"
     assert isinstance(callback.monitor, Monitor)
+
+
+# Methods that no event calls ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("on_epoch_end", "on_epoch"),
+        ("on_validation_end", "on_val_end"),
+        ("on_train_epoch_ends", "on_train_epoch_end"),
+        ("on_fit_epoch", "on_fit_epoch_end"),
+        ("on_final_eval", "on_final_evaluation"),
+    ],
+)
+def test_a_method_that_is_almost_an_event_gives_a_warning(name, meant):
+    with pytest.warns(UserWarning, match=f"Mine.{name} is never called") as warned:
+        type("Mine", (Callback,), {name: lambda self, trainer: None})
+    (message,) = map(str, (each.message for each in warned))
+    assert message == f"Mine.{name} is never called: Ultralytics has no such event, did you mean {meant!r}?"
+    assert warned[0].filename == __file__
+
+
+@pytest.mark.parametrize("name", ["on_new_best", "on_epoch", "optimizer_step", "onward", "on_predict_end", "on_kill"])
+def test_other_methods_give_none(name):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        type("Mine", (Callback,), {name: lambda self, trainer: None})

@@ -41,6 +41,19 @@ def test_help_names_every_command_with_examples(capsys):
         assert f"examples:\n  yolo-callbacks {name}" in help_of(capsys, name)
 
 
+@pytest.mark.parametrize("columns", [60, 80, 140])
+def test_help_fits_the_console_and_its_examples_can_be_copied(capsys, monkeypatch, columns):
+    wide = {}
+    for width in (1000, columns):
+        monkeypatch.setenv("COLUMNS", str(width))
+        for name in COMMANDS:
+            text = help_of(capsys, name)
+            copied = re.sub(r"( \\)?\n {6,}", " ", text).replace("    # ", " # ").partition("examples:")[2]
+            assert wide.setdefault(name, copied) == copied
+            if width == 80:
+                assert max(map(len, text.splitlines())) <= width
+
+
 def test_without_arguments_it_shows_the_help_as_yolo_does(capsys):
     shown = help_of(capsys)
     for command in ([], ["help"]):

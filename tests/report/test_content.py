@@ -260,6 +260,15 @@ def test_runs_of_different_settings_have_no_mean(tmp_path):
     assert "box" not in page.rows
     assert "±" not in page.text
     assert "there is no mean" in page.text
+    assert "is bold" not in page.text  # all values are equal
+
+
+def test_runs_whose_final_evaluation_was_not_recorded_are_named(tmp_path):
+    runs = [fold(tmp_path / name, value) for name, value in (("first", 0.1), ("second", 0.2))]
+    assert "was not recorded" not in Page(report(*runs)).text
+    assert "is bold" in Page(report(*runs)).text
+    (runs[1] / "callbacks.jsonl").unlink()
+    assert "The final evaluation of second was not recorded: report=True or" in Page(report(*runs)).text
 
 
 def test_tasks_are_kept_apart(tmp_path):

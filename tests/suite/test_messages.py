@@ -226,4 +226,4 @@ def test_an_epoch_without_a_decision_is_named(train, scripted, lines):
     attach(model, SaveBest("mAP50"))
     with pytest.raises(KeyboardInterrupt):
         train(model, epochs=3)
-    assert "\n  not decided on yet: epoch 2; a resume does that first\n" in lines[-1]
+    assert "\n  the callbacks have not seen epoch 2 yet; a resume begins with it\n" in lines[-1]

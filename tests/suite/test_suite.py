@@ -196,6 +196,28 @@ def test_an_error_is_logged_once_and_training_goes_on(train, scripted, messages)
     assert (row["name"], row["failures"], row["switched_off"]) == ("Failing", 3, False)
 
 
+class FailingInTwoLines(Callback):
+    """Fails in one line, then in another one, and in the first one again."""
+
+    def on_epoch(self, run, record):
+        if record.epoch == 2:
+            record.metrics["mAP50"]
+        raise ValueError(f"broken in epoch {record.epoch}")
+
+
+@pytest.mark.training
+def test_each_line_that_fails_is_logged_once(train, scripted, messages):
+    scripted([0.3, 0.4, 0.5])
+    model = YOLO(TINY)
+    attach(model, FailingInTwoLines())
+    train(model, epochs=3)
+    logged = [message.splitlines()[-1] for message in messages if "Traceback" in message]
+    assert logged == [
+        "ValueError: broken in epoch 1",
+        "KeyError: \"no metric 'mAP50' in this epoch, did you mean 'metrics/mAP50(B)'?\"",
+    ]
+
+
 @pytest.mark.training
 def test_three_errors_in_a_row_switch_off_for_the_run(train, scripted, messages):
     scripted([0.3] * 5)
@@ -293,7 +315,7 @@ def test_the_table_says_what_happened(train, scripted, messages):
     assert table[1].endswith(f"  mAP50 0.3 at epoch 1: {Path('weights', 'best-mAP50.pt')}")
     assert table[2].endswith("  stopped at epoch 3, fitness: no improvement in 2 checks (best 0.3 at epoch 1)")
     assert re.fullmatch(
-        r"  they and the suite took (\d+ ms once, )?\d+ ms an epoch \(\d+\.\d\d % of training\)", table[4]
+        r"  all callbacks together took (\d+ ms once, )?\d+ ms an epoch \(\d+\.\d\d % of training\)", table[4]
     )
     assert table[5:] == [f"  files in {folder}"]
     state = json.loads((folder / "callbacks.json").read_text())

@@ -114,3 +114,28 @@ def test_a_wrong_scalar_costs_its_author_only(train, scripted, monkeypatch, mess
     rows = json.loads((folder / "callbacks.json").read_text())["summary"]["callbacks"]
     assert {row["name"]: row["failures"] for row in rows if row["failures"]} == {"Careless": 2}
     assert [message for message in messages if "must be one number, received 2 in a Tensor" in message]
+
+
+class Stopping(Callback):
+    """Stops with wrong arguments."""
+
+    def __init__(self, *arguments: Any) -> None:
+        self.arguments = arguments
+
+    def on_epoch(self, run: TrainingRun, record: EpochRecord) -> None:
+        run.stop(*(record if each is EpochRecord else each for each in self.arguments))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["it is enough"], r"record must be an EpochRecord, received 'it is enough': call run\.stop\(record, reason\)"),
+        ([EpochRecord, 3], "reason must be a string, received 3"),
+    ],
+)
+def test_a_stop_needs_the_record_and_a_text(train, scripted, arguments, message):
+    scripted([0.1, 0.2])
+    model = YOLO(TINY)
+    attach(model, Stopping(*arguments), strict=True)
+    with pytest.raises(TypeError, match=message):
+        train(model, epochs=2)

@@ -6,6 +6,7 @@ import functools
 import inspect
 import warnings
 from collections.abc import Callable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,6 +25,24 @@ _RENAMED = {
     "key": "state_key",
     "old_keys": "old_state_keys",
     "release": "finalize",
+}
+
+# Methods of callbacks in Keras, Lightning and Composer, and what is called here at that time.
+_METHODS_OF_OTHERS = {
+    "on_epoch_begin": "on_train_epoch_start",
+    "on_epoch_start": "on_train_epoch_start",
+    "on_epoch_end": "on_epoch",
+    "on_train_begin": "on_train_start",
+    "on_fit_start": "on_train_start",
+    "on_fit_end": "on_train_end",
+    "on_batch_begin": "on_train_batch_start",
+    "on_batch_start": "on_train_batch_start",
+    "on_batch_end": "on_train_batch_end",
+    "on_validation_start": "on_val_start",
+    "on_validation_end": "on_val_end",
+    "on_validation_epoch_end": "on_epoch",
+    "on_eval_end": "on_epoch",
+    "on_exception": "teardown",
 }
 
 _NOT_KEPT = object()
@@ -73,6 +92,7 @@ class Callback:
         _offer_old_names(cls)
         if "__init__" in vars(cls):
             cls.__init__ = _refusing_unknown(vars(cls)["__init__"])  # type: ignore[method-assign]
+        _warn_of_unknown_events(cls)
         for event in TRAINER_EVENTS:
             if event in vars(cls):
                 setattr(cls, event, _starting_run(vars(cls)[event]))
@@ -270,6 +290,18 @@ class Callback:
 
     def on_export_end(self, exporter: Any) -> None:
         """React after an export."""
+
+
+def _warn_of_unknown_events(cls: type[Callback]) -> None:
+    """Warn of methods whose name is close to that of an event: nobody would call them, and nothing would say so."""
+    known = [name for name in vars(Callback) if name.startswith("on_")]
+    for name, method in vars(cls).items():
+        if name.startswith("on_") and name not in dir(Callback) and inspect.isfunction(method):
+            meant = _METHODS_OF_OTHERS.get(name) or next(iter(get_close_matches(name, known, n=1, cutoff=0.8)), None)
+            if meant:
+                # 3: past `__init_subclass__`, to the line of the class
+                text = f"{cls.__name__}.{name} is never called: Ultralytics has no such event, did you mean {meant!r}?"
+                warnings.warn(text, stacklevel=3)
 
 
 def _offer_old_names(cls: type[Callback]) -> None:

@@ -148,6 +148,6 @@ COMMANDS = {
     "failures": Command("list the images that fail, and labels that may be wrong", failures.parser, failures.failures),
     "report": Command("write a run as one HTML file, or compare several", report.parser, report.report),
     "dashboard": Command("publish a ready W&B workspace for a project", dashboard.parser, dashboard.dashboard),
-    "demo": Command("train on the photographs that come with the package, about 3 minutes", _demo_parser, demo),
+    "demo": Command("train on photographs of the package, about 3 minutes", _demo_parser, demo),
     "completion": Command("print a script for the completion of a shell", completion.parser, _completion),
 }

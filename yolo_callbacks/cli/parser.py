@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -10,6 +11,8 @@ from typing import Any, NoReturn
 from yolo_callbacks.utils.unknown_arguments import hint
 
 __all__ = ["Argument", "CommandError", "Parser", "one_of", "positive"]
+
+_COMMAND = "  yolo-callbacks "
 
 
 class CommandError(ValueError):
@@ -35,8 +38,32 @@ class Argument:
     takes_value: bool
 
 
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Fit each line to the console; a command is continued on the next line, so that it can be copied."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        lines: list[str] = []
+        for line in text.splitlines():
+            if line.startswith(_COMMAND):
+                lines += _continued(line, width)
+            elif line.startswith(" "):  # a row of a table
+                lines.append(line)
+            else:
+                lines += textwrap.wrap(line, width) or [""]
+        return "\n".join(f"{indent}{line}" for line in lines)
+
+
+def _continued(line: str, width: int) -> list[str]:
+    """Break a command into lines of a width that a shell joins; a comment gets a line of its own."""
+    if len(line) <= width:
+        return [line]
+    command, mark, comment = line.partition("    # ")
+    parts = textwrap.wrap(command, width - 2, subsequent_indent=" " * 6, break_long_words=False, break_on_hyphens=False)
+    return [*(f"{part} \\" for part in parts[:-1]), parts[-1], *([f"      # {comment}"] if mark else [])]
+
+
 class Parser(argparse.ArgumentParser):
-    """A parser that reports a mistake in one line, and shows examples without reformatting them.
+    """A parser that reports a mistake in one line, and shows examples that can be copied.
 
     Attributes:
         arguments: The arguments that were added.
@@ -48,7 +75,7 @@ class Parser(argparse.ArgumentParser):
             prog=f"yolo-callbacks {command}".strip(),
             description=description,
             epilog="\n  ".join(("examples:", *examples)) if examples else None,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=_Formatter,
             allow_abbrev=False,
         )
 

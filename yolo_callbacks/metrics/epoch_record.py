@@ -13,6 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from yolo_callbacks.metrics.epoch_metrics import EpochMetrics
+
 __all__ = ["EpochRecord", "MetricNames"]
 
 # The attributes of a record that the journal stores.
@@ -103,6 +105,7 @@ class EpochRecord:
     def restore(cls, content: Mapping[str, Any], *, names: Mapping[int, str], checkpoint: Path) -> EpochRecord:
         """Return the record that a line of the journal stores, as the callbacks would have received it."""
         stored = {name: content[name] for name in _STORED}
+        stored["metrics"] = EpochMetrics(stored["metrics"])
         scalars = dict(content.get("published", {}))
         return cls(**stored, names=names, checkpoint=checkpoint, scalars=scalars)
 

@@ -127,7 +127,7 @@ def _hints(summary: Mapping[str, Any]) -> list[str]:
 def _undecided(summary: Mapping[str, Any]) -> list[str]:
     """Return the line that names the epoch that the callbacks have not decided on, if there is one."""
     epoch = summary.get("undecided_epoch")
-    return [f"not decided on yet: epoch {epoch}; a resume does that first"] if epoch else []
+    return [f"the callbacks have not seen epoch {epoch} yet; a resume begins with it"] if epoch else []
 
 
 def _shown(summary: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -149,7 +149,7 @@ def _total(summary: Mapping[str, Any]) -> str:
     spent = summary["seconds_in_callbacks"]
     trained = summary["seconds"] - (summary.get("seconds_before") or 0.0)
     share = f" ({100 * spent / trained:.2f} % of training)" if trained > 0 else ""
-    return f"they and the suite took {_cost(spent, summary, summary) or 'less than 1 ms'}{share}"
+    return f"all callbacks together took {_cost(spent, summary, summary) or 'less than 1 ms'}{share}"
 
 
 def split_cost(seconds: float, measured: Mapping[str, Any], summary: Mapping[str, Any]) -> tuple[float, float]:

@@ -78,6 +78,7 @@ class GuardedCallback:
         self.epoch_share, self.strict = EpochShare(), False
         self.error: Exception | None = None
         self._last_error: Exception | None = None
+        self._logged: set[tuple[str, type[Exception], str, int]] = set()
         self._failures_in_a_row: dict[str, int] = {}
 
     @property
@@ -158,18 +159,32 @@ class GuardedCallback:
         self._failures_in_a_row.pop(what, None)
 
     def note_failure(self, what: str, error: Exception) -> None:
-        """Log that a call raised, with the traceback once a run; the third time in a row switches the callback off."""
+        """Log that a call raised, once a run for each line of code; the third time in a row, switch the callback off.
+
+        Args:
+            what: The name of the method.
+            error: The exception.
+        """
         self.error, self._last_error = self.error or error, error
         self.failures += 1
         self._failures_in_a_row[what] = self._failures_in_a_row.get(what, 0) + 1
         goes_on = "" if self.strict or what in _AFTER_TRAINING else ", training goes on"
-        if self.failures == 1:
+        if (place := (what, type(error), *_line_of(error))) not in self._logged:
+            self._logged.add(place)
             lost = ": its state is not stored" if what == "state_dict" else ""
             log_error(f"{self.name} failed in {_method_of(error, what)}{lost}{goes_on}", error, self.origins)
         if self._failures_in_a_row[what] >= _MAX_FAILURES and not self.off and what not in _OF_THE_SUITE:
             self.off = True
             times = f"failed {_MAX_FAILURES} times in a row in {_method_of(error, what)}"
             LOGGER.error(f"{self.name} {times}: switched off for this run{goes_on}")
+
+
+def _line_of(error: Exception) -> tuple[str, int]:
+    """Return the file and the line that raised an exception."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return (trace.tb_frame.f_code.co_filename, trace.tb_lineno) if trace else ("", 0)
 
 
 def _method_of(error: Exception, called: str) -> str:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from yolo_callbacks.metrics.epoch_metrics import EpochMetrics
 from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.trainer.epoch_progress import EpochProgress, current_epoch
 from yolo_callbacks.trainer.known_names import class_names
@@ -77,7 +78,7 @@ class EpochReader:
         return EpochRecord(
             epoch=progress.last_epoch,
             epochs=int(trainer.epochs),
-            metrics=self._values(validated=validated, final=final),
+            metrics=EpochMetrics(self._values(validated=validated, final=final)),
             per_class=per_class(results),
             best_confidence=best_confidence(results),
             thresholds=thresholds(results),

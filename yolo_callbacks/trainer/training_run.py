@@ -284,7 +284,14 @@ class TrainingRun:
         Args:
             record: The record of the epoch.
             reason: Why, for the table at the end and the report. Defaults to `""`.
+
+        Raises:
+            TypeError: If `record` is no `EpochRecord`, or `reason` no string.
         """
+        if not isinstance(record, EpochRecord):
+            raise TypeError(f"record must be an EpochRecord, received {record!r}: call run.stop(record, reason)")
+        if not isinstance(reason, str):
+            raise TypeError(f"reason must be a string, received {reason!r}")
         stops_anyway = self.stopping
         by = self.caller or "a callback"
         self.trainer.stop, self._stopped_by = True, f"{by}: {reason}" if reason else by

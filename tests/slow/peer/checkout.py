@@ -41,8 +41,11 @@ def source_distribution() -> Path:
     found = sorted(downloads.glob("ultralytics-*.tar.gz"))
     if not found:
         downloads.mkdir(parents=True, exist_ok=True)
-        # pip builds the metadata of what it downloads; with our own environment it need not install setuptools first
-        _pip("download", "--no-deps", "--no-binary", ":all:", "--dest", str(downloads), f"ultralytics=={version()}")
+        # pip builds the metadata of what it downloads; with our own environment it need not install setuptools first,
+        # which takes three times as long
+        here = ("--no-build-isolation",) if importlib.util.find_spec("setuptools") else ()
+        chosen = ("--no-deps", *here, "--no-binary", ":all:", "--dest", str(downloads))
+        _pip("download", *chosen, f"ultralytics=={version()}")
         found = sorted(downloads.glob("ultralytics-*.tar.gz"))
     return found[0]
 
