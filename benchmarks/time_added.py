@@ -15,7 +15,8 @@ from workload import ROOT, SMALL, Worker, median_and_bounds, scenes
 TREES = str(ROOT / "datasets" / "trees" / "data.yaml")
 # The added time does not depend on the length of an epoch, but is measured best in short ones. The batch size is 8,
 # since the peer logs a batch of validation, which is twice as large.
-JOB: dict[str, Any] = {**SMALL, "data": TREES, "batch": 8, "nbs": 8, "fraction": 0.1, "cache": "ram"}
+# `fraction` leaves 8 of the 86 photographs: a last batch of one has no variance for BatchNorm.
+JOB: dict[str, Any] = {**SMALL, "data": TREES, "batch": 8, "nbs": 8, "fraction": 0.094, "cache": "ram"}
 # The training whose time it is compared with: the one of `make demo`.
 REFERENCE: dict[str, Any] = {**SMALL, "data": TREES, "imgsz": 256, "batch": 8, "nbs": 8}
 # What `Turns` measures: all that a user waits for; the work of the training thread; that of all threads.
