@@ -109,16 +109,22 @@ def budgets(found: dict[str, Any]) -> list[tuple[str, str, str, bool | None]]:
                 measured, held = f"{measured}: too noisy to tell", None
         rows.append((what, f"{at_most:g}{unit}", measured, held))
 
-    def once(name: str) -> float:
-        return float(variants[name]["added"]["elapsed"]["once_s"]["median"])
+    def once(name: str, key: str = "median") -> float:
+        return float(variants[name]["added"]["elapsed"]["once_s"][key])
 
     local = variants.get("local")
     add("default suite without W&B, an epoch, training thread", 10, " ms", local and local["clock_per_epoch_ms"])
     add("default suite without W&B, once a run, training thread", 0.3, " s", local and local["clock_once_s"])
-    beside = once("default") - once("local") - once("init") if {"default", "local", "init"} <= set(variants) else None
-    add("what W&B adds to that once, beside bare init and finish", 0.1, " s", beside)
-    shares = {key: 100 * value for key, value in variants.get("default", {}).get("share", {}).items()}
-    add("default suite, W&B offline, added to 100 epochs", 0.5, " %", shares.get("median"), shares or None)
+    beside: dict[str, float] = {}
+    if {"default", "local", "init"} <= set(variants):
+        for key, other in (("median", "median"), ("low", "high"), ("high", "low")):
+            beside[key] = once("default", key) - once("local", other) - once("init", other)
+    add("what W&B adds to that once, beside bare init and finish", 0.1, " s", beside.get("median"), beside or None)
+    default = variants.get("default", {})
+    direct = default.get("direct_share")
+    add("default suite, W&B offline, CPU of all it runs in 100 epochs", 0.5, " %", direct and 100 * direct)
+    shares = {key: 100 * value for key, value in default.get("share", {}).items()}
+    add("the same, by the time of epochs in turns", 0.5, " %", shares.get("median"), shares or None)
     waits = found.get("waits")
     slowest = max((row["start_s"] for row in waits.values()), default=None) if waits else None
     add("waiting for W&B before the first batch, any server", 0.1, " s", slowest)
@@ -127,6 +133,9 @@ def budgets(found: dict[str, Any]) -> list[tuple[str, str, str, bool | None]]:
         peer = variants["peer"]["added"]["elapsed"]["per_epoch_ms"]["median"]
         ratio = variants["images"]["clock_per_epoch_ms"] / peer
     add("16 images an epoch, training thread, against add_wandb_callback", 0.02, " x", ratio)
+    compared = found.get("scaling", {}).get("images compared", ())
+    share = max((100 * row["share"] for row in compared), default=None)
+    add("all callbacks with FailingImages, of a validation on the CPU", 2, " %", share)
     saved = found.get("saving", {})
     ratio = max((row["ratio"] for row in saved.values()), default=None)
     add("saving a new best, against torch.save", 0.02, " x", ratio)
@@ -167,17 +176,18 @@ def _time(found: dict[str, Any]) -> list[str]:
         f"{reference['epoch_s']:.2f} s (as `make demo` trains: 86 images of 256 pixels):",
         "",
         "| | per epoch, ms | CPU of the training thread, ms | CPU of all threads, ms | once a run, s | share, % "
-        "| own clock: per epoch, ms | once, s | peak MiB |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| own clock: per epoch, ms | once, s | CPU of all it runs: per epoch, ms | once, s | peak MiB |",
+        f"|{' --- |' * 11}",
     ]
     for name, row in found["variants"].items():
         if name == "bare":
-            whole = f"| {row['what']} | {1000 * row['epoch_s']:.0f} in all | | | | | | |"
+            whole = f"| {row['what']} | {1000 * row['epoch_s']:.0f} in all |{' |' * 8}"
             lines.append(f"{whole} {row['peak_mib']:.0f} |")
             continue
-        clock = ["", ""]
+        clock = [""] * 4
         if "clock_once_s" in row:
             clock = [f"{row['clock_per_epoch_ms']:.1f}", f"{row['clock_once_s']:.2f}"]
+            clock += [f"{row['direct_per_epoch_ms']:.1f}", f"{row['direct_once_s']:.2f}"]
         cells = [_bounded(row["added"][each]["per_epoch_ms"], 1, 1.0) for each in time_added.CLOCKS]
         cells += [_bounded(row["added"]["elapsed"]["once_s"], 2, 1.0), _bounded(row["share"], 2, 100.0), *clock]
         lines.append(f"| {row['what']} | {' | '.join(cells)} | {row['peak_mib']:.0f} |")
@@ -266,7 +276,7 @@ def _scaling(found: dict[str, list[dict[str, Any]]]) -> list[str]:
         "| | case | ms | at first, ms | state, KiB | images, KiB |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
-    measured = ("epoch_ms", "first_ms", "checkpoint_mib", "state_kib", "held_kib")
+    measured = ("epoch_ms", "first_ms", "checkpoint_mib", "state_kib", "held_kib", "share", "validation_ms")
     for name, rows in found.items():
         for row in rows:
             given = {key: Path(str(value)).stem if key == "model" else value for key, value in row.items()}
@@ -274,6 +284,14 @@ def _scaling(found: dict[str, list[dict[str, Any]]]) -> list[str]:
             held = f"{row['held_kib']:.0f}" if "held_kib" in row else ""
             cells = f"{row['epoch_ms']:.1f} | {row['first_ms']:.1f} | {row['state_kib']:.1f} | {held}"
             lines.append(f"| {name} | {case} | {cells} |")
+    for row in found.get("images compared", ()):
+        compared = (
+            f"An epoch with {row['val']} images compared, with 100 predictions each, takes {100 * row['share']:.2f} %"
+        )
+        alone = (
+            f"of a validation of YOLO11n alone, {row['validation_ms']:.0f} ms for an image of 640 pixels on the CPU."
+        )
+        lines += ["", f"{compared} {alone}"]
     return lines
 
 

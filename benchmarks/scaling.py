@@ -7,6 +7,7 @@ import json
 import statistics
 import sys
 import tempfile
+import time
 import tracemalloc
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -40,6 +41,10 @@ def measure(*, quick: bool) -> dict[str, list[dict[str, Any]]]:
         worker = Worker("scaling.py", temporary)
         for name, cases in (_quick() if quick else CASES).items():
             found[name] = [{**case, **worker.ask(case)} for case in cases]
+        if "images compared" in found:
+            validation_ms = worker.ask({"validation": True})["validation_ms"]
+            for row in found["images compared"]:
+                row |= {"validation_ms": validation_ms, "share": row["epoch_ms"] / row["val"] / validation_ms}
         worker.close()
     return found
 
@@ -54,7 +59,21 @@ def main() -> None:
     folder = Path(sys.argv[1])
     isolate(folder)
     for number, line in enumerate(sys.stdin):
-        answer(run(folder / f"case{number}", **json.loads(line)))
+        case = json.loads(line)
+        place = folder / f"case{number}"
+        answer(validate(place) if case.pop("validation", False) else run(place, **case))
+
+
+def validate(folder: Path, images: int = 24) -> dict[str, Any]:
+    """Validate YOLO11n alone, with images of 640 pixels as users validate; return the milliseconds of an image."""
+    from ultralytics import YOLO
+
+    data = scenes(folder / "data", train=1, val=images, classes=10, size=640)
+    model, started = YOLO("yolo11n.yaml"), []
+    model.add_callback("on_val_batch_start", lambda _: started.append(time.perf_counter()))
+    model.val(**{**SMALL, "imgsz": 640, "batch": 4}, data=str(data), project=str(folder), name="val")
+    batches = [later - earlier for earlier, later in itertools.pairwise(started)]
+    return {"validation_ms": 1000 * statistics.median(batches) / 4}
 
 
 def run(

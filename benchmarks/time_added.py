@@ -77,7 +77,17 @@ def _compared(name: str, found: dict[str, list[dict[str, Any]]], long: float) ->
     clock = [_clock(mine) for _, mine in pairs if mine["clock_by_epoch"]]
     own: dict[str, Any] = {}
     if clock:
+        beside = [_beside(mine) for _, mine in pairs]
+        bare = statistics.median(each for each, _ in map(_beside, found["bare"]))
+        direct_ms, direct_s = (
+            statistics.median(values) + statistics.median(others)
+            for values, others in zip(zip(*clock, strict=True), zip(*beside, strict=True), strict=True)
+        )
+        direct_ms = 1000 * (direct_ms - bare)
         own = {
+            "direct_per_epoch_ms": direct_ms,
+            "direct_once_s": direct_s,
+            "direct_share": (LONG_RUN * direct_ms / 1000 + direct_s) / long,
             "clock_per_epoch_ms": 1000 * statistics.median(each for each, _ in clock),
             "clock_once_s": statistics.median(start for _, start in clock),
             "by_callback": _by_callback([mine["callbacks"] for _, mine in pairs]),
@@ -108,9 +118,9 @@ def _added(pairs: list[tuple[dict[str, Any], dict[str, Any]]], clock: int) -> di
     return {"per_epoch_ms": per_epoch, "once_s": median_and_bounds(once)}
 
 
-def _epochs(run: dict[str, Any]) -> list[tuple[float, float, float]]:
+def _epochs(run: dict[str, Any]) -> list[tuple[float, ...]]:
     """Return the parts of a run that are epochs, without the first one, which includes a start."""
-    parts: list[tuple[float, float, float]] = run["parts"][2:-1]
+    parts: list[tuple[float, ...]] = run["parts"][2:-1]
     return parts
 
 
@@ -127,6 +137,13 @@ def _clock(run: dict[str, Any]) -> tuple[float, float]:
     """Return the seconds of the suite's own clock, for each epoch and once a run."""
     each = statistics.median(run["clock_by_epoch"][1:])
     return each, run["clock"] - len(run["clock_by_epoch"]) * each
+
+
+def _beside(run: dict[str, Any]) -> tuple[float, float]:
+    """Return the CPU seconds beside the training thread, for each epoch and once a run: of threads and processes."""
+    parts = [process - thread + children for _, thread, process, children in run["parts"]]
+    each = statistics.fmean(parts[2:-1])  # a process of W&B works in some epochs only
+    return each, sum(parts) - (len(parts) - 2) * each
 
 
 def disk(*, epochs: int, variants: list[str]) -> dict[str, int]:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -133,26 +134,38 @@ class Turns:
     """Wait where another process is to have its turn, and measure what runs between two of these places.
 
     Attributes:
-        parts: For each part of the job the seconds: elapsed, of the CPU in this thread, of the CPU in this process.
+        parts: For each part of the job the seconds: elapsed, of the CPU in this thread, of the CPU in this process, of
+            the CPU in its child processes.
     """
 
     def __init__(self) -> None:
-        self.parts: list[tuple[float, float, float]] = []
+        self.parts: list[tuple[float, ...]] = []
         self._started = self._now()
 
     def end_part(self, *, wait: bool = True) -> None:
         """Note the part that ends here, and wait for the next turn."""
         ended = self._now()
-        elapsed, thread, process = (later - earlier for earlier, later in zip(self._started, ended, strict=True))
-        self.parts.append((elapsed, thread, process))
+        self.parts.append(tuple(later - earlier for earlier, later in zip(self._started, ended, strict=True)))
         if wait:
             print(WAITING, end="", flush=True)
             sys.stdin.readline()
         self._started = self._now()
 
     @staticmethod
-    def _now() -> tuple[float, float, float]:
-        return time.perf_counter(), time.thread_time(), time.process_time()
+    def _now() -> tuple[float, ...]:
+        return time.perf_counter(), time.thread_time(), time.process_time(), _cpu_of_children()
+
+
+def _cpu_of_children() -> float:
+    """Return the CPU seconds of the child processes so far, of those that have ended too."""
+    import psutil
+
+    ended = os.times()
+    seconds = ended.children_user + ended.children_system
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):  # it has ended in this moment
+            seconds += sum(child.cpu_times()[:2])
+    return seconds
 
 
 WAITING = "WAITING\n"
@@ -169,7 +182,13 @@ class Worker:
     def __init__(self, script: str, *arguments: str) -> None:
         command = [sys.executable, str(Path(__file__).parent / script), *arguments]
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            # threads of torch wait for each other by spinning: their CPU time would hide that of the callbacks' threads
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
 
     def ask(self, job: dict[str, Any]) -> dict[str, Any]:
