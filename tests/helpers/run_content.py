@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 KEYS = "epoch,time,train/box_loss,metrics/mAP50(B),metrics/mAP50-95(B),val/box_loss,lr/pg0"
@@ -24,3 +26,42 @@ STATE: dict[str, Any] = {
     },
     "summary": SUMMARY,
 }
+
+
+def failing_run(folder: Path) -> Path:
+    """Write a run of three epochs with images that fail: a.png flips in epoch 2, b.png has a suspected label only."""
+    import cv2
+    import numpy as np
+
+    box = [0.1, 0.2, 0.5, 0.6]
+    run, data = folder / "run", folder / "data"
+    run.mkdir()
+    data.mkdir()
+    (run / "results.csv").write_text(f"{KEYS}\n{ROWS}")
+    for name in ("a.png", "b.png"):
+        cv2.imwrite(str(data / name), np.full((40, 60, 3), 128, np.uint8))
+    wrong = [
+        {"kind": "fp", "class": "car", "confidence": 0.8, "box": box},
+        {"kind": "fn", "class": "van", "box": box},
+    ]
+    suspect = {"image": "b.png", "kind": "overlooked", "score": 0.9}
+    suspect["prediction"] = {"class": "bus", "confidence": 0.9, "box": box}
+    lines = [
+        {
+            **{"epoch": epoch, "confidence": 0.25, "root": str(data)},
+            "images": {
+                "a.png": {"tp": 1, "fp": 1, "fn": 1, "f1": value},
+                "b.png": {"tp": 2, "fp": 0, "fn": 0, "f1": 1.0},
+            },
+            "worst": [{"image": "a.png", "tp": 1, "fp": 1, "fn": 1, "f1": value, "wrong": wrong}],
+            "flips": ["a.png"] if epoch == 2 else [],
+            "confusions": [
+                {"label": "car", "predicted": "van", "count": 4},
+                {"label": "van", "predicted": "car", "count": 1},
+            ],
+            "suspects": [suspect],
+        }
+        for epoch, value in ((1, 1.0), (2, 0.0), (3, 0.5))
+    ]
+    (run / "failures.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    return run

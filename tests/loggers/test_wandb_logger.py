@@ -19,15 +19,25 @@ import numpy as np
 import pytest
 import ultralytics
 import wandb
-from trainings import READS_ANY_CSV, TINY, TINY_CLASSIFY, detection_metrics, interrupted, results_csv
+from trainings import (
+    READS_ANY_CSV,
+    TINY,
+    TINY_CLASSIFY,
+    TINY_POSE,
+    TINY_SEGMENT,
+    detection_metrics,
+    interrupted,
+    results_csv,
+)
 from ultralytics import YOLO
 from ultralytics.models.yolo.detect import DetectionTrainer
 from wandb_runs import Run, read_runs
 
-from yolo_callbacks import EarlyStopping, SaveBest, WandbLogger, attach
+from yolo_callbacks import EarlyStopping, FailingImages, SaveBest, WandbLogger, attach
+from yolo_callbacks.loggers.wandb_parts.content import classes_in_words, draw_mask
 from yolo_callbacks.loggers.wandb_parts.history import History
 from yolo_callbacks.loggers.wandb_parts.media import ValidationImages
-from yolo_callbacks.trainer.validation_images import Box, BoxedImage
+from yolo_callbacks.trainer.validation_images import AnnotatedImage, Box, Classified
 
 ULTRALYTICS = tuple(int(part) for part in ultralytics.__version__.split(".")[:3])
 
@@ -217,7 +227,7 @@ def test_images_of_different_sizes_are_padded_to_one(tmp_path, monkeypatch):
     for name, (width, height) in (("wide", (400, 100)), ("high", (100, 200))):
         cv2.imwrite(str(tmp_path / f"{name}.png"), np.full((height, width, 3), 255, np.uint8))
         box = Box(0.0, 0.0, 1.0, 1.0, 0)
-        images.append(BoxedImage(tmp_path / f"{name}.png", (width, height), (box,), ()))
+        images.append(AnnotatedImage(tmp_path / f"{name}.png", (width, height), (box,), ()))
     validation = ValidationImages(2, 1)
     monkeypatch.setattr(validation._capture, "take", lambda: images)
     made = validation.take({0: "zero"}, "validation/images")()["validation/images"]
@@ -239,18 +249,85 @@ def test_the_default_suite_uploads_no_picture_and_no_weights(train, blank_figure
     assert [artifact for artifact in run.artifacts if artifact["type"] == "model"] == []
 
 
+def test_masks_keypoints_and_rotated_boxes_are_masks_of_wandb():
+    square = ((0.1, 0.1), (0.4, 0.1), (0.4, 0.4), (0.1, 0.4))
+    found = draw_mask(
+        [
+            Box(0.1, 0.1, 0.4, 0.4, 0, 0.9, mask=(square,)),
+            Box(
+                0.0, 0.0, 0.3, 0.3, 4, 0.5, mask=(tuple((x - 0.1, y - 0.1) for x, y in square),)
+            ),  # below the other one
+            Box(0.6, 0.6, 1.0, 1.0, 1, 0.6, corners=tuple((x + 0.5, y + 0.5) for x, y in square)),
+            Box(0.6, 0.1, 0.9, 0.4, 300, 0.6, points=((0.75, 0.25),)),
+            Box(0.0, 0.0, 1.0, 1.0, 9, 0.2, mask=(((0, 0), (1, 0), (1, 1), (0, 1)),)),  # not confident enough
+        ],
+        (200, 100),
+        (0.5, 1.0),
+    )
+    assert (found.shape, found.dtype) == ((100, 200), np.uint8)
+    assert set(np.unique(found)) == {0, 1, 2, 5, 255}
+    assert (found[25, 25], found[5, 5], found[75, 75], found[60, 75], found[25, 75]) == (1, 5, 0, 2, 255)
+    assert not found[:, 100:].any()  # the picture takes the left half
+
+
 @pytest.mark.training
-def test_a_classification_has_no_boxes_and_no_error(train, tmp_path):
+@pytest.mark.parametrize("task", ["segment", pytest.param("pose", marks=pytest.mark.slow)])
+def test_images_of_other_tasks_have_masks(train, tmp_path, task, messages):
+    import digits
+
+    model = YOLO({"segment": TINY_SEGMENT, "pose": TINY_POSE}[task])
+    attach(model, WandbLogger(images=2, image_period=1, log_model=False), strict=True)
+    folder = train(model, data=str(digits.for_task(tmp_path / "data", task, size=64)), epochs=1, imgsz=64)
+    (run,) = runs(folder)
+    for key in ("validation/images", "final/images"):
+        (row,) = (row for row in run.rows if f"{key}/captions" in row)
+        masks = [each["ground_truth"]["path"] for each in row[f"{key}/all_masks"]]
+        assert len(masks) == 2
+        for path in masks:
+            (file,) = (file for file in run.files if str(file).endswith(path))
+            assert len(np.unique(cv2.imread(str(file), cv2.IMREAD_UNCHANGED))) > 1
+    assert not [message for message in messages if "no images" in message]
+
+
+@pytest.mark.training
+def test_a_classification_has_its_classes_in_the_captions(train, tmp_path):
     import digits
 
     data, name = digits.classification(tmp_path / "data", train=8, val=4), TINY_CLASSIFY
     model = YOLO(name)
-    attach(model, WandbLogger(image_period=1), strict=True)
+    attach(model, WandbLogger(images=3, image_period=1), strict=True)
     folder = train(model, data=str(data), epochs=2)
     (run,) = runs(folder)
-    assert [row["epoch"] for row in rows(run)] == [1, 2]
-    assert not any(key.startswith(("validation/images", "final/images")) for row in run.rows for key in row)
+    logged = [row["validation/images/captions"] for row in rows(run) if "validation/images/captions" in row]
+    assert [len(captions) for captions in logged] == [3, 3]
+    assert [caption.split(":")[0] for caption in logged[0]] == [caption.split(":")[0] for caption in logged[1]]
+    for caption in logged[0]:
+        assert re.fullmatch(r"\S+\.png: label \w+, predicted \w+ \d\.\d\d", caption)
     assert run.config["dataset"]["train"]["images"] > 0
+
+
+@pytest.mark.training
+def test_the_worst_images_are_a_table(train, scenes):
+    model = YOLO(TINY)
+    attach(model, FailingImages(), WandbLogger(images=1, log_model=False), strict=True)
+    folder = train(model, epochs=1)
+    (run,) = runs(folder)
+    (row,) = (row for row in run.rows if "failing/worst/path" in row)
+    table = json.loads((run.path.parent / "files" / row["failing/worst/path"]).read_text())
+    assert table["columns"] == ["image", "file", "F1", "right", "false", "missed", "suspected labels"]
+    last = json.loads((folder / "failures.jsonl").read_text().splitlines()[-1])
+    assert [[each[1], *each[2:6]] for each in table["data"]] == [
+        [image["image"], *(image[key] for key in ("f1", "tp", "fp", "fn"))] for image in last["worst"]
+    ]
+    (artifact,) = (artifact for artifact in run.artifacts if "failing" in artifact["name"])
+    assert sum(name.endswith(".jpg") for name in artifact["files"]) == len(table["data"])
+    content = json.loads(Path(artifact["paths"]["failing/worst.table.json"]).read_text())
+    for row in content["data"]:
+        assert len(row[0]["boxes"]["missed"]) == row[5]
+
+
+def test_classes_in_words():
+    assert classes_in_words(Classified(0, 7, 0.826), {0: "cat"}) == "label cat, predicted 7 0.83"
 
 
 @pytest.mark.training

@@ -97,6 +97,58 @@ def test_any_value_in_the_description_of_the_training():
                 assert all(isinstance(text, str) and text for _, rows in found for row in rows for text in row)
 
 
+# The validation images of every task ----------------------------------------------------------------------------------
+
+
+def with_images(folder: Path, **image: Any) -> str:
+    """The page of a run that has stored one image."""
+    import cv2
+
+    run, path = write(folder / "run"), folder / "a.png"
+    cv2.imwrite(str(path), np.zeros((8, 8, 3), np.uint8))
+    stored = {"names": {"0": "cat", "1": "dog"}, "images": [{"path": str(path), "size": [8, 8], **image}]}
+    (run / "callbacks.images.json").write_text(json.dumps(stored))
+    page = report(run).read_text(encoding="utf-8")
+    return page.partition('<section id="images">')[2].partition("</section>")[0]
+
+
+def test_masks_keypoints_and_rotated_boxes(tmp_path):
+    square = [[0.1, 0.1], [0.4, 0.1], [0.4, 0.4]]
+    page = with_images(
+        tmp_path,
+        truth=[[0.1, 0.1, 0.4, 0.4, 0, None, {"mask": [square, square[:2]]}]],
+        predictions=[
+            [0.1, 0.1, 0.4, 0.4, 1, 0.9, {"corners": square}],
+            [0.1, 0.1, 0.4, 0.4, 1, 0.8, {"points": [[0.25, 0.3], ["x", 1], [1], [0.5, None]], "mask": 3}],
+        ],
+    )
+    assert '<path class="mask" d="M10,10 40,10 40,40ZM10,10 40,10Z"/>' in page
+    assert '<polygon points="10,10 40,10 40,40"/>' in page
+    assert '<path class="points" d="M25,30h0"/>' in page
+    assert page.count("<rect") == 2
+
+
+@pytest.mark.parametrize(
+    ("classified", "words", "wrong"),
+    [
+        ([1, 0, 0.826], "label dog, predicted cat 0.83", True),
+        ([1, 1, 1], "label dog, predicted dog 1.00", False),
+        ([1, 5, 0.5], "label dog, predicted 5 0.50", True),
+    ],
+)
+def test_the_classes_of_whole_images(tmp_path, classified, words, wrong):
+    page = with_images(tmp_path, classified=classified)
+    assert f"{words}</span>" in page
+    assert ('class="wrong"' in page) is wrong
+    assert 'id="confidence"' not in page
+    assert "Images from the whole validation set" in page
+
+
+@pytest.mark.parametrize("classified", [None, 3, [1, 2], ["a", 1, 0.5], [1, 2, None], [1, 2, float("inf")]])
+def test_what_is_no_class_is_left_out(tmp_path, classified):
+    assert "predicted" not in with_images(tmp_path, classified=classified)
+
+
 # The confidence of the images -----------------------------------------------------------------------------------------
 
 

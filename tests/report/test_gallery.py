@@ -2,55 +2,20 @@
 
 import json
 
-import cv2
-import numpy as np
 import pytest
 from report_page import Page
-from run_content import KEYS, ROWS
+from run_content import failing_run
 
 from yolo_callbacks.report import report
 from yolo_callbacks.report.gallery import gallery
 from yolo_callbacks.report.pictures import Album
 from yolo_callbacks.report.reading import read_run
 
-BOX = [0.1, 0.2, 0.5, 0.6]
-COUNTS = {"tp": 1, "fp": 1, "fn": 1}
-
 
 @pytest.fixture
 def run(tmp_path):
     """A run with three epochs: a.png flips in epoch 2, b.png has a suspected label only."""
-    folder, data = tmp_path / "run", tmp_path / "data"
-    folder.mkdir()
-    data.mkdir()
-    (folder / "results.csv").write_text(f"{KEYS}\n{ROWS}")
-    for name in ("a.png", "b.png"):
-        cv2.imwrite(str(data / name), np.full((40, 60, 3), 128, np.uint8))
-    wrong = [
-        {"kind": "fp", "class": "car", "confidence": 0.8, "box": BOX},
-        {"kind": "fn", "class": "van", "box": BOX},
-    ]
-    suspect = {"image": "b.png", "kind": "overlooked", "score": 0.9}
-    suspect["prediction"] = {"class": "bus", "confidence": 0.9, "box": BOX}
-    lines = [
-        {
-            **{"epoch": epoch, "confidence": 0.25, "root": str(data)},
-            "images": {
-                "a.png": {"tp": 1, "fp": 1, "fn": 1, "f1": value},
-                "b.png": {"tp": 2, "fp": 0, "fn": 0, "f1": 1.0},
-            },
-            "worst": [{"image": "a.png", **COUNTS, "f1": value, "wrong": wrong}],
-            "flips": ["a.png"] if epoch == 2 else [],
-            "confusions": [
-                {"label": "car", "predicted": "van", "count": 4},
-                {"label": "van", "predicted": "car", "count": 1},
-            ],
-            "suspects": [suspect],
-        }
-        for epoch, value in ((1, 1.0), (2, 0.0), (3, 0.5))
-    ]
-    (folder / "failures.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
-    return folder
+    return failing_run(tmp_path)
 
 
 def test_the_images_and_what_is_wrong_in_them(run):

@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from report_page import Page
+from run_content import failing_run
 from trainings import FAST, TINY, as_task, results_csv
 from ultralytics import YOLO
 
@@ -369,6 +370,22 @@ addEventListener("load", () => {
     const top = (each) => Math.round(each.getBoundingClientRect().top);
     seen.tops = [...page.querySelectorAll("#quality .plot")].slice(0, 3).map(top);
     seen.wide = page.documentElement.scrollWidth - page.documentElement.clientWidth;
+    const kind = page.querySelector("#failing-kind"), name = page.querySelector("#failing-class");
+    if (kind) {
+      const shown = () => [...page.querySelectorAll("#failing figure")].filter((each) => !each.hidden).length;
+      const changed = new Event("change");
+      const choose = (select, value) => { select.value = value; select.dispatchEvent(changed); return shown(); };
+      seen.filtered = [shown(), choose(kind, "fp"), choose(kind, "suspect"), choose(name, "car"), choose(kind, "")];
+      const flips = page.querySelector("#flips-slider"), names = () => page.querySelector("#flips-names").textContent;
+      seen.flips = [names()];
+      for (const value of ["1", "0"]) {
+        flips.value = value;
+        flips.dispatchEvent(new Event("input"));
+        seen.flips.push(`${page.querySelector("#flips-epoch").textContent}: ${names()}`);
+      }
+      const controls = [...page.querySelectorAll("#failing select, #failing input")];
+      seen.reached = controls.map((each) => { each.focus(); return page.activeElement === each; });
+    }
     if (slider) {
       const visible = () => [...page.querySelectorAll(".prediction")].filter((box) => !box.style.visibility).length;
       seen.start = slider.value;
@@ -395,8 +412,11 @@ def browse(tmp_path: Path) -> Callable[[dict[str, Path]], tuple[dict[str, Any], 
 
     def browse(pages: dict[str, Path]) -> tuple[dict[str, Any], list[str], set[str]]:
         log, outer = tmp_path / "net.json", tmp_path / "outer.html"
-        size = "width=1600 height=1200"
-        frames = "".join(f"<iframe title={name} src={path.as_uri()} {size}></iframe>" for name, path in pages.items())
+        width = {"phone": 390}
+        frames = "".join(
+            f"<iframe title={name} src={path.as_uri()} width={width.get(name, 1600)} height=1200></iframe>"
+            for name, path in pages.items()
+        )
         outer.write_text(f"<!doctype html><pre id=found></pre>{frames}{USE}")
         options = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
         options += [f"--user-data-dir={tmp_path / 'profile'}", "--host-resolver-rules=MAP * ~NOTFOUND"]
@@ -419,7 +439,8 @@ def test_in_a_browser(ours, theirs, browse, tmp_path):
     failing = tmp_path / "failing.html"
     failing.write_text(FAILING)
     pages = {"ours": ours / "report.html", "both": report(ours, theirs, output=tmp_path / "both.html")}
-    found, console, requests = browse({**pages, "failing": failing})
+    gallery = report(failing_run(tmp_path))
+    found, console, requests = browse({**pages, "failing": failing, "gallery": gallery, "phone": gallery})
     assert len(console) == 1
     assert "missing is not defined" in console[0]
     assert requests == {"http://example.com/x.png"}
@@ -435,6 +456,12 @@ def test_in_a_browser(ours, theirs, browse, tmp_path):
         assert escaped == ""
         assert len(set(seen["tops"])) == 1  # the charts of a row are aligned
         assert seen["wide"] == 0  # only tables scroll sideways
+    for name in ("gallery", "phone"):  # b.png has only a suspect, of class bus; a.png a car too much and a van missed
+        seen = found[name]
+        assert seen["filtered"] == [2, 1, 1, 0, 1]
+        assert seen["flips"] == ["none", "2: a.png", "1: none"]
+        assert seen["reached"] == [True] * 3
+        assert seen["wide"] == 0
     seen = found["ours"]
     stored = json.loads((ours / "callbacks.images.json").read_text())
     confidences = [box[5] for image in stored["images"] for box in image["predictions"]]

@@ -17,19 +17,18 @@ import numpy as np
 import pytest
 import torch
 import ultralytics
-from trainings import FAST, TINY, TINY_CLASSIFY, TINY_POSE, TINY_SEGMENT, as_task, results_csv
+from trainings import FAST, TINY, TINY_CLASSIFY, TINY_OBB, TINY_POSE, TINY_SEGMENT, as_task, results_csv
 from ultralytics import YOLO
 from ultralytics.models.yolo.detect import DetectionValidator
 from ultralytics.nn.tasks import BaseModel
 
 from yolo_callbacks.trainer import validation_images as images
 from yolo_callbacks.trainer.validation_images import (
+    AnnotatedImage,
     Box,
-    BoxedImage,
     ImageCapture,
     encode_jpeg,
     shown_size,
-    upright_edges,
 )
 
 pytestmark = pytest.mark.training
@@ -80,9 +79,9 @@ def validate(scenes: Path, tmp_path: Path) -> Callable[..., Any]:
     return run
 
 
-def listened(capture: ImageCapture, name: str = TINY) -> tuple[YOLO, list[list[BoxedImage]]]:
+def listened(capture: ImageCapture, name: str = TINY) -> tuple[YOLO, list[list[AnnotatedImage]]]:
     """A model to which the capture listens, and what each of its validations will have given."""
-    model, taken = YOLO(name), list[list[BoxedImage]]()
+    model, taken = YOLO(name), list[list[AnnotatedImage]]()
     model.add_callback("on_val_start", capture.listen)
     model.add_callback("on_val_end", lambda validator: taken.append(capture.take()))
     return model, taken
@@ -103,14 +102,14 @@ def centre(box: Box) -> tuple[float, ...]:
     return (box.left + box.right) / 2, (box.top + box.bottom) / 2, box.right - box.left, box.bottom - box.top
 
 
-def check_truth(image: BoxedImage) -> None:
+def check_truth(image: AnnotatedImage) -> None:
     found, expected = sorted(numbers(image.truth)), sorted(labels(image.path))
     assert np.array(found).shape == np.array(expected).shape
     assert np.allclose(found, expected, atol=1e-5)
     assert all(box.confidence is None for box in image.truth)
 
 
-def check_predictions(image: BoxedImage, most: int) -> None:
+def check_predictions(image: AnnotatedImage, most: int) -> None:
     edges = np.array(numbers(image.predictions))[:, 1:]
     assert 0 < len(edges) <= most
     assert edges.min() >= 0
@@ -175,7 +174,7 @@ def test_the_first_images_of_four_and_only_confident_boxes(validate, scenes):
     for image, bare in both:
         check_truth(image)
         check_predictions(image, 100)
-        assert bare == BoxedImage(image.path, image.size, image.truth, ())
+        assert bare == AnnotatedImage(image.path, image.size, image.truth, ())
 
 
 def test_no_forward_pass_and_the_same_metrics(train, monkeypatch):
@@ -210,7 +209,7 @@ def test_an_error_of_the_capture_is_logged_once_and_training_goes_on(train, mess
     def broken(*_: Any) -> None:
         raise RuntimeError("ours")
 
-    monkeypatch.setattr(images, "_boxed", broken)
+    monkeypatch.setattr(images.ImageCapture, "_image", broken)
     capture = ImageCapture(4)
     model, taken = listened(capture)
     folder = train(model, epochs=2)
@@ -251,20 +250,80 @@ def test_boxes_of_other_tasks(validate, tmp_path, messages, task):
             check_predictions(image, 100)
 
 
-def test_upright_boxes_around_rotated_ones():
-    boxes = np.array([[10, 20, 8, 2, 0], [10, 20, 8, 2, np.pi / 2], [0, 0, 2, 2, np.pi / 4]])
-    side = 2**0.5
-    expected = [[6, 19, 14, 21], [9, 16, 11, 24], [-side, -side, side, side]]
-    assert np.allclose(upright_edges(boxes), expected)
+@pytest.mark.parametrize("overlap_mask", [True, False])
+def test_the_masks_of_labels_and_predictions(validate, tmp_path, overlap_mask, messages):
+    plain = digits.detection(tmp_path / "detect", train=2, val=2, size=64)
+    data = as_task(plain, tmp_path / "segment", "segment")
+    model, taken = listened(ImageCapture(2, min_confidence=0.0, max_masks=3), TINY_SEGMENT)
+    validate(model, data=str(data), imgsz=64, overlap_mask=overlap_mask)
+    assert messages == []
+    for image in taken[0]:
+        completed = image.complete()
+        assert completed.masks is None
+        assert [bool(box.mask) for box in completed.truth] == [True] * 3 + [False] * (len(completed.truth) - 3)
+        assert all(not box.mask for box in completed.predictions[3:])
+        for box in completed.truth[:3]:  # the polygon is the box, in pixels of 4
+            points = np.array([point for line in box.mask for point in line])
+            edges = *points.min(axis=0), *points.max(axis=0)
+            assert np.allclose(edges, (box.left, box.top, box.right, box.bottom), atol=0.06)
 
 
-def test_a_classification_has_no_boxes(validate, tmp_path, messages):
-    data, name = digits.classification(tmp_path / "data", train=2, val=2), TINY_CLASSIFY
-    model, taken = listened(ImageCapture(4, min_confidence=0.0), name)
-    own = []
-    model.add_callback("on_val_end", lambda validator: own.append("update_metrics" in vars(validator)))
-    validate(model, data=str(data))
-    assert (taken, own, messages) == ([[]], [False], [])
+def test_the_keypoints_of_labels_and_predictions(validate, tmp_path, messages):
+    plain = digits.detection(tmp_path / "detect", train=2, val=2, size=64)
+    data = as_task(plain, tmp_path / "pose", "pose")
+    model, taken = listened(ImageCapture(2, min_confidence=0.0), TINY_POSE)
+    validate(model, data=str(data), imgsz=64)
+    assert messages == []
+    for image in taken[0]:
+        for box in image.truth:  # the keypoint is the centre
+            ((x, y),) = box.points
+            assert np.allclose((x, y), centre(box)[:2], atol=0.02)
+        assert {len(box.points) for box in image.predictions} <= {0, 1}
+
+
+def test_the_corners_of_rotated_boxes(validate, tmp_path, messages):
+    plain = digits.detection(tmp_path / "detect", train=2, val=2, size=64)
+    data = as_task(plain, tmp_path / "obb", "segment")
+    model, taken = listened(ImageCapture(2, min_confidence=0.0), TINY_OBB)
+    validate(model, data=str(data), imgsz=64)
+    assert messages == []
+    for image in taken[0]:
+        for box in (*image.truth, *image.predictions):
+            x, y = np.array(box.corners).T
+            if min(*x, *y) > 0 and max(*x, *y) < 1:  # the whole box is in the image
+                assert np.allclose((x.min(), y.min(), x.max(), y.max()), (box.left, box.top, box.right, box.bottom))
+        assert all(len(box.corners) == 4 for box in image.truth)
+
+
+def test_a_classification_has_the_same_images_of_all_classes_with_their_classes(train, tmp_path, messages):
+    data = digits.classification(tmp_path / "data", train=2, val=4)
+    model, taken = listened(ImageCapture(5), TINY_CLASSIFY)
+    names = {}
+    model.add_callback("on_val_end", lambda validator: names.update(validator.names))
+    train(model, data=str(data), epochs=2)
+    assert messages == []
+    assert [[image.path for image in some] for some in taken] == [[image.path for image in taken[0]]] * 3
+    assert len(taken[0]) == 5
+    assert len({image.path.parent.name for image in taken[0]}) >= 3
+    for image in [image for some in taken for image in some]:
+        assert names[image.classified.label] == image.path.parent.name
+        assert image.classified.predicted in names
+        assert 1 / len(names) <= image.classified.confidence <= 1
+        assert (image.size, image.complete().size) == ((0, 0), cv2.imread(str(image.path)).shape[1::-1])
+    own = model.predict(taken[2][0].path, imgsz=FAST["imgsz"], verbose=False)[0].probs
+    assert (own.top1, float(own.top1conf)) == (
+        taken[2][0].classified.predicted,
+        pytest.approx(taken[2][0].classified.confidence, abs=0.02),
+    )
+
+
+def test_a_loader_of_classes_that_is_read_in_another_order_is_logged_once(validate, tmp_path, messages, monkeypatch):
+    monkeypatch.setattr("yolo_callbacks.trainer.loader_order.passes", lambda loader: iter([[0] * 100] * 9))
+    model, taken = listened(ImageCapture(4), TINY_CLASSIFY)
+    validate(model, data=str(digits.classification(tmp_path / "data", train=2, val=2)))
+    assert taken == [[]]
+    assert len(messages) == 1
+    assert "the loader reads the images in an order that is not known" in messages[0]
 
 
 # The wrapper on its own -----------------------------------------------------------------------------------------------
@@ -305,13 +364,8 @@ def test_read_before_single_class_overwrites_half_precision_and_without_what_is_
         validator.update_metrics([None, {"bboxes": bboxes, "conf": conf, "cls": torch.arange(1.0, 6.0)}], batch)
     truth = Box(4 / 24, 0.25, 20 / 24, 0.75, label=6)
     predictions = (Box(4 / 24, 0.25, 1.0, 0.5, 3, 0.75), Box(0.0, 0.0, 1.0, 1.0, 2, 0.5))
-    assert capture.take() == [BoxedImage(Path("a.png"), (48, 32), (truth,), predictions)]
+    assert capture.take() == [AnnotatedImage(Path("a.png"), (48, 32), (truth,), predictions)]
     assert messages == []
-
-
-def test_a_stretched_image_as_rt_detr_has_it():
-    gains, shape = (80 / 20, 80 / 45), (20, 45)
-    assert images.as_fractions(np.array([[40.0, 20, 80, 80]]), gains, shape).tolist() == [[0.5, 0.25, 1, 1]]
 
 
 def test_inactive_it_looks_at_nothing(messages):

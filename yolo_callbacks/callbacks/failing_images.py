@@ -265,6 +265,7 @@ class FailingImages(Callback):
 
     def _write(self, run: TrainingRun, content: Mapping[str, Any], first_epoch: int) -> None:
         line, path = to_json(content), run.save_dir / _FILE
+        run.failures = content
         if self.path is None:
             self.path = path
             write_lines(path, lines_until(path, first_epoch - 1) if run.completed_epochs else [])

@@ -31,7 +31,7 @@ _MODES = ("online", "offline", "disabled", "shared")
 
 
 class WandbLogger(Callback):
-    """Log a training to Weights & Biases: losses, metrics, rates, classes, images with boxes, the best checkpoint.
+    """Log a training to Weights & Biases: losses, metrics, rates, classes, validation images, the best checkpoint.
 
     If a W&B run is open, by `wandb.init` or by a sweep, it is used and left open. Otherwise the logger opens one under
     the names of the training's project and folder, and finishes it: with exit code 1 if the training failed. A resumed
@@ -48,8 +48,8 @@ class WandbLogger(Callback):
         name: Name of the run. Defaults to `None`: `WANDB_NAME`, else that of the run's folder.
         entity: User or team. Defaults to `None`, W&B's own default.
         mode: `"online"`, `"offline"`, `"disabled"` or `"shared"`. Defaults to `None`, the value of `WANDB_MODE`.
-        images: Number of validation images to log with boxes, always the same ones; 0 for none, and for no plot that
-            shows images. Defaults to `16`.
+        images: Number of validation images to log with labels and predictions, always the same ones; 0 for none, and
+            for no plot that shows images. Defaults to `16`.
         image_period: Epochs from one logging of images to the next. The last epoch logs them too, and the final
             evaluation, under `final/images`. Defaults to `5`.
         batch_period: Batches from one logging of batch losses to the next; 0 for none. Defaults to `20`.
@@ -81,7 +81,8 @@ class WandbLogger(Callback):
     Logs one row an epoch, with `epoch`, counted from 1, as the axis: Ultralytics' own keys,
     `per_class/<class>/<metric>` for at most 100 classes (beyond that a table `per_class` at the end), and what other
     callbacks log. Logs `batch/<loss>` over `batch/step`, `validation/images`, and at the end `final/…`, `curves/…`,
-    `confusion_matrix` and `plots/…`. Writes `wandb/` in the run's folder, or in the folder that `WANDB_DIR` names.
+    `confusion_matrix`, `plots/…` and, with `FailingImages`, the table `failing/worst`. Writes `wandb/` in the run's
+    folder, or in the folder that `WANDB_DIR` names.
     """
 
     is_logger: ClassVar[bool] = True

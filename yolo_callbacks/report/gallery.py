@@ -3,39 +3,48 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from yolo_callbacks.callbacks.failing_parts.marks import KINDS, Mark, marks_of_images
 from yolo_callbacks.report.failures import confusions
 from yolo_callbacks.report.pictures import Album
 from yolo_callbacks.report.run_data import RunData
 from yolo_callbacks.utils.lenient import as_count, as_list, as_mapping, as_number, as_text, epoch_of
 
-__all__ = ["FailingPicture", "Gallery", "Mark", "gallery"]
+__all__ = ["FailingPicture", "Frame", "Gallery", "gallery"]
 
 _MAX_PICTURES = 24
 _MAX_NAMES = 200  # of images that flip in one epoch
 _MAX_CONFUSIONS = 10
 _MAX_SIDE = 480
-_KINDS = {"fp": "false positive", "fn": "missed", "suspect": "suspected label"}
 
 
 @dataclass(frozen=True)
-class Mark:
-    """A box over an image, with its edges in percent of the image.
+class Frame:
+    """A mark over a picture.
 
     Attributes:
         kind: `"fp"`, `"fn"` or `"suspect"`.
         label: The class, with the confidence of a prediction or the kind of suspicion.
-        edges: Left, top, width and height; None where the whole image is meant.
+        edges: Left, top, width and height in percent of the picture; None where the whole image is meant.
     """
 
     kind: str
     label: str
-    edges: tuple[float, float, float, float] | None
+    edges: tuple[float, ...] | None
+
+    @classmethod
+    def of(cls, mark: Mark) -> Frame:
+        """Return the frame of a mark."""
+        if mark.edges is None:
+            return cls(mark.kind, mark.label, None)
+        left, top, right, bottom = mark.edges
+        return cls(
+            mark.kind, mark.label, tuple(round(100 * side, 2) for side in (left, top, right - left, bottom - top))
+        )
 
 
 @dataclass(frozen=True)
@@ -54,7 +63,7 @@ class FailingPicture:
     name: str
     url: str
     counts: str
-    marks: tuple[Mark, ...]
+    marks: tuple[Frame, ...]
     classes: tuple[str, ...]
     history: str
 
@@ -94,7 +103,7 @@ def gallery(run: RunData, album: Album) -> Gallery | None:
     line = run.failures[-1]
     epochs = {epoch: each for each in run.failures if (epoch := epoch_of(each.get("epoch"))) is not None}
     root = Path(as_text(line.get("root")))
-    chosen = dict(_wrong(line))
+    chosen = dict(marks_of_images(line))
     pictures: list[FailingPicture] = []
     for name, marks in chosen.items():
         if len(pictures) >= _MAX_PICTURES:
@@ -102,49 +111,19 @@ def gallery(run: RunData, album: Album) -> Gallery | None:
         url = album.url(root / name, max_side=_MAX_SIDE)
         if url:
             image = as_mapping(as_mapping(line.get("images")).get(name))
-            classes = tuple(dict.fromkeys(mark.label.partition(" ")[0] for mark in marks))
-            pictures.append(FailingPicture(name, url, _counts(image), marks, classes, _history(name, epochs)))
+            classes, frames = tuple(dict.fromkeys(mark.name for mark in marks)), tuple(map(Frame.of, marks))
+            pictures.append(FailingPicture(name, url, _counts(image), frames, classes, _history(name, epochs)))
     kinds = {kind for picture in pictures for kind in picture.kinds}
     flips = {epoch: list(map(as_text, as_list(each.get("flips"))))[:_MAX_NAMES] for epoch, each in epochs.items()}
     return Gallery(
         caption=_caption(line),
         pictures=pictures,
         classes=sorted({name for picture in pictures for name in picture.classes}),
-        kinds={kind: word for kind, word in _KINDS.items() if kind in kinds},
+        kinds={kind: word for kind, word in KINDS.items() if kind in kinds},
         flips=json.dumps(flips) if any(flips.values()) else "",
         left_out=len(chosen) - len(pictures),
         confusions=confusions(line, _MAX_CONFUSIONS),
     )
-
-
-def _wrong(line: Mapping[str, Any]) -> Iterator[tuple[str, tuple[Mark, ...]]]:
-    """Yield each image with what is wrong in it, the worst first, then those with suspected labels only."""
-    suspected: dict[str, list[Mark]] = {}
-    for suspect in map(as_mapping, as_list(line.get("suspects"))):
-        prediction = as_mapping(suspect.get("prediction"))
-        label = f"{as_text(prediction.get('class'))} {as_text(suspect.get('kind'))}"
-        suspected.setdefault(as_text(suspect.get("image")), []).append(Mark("suspect", label, _edges(prediction)))
-    for image in map(as_mapping, as_list(line.get("worst"))):
-        name = as_text(image.get("image"))
-        marks = [_mark(as_mapping(wrong)) for wrong in as_list(image.get("wrong"))]
-        yield name, (*marks, *suspected.pop(name, []))
-    for name, labels in suspected.items():
-        yield name, tuple(labels)
-
-
-def _mark(wrong: Mapping[str, Any]) -> Mark:
-    kind, confidence = as_text(wrong.get("kind")), as_number(wrong.get("confidence"))
-    text = as_text(wrong.get("class")) + ("" if confidence is None else f" {confidence:.2f}")
-    return Mark("fp" if kind == "fp" else "fn", text, _edges(wrong))
-
-
-def _edges(box: Mapping[str, Any]) -> tuple[float, float, float, float] | None:
-    edges = [as_number(edge) for edge in as_list(box.get("box"))]
-    numbers = [100 * edge for edge in edges if edge is not None and math.isfinite(edge)]
-    if len(numbers) != 4:
-        return None
-    left, top, right, bottom = numbers
-    return tuple(round(side, 2) for side in (left, top, max(right - left, 0.0), max(bottom - top, 0.0)))  # type: ignore[return-value]
 
 
 def _counts(image: Mapping[str, Any]) -> str:

@@ -47,6 +47,7 @@ def run_page(run: RunData) -> str:
         logged=curves.logged(run, scale),
         final=tables.final(run),
         boxed=boxed,
+        of_classes=any(picture.classes for picture in boxed),
         failing=failing,
         confidence=_confidence(run),
         colors_of_classes=list(enumerate(names)) if len(names := run.boxes.get("names", {}).values()) <= COLORS else [],

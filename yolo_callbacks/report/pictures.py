@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,9 @@ class Rectangle:
         color: The number of the colour of the class.
         label: The name of the class, with the confidence of a prediction.
         confidence: The confidence of a prediction, or None for ground truth.
+        mask: The outline of its mask, as an SVG path; `""` for none.
+        corners: The corners of a rotated box, as points of SVG; `""` for an upright box, which the edges describe.
+        points: The keypoints, as an SVG path; `""` for none.
     """
 
     x: float
@@ -46,23 +49,30 @@ class Rectangle:
     color: int
     label: str
     confidence: float | None
+    mask: str = ""
+    corners: str = ""
+    points: str = ""
 
 
 @dataclass(frozen=True)
 class BoxedPicture:
-    """A validation image with its boxes.
+    """A validation image with labels and predictions.
 
     Attributes:
         name: The name of the file.
         url: The content as a `data:` URL.
         ratio: The width divided by the height.
         boxes: The boxes.
+        classes: The label and the prediction of the whole image, in words; `""` for other tasks than classification.
+        wrong: Whether the prediction of the whole image is wrong.
     """
 
     name: str
     url: str
     ratio: float
     boxes: tuple[Rectangle, ...]
+    classes: str = ""
+    wrong: bool = False
 
 
 class Album:
@@ -89,16 +99,19 @@ class Album:
 
 
 def boxed_pictures(run: RunData, album: Album) -> list[BoxedPicture]:
-    """Return the validation images that were stored with their boxes."""
+    """Return the validation images that were stored with their labels and predictions."""
     names = run.boxes.get("names", {})
     found = []
     for image in run.boxes.get("images", ()):
         url = album.url(image["path"], max_side=640)
         if url:
             width, height = image["size"]
-            found.append(
-                BoxedPicture(image["path"].name, url, width / height, tuple(_rectangles(image["boxes"], names)))
-            )
+            picture = BoxedPicture(image["path"].name, url, width / height, tuple(_rectangles(image["boxes"], names)))
+            if image["classified"]:
+                label, predicted, confidence = image["classified"]
+                words = f"label {_name(label, names)}, predicted {_name(predicted, names)} {confidence:.2f}"
+                picture = replace(picture, classes=words, wrong=label != predicted)
+            found.append(picture)
     return found
 
 
@@ -128,8 +141,21 @@ def plots(run: RunData, album: Album) -> list[tuple[str, str]]:
 
 
 def _rectangles(boxes: Any, names: dict[int, str]) -> Iterator[Rectangle]:
-    for left, top, right, bottom, label, confidence in boxes:
-        name = names.get(int(label), str(label))
+    for left, top, right, bottom, label, confidence, shapes in boxes:
+        name = _name(label, names)
         text = name if confidence is None else f"{name} {confidence:.2f}"
         x, y, width, height = (round(100 * float(edge), 2) for edge in (left, top, right - left, bottom - top))
-        yield Rectangle(x, y, width, height, int(label) % COLORS, text, confidence)
+        yield Rectangle(
+            *(x, y, width, height, int(label) % COLORS, text, confidence),
+            mask="".join(f"M{_svg(line)}Z" for line in shapes["mask"]),
+            corners=_svg(shapes["corners"]),
+            points="".join(f"M{_svg([point])}h0" for point in shapes["points"]),  # a round cap makes a dot of it
+        )
+
+
+def _svg(points: list[tuple[float, float]]) -> str:
+    return " ".join(f"{100 * x:.4g},{100 * y:.4g}" for x, y in points)
+
+
+def _name(label: float, names: dict[int, str]) -> str:
+    return names.get(int(label), str(label))

@@ -197,17 +197,36 @@ def _boxed_image(image: Mapping[str, Any]) -> dict[str, Any] | None:
     if not isinstance(path, str) or len(size) != 2 or not all(size):
         return None
     boxes = [_box(as_list(box)) for name in ("truth", "predictions") for box in as_list(image.get(name))]
-    return {"path": Path(path), "size": tuple(size), "boxes": [box for box in boxes if box]}
+    content = {"path": Path(path), "size": tuple(size), "boxes": [box for box in boxes if box]}
+    label, predicted, confidence = [*map(as_number, as_list(image.get("classified"))), None, None, None][:3]
+    known = all(number is not None and math.isfinite(number) for number in (label, predicted, confidence))
+    return {**content, "classified": (as_count(label), as_count(predicted), confidence) if known else None}
 
 
 def _box(box: list[Any]) -> tuple[Any, ...] | None:
-    if len(box) != 6:
+    """Return the edges, the class, the confidence and the shapes of a box; None where a number is none."""
+    if len(box) not in (6, 7):
         return None
     edges, label, confidence = [as_number(edge) for edge in box[:4]], as_number(box[4]), as_number(box[5])
     right = all(edge is not None and math.isfinite(edge) for edge in (*edges, label))
     if not right or (confidence is None) != (box[5] is None) or not math.isfinite(confidence or 0.0):
         return None
-    return (*edges, as_count(label), confidence)
+    return (*edges, as_count(label), confidence, _shapes(as_mapping(box[6]) if len(box) == 7 else {}))
+
+
+def _shapes(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the lines of a mask, the corners and the keypoints of a box."""
+    mask = [line for line in (_points(line) for line in as_list(given.get("mask"))) if line]
+    return {"mask": mask, "corners": _points(given.get("corners")), "points": _points(given.get("points"))}
+
+
+def _points(given: object) -> list[tuple[float, float]]:
+    found = []
+    for point in map(as_list, as_list(given)):
+        place = [as_number(number) for number in point]
+        if len(place) == 2 and all(number is not None and math.isfinite(number) for number in place):
+            found.append((place[0], place[1]))
+    return found  # type: ignore[return-value]
 
 
 def _read_picture(run: RunData, path: Path) -> None:

@@ -5,7 +5,37 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["passes"]
+__all__ = ["ImageOrder", "passes"]
+
+
+class ImageOrder:
+    """Follow which images the batches of a loader hold, from its first pass on."""
+
+    def __init__(self) -> None:
+        self._loader: Any = None
+        self._passes: Iterator[list[int]] = iter(())
+        self._left: list[int] = []
+
+    def start_pass(self, loader: Any) -> None:
+        """Prepare for the next pass of a loader, in `on_val_start`; of the same loader every pass must be announced."""
+        if self._loader is not loader:
+            self._loader, self._passes = loader, passes(loader)
+        self._left = next(self._passes)
+
+    def take(self, classes: list[int]) -> list[int]:
+        """Return the positions in the data set of the images of the next batch.
+
+        Args:
+            classes: The classes of the images in the batch.
+
+        Raises:
+            RuntimeError: If the images at these positions have other classes.
+        """
+        positions, self._left = self._left[: len(classes)], self._left[len(classes) :]
+        samples = self._loader.dataset.samples
+        if [int(samples[position][1]) for position in positions] != classes:
+            raise RuntimeError("the loader reads the images in an order that is not known")
+        return positions
 
 
 def passes(loader: Any) -> Iterator[list[int]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ class TrainingRun:
         extended: Whether a resumed run continues here for more epochs than it was planned to have.
         past: The records of the epochs before a resume, as far as they are known.
         moved_from: The folder from which the state of a resumed run was read, where that is not its own folder.
+        failures: The last line that `FailingImages` has written, for loggers; None where there is none.
         choice: Monitor and score of the checkpoint that has replaced best.pt; None where best.pt is Ultralytics' own.
         learning_rate: Reduces and holds the learning rate.
         checkpoints: Finds, writes and copies checkpoints.
@@ -65,6 +66,7 @@ class TrainingRun:
         self.ended = self.extended = False
         self.past: list[EpochRecord] = []
         self.moved_from: Path | None = None
+        self.failures: Mapping[str, Any] | None = None
         self.choice: dict[str, Any] | None = None
         self._methods = MethodPatches(trainer)
         self.supervision = Supervision(trainer, self._methods)

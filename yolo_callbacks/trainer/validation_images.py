@@ -1,4 +1,4 @@
-"""Collect validation images with their boxes, from the predictions of a validation that runs anyway.
+"""Collect validation images with labels and predictions, from the predictions of a validation that runs anyway.
 
 The functions import numpy, torch, cv2 and ultralytics where they need them: a run that logs no image loads none of
 them.
@@ -7,10 +7,13 @@ them.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from yolo_callbacks.trainer.geometry import as_fractions, corners, to_cpu, upright_edges
+from yolo_callbacks.trainer.loader_order import ImageOrder
+from yolo_callbacks.trainer.masks import Masks, Outline
 from yolo_callbacks.utils.files import LOGGER
 
 if TYPE_CHECKING:
@@ -20,23 +23,22 @@ if TYPE_CHECKING:
     Array = npt.NDArray[np.float64]
 
 __all__ = [
-    "BOXED_TASKS",
+    "SHOWN_TASKS",
+    "AnnotatedImage",
     "Box",
-    "BoxedImage",
+    "Classified",
     "ImageCapture",
-    "as_fractions",
     "encode_jpeg",
     "shown_size",
-    "to_cpu",
-    "upright_edges",
 ]
 
-BOXED_TASKS = ("detect", "segment", "pose", "obb")
-"""The tasks whose images have boxes."""
+SHOWN_TASKS = ("detect", "segment", "pose", "obb", "classify")
+"""The tasks whose images are collected."""
 
 MAX_SIDE = 1024
 """The longer side of an encoded image, in pixels."""
 
+_SURE = 0.25  # as Ultralytics draws keypoints
 _GREY = (114, 114, 114)  # as Ultralytics pads images
 
 
@@ -51,6 +53,9 @@ class Box:
         bottom: The lower edge, as a fraction of the height.
         label: The class index.
         confidence: The confidence of a prediction, or None for ground truth.
+        mask: The outline of the mask; empty for other tasks than segmentation.
+        corners: The four corners of a rotated box, each as x and y; empty for other boxes.
+        points: The visible keypoints; empty for other tasks than pose estimation.
     """
 
     left: float
@@ -59,23 +64,58 @@ class Box:
     bottom: float
     label: int
     confidence: float | None = None
+    mask: Outline = ()
+    corners: tuple[tuple[float, float], ...] = ()
+    points: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True)
-class BoxedImage:
-    """One validation image with its boxes.
+class Classified:
+    """What a classification says about an image.
+
+    Attributes:
+        label: The class index of the label.
+        predicted: The class index of the prediction.
+        confidence: The confidence of the prediction.
+    """
+
+    label: int
+    predicted: int
+    confidence: float
+
+
+@dataclass(frozen=True)
+class AnnotatedImage:
+    """One validation image with labels and predictions.
 
     Attributes:
         path: The image file.
-        size: Width and height of the image in that file.
-        truth: The boxes of the label file, in its order.
-        predictions: The predicted boxes, highest confidence first.
+        size: Width and height of the image in that file; 0 for a classification, until `complete` reads the file.
+        truth: The objects of the label file, in its order; of a segmentation sorted by size.
+        predictions: The predicted objects, highest confidence first.
+        classified: The classes of the whole image; None for other tasks than classification.
+        masks: The masks of the first objects and of the first predictions; None for other tasks than segmentation, and
+            in a completed image, whose boxes have them as outlines.
     """
 
     path: Path
     size: tuple[int, int]
-    truth: tuple[Box, ...]
-    predictions: tuple[Box, ...]
+    truth: tuple[Box, ...] = ()
+    predictions: tuple[Box, ...] = ()
+    classified: Classified | None = None
+    masks: tuple[Masks, Masks] | None = None
+
+    def complete(self) -> AnnotatedImage:
+        """Return the image with outlines of masks, and with its size. Call this outside the training thread."""
+        image = self
+        if image.masks is not None:
+            truth, predictions = (
+                tuple(replace(box, mask=outline) for box, outline in zip(boxes, masks.outlines(), strict=False))
+                + boxes[masks.shape[0] :]
+                for boxes, masks in zip((image.truth, image.predictions), image.masks, strict=True)
+            )
+            image = replace(image, truth=truth, predictions=predictions, masks=None)
+        return image if any(image.size) else replace(image, size=_size_of(image.path))
 
 
 class ImageCapture:
@@ -84,13 +124,14 @@ class ImageCapture:
     The capture replaces the validator's `update_metrics`, the only method that gets the predictions: the events of
     Ultralytics get the validator, which does not store them. So no image passes through a model for this. The images
     are the first ones of the validation set, the same in each validation and in the final evaluation. A rank of a
-    multi-GPU run collects those of them that it validates itself. Boxes are collected for the tasks detect, segment,
-    pose and obb, for rotated ones the upright boxes around them; masks and keypoints are not.
+    multi-GPU run collects those of them that it validates itself. A classification has its images sorted by class:
+    there they are spread over the validation set.
 
     Attributes:
         count: The number of images to collect.
         max_boxes: The maximum number of boxes of an image, for ground truth and for predictions. Defaults to `100`.
         min_confidence: Predictions with a lower confidence are left out. Defaults to `0.05`.
+        max_masks: The maximum number of masks of an image, for ground truth and for predictions. Defaults to `50`.
         active: Whether to collect; otherwise the predictions are not read. Defaults to `True`.
 
     Example:
@@ -101,20 +142,29 @@ class ImageCapture:
         >>> model.add_callback("on_val_end", lambda validator: print(len(capture.take())))
     """
 
-    def __init__(self, count: int, *, max_boxes: int = 100, min_confidence: float = 0.05) -> None:
+    def __init__(self, count: int, *, max_boxes: int = 100, min_confidence: float = 0.05, max_masks: int = 50) -> None:
         self.count = count
         self.max_boxes = max_boxes
+        self.max_masks = max_masks
         self.min_confidence = min_confidence
         self.active = True
         self._tap: _Tap | None = None
         self._failed = False
         self._chosen: dict[str, int] = {}  # keys in the order of the validation set
-        self._collected: dict[str, BoxedImage] = {}
+        self._collected: dict[str, AnnotatedImage] = {}
+        self._order = ImageOrder()
 
     def __getstate__(self) -> dict[str, Any]:
         # Ultralytics pickles and deep-copies callbacks, also after a run that failed without any further event (up to
         # 8.4.140 at least). So leave out what belongs to a run.
-        return {**vars(self), "_tap": None, "_failed": False, "_chosen": {}, "_collected": {}}
+        of_run: dict[str, Any] = {
+            "_tap": None,
+            "_failed": False,
+            "_chosen": {},
+            "_collected": {},
+            "_order": ImageOrder(),
+        }
+        return {**vars(self), **of_run}
 
     def listen(self, validator: Any) -> None:
         """Start a new collection, in `on_val_start`: from then on the data loader exists."""
@@ -122,15 +172,21 @@ class ImageCapture:
             self.forget()
         self._collected = {}
         try:
-            if self._failed or self.count < 1 or validator.args.task not in BOXED_TASKS:
+            if self._failed or self.count < 1 or validator.args.task not in SHOWN_TASKS:
                 return
             if self._tap is None:  # the final evaluation uses the validator of the epochs
                 self._tap = _Tap(validator, self._look)
-            self._chosen = dict.fromkeys(map(str, validator.dataloader.dataset.im_files[: self.count]), 0)
+            dataset = validator.dataloader.dataset
+            if validator.args.task == "classify":
+                self._order.start_pass(validator.dataloader)
+                files = [str(dataset.samples[position][0]) for position in _spread(len(dataset.samples), self.count)]
+            else:
+                files = list(map(str, dataset.im_files[: self.count]))
+            self._chosen = dict.fromkeys(files, 0)
         except Exception as error:
             self._fail(error)
 
-    def take(self) -> list[BoxedImage]:
+    def take(self) -> list[AnnotatedImage]:
         """Return what the last validation collected, in the order of the validation set, and forget it."""
         collected, self._collected = self._collected, {}
         return [collected[file] for file in self._chosen if file in collected]
@@ -139,19 +195,61 @@ class ImageCapture:
         """Restore the validator, and forget the run."""
         if self._tap is not None:
             self._tap.remove()
-        self._tap, self._failed, self._chosen, self._collected = None, False, {}, {}
+        self._tap, self._failed, self._chosen, self._collected, self._order = None, False, {}, {}, ImageOrder()
 
     # The other parameters are for a validator of the user, whose `update_metrics` may have more of them.
     def _look(self, preds: Any = None, batch: Any = None, *_: Any, **__: Any) -> None:
         if not self.active or self._failed:
             return
         try:
+            if "im_file" not in batch:  # of a classification
+                self._classify(preds, batch)
+                return
             files = [(index, str(file)) for index, file in enumerate(batch["im_file"]) if str(file) in self._chosen]
-            truth = _truth(batch) if files else None
-            for index, file in files:
-                self._collected[file] = _boxed(preds[index], truth, batch, index, self.max_boxes, self.min_confidence)
+            if files:
+                truth = _truth(batch)
+                for index, file in files:
+                    self._collected[file] = self._image(preds[index], truth, batch, index)
         except Exception as error:
             self._fail(error)
+
+    @property
+    def _validator(self) -> Any:
+        return self._tap.validator if self._tap else None
+
+    def _classify(self, preds: Any, batch: Any) -> None:
+        """Collect the images of a batch that names no files."""
+        best, samples = preds.max(1), self._validator.dataloader.dataset.samples
+        labels, predicted, confidences = to_cpu(batch["cls"], best.indices, best.values).T.tolist()
+        positions = self._order.take([int(label) for label in labels])
+        for position, label, found, confidence in zip(positions, labels, predicted, confidences, strict=True):
+            if (file := str(samples[position][0])) in self._chosen:
+                classified = Classified(int(label), int(found), confidence)
+                self._collected[file] = AnnotatedImage(Path(file), (0, 0), classified=classified)
+
+    def _image(self, preds: Any, truth: _Objects, batch: Any, index: int) -> AnnotatedImage:
+        """Return one image of a batch, with all its numbers copied to the CPU."""
+        import numpy as np
+
+        (height, width), ratio_pad = map(int, batch["ori_shape"][index][:2]), batch["ratio_pad"][index]
+        shape, frame = (height, width), (int(batch["img"].shape[2]), int(batch["img"].shape[3]))
+        found = _Objects.of(preds["conf"], preds["cls"], preds["bboxes"], preds.get("keypoints"))
+        order = np.flatnonzero(np.isfinite(found.rows).all(axis=1) & (found.rows[:, 0] >= self.min_confidence))
+        order = order[np.argsort(-found.rows[order, 0], kind="stable")][: self.max_boxes]
+        own = np.flatnonzero(truth.rows[:, 0] == index)[: self.max_boxes]
+        masks = None
+        if "masks" in preds:
+            overlap = bool(self._validator.args.overlap_mask)
+            true, predicted = _true_masks(batch, index, len(own), overlap), preds["masks"][order.tolist()]
+            first, second = (Masks.of(each[: self.max_masks], frame, ratio_pad, shape) for each in (true, predicted))
+            masks = first, second
+        return AnnotatedImage(
+            path=Path(batch["im_file"][index]),
+            size=(width, height),
+            truth=truth.boxes(own, ratio_pad, shape),
+            predictions=found.boxes(order, ratio_pad, shape, predicted=True),
+            masks=masks,
+        )
 
     def _fail(self, error: Exception) -> None:
         self._failed = True
@@ -186,85 +284,92 @@ class _Tap:
                 del own["update_metrics"]
 
 
-def _boxed(preds: Any, truth: Any, batch: Any, index: int, max_boxes: int, min_confidence: float) -> BoxedImage:
-    """Return one image of a batch, with all its numbers copied to the CPU."""
-    import numpy as np
+@dataclass(frozen=True)
+class _Objects:
+    """The objects of an image or of a batch, in pixels of the network's input.
 
-    # one copy from the device instead of three, without the mask coefficients or other parts of a prediction
-    rows = to_cpu(preds["conf"], preds["cls"], preds["bboxes"])
-    rows = rows[np.isfinite(rows).all(axis=1) & (rows[:, 0] >= min_confidence)]
-    rows = rows[np.argsort(-rows[:, 0], kind="stable")][:max_boxes]
-    true = truth[truth[:, 0] == index][:max_boxes]
-    geometry = batch["ratio_pad"][index], batch["ori_shape"][index]
-    height, width = geometry[1][:2]
-    return BoxedImage(
-        path=Path(batch["im_file"][index]),
-        size=(int(width), int(height)),
-        truth=_boxes(as_fractions(true[:, 2:], *geometry), true[:, 1]),
-        predictions=_boxes(as_fractions(upright_edges(rows[:, 2:]), *geometry), rows[:, 1], rows[:, 0].tolist()),
-    )
-
-
-def _boxes(edges: Array, labels: Array, confidences: list[float] | None = None) -> tuple[Box, ...]:
-    columns = (*edges.T.tolist(), labels.astype(int).tolist(), confidences or [None] * len(labels))
-    return tuple(Box(*row) for row in zip(*columns, strict=True))
-
-
-def _truth(batch: Any) -> Array:
-    """Return the ground truth of a batch: position in the batch, class, and edges in pixels of the network's input."""
-    import numpy as np
-
-    rows = to_cpu(batch["batch_idx"], batch["cls"], batch["bboxes"])
-    height, width = batch["img"].shape[2:]
-    boxes = rows[:, 2:]  # centre and size as fractions of the letterboxed image, of a rotated one the angle
-    boxes[:, :4] *= (width, height, width, height)
-    angles = boxes[:, 4:] if boxes.shape[1] == 5 else np.zeros((len(boxes), 1))
-    edges: Array = upright_edges(np.concatenate([boxes[:, :4], angles], axis=1))
-    return np.concatenate([rows[:, :2], edges], axis=1)
-
-
-def upright_edges(boxes: Array) -> Array:
-    """Return the edges of boxes: of rotated ones, with centre, size and angle, those of the upright box around each."""
-    import numpy as np
-
-    if boxes.shape[1] != 5:
-        return boxes[:, :4]
-    centre, (width, height), angle = boxes[:, :2], boxes[:, 2:4].T, boxes[:, 4]
-    cosine, sine = np.abs(np.cos(angle)), np.abs(np.sin(angle))
-    half = np.stack([width * cosine + height * sine, width * sine + height * cosine], axis=1) / 2
-    edges: Array = np.concatenate([centre - half, centre + half], axis=1)
-    return edges
-
-
-def as_fractions(edges: Array, ratio_pad: Any, shape: Any) -> Array:
-    """Return edges in pixels of the network's input as fractions of the original image.
-
-    `ops.scale_boxes` is not used: with `ratio_pad` it uses the gain of the height for both axes, up to 8.4.104 at
-    least. That is wrong where the resize has rounded (by 5 % for 45x20 pixels in 32). It is right in 8.4.139.
-
-    Args:
-        edges: Left, top, right and bottom of each box.
-        ratio_pad: How Ultralytics has resized the image, as a batch names it.
-        shape: Height and width of the original image.
+    Attributes:
+        rows: The confidence, or of ground truth the position of the image in the batch; the class; the box as four
+            edges, or as centre, size and angle; the keypoints.
+        sides: The number of columns of the box.
+        values: The number of columns of a keypoint: x, y, and the visibility where it has one.
     """
-    import numpy as np
 
-    geometry = np.asarray(ratio_pad, dtype=np.float64)
-    # (gains, padding) after a letterbox; RT-DETR stretches its images and has only the gains
-    gains, padding = geometry if geometry.ndim == 2 else (geometry, np.zeros(2))
-    seen = (gains * np.asarray(shape[:2], dtype=np.float64))[::-1]  # width and height inside the network's input
-    fractions: Array = (edges.reshape(-1, 2, 2) - padding) / seen
-    return fractions.clip(0, 1).reshape(-1, 4)
+    rows: Array
+    sides: int
+    values: int
+
+    @classmethod
+    def of(cls, first: Any, classes: Any, boxes: Any, keypoints: Any) -> _Objects:
+        """Return the objects of tensors, with one copy from the device instead of four."""
+        more = () if keypoints is None else (keypoints.flatten(1),)
+        rows = to_cpu(first, classes, boxes, *more)
+        return cls(rows, boxes.shape[1], 0 if keypoints is None else keypoints.shape[2])
+
+    def boxes(self, chosen: Any, ratio_pad: Any, shape: Any, *, predicted: bool = False) -> tuple[Box, ...]:
+        """Return the boxes of the rows that are chosen, in fractions of the image."""
+        rows = self.rows[chosen]
+        boxes, labels = rows[:, 2 : 2 + self.sides], rows[:, 1].astype(int).tolist()
+        edges = as_fractions(upright_edges(boxes), ratio_pad, shape).tolist()
+        confidences = rows[:, 0].tolist() if predicted else [None] * len(rows)
+        rotated: list[Any] = [()] * len(rows)
+        if self.sides == 5:
+            lines = as_fractions(corners(boxes), ratio_pad, shape).reshape(-1, 4, 2).tolist()
+            rotated = [tuple(map(tuple, line)) for line in lines]
+        points = self._points(rows, ratio_pad, shape, _SURE if predicted else 0.0)
+        columns = zip(edges, labels, confidences, rotated, points, strict=True)
+        return tuple(
+            Box(left, top, right, bottom, label, confidence, corners=line, points=point)
+            for (left, top, right, bottom), label, confidence, line, point in columns
+        )
+
+    def _points(self, rows: Array, ratio_pad: Any, shape: Any, lowest: float) -> list[tuple[tuple[float, float], ...]]:
+        """Return the visible keypoints of each row."""
+        if not self.values:
+            return [()] * len(rows)
+        keypoints = rows[:, 2 + self.sides :].reshape(len(rows), -1, self.values)
+        places = as_fractions(keypoints[..., :2], ratio_pad, shape).tolist()
+        visible = keypoints[..., 2] > lowest if self.values > 2 else keypoints[..., 0] == keypoints[..., 0]
+        return [
+            tuple((x, y) for (x, y), shown in zip(row, seen, strict=True) if shown)
+            for row, seen in zip(places, visible.tolist(), strict=True)
+        ]
 
 
-def to_cpu(*columns: Any) -> Array:
-    """Return tensors of one or more columns as one table, with one copy from the device."""
+def _truth(batch: Any) -> _Objects:
+    """Return the ground truth of a batch, in pixels of the network's input."""
+    objects = _Objects.of(batch["batch_idx"], batch["cls"], batch["bboxes"], batch.get("keypoints"))
+    rows, (height, width) = objects.rows, batch["img"].shape[2:]
+    boxes, keypoints = rows[:, 2:6], rows[:, 2 + objects.sides :]
+    boxes *= (width, height, width, height)  # they are fractions of the letterboxed image
+    if objects.sides == 4:
+        centre, half = boxes[:, :2].copy(), boxes[:, 2:] / 2
+        boxes[:, :2], boxes[:, 2:] = centre - half, centre + half
+    if objects.values:
+        keypoints[:, 0 :: objects.values] *= width
+        keypoints[:, 1 :: objects.values] *= height
+    return objects
+
+
+def _true_masks(batch: Any, index: int, count: int, overlap: bool) -> Any:
+    """Return the masks of the first objects of an image."""
     import torch
 
-    table = torch.cat([column if column.ndim == 2 else column[:, None] for column in columns], dim=1)
-    # inference tensors, half precision with AMP on a GPU
-    rows: Array = table.detach().cpu().double().numpy()
-    return rows
+    if not overlap:
+        return batch["masks"][batch["batch_idx"].view(-1) == index][:count]
+    numbered = batch["masks"][index]  # one mask, in which each pixel has the number of its object
+    return numbered[None] == torch.arange(1, count + 1, device=numbered.device)[:, None, None]
+
+
+def _spread(total: int, count: int) -> list[int]:
+    """Return positions at equal distances."""
+    return [number * total // count for number in range(count)] if total > count else list(range(total))
+
+
+def _size_of(path: Path) -> tuple[int, int]:
+    """Return the width and height of an image file."""
+    height, width = _read(path).shape[:2]
+    return width, height
 
 
 def shown_size(size: tuple[int, int], max_side: int = MAX_SIDE) -> tuple[int, int]:
@@ -294,14 +399,8 @@ def encode_jpeg(
     """
     import cv2
     import numpy as np
-    from ultralytics.utils.patches import imread
 
-    try:
-        image = imread(str(path))
-    except cv2.error:  # an empty file
-        image = None
-    if image is None:
-        raise OSError(f"{path} cannot be read as an image")
+    image = _read(path)
     # up to 8.4.103 at least a TIFF is read with all its bands and its own bit depth
     image = np.ascontiguousarray(image[..., :3] if image.shape[2] > 2 else image[..., :1])
     if image.dtype != np.uint8:
@@ -314,3 +413,21 @@ def encode_jpeg(
     if below or right:
         image = cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_CONSTANT, value=_GREY)
     return bytes(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1])
+
+
+def _read(path: Path) -> Any:
+    """Return an image file as Ultralytics reads it.
+
+    Raises:
+        OSError: If the file is missing, or is no image.
+    """
+    import cv2
+    from ultralytics.utils.patches import imread
+
+    try:
+        image = imread(str(path))
+    except cv2.error:  # an empty file
+        image = None
+    if image is None:
+        raise OSError(f"{path} cannot be read as an image")
+    return image

@@ -7,14 +7,14 @@ twice, and it works for every task that inherits from the detection validator.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from yolo_callbacks.trainer.distributed import is_single_process
-from yolo_callbacks.trainer.loader_order import passes
-from yolo_callbacks.trainer.validation_images import as_fractions, to_cpu, upright_edges
+from yolo_callbacks.trainer.geometry import as_fractions, to_cpu, upright_edges
+from yolo_callbacks.trainer.loader_order import ImageOrder
 from yolo_callbacks.utils.files import LOGGER
 
 if TYPE_CHECKING:
@@ -75,9 +75,7 @@ class MatchTap:
         self._similarities: list[Any] = []
         self._failed = False
         self._collect = True
-        self._loader: Any = None
-        self._passes: Iterator[list[int]] = iter(())
-        self._order: list[int] = []
+        self._order = ImageOrder()
 
     def __getstate__(self) -> dict[str, Any]:
         # Ultralytics pickles and deep-copies callbacks: leave out what belongs to a run.
@@ -99,7 +97,7 @@ class MatchTap:
                 self.forget()
                 self._install(validator)
             if validator.args.task == "classify":
-                self._follow(validator.dataloader)
+                self._order.start_pass(validator.dataloader)
         except Exception as error:
             self._fail(error)
 
@@ -115,15 +113,9 @@ class MatchTap:
                 else:
                     del own[name]
         self.found, self._validator, self._originals, self._similarities = {}, None, {}, []
-        self._loader, self._passes, self._order = None, iter(()), []
+        self._order = ImageOrder()
 
     # Parts ------------------------------------------------------------------------------------------------------------
-
-    def _follow(self, loader: Any) -> None:
-        """Follow the order of a loader, whose batches do not name their images."""
-        if self._loader is not loader:
-            self._loader, self._passes = loader, passes(loader)
-        self._order = next(self._passes)
 
     def _install(self, validator: Any) -> None:
         self._validator, self.root = validator, _folder_of_data(validator)
@@ -197,10 +189,8 @@ class MatchTap:
 
         best = preds.max(1)
         targets, classes, confidences = to_cpu(batch["cls"], best.indices, best.values).T
-        samples, targets, classes = self._loader.dataset.samples, targets.astype(int), classes.astype(int)
-        positions, self._order = self._order[: len(targets)], self._order[len(targets) :]
-        if [int(samples[position][1]) for position in positions] != targets.tolist():
-            raise RuntimeError("the loader reads the images in an order that is not known")
+        samples, targets, classes = self._validator.dataloader.dataset.samples, targets.astype(int), classes.astype(int)
+        positions = self._order.take(targets.tolist())
         for position, target, found, confidence in zip(positions, targets, classes, confidences, strict=True):
             path, nothing = self._relative(Path(samples[position][0])), np.zeros((0, 4))
             values = np.array([target]), np.array([found]), np.array([confidence])

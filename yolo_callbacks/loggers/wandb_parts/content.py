@@ -6,12 +6,23 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from yolo_callbacks.trainer.validation_images import Box, BoxedImage
+from yolo_callbacks.trainer.validation_images import AnnotatedImage, Box, Classified, shown_size
 
-__all__ = ["class_table", "confusion_chart", "curve_chart", "image_with_boxes", "model_artifact", "plot_image"]
+__all__ = [
+    "annotated_image",
+    "class_table",
+    "classes_in_words",
+    "confusion_chart",
+    "curve_chart",
+    "draw_mask",
+    "model_artifact",
+    "plot_image",
+]
 
 _CURVE_POINTS = 100
 _CURVE_CLASSES = 20
+_MASK_CONFIDENCE = 0.25  # W&B hides boxes by their confidence, but no masks
+_LAST_VALUE = 255
 
 
 def plot_image(path: Path) -> Any:
@@ -21,26 +32,77 @@ def plot_image(path: Path) -> Any:
     return wandb.Image(str(path), caption=path.name)
 
 
-def image_with_boxes(
-    image: BoxedImage, jpeg: Path, names: Mapping[int, str], share: tuple[float, float] = (1.0, 1.0)
-) -> Any:
+def annotated_image(image: AnnotatedImage, jpeg: Path, names: Mapping[int, str], canvas: tuple[int, int]) -> Any:
     """Return a validation image with ground truth and predictions, which W&B filters by class and confidence.
 
+    Masks, keypoints and rotated boxes are W&B masks: W&B draws no keypoints and no rotated boxes. The class of a whole
+    image is in its caption.
+
     Args:
-        image: The image and its boxes.
+        image: The image with its labels and predictions, completed.
         jpeg: The file to upload.
         names: Class names by index.
-        share: How much of the width and of the height of the file the image takes, from its upper left corner.
+        canvas: Width and height of the file; the image is in its upper left corner.
     """
     import wandb
 
     labels = dict(names)
+    if image.classified is not None:
+        return wandb.Image(str(jpeg), caption=f"{image.path.name}: {classes_in_words(image.classified, labels)}")
+    width, height = shown_size(image.size)
+    share = width / canvas[0], height / canvas[1]
     groups = {"ground_truth": image.truth, "predictions": image.predictions}
     boxes = {
         name: {"box_data": [_box(box, labels, share) for box in group], "class_labels": labels}
         for name, group in groups.items()
     }
-    return wandb.Image(str(jpeg), boxes=boxes, caption=image.path.name)
+    masks = None
+    if any(box.mask or box.corners or box.points for group in groups.values() for box in group):
+        masks = {
+            name: {"mask_data": draw_mask(group, canvas, share), "class_labels": _mask_labels(labels)}
+            for name, group in groups.items()
+        }
+    return wandb.Image(str(jpeg), boxes=boxes, masks=masks, caption=image.path.name)
+
+
+def classes_in_words(classified: Classified, names: Mapping[int, str]) -> str:
+    """Return the label and the prediction of a whole image in words."""
+    label, predicted = (names.get(index, str(index)) for index in (classified.label, classified.predicted))
+    return f"label {label}, predicted {predicted} {classified.confidence:.2f}"
+
+
+def draw_mask(boxes: Sequence[Box], size: tuple[int, int], share: tuple[float, float] = (1.0, 1.0)) -> Any:
+    """Return masks, keypoints and rotated boxes as W&B wants a mask: the class in each pixel, 0 for none.
+
+    Args:
+        boxes: The objects. Predictions below a confidence of 0.25 are left out, and the most confident one is on top.
+        size: Width and height of the mask.
+        share: How much of the width and of the height the image takes, from the upper left corner.
+
+    Returns:
+        An array of unsigned bytes, with the class index plus 1.
+    """
+    import cv2
+    import numpy as np
+
+    def pixels(points: Any) -> Any:
+        return np.round(np.array(points) * scale).astype(np.int32)
+
+    mask = np.zeros(size[::-1], np.uint8)
+    scale = np.array(size) * share
+    thick = max(1, round(max(size) / 400))
+    for box in sorted(boxes, key=lambda box: box.confidence or 1.0):
+        if box.confidence is not None and box.confidence < _MASK_CONFIDENCE:
+            continue
+        value = _mask_value(box.label)
+        mask_lines = [pixels(line) for line in box.mask]
+        if mask_lines:
+            cv2.fillPoly(mask, mask_lines, value)
+        if box.corners:
+            cv2.polylines(mask, [pixels(box.corners)], True, value, thick)
+        for point in box.points:
+            cv2.circle(mask, pixels(point).tolist(), 2 * thick, value, -1)
+    return mask
 
 
 def class_table(per_class: Mapping[str, Mapping[int, float]], names: Mapping[int, str]) -> Any:
@@ -112,6 +174,16 @@ def model_artifact(name: str, path: Path, metadata: Mapping[str, Any], *, copied
     # the run's own file no longer changes: wandb needs no second copy of it in its staging folder
     artifact.add_file(str(path), policy="mutable" if copied else "immutable")
     return artifact
+
+
+def _mask_value(label: int) -> int:
+    return min(1 + label, _LAST_VALUE)
+
+
+def _mask_labels(names: Mapping[int, str]) -> dict[int, str]:
+    """Return the names of the values of a mask, which are bytes: many classes share the last one."""
+    found = {_mask_value(index): name for index, name in names.items()}
+    return {0: "none", **found, **({_LAST_VALUE: "other classes"} if len(names) >= _LAST_VALUE else {})}
 
 
 def _box(box: Box, names: Mapping[int, str], share: tuple[float, float]) -> dict[str, Any]:

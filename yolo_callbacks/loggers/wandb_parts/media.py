@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from yolo_callbacks.loggers.wandb_parts.content import (
+    annotated_image,
     class_table,
     confusion_chart,
     curve_chart,
-    image_with_boxes,
     model_artifact,
     plot_image,
 )
 from yolo_callbacks.loggers.wandb_parts.ending import Upload
+from yolo_callbacks.loggers.wandb_parts.failing import log_failing_images
 from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.metrics.scalars import MAX_CLASSES
 from yolo_callbacks.trainer.resume import load_checkpoint
@@ -32,7 +33,7 @@ from yolo_callbacks.trainer.run_description import (
     shareable,
 )
 from yolo_callbacks.trainer.training_run import TrainingRun
-from yolo_callbacks.trainer.validation_images import BoxedImage, ImageCapture, encode_jpeg, shown_size
+from yolo_callbacks.trainer.validation_images import AnnotatedImage, ImageCapture, encode_jpeg, shown_size
 from yolo_callbacks.utils.files import LOGGER, plain
 from yolo_callbacks.utils.origins import Origins
 
@@ -42,9 +43,9 @@ _ALIASES = ("best", "latest")
 
 
 class ValidationImages:
-    """Collect validation images and draw their boxes.
+    """Collect validation images, and make W&B images of them with labels and predictions.
 
-    The files of the images are made smaller once; only the boxes change from one epoch to the next.
+    The files of the images are made smaller once; only the predictions change from one epoch to the next.
 
     Args:
         count: How many images, always the same ones; 0 for none.
@@ -97,7 +98,7 @@ class ValidationImages:
             shutil.rmtree(self._folder, ignore_errors=True)
         self._folder = None
 
-    def _boxed(self, images: list[BoxedImage], names: Mapping[int, str], key: str) -> dict[str, Any]:
+    def _boxed(self, images: list[AnnotatedImage], names: Mapping[int, str], key: str) -> dict[str, Any]:
         if not self._count:
             return {}
         try:
@@ -108,17 +109,14 @@ class ValidationImages:
             self._capture.active = False
             return {}
 
-    def _of_one_size(self, images: list[BoxedImage], names: Mapping[int, str]) -> list[Any]:
+    def _of_one_size(self, images: list[AnnotatedImage], names: Mapping[int, str]) -> list[Any]:
         """Return the W&B images; the smaller ones are padded: W&B shows a list of images of different sizes wrongly."""
-        sizes = [shown_size(image.size) for image in images]
+        completed = [image.complete() for image in images]
+        sizes = [shown_size(image.size) for image in completed]
         canvas = max(width for width, _ in sizes), max(height for _, height in sizes)
-        shares = [(width / canvas[0], height / canvas[1]) for width, height in sizes]
-        return [
-            image_with_boxes(image, self._small_file(image, canvas), names, share)
-            for image, share in zip(images, shares, strict=True)
-        ]
+        return [annotated_image(image, self._small_file(image, canvas), names, canvas) for image in completed]
 
-    def _small_file(self, image: BoxedImage, canvas: tuple[int, int]) -> Path:
+    def _small_file(self, image: AnnotatedImage, canvas: tuple[int, int]) -> Path:
         if image.path not in self._files:
             self._folder = self._folder or Path(tempfile.mkdtemp(prefix="yolo-callbacks-"))
             target = self._folder / f"{len(self._files)}.jpg"
@@ -151,6 +149,8 @@ def last_uploads(run: TrainingRun, last: EpochRecord | None, *, pictures: bool, 
         uploads["curves"] = Upload(
             lambda wandb_run: wandb_run.log({key: curve_chart(key, *curve) for key, curve in drawn.items()})
         )
+    if pictures and run.failures is not None:
+        uploads["failing images"] = Upload(partial(log_failing_images, run.failures))
     if last is not None:
         uploads |= _class_uploads(run, last)
     return uploads
