@@ -106,7 +106,7 @@ def plugged(tmp_path, monkeypatch) -> SimpleNamespace:
     values = {"last_epoch": 3, "planned_epochs": 9, "completed_epochs": 0, "single_process": True}
     trainer, supervision = SimpleNamespace(**{PLUGIN_ATTRIBUTE: True}), SimpleNamespace(has_checkpoint=True)
     return SimpleNamespace(
-        save_dir=weights.parent, weights_dir=weights, trainer=trainer, supervision=supervision, **values
+        save_dir=weights.parent, weights_dir=weights, trainer=trainer, supervision=supervision, left=None, **values
     )
 
 

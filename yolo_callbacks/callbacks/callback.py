@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, ClassVar
@@ -118,6 +118,13 @@ class Callback:
 
     def on_final_evaluation(self, run: TrainingRun, record: EpochRecord) -> None:
         """React to the evaluation of the best checkpoint after training. It is no epoch: `record.final` is True."""
+
+    def on_run_end(self, run: TrainingRun, summary: Mapping[str, Any]) -> None:
+        """React when all of a run is concluded and its files are written; in a suite, on rank 0.
+
+        `summary` has what the table at the end shows: `status`, `epochs`, `planned_epochs`, `stopped_by`, `seconds`,
+        `folder`, and `callbacks`. It is not called for a run that has trained no batch.
+        """
 
     # What a suite calls -----------------------------------------------------------------------------------------------
 

@@ -249,15 +249,19 @@ class WandbLogger(Callback):
             self._history.log_final(self._session, record, images)
 
     def on_train_end(self, trainer: Any) -> None:
-        """Upload what is large, and finish the run."""
-        self._close(TrainingRun.of(trainer), failure=None)
+        """Upload what is large, and finish the run; mark a run as preempting that is to be resumed."""
+        run = TrainingRun.of(trainer)
+        preempted = run.left is not None and run.left.resumable
+        if self._session is not None and preempted:
+            self._session.call("preempting", lambda opened: opened.mark_preempting())
+        self._close(run, failure=None, preempted=preempted)
 
     def teardown(self, trainer: Any) -> None:
         """Finish the run of a training that failed."""
         run = TrainingRun.of(trainer)
         self._close(run, failure=run.failure)
 
-    def _close(self, run: TrainingRun, *, failure: BaseException | None) -> None:
+    def _close(self, run: TrainingRun, *, failure: BaseException | None, preempted: bool = False) -> None:
         session = self._session
         if session is None or not run.is_main:
             return
@@ -265,11 +269,12 @@ class WandbLogger(Callback):
             self._session = None
             return
         uploads: dict[str, Upload] = {}
+        failed = failure is not None or preempted  # W&B takes a preempting run with exit code 0 for a finished one
         try:
             self._alerts.on_end(session, failure)
-            uploads = self._last_uploads(run, failed=failure is not None)
+            uploads = self._last_uploads(run, failed=failed)
         finally:  # a run that was opened is finished, whatever fails before
-            session.close(uploads, failed=failure is not None)
+            session.close(uploads, failed=failed)
             self.run_id, self._folders = session.run_id, session.folders
             self._session = None
             self._validation_images.forget()

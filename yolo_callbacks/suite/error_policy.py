@@ -8,6 +8,7 @@ from yolo_callbacks.callbacks.callback import Callback
 from yolo_callbacks.suite.guarded_callback import MISTAKES, GuardedCallback, log_error, shown_error
 from yolo_callbacks.trainer.teardown import TrainingOver
 from yolo_callbacks.trainer.training_run import TrainingRun
+from yolo_callbacks.utils.control_flow import is_control_flow
 from yolo_callbacks.utils.origins import Origins, origins_of
 
 __all__ = ["ErrorPolicy"]
@@ -32,6 +33,7 @@ class ErrorPolicy:
         for member in members:
             member.strict = strict
         self._fatal: Exception | None = None
+        self._leaving: Exception | None = None  # on purpose, from the suite itself
         self._mistake: Exception | None = None
         self._mistaken: Callback | None = None
         self._exchanged: Exception | None = None
@@ -61,6 +63,9 @@ class ErrorPolicy:
         except TrainingOver:
             raise
         except Exception as error:
+            if is_control_flow(error):
+                self._leaving = self._leaving or error
+                return
             if self._strict:
                 self._fatal = self._fatal or error
             if what not in self._logged:
@@ -118,11 +123,16 @@ class ErrorPolicy:
 
     def clear(self) -> None:
         """Forget the exceptions inside callbacks: a traceback holds the trainer."""
+        self._leaving = None
         for member in self._members:
             member.take_error()
+            member.leaving = None
 
     def _pending(self) -> Exception | None:
         """Return the exception that is to end the training, as it may be shown."""
+        for leaving in (self._leaving, *(member.leaving for member in self._members)):
+            if leaving is not None:
+                return leaving
         if self._fatal is not None:
             is_mistake = self._fatal is self._mistake
             return self._fatal if is_mistake else shown_error("Callbacks", self._fatal, self._origins)

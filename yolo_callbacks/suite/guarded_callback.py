@@ -10,6 +10,7 @@ from yolo_callbacks.callbacks.callback import Callback
 from yolo_callbacks.callbacks.monitor_callback import MonitorCallback
 from yolo_callbacks.suite.clock import EpochShare
 from yolo_callbacks.trainer.training_run import TrainingRun
+from yolo_callbacks.utils.control_flow import is_control_flow
 from yolo_callbacks.utils.files import LOGGER, plain
 from yolo_callbacks.utils.messages import one_line
 from yolo_callbacks.utils.origins import Origins, origins_of
@@ -24,7 +25,7 @@ _MAX_FAILURES = 3
 _MOST = 200  # characters of an error in the table
 # The suite asks for these: where they fail the callback can do its work nevertheless.
 _OF_THE_SUITE = ("state_dict", "written_files")
-_AFTER_TRAINING = ("outcome", "teardown", "finalize")
+_AFTER_TRAINING = ("outcome", "teardown", "finalize", "on_run_end")
 
 
 class CallbackError(RuntimeError):
@@ -66,6 +67,7 @@ class GuardedCallback:
         off: Whether it is switched off for this run: the same method raised three times in a row.
         missed: The event that the callback needs and was attached too late for, else "". It does nothing in this run.
         error: The first exception since `take_error`.
+        leaving: The exception by which a call leaves the training on purpose; it is raised after the event.
         epoch_share: How much of `seconds` was spent in epochs.
         strict: Whether an exception of the callback ends the training.
     """
@@ -77,6 +79,7 @@ class GuardedCallback:
         self.seconds, self.failures, self.off, self.missed = 0.0, 0, False, ""
         self.epoch_share, self.strict = EpochShare(), False
         self.error: Exception | None = None
+        self.leaving: Exception | None = None
         self._last_error: Exception | None = None
         self._logged: set[tuple[str, type[Exception], str, int]] = set()
         self._failures_in_a_row: dict[str, int] = {}
@@ -95,6 +98,10 @@ class GuardedCallback:
     def name(self) -> str:
         """The name of its class."""
         return type(self.callback).__name__
+
+    def overrides(self, method: str) -> bool:
+        """Return whether the class of the callback has a method of its own."""
+        return getattr(type(self.callback), method) is not getattr(Callback, method)
 
     def call(self, method: str, *arguments: Any) -> Any:
         """Call a method of the callback; return None if it raises."""
@@ -220,6 +227,9 @@ class _Guard:
         member.seconds += perf_counter() - self._started
         if error is None:
             member.note_success(self._what)
+        elif isinstance(error, Exception) and is_control_flow(error):
+            member.leaving = member.leaving or error
+            return True
         elif isinstance(error, self._passing):
             member.error = error
         elif isinstance(error, Exception):

@@ -47,6 +47,8 @@ def next_step(run: TrainingRun, status: str, *, callbacks: Sequence[Callback], k
         if not arguments:
             return f"call yolo_callbacks.extend({str(run.save_dir)!r}) with the same callbacks and epochs={planned}"
         return f"{imports}extend({str(run.save_dir)!r}, {arguments}, epochs={planned})"
+    if status == "pruned" or (run.left is not None and not run.left.resumable):
+        return ""
     if not can_be_resumed(run):
         return "start the training again, no checkpoint was written yet"
     if command:

@@ -84,7 +84,7 @@ def summarize(
         "status": status,
         "epochs": run.last_epoch - (progress.in_epoch and not progress.complete),
         "planned_epochs": run.planned_epochs,
-        "stopped_by": run.stopped_by if status == "finished" else "",
+        "stopped_by": run.stopped_by if status == "finished" or run.left is not None else "",
         "seconds": clock.total,
         "seconds_before": clock.earlier,
         "seconds_in_callbacks": clock.seconds_in_callbacks,

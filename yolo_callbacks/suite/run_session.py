@@ -18,6 +18,7 @@ from yolo_callbacks.suite.run_end import RunOutputs, summarize, write_picture, w
 from yolo_callbacks.suite.state_store import StateStore
 from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.console import FRESH_LINE
+from yolo_callbacks.utils.control_flow import is_control_flow, is_pruned
 from yolo_callbacks.utils.files import remove_temporary_files
 
 __all__ = ["RunSession", "SessionOptions"]
@@ -39,6 +40,16 @@ _BEFORE_BAR = frozenset({Event.TRAIN_EPOCH_START, Event.VAL_START})
 
 # What a user has done, by the exception that it raises.
 _SIGNALS = {"KeyboardInterrupt": "Ctrl-C", "Terminated": "SIGTERM"}
+
+
+def _status_of(failure: BaseException) -> str:
+    """Return how an exception has ended a training."""
+    if is_pruned(failure):
+        return "pruned"
+    if isinstance(failure, Exception) and is_control_flow(failure):
+        return "ended by W&B's agent"
+    name = type(failure).__name__
+    return f"ended by {_SIGNALS.get(name, name)}"
 
 
 @dataclass(frozen=True)
@@ -84,6 +95,7 @@ class RunSession:
         self._store: StateStore | None = None  # on rank 0
         self._clock = Clock()
         self.settled: dict[str, list[GuardedCallback]] = {}
+        self._summary: dict[str, Any] | None = None
         self._set_up_done = self._validated = self._finished = self.torn_down = False
 
     @property
@@ -137,7 +149,7 @@ class RunSession:
             with self._clock.event():
                 self._call(members, event, source)
         FRESH_LINE.bar_open = True
-        if self._options.strict and self.run.single_process:
+        if self.run.single_process and (self._options.strict or any(member.leaving for member in members)):
             self.errors.raise_pending()
 
     def _call(self, members: Iterable[GuardedCallback], event: str, source: Any) -> None:
@@ -168,7 +180,8 @@ class RunSession:
             FRESH_LINE.bar_open = True  # a terminal shows ^C
         with self._clock.event():
             self._dispatcher.finalize(run)
-            self.errors.attempt("the end of the run", self._conclude_after, run.failure)
+            self.errors.attempt("the end of the run", self._conclude_after, run.supervision.end.failure)
+            self.errors.attempt("the end of the run", self._announce_end)
         if not self._options.strict:
             self.errors.clear()
         self._on_close(self)
@@ -279,14 +292,16 @@ class RunSession:
 
     def _conclude_after(self, failure: BaseException | None) -> None:
         """Summarize the run; where it has finished, draw the picture and write the report too."""
+        left = self.run.left
         if failure is not None:
-            name = type(failure).__name__
-            self._conclude(f"ended by {_SIGNALS.get(name, name)}")
+            self._conclude(_status_of(failure))
         elif not self._finished:
             self._conclude("ended")
+        elif left is not None and not left.evaluate:
+            self._conclude(left.status)
         else:
             write_picture(self.run, self.callbacks, self._options.outputs)
-            self._conclude("finished")
+            self._conclude("finished" if left is None else left.status)
             if self._options.report:
                 write_report(self.run, self._options.outputs)
 
@@ -295,13 +310,22 @@ class RunSession:
         if not self.run.is_main or not self._clock.running or self.errors.has_mistake:
             return
         summary = summarize(self.run, self._members, self._clock, status, keep_resumable=self._options.keep_resumable)
+        self._summary = summary
         if self._store and status != "finished" and can_be_resumed(self.run):
             summary["undecided_epoch"] = self._store.undecided_epoch
         show_summary(summary)
         if summary["next_step"] and self.run.failure is not None:
             repeat_at_exit(f"Callbacks: to continue: {summary['next_step']}")
         if self._store:
-            self._store.conclude(summary, finished=status == "finished")
+            self._store.conclude(summary, finished=status == "finished" or self.run.left is not None)
+
+    def _announce_end(self) -> None:
+        """Let the callbacks know that all is concluded, when the files of the run are written."""
+        listening = [member for member in self._members if member.overrides("on_run_end") and not member.missed]
+        if self._summary is not None and listening:
+            self.run.wait_for_background()
+            for member in listening:
+                member.call("on_run_end", self.run, self._summary)
 
     # What the suite itself does at an event, before its callbacks and after them. The methods are defined above.
     _BEFORE: ClassVar[Mapping[str, Callable[[RunSession], None]]] = {

@@ -126,6 +126,11 @@ class CheckpointWriter:
         """Let the thread free the disk space of a checkpoint that is removed in the block."""
         return self._copies.free_in_background(path) if self._uses_background else nullcontext()
 
+    def keep_resumable(self) -> None:
+        """Keep the optimizer in last.pt at the end of this run."""
+        if self._last:
+            self._last.keep = True
+
     def close(self, failure: BaseException | None) -> None:
         """Wait for the thread; then strip last.pt where the run is over. This is the very last step of a run.
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from yolo_callbacks.decisions.plateau import RateReduction
+from yolo_callbacks.trainer.leaving import Leaving
 
 __all__ = ["SharedDecisions", "gather", "is_single_process", "process_rank"]
 
@@ -22,6 +23,7 @@ class SharedDecisions:
         base_rates: The base rate of each parameter group at the beginning of a resumed run; empty where unknown.
         held_factor: The factor at which the schedule of an extended run is held; None where it is not held.
         next_cleanups: The epoch of the next memory cleanup, by its step.
+        leaving: How the training is left with this epoch; None where nobody has asked for it.
     """
 
     ended: bool = False
@@ -29,6 +31,7 @@ class SharedDecisions:
     base_rates: list[float] = field(default_factory=list)
     held_factor: float | None = None
     next_cleanups: dict[str, int] = field(default_factory=dict)
+    leaving: Leaving | None = None
 
     def replace_by(self, other: SharedDecisions) -> None:
         """Take over the values of another object."""

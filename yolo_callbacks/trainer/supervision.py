@@ -12,6 +12,7 @@ from yolo_callbacks.trainer.distributed import SharedDecisions, gather, is_singl
 from yolo_callbacks.trainer.epoch_progress import EpochProgress
 from yolo_callbacks.trainer.epoch_reader import EpochReader
 from yolo_callbacks.trainer.learning_rate import LearningRate
+from yolo_callbacks.trainer.leaving import watch_leaving
 from yolo_callbacks.trainer.method_patches import MethodPatches
 from yolo_callbacks.trainer.observer import TrainingObserver
 from yolo_callbacks.trainer.replay import replay_epoch, restore_record
@@ -67,6 +68,7 @@ class Supervision:
         methods, is_main = self._methods, process_rank() == 0
         watch_training(methods, self.end, self._finish, self._report_exit, is_main=is_main)
         watch_end(methods, self.end, self.report_end)
+        watch_leaving(methods, lambda: self.shared.leaving, is_main=is_main)
         watch_validation(methods, self.progress, self._before_validation)
         if is_main:
             before, on_saved = self._before_checkpoint, self.progress.model_saved

@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from typing import Any
 
 from yolo_callbacks.trainer.method_patches import MethodPatches, call_and_log_error
+from yolo_callbacks.trainer.worker_exceptions import from_workers, hand_to_parent
 from yolo_callbacks.utils.memory import is_out_of_memory
 from yolo_callbacks.utils.signals import raise_on_sigterm, restore_child_handler
 
@@ -31,10 +32,12 @@ class TrainingEnd:
     Attributes:
         is_reported: Whether the end is reported after every `teardown`. It is not where the training had begun before
             anybody watched it.
+        raising: The exception that the training is to end with, after all else; None where there is none.
     """
 
     def __init__(self) -> None:
         self.is_reported = False
+        self.raising: BaseException | None = None
         self._failure: BaseException | None = None
         self._callers_error = id(sys.exc_info()[1])
 
@@ -58,6 +61,12 @@ class TrainingEnd:
     def forget(self) -> None:
         """Drop the error: its traceback holds the last batch and its loss."""
         self._failure = None
+
+    def raise_pending(self) -> None:
+        """Raise the exception that the training is to end with, if there is one; from a worker, in its parent."""
+        raising, self.raising = self.raising, None
+        if raising is not None and not hand_to_parent(raising):
+            raise raising
 
 
 def watch_training(
@@ -111,14 +120,18 @@ def watch_end(methods: MethodPatches, end: TrainingEnd, on_end: Callable[[], Non
 
     def watched(*arguments: Any, **keywords: Any) -> Any:
         end.start()
-        try:
-            return train(*arguments, **keywords)
-        except BaseException as error:
-            end.fail(error)
-            raise
-        finally:
-            call_and_log_error(on_end, _END_FAILED)
-            restore_child_handler()
+        with from_workers(methods.trainer) as raised:
+            try:
+                result = train(*arguments, **keywords)
+            except BaseException as error:
+                end.fail(error)
+                raise
+            finally:
+                call_and_log_error(on_end, _END_FAILED)
+                restore_child_handler()
+            end.raising = end.raising or raised()
+        end.raise_pending()
+        return result
 
     methods.replace("train", watched)
 

@@ -18,10 +18,12 @@ from yolo_callbacks.trainer.batches import BatchInFlight, watch_batches
 from yolo_callbacks.trainer.distributed import is_single_process, process_rank
 from yolo_callbacks.trainer.epoch_progress import current_epoch
 from yolo_callbacks.trainer.known_names import class_names, metric_names
+from yolo_callbacks.trainer.leaving import Leaving
 from yolo_callbacks.trainer.method_patches import MethodPatches
 from yolo_callbacks.trainer.stop_reason import OUTSIDE, find_stop_reason
 from yolo_callbacks.trainer.supervision import Supervision
 from yolo_callbacks.trainer.teardown import release
+from yolo_callbacks.utils.control_flow import is_control_flow, is_pruned
 from yolo_callbacks.utils.files import stamp
 
 __all__ = ["TrainingRun"]
@@ -269,13 +271,24 @@ class TrainingRun:
         """Whether the run ends with this epoch by a decision that a resume must respect.
 
         A stop by code outside the callbacks is no such decision: a resume continues the run, as after an interruption.
+        Nor is an end that is to be resumable.
         """
-        return self.stopping and self.stopped_by != OUTSIDE
+        resumable = self.left is not None and self.left.resumable
+        return self.stopping and self.stopped_by != OUTSIDE and not resumable
+
+    @property
+    def left(self) -> Leaving | None:
+        """How the training is left early by `end`; None where it is not."""
+        return self.shared.leaving
 
     @property
     def failure(self) -> BaseException | None:
-        """The error that is ending the training, to be read in `teardown`; None where there is none."""
-        return self.supervision.end.failure
+        """The error that is ending the training, to be read in `teardown`; None where there is none.
+
+        A trial that Optuna prunes or W&B's agent stops has no error.
+        """
+        failure = self.supervision.end.failure
+        return None if isinstance(failure, Exception) and is_control_flow(failure) else failure
 
     def stop(self, record: EpochRecord, reason: str = "") -> None:
         """End the training with this epoch, on all ranks. A resume respects it, as a stop by Ultralytics' own stopper.
@@ -300,6 +313,47 @@ class TrainingRun:
         # Do not look for the file: an earlier run in the same folder may have written it (exist_ok=True).
         if not (stops_anyway or self.trainer.args.save or self._progress.saved_epoch or self.completed_epochs):
             self.trainer.save_model()
+
+    def end(
+        self,
+        record: EpochRecord,
+        *,
+        raising: BaseException | None = None,
+        evaluate: bool = True,
+        resumable: bool = False,
+        reason: str = "",
+    ) -> None:
+        """Leave the training with this epoch, on all ranks, with everything closed.
+
+        The callbacks and loggers of the epoch run to their end. Then the training ends as with `stop`, and the summary
+        has a status of its own: `pruned` for `optuna.TrialPruned`, `left early` where it can be resumed.
+
+        Args:
+            record: The record of the epoch.
+            raising: An exception that `model.train()` raises after all that. Defaults to `None`, which raises none.
+            evaluate: Whether best.pt is evaluated and the plots are drawn. Defaults to `True`.
+            resumable: Whether last.pt keeps its optimizer, and a resume continues the run. Defaults to `False`.
+            reason: Why, for the table at the end and the report. Defaults to `""`.
+
+        Raises:
+            TypeError: If `record` is no `EpochRecord`, `raising` no exception, or `reason` no string.
+            BaseException: `raising` at once, where no suite runs the callback or it was attached during the training.
+        """
+        if raising is not None and not isinstance(raising, BaseException):
+            raise TypeError(f"raising must be an exception, received {raising!r}")
+        self.stop(record, reason)
+        end = self.supervision.end
+        if not end.is_reported:
+            if raising is not None:
+                raise raising
+            return
+        status = "left early" if resumable else "finished"
+        if raising is not None:
+            status = "pruned" if is_pruned(raising) else f"ended by {type(raising).__name__}"
+        self.shared.leaving = Leaving(evaluate=evaluate, resumable=resumable, status=status)
+        end.raising = raising
+        if resumable:
+            self.checkpoints.keep_resumable()
 
     def release(self) -> None:
         """Free what only training needs: optimizer, EMA, gradients, loaders with their workers and data sets.
