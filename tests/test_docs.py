@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import digits
 import pytest
+from stand_in_trial import StandInTrial
 from trainings import FAST, TINY, results_csv
 from ultralytics import YOLO
 from ultralytics.utils import DEFAULT_CFG_DICT
@@ -163,7 +164,12 @@ CALLBACKS = [
 @pytest.mark.parametrize("page", [pytest.param(page, id=name(page)) for page in PAGES])
 def test_the_callbacks_in_the_text_of_a_page_can_be_made(page):
     """Each `SaveBest("mAP50", top_k=3)`, but not one with `…`, nor one of another library with the same name."""
-    names = {"monitor": "mAP50", "f1": float, **{each: getattr(yolo_callbacks, each) for each in CALLBACKS}}
+    names = {
+        "monitor": "mAP50",
+        "f1": float,
+        "trial": StandInTrial(),
+        **{each: getattr(yolo_callbacks, each) for each in CALLBACKS},
+    }
     for code in re.findall(rf"`((?:{'|'.join(CALLBACKS)})\([^`…]*\))`", page.read_text(encoding="utf-8")):
         if code not in OF_OTHERS:
             eval(code, names)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from stand_in_trial import made
 from trainings import TINY
 from ultralytics import YOLO
 
@@ -84,7 +85,7 @@ def every_callback() -> list[Callback]:
     exported = [getattr(yolo_callbacks, name) for name in yolo_callbacks.__all__]
     classes = [each for each in exported if isinstance(each, type) and issubclass(each, Callback)]
     abstract = (Callback, MonitorCallback, LambdaCallback, WandbLogger)
-    return [*(each() for each in classes if each not in abstract), WandbLogger(mode="offline", images=1)]
+    return [*(made(each) for each in classes if each not in abstract), WandbLogger(mode="offline", images=1)]
 
 
 @pytest.mark.training

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from yolo_callbacks.callbacks.memory_cleanup import MemoryCleanup
     from yolo_callbacks.callbacks.memory_monitor import MemoryMonitor
     from yolo_callbacks.callbacks.monitor_callback import MonitorCallback
+    from yolo_callbacks.callbacks.optuna_pruning import OptunaPruning
     from yolo_callbacks.callbacks.reduce_lr_on_plateau import ReduceLROnPlateau
     from yolo_callbacks.callbacks.save_best import SaveBest
     from yolo_callbacks.callbacks.stop_on_overfit import StopOnOverfit
@@ -51,6 +52,7 @@ __all__ = [
     "MemoryMonitor",
     "Monitor",
     "MonitorCallback",
+    "OptunaPruning",
     "ReduceLROnPlateau",
     "SaveBest",
     "StopOnOverfit",
@@ -74,6 +76,7 @@ _MODULES = {
     "MemoryCleanup": "callbacks.memory_cleanup",
     "MemoryMonitor": "callbacks.memory_monitor",
     "MonitorCallback": "callbacks.monitor_callback",
+    "OptunaPruning": "callbacks.optuna_pruning",
     "ReduceLROnPlateau": "callbacks.reduce_lr_on_plateau",
     "SaveBest": "callbacks.save_best",
     "StopOnOverfit": "callbacks.stop_on_overfit",

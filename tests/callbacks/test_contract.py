@@ -10,6 +10,7 @@ from typing import Any
 
 import cloudpickle
 import pytest
+from stand_in_trial import made
 from trainings import TINY
 from ultralytics import YOLO
 
@@ -35,6 +36,8 @@ def test_is_documented(callback_class):
             continue
         entry = re.search(rf"^    {name}: (.+?)(?=^    \w+: |^\S|\n\n)", text, re.MULTILINE | re.DOTALL)
         assert entry, f"{name} is not documented"
+        if parameter.default is inspect.Parameter.empty:
+            continue
         default = parameter.default if isinstance(parameter.default, str) else repr(parameter.default)
         quoted = f'`"{default}"`' if isinstance(parameter.default, str) else f"`{default}`"
         assert re.search(rf"Defaults\s+to\s+{re.escape(quoted)}", entry[1]), f"{name}: {quoted} is not documented"
@@ -45,7 +48,10 @@ def test_is_documented(callback_class):
 
 @pytest.mark.parametrize("callback_class", [found for found in CALLBACKS if issubclass(found, MonitorCallback)])
 def test_defaults_are_the_same_everywhere(callback_class):
-    parameters = list(inspect.signature(callback_class).parameters.values())
+    required, parameters = [], list(inspect.signature(callback_class).parameters.values())
+    while parameters[0].default is inspect.Parameter.empty:
+        required.append(parameters.pop(0).name)
+    assert required == (["trial"] if callback_class.__name__ == "OptunaPruning" else [])
     two = {"monitor": "val/loss", "against": "train/loss"} if callback_class is StopOnOverfit else COMMON
     assert {parameter.name: parameter.default for parameter in parameters[:2]} == two
     assert all(parameter.kind is inspect.Parameter.KEYWORD_ONLY for parameter in parameters[2:])
@@ -57,7 +63,7 @@ def test_defaults_are_the_same_everywhere(callback_class):
 @pytest.mark.training
 def test_pickled_in_the_middle_of_a_run(train):
     """State and arguments survive; no handle of the run goes along."""
-    model, callbacks = YOLO(TINY), [made() for made in CALLBACKS]
+    model, callbacks = YOLO(TINY), [made(kind) for kind in CALLBACKS]
     suite = attach(model, callbacks)
     copies: list[Any] = []
 
@@ -72,12 +78,12 @@ def test_pickled_in_the_middle_of_a_run(train):
         state = restored[type(each)].state_dict()
         assert state == each.state_dict(), each
         if state and not isinstance(each, MemoryCleanup):  # it frees nothing in the middle of a run
-            assert state != type(each)().state_dict(), each
+            assert state != made(type(each)).state_dict(), each
 
 
 @pytest.mark.training
 def test_two_runs_start_alike_and_teardown_may_come_twice(train, scripted):
-    model, callbacks = YOLO(TINY), [made() for made in CALLBACKS]
+    model, callbacks = YOLO(TINY), [made(kind) for kind in CALLBACKS]
     attach(model, callbacks)
     model.add_callback("teardown", model.callbacks["teardown"][-1])
     states: list[dict[str, Any]] = []
@@ -95,7 +101,7 @@ def test_two_runs_start_alike_and_teardown_may_come_twice(train, scripted):
 @pytest.mark.training
 def test_silent_on_other_ranks(train, monkeypatch):
     """Rank 1 decides nothing, writes nothing and needs no metrics."""
-    model, callbacks = YOLO(TINY), [made() for made in CALLBACKS]
+    model, callbacks = YOLO(TINY), [made(kind) for kind in CALLBACKS]
     fresh = [each.state_dict() for each in callbacks]
     attach(model, callbacks, strict=True)
     handlers = {event: functions[-1] for event, functions in model.callbacks.items() if functions}
@@ -124,12 +130,12 @@ def test_silent_on_other_ranks(train, monkeypatch):
 @pytest.mark.training
 def test_one_line_says_that_a_decider_has_no_check_without_validation(train, messages):
     model = YOLO(TINY)
-    attach(model, [made() for made in CALLBACKS], strict=True)
+    attach(model, [made(kind) for kind in CALLBACKS], strict=True)
     folder = train(model, epochs=3, val=False)
     assert len((folder / "results.csv").read_text().splitlines()) == 4
     *warnings, table = messages
     assert table.startswith("Callbacks: finished")
-    deciders = [made.__name__ for made in CALLBACKS if issubclass(made, MonitorCallback)]
+    deciders = [kind.__name__ for kind in CALLBACKS if issubclass(kind, MonitorCallback)]
     assert sorted(line.partition(":")[0] for line in warnings) == sorted(deciders)
     assert all("epoch 1 is no check for" in line and "(val=False)" in line for line in warnings)
 

@@ -24,11 +24,13 @@ GROUP = "yolo_callbacks"
 _ONLY_PYTHON = {
     "MonitorCallback": "it is a base class. Name a class of your own that overrides decide: package.module:Class",
     "LambdaCallback": "its arguments are functions. Attach it in Python: attach(model, LambdaCallback(on_epoch=…))",
+    "OptunaPruning": "its argument is a trial of Optuna. Attach it in Python: attach(model, OptunaPruning(trial))",
 }
 # Names of other libraries, with what they are called here.
 _ELSEWHERE = {
     "ModelCheckpoint": "SaveBest",
     "CheckpointSaver": "SaveBest",
+    "PyTorchLightningPruningCallback": "OptunaPruning",
     "TerminateOnNaN": "EarlyStopping, which stops at a value that is not finite",
     "TerminateOnNan": "EarlyStopping, which stops at a value that is not finite",
     "EarlyStopper": "EarlyStopping",

@@ -28,6 +28,7 @@ ARGUMENTS: Mapping[str, dict[str, Any]] = {
 LEFT_OUT: Mapping[str, str] = {
     "MonitorCallback": "a base class",
     "LambdaCallback": "takes functions",
+    "OptunaPruning": "takes a trial of Optuna",
 }
 
 
