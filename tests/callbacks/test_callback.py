@@ -375,4 +375,43 @@ def test_a_method_that_is_almost_an_event_gives_a_warning(name, meant):
 def test_other_methods_give_none(name):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        type("Mine", (Callback,), {name: lambda self, trainer: None})
+        type("Mine", (Callback,), {name: lambda self, *arguments: None})
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        (
+            {"on_epoch": lambda self, record: None},
+            r"Mine.on_epoch must take \(self, run, record\), but it takes \(self, rec",
+        ),
+        (
+            {"on_train_start": lambda self: None},
+            r"Mine.on_train_start must take \(self, trainer\), but it takes \(self\)",
+        ),
+        ({"state_dict": lambda self, run: {}}, r"Mine.state_dict must take \(self\), but it takes \(self, run\)"),
+    ],
+)
+def test_a_method_that_cannot_be_called_is_refused_with_its_class(method, message):
+    with pytest.raises(TypeError, match=message):
+        type("Mine", (Callback,), method)
+
+
+def test_more_parameters_with_defaults_are_right():
+    def on_epoch(self, run, record, *, more: int = 3) -> None: ...
+
+    type("Mine", (Callback,), {"on_epoch": on_epoch})
+
+
+def test_a_class_that_cannot_decide_is_refused():
+    class NoDecide(MonitorCallback): ...
+
+    class NoSuper(MonitorCallback):
+        def __init__(self) -> None: ...
+
+        def decide(self, run: Any, record: Any, value: float) -> None: ...
+
+    with pytest.raises(TypeError, match=r"NoDecide must override decide\(self, run, record, value\)"):
+        attach(YOLO(TINY), NoDecide())
+    with pytest.raises(TypeError, match=r"NoSuper.__init__ must call super\(\).__init__\(monitor, mode\)"):
+        attach(YOLO(TINY), NoSuper())

@@ -10,7 +10,7 @@ import pytest
 
 from yolo_callbacks import SaveBest
 from yolo_callbacks.cli.command import main
-from yolo_callbacks.config.loading import load
+from yolo_callbacks.config.loading import ConfigError, load
 
 SECRETS = {
     "SECRET_A": "pass-one\nword",
@@ -559,3 +559,21 @@ def _accepted(name: str) -> bool:
         return SaveBest(filename=name).filename == name
     except ValueError:
         return False
+
+
+def test_check_lists_the_mistake_of_each_callback_and_a_training_the_first(tmp_path, capsys, monkeypatch):
+    file = tmp_path / "callbacks.yaml"
+    file.write_text("callbacks:\n  - SaveBest: {topk: 2}\n  - EarlyStoping\n  - EarlyStopping\nstrict: maybe\n")
+    assert main(["check", str(file)]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    expected = (
+        "2: SaveBest has no argument 'topk'",
+        "3: no callback has the name 'EarlyStoping'",
+        "5: strict must be True or False",
+    )
+    assert len(lines) == len(expected)
+    for line, start in zip(lines, expected, strict=True):
+        assert re.sub(r"^\S*callbacks.yaml:", "", line).startswith(start)
+    with pytest.raises(ConfigError) as raised:
+        load(str(file))
+    assert str(raised.value) == lines[0]

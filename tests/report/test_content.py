@@ -97,6 +97,23 @@ def test_any_value_in_the_description_of_the_training():
                 assert all(isinstance(text, str) and text for _, rows in found for row in rows for text in row)
 
 
+def test_scalars_that_do_not_change_are_one_line(tmp_path):
+    run = write(tmp_path / "run")
+    lines = [{"epoch": epoch, "mine/same": 0.25, "mine/other": epoch} for epoch in (1, 2, 3)]
+    (run / "callbacks.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    page = Page(report(run))
+    assert "mine/other" in page.charts
+    assert "mine/same" not in page.charts
+    assert "The same in every epoch: mine/same 0.250." in page.text
+
+
+def test_a_run_with_a_small_map_has_detected_something(tmp_path):
+    runs = [fold(tmp_path / f"run{index}", value) for index, value in enumerate((0.0, 1e-5))]
+    assert "Nothing was detected in any epoch of run0." in Page(report(*runs)).text
+    (runs[0] / "results.csv").write_text("epoch,time,metrics/mAP50(B),metrics/mAP50-95(B),val/box_loss\n1,1,0.01,0,1\n")
+    assert "Nothing was detected" not in Page(report(*runs)).text
+
+
 # The validation images of every task ----------------------------------------------------------------------------------
 
 

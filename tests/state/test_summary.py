@@ -75,7 +75,7 @@ def test_a_notebook_shows_the_same_lines():
     text, page = render(summary), render_html(summary)
     for line in (
         "stopped by time=",
-        "the callbacks have not seen epoch 3 yet; a resume begins with it",
+        "epoch 3 is complete, and the callbacks decide on it when the run is resumed",
         "to continue: ",
     ):
         assert line in text

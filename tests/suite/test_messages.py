@@ -116,10 +116,10 @@ class Own(Callback):
 
 def test_commands_keep_the_callbacks_and_are_quoted(plugged):
     folder = plugged.save_dir
-    assert next_step(plugged, "ended by Ctrl-C", callbacks=[], keep_resumable=False) == (
+    assert next_step(plugged, "ended by Ctrl-C", callbacks=[], options={}) == (
         f"YOLO_CALLBACKS='my callbacks.yaml' yolo train resume=True model='{folder / 'weights' / 'last.pt'}'"
     )
-    assert next_step(plugged, "finished", callbacks=[], keep_resumable=True) == (
+    assert next_step(plugged, "finished", callbacks=[], options={"keep_resumable": True}) == (
         f"YOLO_CALLBACKS='my callbacks.yaml' yolo-callbacks extend '{folder}' epochs=9"
     )
 
@@ -144,20 +144,21 @@ def test_commands_keep_the_callbacks_and_are_quoted(plugged):
 def test_python_to_paste(plugged, monkeypatch, callbacks, names, calls):
     monkeypatch.delenv("YOLO_CALLBACKS")
     last = plugged.weights_dir / "last.pt"
-    step = next_step(plugged, "ended by Ctrl-C", callbacks=callbacks, keep_resumable=False)
+    options = {"strict": False, "report": True, "keep_resumable": True}
+    step = next_step(plugged, "ended by Ctrl-C", callbacks=callbacks, options=options)
     if not calls:
         assert step == f"load {str(last)!r}, attach the same callbacks, and call model.train(resume=True)"
         return
     assert step == (
         f"from ultralytics import YOLO; from yolo_callbacks import {names}; model = YOLO({str(last)!r}); "
-        f"attach(model, {calls}); model.train(resume=True)"
+        f"attach(model, {calls}, report=True, keep_resumable=True); model.train(resume=True)"
     )
     compile(step, "step", "exec")
 
 
 def test_a_checkpoint_of_an_earlier_run_in_the_folder_is_not_resumed(plugged):
     plugged.supervision.has_checkpoint = False
-    step = next_step(plugged, "ended by Ctrl-C", callbacks=[], keep_resumable=False)
+    step = next_step(plugged, "ended by Ctrl-C", callbacks=[], options={})
     assert step == "start the training again, no checkpoint was written yet"
 
 
@@ -226,4 +227,4 @@ def test_an_epoch_without_a_decision_is_named(train, scripted, lines):
     attach(model, SaveBest("mAP50"))
     with pytest.raises(KeyboardInterrupt):
         train(model, epochs=3)
-    assert "\n  the callbacks have not seen epoch 2 yet; a resume begins with it\n" in lines[-1]
+    assert "\n  epoch 2 is complete, and the callbacks decide on it when the run is resumed\n" in lines[-1]

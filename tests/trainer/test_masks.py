@@ -29,9 +29,9 @@ def drawn(*shapes: str) -> torch.Tensor:
 
 
 def rastered(outline) -> np.ndarray:
-    """The outline as a mask again, in the frame of the network's input."""
-    canvas = np.zeros((64, 64), np.uint8)
-    lines = [(np.array(line) * (256, 128) + (0, 64)) / 4 - 0.5 for line in outline]
+    """The outline as a mask again, in the frame of the network's input: in pixels of a quarter of a mask's."""
+    canvas = np.zeros((256, 256), np.uint8)
+    lines = [np.array(line) * (256, 128) + (0, 64) - 0.5 for line in outline]
     if lines:
         cv2.fillPoly(canvas, [np.round(line).astype(np.int32) for line in lines], 1)
     return canvas
@@ -43,7 +43,7 @@ def test_an_outline_covers_its_mask(shape, kind):
     masks = drawn("disc", shape)
     found = Masks.of(masks.to(kind), FRAME, LETTERBOX, SHAPE)
     assert found.bits.nbytes == 2 * 64 * 64 / 8
-    outline, mask = found.outlines()[1], masks[1].numpy()
+    outline, mask = found.outlines()[1], masks[1].numpy().repeat(4, axis=0).repeat(4, axis=1)
     again = rastered(outline)
     both, either = (mask & again).sum(), (mask | again).sum()
     assert either == both or both / either > 0.9

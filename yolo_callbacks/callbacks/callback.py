@@ -45,6 +45,19 @@ _METHODS_OF_OTHERS = {
     "on_exception": "teardown",
 }
 
+# The parameters of the methods that users override.
+_CALLED_WITH = {
+    "on_epoch": ("self", "run", "record"),
+    "on_final_evaluation": ("self", "run", "record"),
+    "on_run_end": ("self", "run", "summary"),
+    "decide": ("self", "run", "record", "value"),
+    "validate": ("self", "run"),
+    "reset": ("self",),
+    "state_dict": ("self",),
+    "load_state_dict": ("self", "state"),
+    **dict.fromkeys(TRAINER_EVENTS, ("self", "trainer")),
+}
+
 _NOT_KEPT = object()
 
 
@@ -93,6 +106,7 @@ class Callback:
         if "__init__" in vars(cls):
             cls.__init__ = _refusing_unknown(vars(cls)["__init__"])  # type: ignore[method-assign]
         _warn_of_unknown_events(cls)
+        _validate_signatures(cls)
         for event in TRAINER_EVENTS:
             if event in vars(cls):
                 setattr(cls, event, _starting_run(vars(cls)[event]))
@@ -297,6 +311,25 @@ class Callback:
 
     def on_export_end(self, exporter: Any) -> None:
         """React after an export."""
+
+
+def _validate_signatures(cls: type[Callback]) -> None:
+    """Refuse methods that cannot be called as this package calls them.
+
+    Raises:
+        TypeError: If one has other parameters.
+    """
+    for name, method in vars(cls).items():
+        if not inspect.isfunction(method) or name not in _CALLED_WITH:
+            continue
+        parameters = _CALLED_WITH[name]
+        try:
+            inspect.signature(method).bind(*parameters)
+        except TypeError:
+            given = ", ".join(inspect.signature(method).parameters)
+            raise TypeError(
+                f"{cls.__name__}.{name} must take ({', '.join(parameters)}), but it takes ({given})"
+            ) from None
 
 
 def _warn_of_unknown_events(cls: type[Callback]) -> None:

@@ -6,8 +6,11 @@ Every mistake is reported in one line, with the file and the line number.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -106,9 +109,22 @@ class _File:
                 )
             advice = slip(self._plain(items), "-") or "`- SaveBest`"
             file.refuse(key, f"`callbacks:` must be a list of at least one: {advice}")
-        callbacks = tuple(self._callback(item) for item in items.value)
+        errors: list[ConfigError] = []
+
+        def collected(read: Callable[..., Any], *nodes: yaml.Node) -> Any:
+            try:
+                return read(*nodes)
+            except ConfigError as error:
+                errors.append(error)
+                return None
+
+        callbacks = tuple(collected(self._callback, item) for item in items.value)
+        flags = {name: collected(partial(self._flag, name), *entries[name]) for name in _FLAGS if name in entries}
+        if errors:
+            first, *others = errors
+            first.others = tuple(others)
+            raise first
         validate_together(callbacks, file.where(key))
-        flags = {name: self._flag(name, *entries[name]) for name in _FLAGS if name in entries}
         return Configuration(callbacks, **flags)
 
     def _callback(self, item: yaml.Node) -> Callback:

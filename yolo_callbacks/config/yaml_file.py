@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -32,10 +32,15 @@ _MAX_SHOWN = 40  # characters of a value in a message
 
 
 class ConfigError(ValueError):
-    """A mistake in the callbacks that a user has named outside Python, in one line."""
+    """A mistake in the callbacks that a user has named outside Python, in one line.
 
-    def __init__(self, text: str) -> None:
+    Attributes:
+        others: The mistakes after this one, of other callbacks of the file.
+    """
+
+    def __init__(self, text: str, others: Sequence[ConfigError] = ()) -> None:
         super().__init__(one_line(text))
+        self.others = tuple(others)
 
 
 @dataclass(frozen=True)

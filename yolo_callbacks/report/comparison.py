@@ -154,8 +154,9 @@ def _best_rows(runs: Sequence[Labelled]) -> list[_Found]:
         values: _Values = [pair[1] if pair else None for pair in best]
         # A metric that was 0 in all epochs has no best epoch.
         remarks = [f"epoch {pair[0]}" if pair and (pair[1] or "loss" in key) else "" for pair in best]
-        row = Row("Best validation", plain(key), _cells(values, remarks, lowest="loss" in key))
-        if any(each.run.has_detected_nothing for each in runs):  # a low loss of such a run is no merit
+        row = Row("Best validation", plain(key, metrics), _cells(values, remarks, lowest="loss" in key))
+        # A low loss of a run that detects nothing is no merit.
+        if "loss" in key and any(each.run.has_detected_nothing for each in runs):
             row.cells = [replace(cell, leading=False) for cell in row.cells]
         found.append((row, values, number))
     return found
@@ -166,7 +167,8 @@ def _final_rows(runs: Sequence[Labelled]) -> list[_Found]:
     found: list[_Found] = []
     for key in keys:
         values: _Values = [each.run.final.get(key) for each in runs]
-        found.append((Row("Final evaluation of best.pt", plain(key), _cells(values, lowest=False)), values, number))
+        row = Row("Final evaluation of best.pt", plain(key, keys), _cells(values, lowest=False))
+        found.append((row, values, number))
     return found
 
 

@@ -8,6 +8,7 @@ from yolo_callbacks.report.charts import COLORS, Chart, Line, Scale, draw
 from yolo_callbacks.report.comparison import Labelled
 from yolo_callbacks.report.run_data import RunData, class_series
 from yolo_callbacks.report.tables import class_table, metrics_of, plain, suffix_of
+from yolo_callbacks.report.words import number
 
 __all__ = [
     "class_charts",
@@ -73,6 +74,8 @@ def losses(run: RunData, scale: Scale) -> list[Chart]:
             for label, (split, color) in parts.items()
             if run.series.get(f"{split}/{name}")
         ]
+        if not any(any(line.series.values()) for line in lines):
+            continue  # a loss of another variant of the model, such as `sem_loss`: always 0
         charts.append(draw(plain(f"/{name}"), lines, scale, best="min" if lines[0].label == "validation" else ""))
     return charts
 
@@ -124,7 +127,16 @@ def logged(run: RunData, scale: Scale) -> list[Chart]:
     keys = [
         key for key in run.series if key not in ("time", "fitness") and key.partition("/")[0] not in _SHOWN_ELSEWHERE
     ]
-    return [draw(key, [Line(key, run.series[key])], scale, from_zero=False) for key in keys[:_MAX_LOGGED]]
+    changing = [key for key in keys if len(set(run.series[key].values())) > 1 or len(run.series[key]) == 1]
+    return [draw(key, [Line(key, run.series[key])], scale, from_zero=False) for key in changing[:_MAX_LOGGED]]
+
+
+def constants(run: RunData) -> list[str]:
+    """Return the other scalars that callbacks have logged, whose value was the same in every epoch, in words."""
+    keys = [key for key in run.series if key not in ("time", "fitness")]
+    shown = [key for key in keys if key.partition("/")[0] not in _SHOWN_ELSEWHERE and len(run.series[key]) > 1]
+    values = {key: set(run.series[key].values()) for key in shown}
+    return [f"{key} {number(min(found))}" for key, found in values.items() if len(found) == 1]
 
 
 def class_charts(run: RunData, scale: Scale) -> list[Chart]:

@@ -45,6 +45,7 @@ def run_page(run: RunData) -> str:
         rates=curves.rates(run, scale),
         memory=curves.memory(run, scale),
         logged=curves.logged(run, scale),
+        constants=curves.constants(run),
         final=tables.final(run),
         boxed=boxed,
         of_classes=any(picture.classes for picture in boxed),

@@ -110,7 +110,8 @@ def boxed_pictures(run: RunData, album: Album) -> list[BoxedPicture]:
             if image["classified"]:
                 label, predicted, confidence = image["classified"]
                 words = f"label {_name(label, names)}, predicted {_name(predicted, names)} {confidence:.2f}"
-                picture = replace(picture, classes=words, wrong=label != predicted)
+                name = f"{image['path'].parent.name}/{image['path'].name}"  # the folder is the class
+                picture = replace(picture, name=name, classes=words, wrong=label != predicted)
             found.append(picture)
     return found
 

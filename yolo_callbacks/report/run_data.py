@@ -152,9 +152,9 @@ class RunData:
 
     @property
     def has_detected_nothing(self) -> bool:
-        """Whether the main metric is 0 in every epoch."""
-        series = self.series.get(self.main_metric or "", {})
-        return bool(series) and not any(series.values())
+        """Whether every mAP is 0 in every epoch; where there is none, whether the main metric is."""
+        found = self.starting_with("metrics/mAP") or {"": self.series.get(self.main_metric or "", {})}
+        return any(found.values()) and not any(value for series in found.values() for value in series.values())
 
     def best(self, key: str) -> tuple[int, float] | None:
         """Return epoch and value of the best value of a key, the earlier of equal ones; None if it has no value."""

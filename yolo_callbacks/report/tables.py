@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from yolo_callbacks.metrics.sources import CLASS_METRICS
@@ -34,12 +34,18 @@ def suffix_of(run: RunData) -> str:
     return suffix if suffix in _GROUPS else ""
 
 
-def plain(key: str) -> str:
-    """Return the name of a metric or a loss for people."""
+def plain(key: str, among: Iterable[str] = ()) -> str:
+    """Return the name of a metric or a loss for people.
+
+    Args:
+        key: The key.
+        among: The keys beside it: where some are of masks or poses, that of boxes says so too. Defaults to none.
+    """
     name = key.partition("/")[2] or key
     suffix = name[-3:]
     named = name.removesuffix(suffix) if suffix in _GROUPS else name
-    extra = f" {_GROUPS[suffix]}" if suffix in ("(M)", "(P)") else ""
+    several = any(other.endswith(("(M)", "(P)")) for other in among)
+    extra = f" {_GROUPS[suffix]}" if suffix in ("(M)", "(P)") or (suffix == "(B)" and several) else ""
     return named.replace("_", " ") + extra
 
 
@@ -65,7 +71,8 @@ def class_table(run: RunData) -> dict[str, Any]:
 
 def final(run: RunData) -> list[tuple[str, float, tuple[int, float] | None]]:
     """Return each metric of the evaluation after training, with epoch and value of its best validation."""
-    return [(plain(key), run.final[key], run.best(key)) for key in metrics_of(run) if key in run.final]
+    metrics = metrics_of(run)
+    return [(plain(key, metrics), run.final[key], run.best(key)) for key in metrics if key in run.final]
 
 
 def measured_seconds(summary: Mapping[str, Any]) -> float:

@@ -127,7 +127,7 @@ def _hints(summary: Mapping[str, Any]) -> list[str]:
 def _undecided(summary: Mapping[str, Any]) -> list[str]:
     """Return the line that names the epoch that the callbacks have not decided on, if there is one."""
     epoch = summary.get("undecided_epoch")
-    return [f"the callbacks have not seen epoch {epoch} yet; a resume begins with it"] if epoch else []
+    return [f"epoch {epoch} is complete, and the callbacks decide on it when the run is resumed"] if epoch else []
 
 
 def _shown(summary: Mapping[str, Any]) -> list[Mapping[str, Any]]:

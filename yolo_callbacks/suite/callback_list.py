@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from yolo_callbacks.callbacks.callback import Callback
+from yolo_callbacks.callbacks.monitor_callback import MonitorCallback
 
 __all__ = ["state_keys", "validate_callbacks"]
 
@@ -29,11 +30,28 @@ def validate_callbacks(callbacks: Iterable[object], task: str) -> None:
         if any(callback is other for other in seen):
             raise ValueError(f"attach was given the same {type(callback).__name__} twice")
         seen.append(callback)
+        _validate_class(callback)
         for output in callback.output_files(task):
             if output in writers:
                 names = f"{type(writers[output]).__name__} and {type(callback).__name__}"
                 raise ValueError(f"{names} would both write {output}: {_advice(output)}")
             writers[output] = callback
+
+
+def _validate_class(callback: Callback) -> None:
+    """Refuse a callback whose class cannot decide.
+
+    Raises:
+        TypeError: If its `__init__` does not call that of `MonitorCallback`, or it does not override `decide`.
+    """
+    kind = type(callback)
+    if not isinstance(callback, MonitorCallback):
+        return
+    if "monitor" not in vars(callback):
+        raise TypeError(f"{kind.__name__}.__init__ must call super().__init__(monitor, mode)")
+    decides = any(getattr(kind, name) is not getattr(MonitorCallback, name) for name in ("decide", "on_epoch"))
+    if not decides and kind is not MonitorCallback:
+        raise TypeError(f"{kind.__name__} must override decide(self, run, record, value)")
 
 
 def _advice(output: str) -> str:

@@ -143,6 +143,9 @@ class GuardedCallback:
 
     def title(self) -> str:
         """Return its class, and its monitor in words, for the line at the start."""
+        if not self.events and not self.overrides("on_run_end"):
+            hint = "; decide is called in a MonitorCallback only" if hasattr(self.callback, "decide") else ""
+            return f"{self.name} (it overrides no event, and does nothing{hint})"
         if not isinstance(self.callback, MonitorCallback):
             return self.name
         return f"{self.name} by {self.callback.shown_words}"

@@ -6,7 +6,7 @@ import ast
 import inspect
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from yolo_callbacks.callbacks.callback import Callback
 from yolo_callbacks.trainer.training_run import TrainingRun
@@ -25,21 +25,21 @@ def can_be_resumed(run: TrainingRun) -> bool:
     return bool(run.last_epoch and written and (run.weights_dir / "last.pt").is_file())
 
 
-def next_step(run: TrainingRun, status: str, *, callbacks: Sequence[Callback], keep_resumable: bool) -> str:
+def next_step(run: TrainingRun, status: str, *, callbacks: Sequence[Callback], options: Mapping[str, bool]) -> str:
     """Return what continues a run that has not trained all its epochs, or "" if nothing does.
 
     Args:
         run: The training.
         status: `"finished"`, or how else the training ended.
         callbacks: The callbacks of the suite, without those of the report.
-        keep_resumable: Whether last.pt keeps its optimizer at the end.
+        options: The options of the suite: `strict`, `report` and `keep_resumable`.
     """
     planned, last = run.planned_epochs, run.weights_dir / "last.pt"
     variable = os.environ.get("YOLO_CALLBACKS")
     uses_variable = hasattr(run.trainer, PLUGIN_ATTRIBUTE)  # else the script has attached its own callbacks
     command = f"YOLO_CALLBACKS={shlex.quote(variable)} " if variable and uses_variable else ""
     if status == "finished":
-        if not (keep_resumable and run.last_epoch < planned and run.single_process):
+        if not (options.get("keep_resumable") and run.last_epoch < planned and run.single_process):
             return ""
         if command:  # without callbacks, the command would take the default ones
             return f"{command}yolo-callbacks extend {shlex.quote(str(run.save_dir))} epochs={planned}"
@@ -56,9 +56,9 @@ def next_step(run: TrainingRun, status: str, *, callbacks: Sequence[Callback], k
     imports, arguments = _as_python(callbacks, "attach")
     if not arguments:
         return f"load {str(last)!r}, attach the same callbacks, and call model.train(resume=True)"
-    kept = ", keep_resumable=True" if keep_resumable else ""
+    given = "".join(f", {name}=True" for name, value in options.items() if value)
     return (
-        f"from ultralytics import YOLO; {imports}model = YOLO({str(last)!r}); attach(model, {arguments}{kept}); "
+        f"from ultralytics import YOLO; {imports}model = YOLO({str(last)!r}); attach(model, {arguments}{given}); "
         "model.train(resume=True)"
     )
 

@@ -20,6 +20,9 @@ from yolo_callbacks.utils.files import LOGGER
 __all__ = ["Restored", "restore"]
 
 
+_OF_REPORT = "ValidationSnapshot"  # `report=True` adds it, and a JsonlLogger
+
+
 @dataclass
 class Restored:
     """What a resumed run was restored from.
@@ -141,7 +144,7 @@ def _log_restored(members: Sequence[GuardedCallback], restored: Restored | None,
     names = [member.label for member in restored_members if not member.of_report]
     known = {member.key for member in members} | {_stored_key(member, states, run.task) for member in members}
     fresh = [member.label for member in members if not (member in restored_members or member.of_report)]
-    gone = [printable(key) for key in states if key not in known]
+    gone = _as_given([printable(key) for key in states if key not in known])
     parts = [f"Callbacks: resumed after epoch {run.completed_epochs}, restored:", *listed(names or ["none"])]
     for title, others in (("started fresh", fresh), ("no longer attached", gone)):
         if others:
@@ -153,3 +156,10 @@ def _log_restored(members: Sequence[GuardedCallback], restored: Restored | None,
             f"Callbacks: the state that can be read is of epoch {restored.recovery.known_epoch}: the callbacks do not "
             "know the epochs after it"
         )
+
+
+def _as_given(keys: list[str]) -> list[str]:
+    """Return the names of callbacks as the user has given them: `report=True` has added two of them."""
+    if _OF_REPORT not in keys:
+        return keys
+    return [*(key for key in keys if key not in (_OF_REPORT, "JsonlLogger")), "report=True"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -67,7 +67,7 @@ def write_report(run: TrainingRun, outputs: RunOutputs) -> None:
 
 
 def summarize(
-    run: TrainingRun, members: Sequence[GuardedCallback], clock: Clock, status: str, *, keep_resumable: bool = False
+    run: TrainingRun, members: Sequence[GuardedCallback], clock: Clock, status: str, *, options: Mapping[str, bool]
 ) -> dict[str, Any]:
     """Return what happened in a run, as `state.summary.render` takes it.
 
@@ -76,7 +76,7 @@ def summarize(
         members: Its callbacks.
         clock: How long the training and its callbacks took.
         status: `"finished"`, or how else the training ended.
-        keep_resumable: Whether last.pt keeps its optimizer at the end.
+        options: The options of the suite: `strict`, `report` and `keep_resumable`.
     """
     progress = run.supervision.progress  # an epoch that was cut off is no epoch of the run
     callbacks = [member.callback for member in members if not member.of_report]
@@ -91,7 +91,7 @@ def summarize(
         "seconds_in_epochs": clock.epoch_share.seconds,
         "epochs_timed": clock.epoch_share.epochs,
         "folder": str(run.save_dir),
-        "next_step": next_step(run, status, callbacks=callbacks, keep_resumable=keep_resumable),
+        "next_step": next_step(run, status, callbacks=callbacks, options=options),
         "callbacks": numbered([member.summary_row() for member in members]),
     }
 

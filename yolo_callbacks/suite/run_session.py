@@ -68,6 +68,10 @@ class SessionOptions:
     keep_resumable: bool
     outputs: RunOutputs
 
+    def flags(self) -> dict[str, bool]:
+        """Return the options that `attach` has as arguments."""
+        return {"strict": self.strict, "report": self.report, "keep_resumable": self.keep_resumable}
+
 
 class RunSession:
     """Run the callbacks in one training. It is a `TrainingObserver`.
@@ -309,7 +313,7 @@ class RunSession:
         """Log and store the summary; not where a wrong argument has kept the training from starting."""
         if not self.run.is_main or not self._clock.running or self.errors.has_mistake:
             return
-        summary = summarize(self.run, self._members, self._clock, status, keep_resumable=self._options.keep_resumable)
+        summary = summarize(self.run, self._members, self._clock, status, options=self._options.flags())
         self._summary = summary
         if self._store and status != "finished" and can_be_resumed(self.run):
             summary["undecided_epoch"] = self._store.undecided_epoch

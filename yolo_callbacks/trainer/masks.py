@@ -17,6 +17,8 @@ Outline = tuple[tuple[tuple[float, float], ...], ...]
 """The closed lines around an object, and around its holes; each point is x and y as fractions of the image."""
 
 _TOLERANCE = 0.7  # pixels of a mask by which its outline may be simpler than its edge
+_OF_LENGTH = 0.02  # and the same for small ones, as a share of their outline
+_FINER = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,13 +54,16 @@ class Masks:
 
         count, height, width = self.shape
         pixels = np.unpackbits(self.bits, count=count * height * width).reshape(self.shape)
-        scale = np.array([self.frame[1] / width, self.frame[0] / height])
+        scale = np.array([self.frame[1] / width, self.frame[0] / height]) / _FINER
         found: list[Outline] = []
         for mask in pixels:
-            lines, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+            # OpenCV draws a line through the centres of pixels: in finer ones it is nearer to their edges
+            fine = cv2.resize(mask, (_FINER * width, _FINER * height), interpolation=cv2.INTER_NEAREST)
+            lines, _ = cv2.findContours(fine, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
             outline = []
             for line in lines:
-                simple = cv2.approxPolyDP(line, _TOLERANCE, closed=True).reshape(-1, 2)
+                tolerance = min(_FINER * _TOLERANCE, _OF_LENGTH * cv2.arcLength(line, closed=True))
+                simple = cv2.approxPolyDP(line, tolerance, closed=True).reshape(-1, 2)
                 # + 0.5: from the number of a pixel to its centre
                 points = as_fractions((simple + 0.5) * scale, self.ratio_pad, self.image)
                 outline.append(tuple((round(x, 4), round(y, 4)) for x, y in points.tolist()))

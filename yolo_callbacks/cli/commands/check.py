@@ -13,7 +13,8 @@ def parser() -> Parser:
     """Return the parser."""
     made = Parser(
         "check",
-        "Validate a file of callbacks as a training does before it starts. Names of monitors are validated by the run.",
+        "Validate a file of callbacks as a training does before it starts, and list the mistake of each callback. "
+        "Names of monitors are validated by the run.",
         "yolo-callbacks check callbacks.yaml",
     )
     made.add_argument(
@@ -24,8 +25,16 @@ def parser() -> Parser:
 
 def check(arguments: Sequence[str]) -> None:
     """Validate a file as a training does before it starts."""
-    from yolo_callbacks.config.loading import load
+    from yolo_callbacks.config.loading import ConfigError, load
+    from yolo_callbacks.utils.console import show_error
 
     value = parser().parse_args(arguments).file
-    names = [type(callback).__name__ for callback in load(value).callbacks]
+    try:
+        callbacks = load(value).callbacks
+    except ConfigError as error:
+        *before, last = error, *error.others
+        for each in before:
+            show_error(str(each))
+        raise last from error.__cause__
+    names = [type(callback).__name__ for callback in callbacks]
     print(f"{value} is valid: {', '.join(names)} (names of monitors are validated when a training starts)")

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from yolo_callbacks.cli.missing import nothing_in
 from yolo_callbacks.cli.parser import CommandError, Parser
 
 __all__ = ["failures", "parser"]
@@ -48,7 +49,8 @@ def failures(arguments: Sequence[str]) -> None:
     try:
         lines = read_failures(path)
     except OSError as error:
-        raise CommandError(f"{given.run} has no {_FILE}: FailingImages was not in its suite") from error
+        advice = "FailingImages was not in its suite" if given.run.is_dir() else ""
+        raise CommandError(nothing_in(given.run, _FILE, advice)) from error
     line = _chosen(lines, given.epoch, path)
     if given.label_studio is not None:
         _write(given.label_studio, label_studio_tasks(line))

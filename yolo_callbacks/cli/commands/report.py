@@ -16,7 +16,7 @@ def parser() -> Parser:
         "report",
         "Write one HTML file about a run, or about several side by side. Runs without callbacks are possible too.",
         "yolo-callbacks report runs/detect/train",
-        "yolo-callbacks report runs/detect/train runs/detect/train2 -o both.html",
+        "yolo-callbacks report runs/detect/train runs/detect/train-2 -o both.html",
     )
     made.add_argument(
         "runs",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from yolo_callbacks.cli.missing import nothing_in
 from yolo_callbacks.cli.parser import CommandError, Parser
 
 __all__ = ["parser", "show"]
@@ -35,7 +36,7 @@ def show(arguments: Sequence[str]) -> None:
     try:
         content = any_json(path)
     except FileNotFoundError as error:
-        raise CommandError(_nothing_in(folder, STATE_FILE)) from error
+        raise CommandError(nothing_in(folder, STATE_FILE, "no callbacks ran there")) from error
     except (OSError, ValueError) as error:
         raise CommandError(f"{path} cannot be read: {type(error).__name__}: {text_of(error)}") from error
     if not isinstance(content, dict):
@@ -44,12 +45,3 @@ def show(arguments: Sequence[str]) -> None:
     epoch = as_count(content.get("epoch"))
     table = render(with_folder(summary, path.parent.resolve()), console_width()) if summary else None
     print(table or f"Callbacks: the run has not ended; {path} has the state after epoch {epoch}")
-
-
-def _nothing_in(folder: Path, name: str) -> str:
-    """Return why a folder has no file of the callbacks, with the newest run in it if there is one."""
-    if not folder.exists():
-        return f"{folder} does not exist"
-    runs = sorted(folder.glob(f"*/{name}"), key=lambda path: path.stat().st_mtime)
-    advice = f", did you mean {runs[-1].parent}?" if runs else ": no callbacks ran there"
-    return f"{folder} has no {name}{advice}"
