@@ -568,7 +568,7 @@ def test_check_lists_the_mistake_of_each_callback_and_a_training_the_first(tmp_p
     lines = capsys.readouterr().err.splitlines()
     expected = (
         "2: SaveBest has no argument 'topk'",
-        "3: no callback has the name 'EarlyStoping'",
+        "3: no callback is called 'EarlyStoping', did you mean 'EarlyStopping'?",
         "5: strict must be True or False",
     )
     assert len(lines) == len(expected)
