@@ -44,6 +44,7 @@ if __name__ == "__main__":  # before Ultralytics, which reads the rank where it 
 # ruff: noqa: E402
 import ultralytics.engine.trainer as engine
 import ultralytics.engine.validator as validation
+from shifted_predictions import predict_shifted_labels
 from torch import distributed
 from trainings import FAST, TINY, detection_metrics
 from ultralytics import YOLO
@@ -153,6 +154,7 @@ def train(folder: Path, data: str, case: str) -> None:
     callbacks = [SaveBest(monitor), EarlyStopping(patience=3), ReduceLROnPlateau(patience=0), JsonlLogger(), witness]
     if case == "images":
         callbacks = [FailingImages(), witness]
+        predict_shifted_labels()
     kind, _, failing = case.partition(" ")
     if failing:
         event, rank = failing.split()
