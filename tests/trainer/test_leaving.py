@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -118,6 +120,38 @@ def test_an_exception_that_prunes_passes_from_any_callback(train, scripted, mess
     assert last.summary["status"] == "pruned"
     assert [(row["failures"], row["switched_off"]) for row in last.summary["callbacks"]] == [(0, False)] * 4
     assert not [message for message in messages if "Traceback" in message or "failed in" in message]
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_what_the_agent_of_wandb_raises_in_the_thread_of_a_training_ends_it(train, scripted, messages, inside):
+    """It raises a plain exception in the middle of anything, after it has marked the thread."""
+    scripted([0.1, 0.2, 0.3])
+    model, last, raised = YOLO(TINY), Leaving(epoch=99), []
+
+    def stop(*_: Any) -> None:
+        thread = threading.current_thread()
+        thread._terminated = True
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(Exception))
+
+    if inside:
+        attach(model, type("Stopped", (Callback,), {"on_train_epoch_end": stop})(), last)
+    else:
+        attach(model, last)
+        model.add_callback("on_train_epoch_end", stop)
+
+    def trial() -> None:
+        try:
+            train(model, epochs=3)
+        except BaseException as error:
+            raised.append(type(error))
+
+    thread = threading.Thread(target=trial)
+    thread.start()
+    thread.join()
+    assert raised == [Exception]
+    assert last.summary["status"] == "ended by W&B's agent"
+    assert not any(row["failures"] for row in last.summary["callbacks"])
+    assert not [message for message in messages if "Traceback" in message]
 
 
 def test_without_a_suite_the_exception_is_raised_at_once(train, scripted):
