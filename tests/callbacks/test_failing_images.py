@@ -230,3 +230,15 @@ def test_a_task_without_objects_has_nothing_to_compare(train, scripted):
     folder = train(model, epochs=1, trainer=OtherTrainer)
     assert failing.outcome() == "nothing: the validation of the task 'depth' compares no objects"
     assert not (folder / "failures.jsonl").exists()
+
+
+def test_all_suspects_are_counted_and_the_final_evaluation_is_judged_alone(train, detections):
+    model, failing = YOLO(TINY), FailingImages(top=1)
+    attach(model, failing)
+    *epochs, final = lines(train(model, epochs=2))
+    assert [len(line["suspects"]) for line in epochs] == [min(line["suspected"], 1) for line in epochs]
+    assert max(line["suspected"] for line in epochs) > 1
+    assert f"{epochs[-1]['suspected']} suspected labels" in failing.outcome()
+    assert {name: image["right"] for name, image in final["images"].items()} == {
+        name: image["f1"] >= 0.5 for name, image in final["images"].items()
+    }

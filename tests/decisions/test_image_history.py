@@ -52,3 +52,10 @@ def test_an_image_is_forgotten_as_often_as_it_flips(epochs):
         assert all(f1[name] > WRONG for name in history.right)
         assert all(f1[name] < RIGHT for name in f1.keys() - history.right)
     assert {name: count for name, count in flips.items() if count} == history.forgotten
+
+
+def test_another_validation_is_judged_alone():
+    history = ImageHistory()
+    history.update({"a": 1.0, "b": 0.0}, best=True)
+    assert history.right_alone({"a": 0.0, "b": 0.5, "c": 0.49}) == {"b"}
+    assert history.right == {"a"}

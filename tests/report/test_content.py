@@ -114,6 +114,13 @@ def test_a_run_with_a_small_map_has_detected_something(tmp_path):
     assert "Nothing was detected" not in Page(report(*runs)).text
 
 
+def test_a_loss_of_an_epoch_that_detects_nothing_is_never_the_best(tmp_path):
+    run = write(tmp_path / "run", rows="1,1,1,0,0,0.1,0.01\n2,2,1,0.2,0.1,2.5,0.01\n3,3,1,0.3,0.2,2.0,0.01\n")
+    page = Page(report(run))
+    assert "best 2.000 · epoch 3" in page.text
+    assert "best 0.100 · epoch 1" not in page.text
+
+
 # The validation images of every task ----------------------------------------------------------------------------------
 
 

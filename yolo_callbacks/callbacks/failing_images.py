@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -97,6 +97,7 @@ class FailingImages(Callback):
         self.path: Path | None = None
         self.worst: list[dict[str, Any]] = []
         self.suspects: list[dict[str, Any]] = []
+        self._suspected = 0  # `suspects` has the first ones only
         self.confusions: list[dict[str, Any]] = []
         self.never_learned: list[str] = []
         self._tap = MatchTap(self._receive)
@@ -147,12 +148,12 @@ class FailingImages(Callback):
         self._epoch, self._best = record.epoch, value if best else self._best
         changes = self._images.update({path: each.f1 for path, each in counts.items()}, best=best)
         self._describe(found, counts, confidence, run)
-        line = {"epoch": record.epoch, "best": best, **self._content(counts, confidence, changes)}
+        line = {"epoch": record.epoch, "best": best, **self._content(counts, confidence, changes, self._images.right)}
         self._write(run, line, record.epoch)
         self._log(record, counts, changes)
         at = "" if confidence is None else f" at confidence {confidence:.2f}"
         failing = f"{counted(len(counts) - len(self._images.right), 'image')} of {len(counts)} failing in epoch"
-        parts = [f"{failing} {record.epoch}{at}", counted(len(self.suspects), "suspected label")]
+        parts = [f"{failing} {record.epoch}{at}", counted(self._suspected, "suspected label")]
         for pair in self.confusions[:1]:
             parts.append(f"{pair['label']} taken for {pair['predicted']}: {counted(pair['count'], 'time')}")
         self._outcome = f"{', '.join(parts)}; see {_FILE}"
@@ -165,7 +166,8 @@ class FailingImages(Callback):
         confidence = mean_f1_confidence(run.validator.metrics, run.task)
         counts = _counts(found, confidence, run.task)
         self._describe(found, counts, confidence, run)
-        self._write(run, {"final": True, **self._content(counts, confidence, Changes())}, record.epoch + 1)
+        right = self._images.right_alone({path: each.f1 for path, each in counts.items()})
+        self._write(run, {"final": True, **self._content(counts, confidence, Changes(), right)}, record.epoch + 1)
 
     def outcome(self) -> str | None:
         """Return how many images fail, and where they are listed."""
@@ -227,6 +229,7 @@ class FailingImages(Callback):
             if lowest is None
             else [label for path in found for label in suspected_labels(path, found[path], self.iou, lowest, names)]
         )
+        self._suspected = len(labels)
         self.suspects = sorted(labels, key=lambda label: (-label["score"], label["image"]))[: self.top]
         pairs = Counter(
             pair for each in found.values() for pair in each.confusions(self.iou, _lowest(confidence, run.task))
@@ -238,9 +241,11 @@ class FailingImages(Callback):
         learned = self._images.right | self._images.forgotten.keys()
         self.never_learned = sorted(counts.keys() - learned)
 
-    def _content(self, counts: Mapping[str, Counts], confidence: float | None, changes: Changes) -> dict[str, Any]:
+    def _content(
+        self, counts: Mapping[str, Counts], confidence: float | None, changes: Changes, right: Set[str]
+    ) -> dict[str, Any]:
         """Return the line of a validation without its epoch."""
-        right, forgotten = self._images.right, self._images.forgotten
+        forgotten = self._images.forgotten
         images = {
             path: {
                 **as_json(counts[path]),
@@ -258,6 +263,7 @@ class FailingImages(Callback):
             "flips_since_best": list(changes.since_best),
             "never_learned": self.never_learned[: self.top],
             "forgotten": {path: forgotten[path] for path in often},
+            "suspected": self._suspected,
             "suspects": self.suspects,
             "confusions": self.confusions,
             "images": images,
@@ -284,7 +290,7 @@ class FailingImages(Callback):
             len(changes.since_last),
             len(changes.since_best),
             len(self.never_learned),
-            len(self.suspects),
+            self._suspected,
         )
         for name, value in zip(_SCALARS, values, strict=True):
             record.log(f"failing/{name}", value)

@@ -205,7 +205,9 @@ class SaveBest(MonitorCallback):
             return f"{self.shown_words}: {self.no_check() or 'nothing saved'}"
         if never_above_zero(self.best_score, self.mode, self.min_delta):
             return f"{self.monitor_words} was 0 in every epoch: {self.best_model_path}{others}"
-        return f"{self.monitor_words} {self.best_score:g} at epoch {self.best_epoch}: {self.best_model_path}{others}"
+        promoted = "; best.pt is this epoch" if self.promote else ""
+        saved = f"{self.monitor_words} {self.best_score:g} at epoch {self.best_epoch}: {self.best_model_path}{others}"
+        return saved + promoted
 
     def written_files(self) -> list[Path]:
         """Return the checkpoints kept, and the JSON file beside each."""

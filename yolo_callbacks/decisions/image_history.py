@@ -60,6 +60,10 @@ class ImageHistory:
             self.right_at_best = set(self.right)
         return changes
 
+    def right_alone(self, values: Mapping[str, float]) -> set[str]:
+        """Return the images that are right in a validation that is no epoch, such as that of another checkpoint."""
+        return {name for name, value in values.items() if value >= _MIDDLE}
+
     def restore(self, right: Collection[str], wrong: Collection[str], forgotten: Mapping[str, int]) -> None:
         """Take over what an earlier process has known."""
         self.right, self._known, self.forgotten = set(right), {*right, *wrong}, dict(forgotten)

@@ -6,7 +6,7 @@ import contextlib
 import io
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,6 +103,7 @@ def draw(
     *,
     best: str = "",
     best_line: int = 0,
+    best_among: Collection[int] | None = None,
     from_zero: bool = True,
     whole: bool = False,
 ) -> Chart:
@@ -114,13 +115,17 @@ def draw(
         scale: The epochs and events.
         best: `"max"` or `"min"` to mark the best epoch of a line, `""` for no mark.
         best_line: The position of that line.
+        best_among: The epochs that can be the best. Defaults to `None`, all of them.
         from_zero: Whether the axis begins at 0.
         whole: Whether the axis reaches the highest value, however far it is above all others.
     """
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    peak = best_of(lines[best_line].series, best) if best else None
+    values = lines[best_line].series
+    if best_among is not None:
+        values = {epoch: value for epoch, value in values.items() if epoch in best_among}
+    peak = best_of(values, best) if best else None
     if peak and best == "max" and not peak[1]:
         peak = None  # a metric that was 0 in all epochs has no best epoch
     low, high, is_cut = _limits(lines, from_zero=from_zero, whole=whole)

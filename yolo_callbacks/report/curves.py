@@ -43,9 +43,11 @@ def quality(run: RunData, scale: Scale) -> list[Chart]:
         other = key.replace("/precision(", "/recall(")
         if other != key and other in metrics:
             lines = [Line("precision", series, 0), Line("recall", metrics[other], 1)]
-            charts.append(draw(plain(key).replace("precision", "precision and recall"), lines, scale, whole=True))
+            title = plain(key, metrics).replace("precision", "precision and recall")
+            charts.append(draw(title, lines, scale, whole=True))
         elif "/recall(" not in key:
-            charts.append(draw(plain(key), [Line(plain(key), series)], scale, best="max", whole=True))
+            title = plain(key, metrics)
+            charts.append(draw(title, [Line(title, series)], scale, best="max", whole=True))
     return charts
 
 
@@ -76,7 +78,8 @@ def losses(run: RunData, scale: Scale) -> list[Chart]:
         ]
         if not any(any(line.series.values()) for line in lines):
             continue  # a loss of another variant of the model, such as `sem_loss`: always 0
-        charts.append(draw(plain(f"/{name}"), lines, scale, best="min" if lines[0].label == "validation" else ""))
+        best = "min" if lines[0].label == "validation" else ""
+        charts.append(draw(plain(f"/{name}"), lines, scale, best=best, best_among=run.detecting_epochs))
     return charts
 
 

@@ -50,6 +50,8 @@ def read_run(folder: Path, *, pictures: bool = True) -> RunData:
     """
     folder = folder.parent if folder.name == "results.csv" else folder
     path = folder / "results.csv"
+    if not folder.exists():
+        raise FileNotFoundError(f"{folder} does not exist")
     if not path.is_file():
         raise FileNotFoundError(f"{folder} is not the folder of a training: it has no results.csv")
     run = RunData(folder, as_text(folder.resolve().name))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -156,9 +156,21 @@ class RunData:
         found = self.starting_with("metrics/mAP") or {"": self.series.get(self.main_metric or "", {})}
         return any(found.values()) and not any(value for series in found.values() for value in series.values())
 
+    @property
+    def detecting_epochs(self) -> Collection[int] | None:
+        """The epochs in which an mAP is above 0; None where there is none: then no epoch is left out."""
+        found = self.starting_with("metrics/mAP")
+        return {epoch for series in found.values() for epoch, value in series.items() if value > 0} or None
+
     def best(self, key: str) -> tuple[int, float] | None:
-        """Return epoch and value of the best value of a key, the earlier of equal ones; None if it has no value."""
-        return best_of(self.series.get(key, {}), "min" if "loss" in key else "max")
+        """Return epoch and value of the best value of a key, the earlier of equal ones; None if it has no value.
+
+        An epoch that detects nothing is never the best by a validation loss, if another one detects something.
+        """
+        series, among = self.series.get(key, {}), self.detecting_epochs
+        if key.startswith("val/") and among is not None:
+            series = {epoch: value for epoch, value in series.items() if epoch in among}
+        return best_of(series, "min" if "loss" in key else "max")
 
     def starting_with(self, *prefixes: str) -> dict[str, Series]:
         """Return the series whose keys start with one of the prefixes."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from yolo_callbacks.trainer.hardware import describe_hardware
-from yolo_callbacks.trainer.results import numbers, read_results
+from yolo_callbacks.trainer.results import mean_f1_confidence, numbers, read_results
 from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.redaction import clean_checkpoint
 from yolo_callbacks.utils.version import versions
@@ -137,16 +137,12 @@ def curves(run: TrainingRun) -> list[tuple[str, Any, dict[str, Any], str]]:
 
 
 def best_confidence(run: TrainingRun) -> float | None:
-    """Return the confidence with the highest mean F1 of the boxes over the classes in the last validation, or None.
+    """Return the confidence with the highest mean F1 over the classes in the last validation, or None.
 
-    It is the one at which Ultralytics gives precision and recall, and which it writes on its plot.
+    It is that of the masks or poses where the task has them: the one at which `FailingImages` counts.
     """
     with contextlib.suppress(Exception):  # the metrics of a validator of the user may have any form
-        from ultralytics.utils.metrics import smooth
-
-        for title, x, by_class, _ in curves(run):
-            if title == "F1-Confidence(B)" and by_class["mean"].max() > 0:
-                return float(x[smooth(by_class["mean"], 0.1).argmax()])
+        return mean_f1_confidence(run.validator.metrics, run.task)
     return None
 
 
