@@ -6,7 +6,7 @@ import json
 import math
 
 import pytest
-from trainings import TINY, interrupted, results_csv
+from trainings import REPEATS_COLLAPSED, TINY, interrupted, results_csv
 from ultralytics import YOLO
 
 from yolo_callbacks import JsonlLogger, OptunaPruning, SaveBest, attach
@@ -91,6 +91,7 @@ def test_a_pruned_trial_ends_with_its_epoch_and_everything_closed(train, scripte
 
 
 @pytest.mark.training
+@pytest.mark.skipif(REPEATS_COLLAPSED, reason="Ultralytics repeats an epoch whose fitness has dropped to 0")
 def test_while_nothing_is_detected_a_metric_is_reported_and_a_loss_is_not(train, scripted):
     found = {}
     for monitor, direction in (("mAP50", "maximize"), ("val/box_loss", "minimize")):

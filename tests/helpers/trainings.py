@@ -14,6 +14,8 @@ from ultralytics.utils import SETTINGS
 
 # Before 8.3.253 or so save_model() raises where results.csv is missing or a row has more columns than the first one.
 READS_ANY_CSV = "except" in inspect.getsource(BaseTrainer.read_results_csv)
+# 8.4.103 and 8.4.104 at least load last.pt and repeat an epoch whose fitness has dropped to 0, not only one with NaN.
+REPEATS_COLLAPSED = "(loss_nan or fitness_nan or fitness_collapse)" in inspect.getsource(BaseTrainer)
 INTEGRATIONS = ("wandb", "tensorboard", "mlflow", "comet", "clearml", "dvc")
 SETTINGS.update({name: False for name in INTEGRATIONS if name in SETTINGS})
 

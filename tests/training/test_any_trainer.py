@@ -14,6 +14,7 @@ from ultralytics.models.yolo.detect import DetectionTrainer
 from yolo_callbacks import EarlyStopping, ReduceLROnPlateau, SaveBest, attach
 from yolo_callbacks.state.state_file import STATE_FILE
 from yolo_callbacks.trainer.epoch_progress import EpochProgress
+from yolo_callbacks.trainer.installation import installed_version
 from yolo_callbacks.trainer.learning_rate import LearningRate
 from yolo_callbacks.trainer.supervision import Supervision
 from yolo_callbacks.trainer.training_run import TrainingRun
@@ -97,6 +98,8 @@ def test_tasks_beyond_the_five_by_the_names_of_their_metrics(train, tmp_path, ta
 
     if not Path(__import__("ultralytics").__file__).with_name("models").joinpath("yolo", task).is_dir():
         pytest.skip(f"this version of Ultralytics has no task {task}")
+    if task == "depth" and installed_version() < (8, 4, 139):
+        pytest.skip("this version of Ultralytics cannot read such a data set, 8.4.104 at least: KeyError 'version'")
     model, saved = YOLO(str(MODELS / f"{task}.yaml")), [SaveBest(name, mode) for name, mode in monitors.items()]
     attach(model, *saved, EarlyStopping())
     folder = train(model, data=str(data_set(tmp_path, task)), epochs=2)
