@@ -83,9 +83,9 @@ def test_wrong_callbacks_leave_the_model_as_it_was():
 
 
 def functions_of_ours(model):
-    """The functions of a model by event, without Ultralytics' integrations: before 8.4 a training adds them."""
+    """The functions of a model by event, without those of Ultralytics: some versions add integrations in a training."""
     return {
-        event: [function for function in functions if ".callbacks." not in getattr(function, "__module__", "")]
+        event: [each for each in functions if not getattr(each, "__module__", "").startswith("ultralytics.")]
         for event, functions in model.callbacks.items()
     }
 
