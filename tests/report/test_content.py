@@ -114,6 +114,27 @@ def test_a_run_with_a_small_map_has_detected_something(tmp_path):
     assert "Nothing was detected" not in Page(report(*runs)).text
 
 
+@pytest.mark.parametrize(
+    ("outcome", "fitness", "expected"),
+    [
+        (
+            "recall 0.5 at epoch 2: weights/best-recall.pt; best.pt is this epoch",
+            [0.1, 0.2, 0.3],
+            ", the checkpoint of epoch 2,",
+        ),
+        ("recall 0.5 at epoch 2: weights/best-recall.pt", [0.1, 0.2, 0.3], ", the checkpoint of epoch 3,"),
+        ("ok", [], "Metrics of best.pt after training"),
+    ],
+)
+def test_the_epoch_of_best_pt(tmp_path, outcome, fitness, expected):
+    summary = {**STATE["summary"], "callbacks": [{**STATE["summary"]["callbacks"][0], "outcome": outcome}]}
+    folder = write(tmp_path / "run", state={**STATE, "summary": summary})
+    rows = [{"epoch": epoch, "fitness": value} for epoch, value in enumerate(fitness, 1)]
+    rows.append({"final/metrics/mAP50-95(B)": 0.5})
+    (folder / "callbacks.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    assert expected in Page(report(folder)).text
+
+
 def test_a_loss_of_an_epoch_that_detects_nothing_is_never_the_best(tmp_path):
     run = write(tmp_path / "run", rows="1,1,1,0,0,0.1,0.01\n2,2,1,0.2,0.1,2.5,0.01\n3,3,1,0.3,0.2,2.0,0.01\n")
     page = Page(report(run))

@@ -459,7 +459,7 @@ def test_in_a_browser(ours, theirs, browse, tmp_path):
     for name in ("gallery", "phone"):  # b.png has only a suspect, of class bus; a.png a car too much and a van missed
         seen = found[name]
         assert seen["filtered"] == [2, 1, 1, 0, 1]
-        assert seen["flips"] == ["none", "2: a.png", "1: none"]
+        assert seen["flips"] == ["a.png", "2: a.png", "1: none"]
         assert seen["reached"] == [True] * 3
         assert seen["wide"] == 0
     seen = found["ours"]

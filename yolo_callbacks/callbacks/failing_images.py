@@ -167,6 +167,7 @@ class FailingImages(Callback):
         counts = _counts(found, confidence, run.task)
         self._describe(found, counts, confidence, run)
         right = self._images.right_alone({path: each.f1 for path, each in counts.items()})
+        self.never_learned = [path for path in self.never_learned if path not in right]
         self._write(run, {"final": True, **self._content(counts, confidence, Changes(), right)}, record.epoch + 1)
 
     def outcome(self) -> str | None:

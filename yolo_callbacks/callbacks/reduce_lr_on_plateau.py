@@ -114,7 +114,7 @@ class ReduceLROnPlateau(MonitorCallback):
         super().reset()
         self._rule = PlateauRule("min", self.patience, self.min_delta, self.cooldown)  # the mode follows in `decide`
         self._reductions = RateReductions(type(self).__name__, self.factor, self.min_lr)
-        self._logged_epoch = 0
+        self._logged_epoch = self._last_epoch = 0
 
     def validate(self, run: TrainingRun) -> bool:
         """Check that the monitor exists, and whether the learning rate of this run can be reduced."""
@@ -147,7 +147,8 @@ class ReduceLROnPlateau(MonitorCallback):
         self._rule.restart_patience()
 
     def finish(self, run: TrainingRun) -> None:
-        """Stop reducing rates, unless the suite does it."""
+        """Note with which epoch the training has ended; stop reducing rates, unless the suite does it."""
+        self._last_epoch = run.last_epoch
         if not run.in_suite(self):
             run.learning_rate.close()
 
@@ -164,6 +165,8 @@ class ReduceLROnPlateau(MonitorCallback):
             return f"{self.monitor_words}: {reason}{off}"
         epochs = "epoch" if len(self.reductions) == 1 else "epochs"
         reduced = f"learning rate reduced to {self.scale:g} of its schedule, at {epochs} {listed(self.reductions)}"
+        if self.reductions[-1] == self._last_epoch:
+            reduced += "; the last one came too late, the training ended with that epoch"
         return f"{self.monitor_words}: {reduced}{off}"
 
     def state_dict(self) -> dict[str, Any]:

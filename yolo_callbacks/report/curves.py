@@ -54,7 +54,7 @@ def quality(run: RunData, scale: Scale) -> list[Chart]:
 def compared_quality(runs: Sequence[Labelled], scale: Scale) -> list[Chart]:
     """Return a chart for each metric, with a line for each run."""
     keys = dict.fromkeys(key for each in runs for key in metrics_of(each.run))
-    return [draw(plain(key), _line_of_each_run(runs, key), scale, whole=True) for key in keys]
+    return [draw(plain(key, keys), _line_of_each_run(runs, key), scale, whole=True) for key in keys]
 
 
 def _line_of_each_run(runs: Sequence[Labelled], key: str) -> list[Line]:
@@ -87,7 +87,8 @@ def compared_losses(runs: Sequence[Labelled], scale: Scale) -> list[Chart]:
     """Return a chart for each loss, with a line for each run."""
     keys = dict.fromkeys(key for split in ("val/", "train/") for each in runs for key in each.run.starting_with(split))
     words = {"val": "validation", "train": "training"}
-    return [draw(f"{plain(key)}, {words[key.partition('/')[0]]}", _line_of_each_run(runs, key), scale) for key in keys]
+    known = [key for key in keys if any(any(each.run.series.get(key, {}).values()) for each in runs)]
+    return [draw(f"{plain(key)}, {words[key.partition('/')[0]]}", _line_of_each_run(runs, key), scale) for key in known]
 
 
 def rates(run: RunData, scale: Scale) -> list[Chart]:
@@ -139,7 +140,8 @@ def constants(run: RunData) -> list[str]:
     keys = [key for key in run.series if key not in ("time", "fitness")]
     shown = [key for key in keys if key.partition("/")[0] not in _SHOWN_ELSEWHERE and len(run.series[key]) > 1]
     values = {key: set(run.series[key].values()) for key in shown}
-    return [f"{key} {number(min(found))}" for key, found in values.items() if len(found) == 1]
+    same = {key: min(found) for key, found in values.items() if len(found) == 1}
+    return [f"{key} {f'{value:g}' if value == round(value) else number(value)}" for key, value in same.items()]
 
 
 def class_charts(run: RunData, scale: Scale) -> list[Chart]:

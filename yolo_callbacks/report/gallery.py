@@ -19,6 +19,7 @@ __all__ = ["FailingPicture", "Frame", "Gallery", "gallery"]
 _MAX_PICTURES = 24
 _MAX_NAMES = 200  # of images that flip in one epoch
 _MAX_CONFUSIONS = 10
+_MAX_TAGS = 8
 _MAX_SIDE = 480
 
 
@@ -68,6 +69,11 @@ class FailingPicture:
     history: str
 
     @property
+    def tags(self) -> tuple[Frame, ...]:
+        """The marks whose label is shown; one of those at the same place, and not too many for a small picture."""
+        return tuple({mark.edges: mark for mark in self.marks if mark.edges}.values())[:_MAX_TAGS]
+
+    @property
     def kinds(self) -> tuple[str, ...]:
         """The kinds of the marks."""
         return tuple(dict.fromkeys(mark.kind for mark in self.marks))
@@ -79,6 +85,8 @@ class Gallery:
 
     Attributes:
         caption: What the counts are of.
+        failing: How many images are not right.
+        compared: How many images were compared.
         pictures: The images.
         classes: The classes of all marks.
         kinds: The kinds of all marks, in words.
@@ -88,6 +96,8 @@ class Gallery:
     """
 
     caption: str = ""
+    failing: int = 0
+    compared: int = 0
     pictures: list[FailingPicture] = field(default_factory=list)
     classes: list[str] = field(default_factory=list)
     kinds: dict[str, str] = field(default_factory=dict)
@@ -115,8 +125,11 @@ def gallery(run: RunData, album: Album) -> Gallery | None:
             pictures.append(FailingPicture(name, url, _counts(image), frames, classes, _history(name, epochs)))
     kinds = {kind for picture in pictures for kind in picture.kinds}
     flips = {epoch: list(map(as_text, as_list(each.get("flips"))))[:_MAX_NAMES] for epoch, each in epochs.items()}
+    images = list(map(as_mapping, as_mapping(line.get("images")).values()))
     return Gallery(
         caption=_caption(line),
+        failing=sum(image.get("right") is not True for image in images),
+        compared=len(images),
         pictures=pictures,
         classes=sorted({name for picture in pictures for name in picture.classes}),
         kinds={kind: word for kind, word in KINDS.items() if kind in kinds},

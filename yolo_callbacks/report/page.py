@@ -127,7 +127,7 @@ def _confidence(run: RunData) -> tuple[str, str]:
     value, of = run.confidence
     start = f"{min(max(value, _LOWEST), _HIGHEST):.2f}"
     lower = f" Predictions below {_LOWEST} are not stored." if value < _LOWEST else ""
-    return start, f"The F1 is best at confidence {number(value, 3)}, in {of}.{lower}"
+    return start, f"The F1 is best at confidence {value:.3g}, in {of}.{lower}"
 
 
 # The top of the page -------------------------------------------------------------------------------------------------

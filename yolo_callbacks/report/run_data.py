@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -161,6 +162,15 @@ class RunData:
         """The epochs in which an mAP is above 0; None where there is none: then no epoch is left out."""
         found = self.starting_with("metrics/mAP")
         return {epoch for series in found.values() for epoch, value in series.items() if value > 0} or None
+
+    @property
+    def promoted_epoch(self) -> int | None:
+        """The epoch that a callback has made best.pt; else that of the best fitness; None where neither is known."""
+        for row in self.summary.get("callbacks", ()):
+            if found := re.search(r" at epoch (\d+): .*; best\.pt is this epoch", str(row.get("outcome") or "")):
+                return int(found[1])
+        best = best_of(self.series.get("fitness", {}), "max")
+        return best[0] if best and best[1] else None
 
     def best(self, key: str) -> tuple[int, float] | None:
         """Return epoch and value of the best value of a key, the earlier of equal ones; None if it has no value.

@@ -22,7 +22,8 @@ def metrics_of(run: RunData) -> dict[str, Series]:
     order = ("mAP50-95", "mAP50", "precision", "recall")
 
     def rank(key: str) -> tuple[bool, bool, int]:
-        name = key.removeprefix("metrics/").removesuffix(suffix_of(run))
+        name = key.removeprefix("metrics/")
+        name = name[:-3] if name.endswith(tuple(_GROUPS)) else name
         return key != run.main_metric, not key.endswith(suffix_of(run)), (*order, name).index(name)
 
     return {key: found[key] for key in sorted(found, key=rank)}

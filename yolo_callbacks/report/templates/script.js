@@ -74,7 +74,7 @@ if (flips) {
     document.querySelector("#flips-names").textContent = images.length ? images.join(", ") : "none";
   };
   at.max = names.length - 1;
-  at.value = names.length - 1;
+  at.value = names.findLastIndex(([, images]) => images.length);
   at.addEventListener("input", list);
   list();
 }
