@@ -200,9 +200,9 @@ def test_what_is_no_class_is_left_out(tmp_path, classified):
 @pytest.mark.parametrize(
     ("stored", "sidecar", "start", "reason"),
     [
-        (0.374, None, "0.37", "best at confidence 0.37, in the final evaluation of best.pt"),
+        (0.374, None, "0.37", "best at confidence 0.374, in the final evaluation of best.pt"),
         (0.0012, None, "0.05", "best at confidence 0.0012, in the final"),
-        (None, {"cat": 0.5, "dog": 0.7}, "0.60", "0.60, in the validation at epoch 3, as a mean over classes"),
+        (None, {"cat": 0.5, "dog": 0.7}, "0.60", "0.6, in the validation at epoch 3, as a mean over classes"),
         ("x", None, "0.25", "0.25 is the default of Ultralytics"),
     ],
 )

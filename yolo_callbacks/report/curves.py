@@ -87,8 +87,13 @@ def compared_losses(runs: Sequence[Labelled], scale: Scale) -> list[Chart]:
     """Return a chart for each loss, with a line for each run."""
     keys = dict.fromkeys(key for split in ("val/", "train/") for each in runs for key in each.run.starting_with(split))
     words = {"val": "validation", "train": "training"}
-    known = [key for key in keys if any(any(each.run.series.get(key, {}).values()) for each in runs)]
-    return [draw(f"{plain(key)}, {words[key.partition('/')[0]]}", _line_of_each_run(runs, key), scale) for key in known]
+    # A loss of another variant of the model, such as `sem_loss`, is 0 in training too.
+    used = {key.partition("/")[2] for key in keys if any(any(each.run.series.get(key, {}).values()) for each in runs)}
+    return [
+        draw(f"{plain(key)}, {words[split]}", _line_of_each_run(runs, key), scale)
+        for key in keys
+        if (split := key.partition("/")[0]) and key.partition("/")[2] in used
+    ]
 
 
 def rates(run: RunData, scale: Scale) -> list[Chart]:
