@@ -403,6 +403,19 @@ def test_more_parameters_with_defaults_are_right():
     type("Mine", (Callback,), {"on_epoch": on_epoch})
 
 
+def test_an_unknown_argument_that_is_passed_on_names_those_of_the_class_too():
+    class Drops(MonitorCallback):
+        def __init__(self, monitor: Any = None, *, limit: int = 5, **options: Any) -> None:
+            super().__init__(monitor, **options)
+            self.limit = limit
+
+    assert Drops(limit=3, start_epoch=2).start_epoch == 2
+    with pytest.raises(
+        TypeError, match=r"Drops has no argument 'limt', did you mean 'limit'\? \(it takes monitor, limit, "
+    ):
+        Drops(limt=3)
+
+
 def test_a_class_that_cannot_decide_is_refused():
     class NoDecide(MonitorCallback): ...
 

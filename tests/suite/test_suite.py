@@ -802,3 +802,32 @@ def test_results_of_a_list_of_data_sets(scenes, two_of_three, tmp_path, scripted
     model.train(data=[missing], **arguments)
     with pytest.raises(RuntimeError, match=r"multitrain-3 has no callbacks\.json that can be read"):
         suite.load_results()
+
+
+class StoresOnly(Callback):
+    """Stores a state, and does not take it back."""
+
+    def __init__(self) -> None:
+        self.epochs = 0
+
+    def on_epoch(self, run, record):
+        self.epochs += 1
+
+    def state_dict(self):
+        return {"epochs": self.epochs}
+
+
+@pytest.mark.training
+def test_a_state_that_nobody_takes_back_is_not_called_restored(train, scripted, messages):
+    scripted([0.1, 0.2, 0.3])
+    model = YOLO(TINY)
+    attach(model, StoresOnly(), EarlyStopping())
+    folder = interrupted(train, model, epochs=3, after=2)
+    messages.clear()
+    model, stores = YOLO(folder / "weights" / "last.pt"), StoresOnly()
+    attach(model, stores, EarlyStopping())
+    model.train(resume=True)
+    assert stores.epochs == 1
+    assert any("StoresOnly: it has a state_dict but no load_state_dict, and starts fresh" in each for each in messages)
+    (resumed,) = (each for each in messages if "resumed after epoch 2" in each)
+    assert "started fresh: StoresOnly" in " ".join(resumed.split())

@@ -78,7 +78,7 @@ def losses(run: RunData, scale: Scale) -> list[Chart]:
         ]
         if not any(any(line.series.values()) for line in lines):
             continue  # a loss of another variant of the model, such as `sem_loss`: always 0
-        best = "min" if lines[0].label == "validation" else ""
+        best = "min" if lines[0].label == "validation" and not run.has_detected_nothing else ""
         charts.append(draw(plain(f"/{name}"), lines, scale, best=best, best_among=run.detecting_epochs))
     return charts
 
@@ -137,7 +137,9 @@ def logged(run: RunData, scale: Scale) -> list[Chart]:
         key for key in run.series if key not in ("time", "fitness") and key.partition("/")[0] not in _SHOWN_ELSEWHERE
     ]
     changing = [key for key in keys if len(set(run.series[key].values())) > 1 or len(run.series[key]) == 1]
-    return [draw(key, [Line(key, run.series[key])], scale, from_zero=False) for key in changing[:_MAX_LOGGED]]
+    return [
+        draw(key, [Line(key, run.series[key])], scale, from_zero=False, whole=True) for key in changing[:_MAX_LOGGED]
+    ]
 
 
 def constants(run: RunData) -> list[str]:

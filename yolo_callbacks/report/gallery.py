@@ -85,6 +85,7 @@ class Gallery:
 
     Attributes:
         caption: What the counts are of.
+        of_epoch: Whether they are of an epoch, and not of the final evaluation.
         failing: How many images are not right.
         compared: How many images were compared.
         pictures: The images.
@@ -96,6 +97,7 @@ class Gallery:
     """
 
     caption: str = ""
+    of_epoch: bool = False
     failing: int = 0
     compared: int = 0
     pictures: list[FailingPicture] = field(default_factory=list)
@@ -128,6 +130,7 @@ def gallery(run: RunData, album: Album) -> Gallery | None:
     images = list(map(as_mapping, as_mapping(line.get("images")).values()))
     return Gallery(
         caption=_caption(line),
+        of_epoch=epoch_of(line.get("epoch")) is not None,
         failing=sum(image.get("right") is not True for image in images),
         compared=len(images),
         pictures=pictures,

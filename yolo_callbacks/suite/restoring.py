@@ -140,7 +140,10 @@ def _stored_key(member: GuardedCallback, states: Mapping[str, Any], task: str) -
 def _log_restored(members: Sequence[GuardedCallback], restored: Restored | None, run: TrainingRun) -> None:
     """Log which callbacks were restored, and which were not."""
     states = restored.recovery.states if restored else {}
-    restored_members = [member for member, _ in restored.sources] if restored else []
+    restored_members = [member for member, _ in restored.sources if _loads(member)] if restored else []
+    for member in members:
+        if member.overrides("state_dict") and not _loads(member):
+            LOGGER.warning(f"{member.label}: it has a state_dict but no load_state_dict, and starts fresh")
     names = [member.label for member in restored_members if not member.of_report]
     known = {member.key for member in members} | {_stored_key(member, states, run.task) for member in members}
     fresh = [member.label for member in members if not (member in restored_members or member.of_report)]
@@ -163,3 +166,8 @@ def _as_given(keys: list[str]) -> list[str]:
     if _OF_REPORT not in keys:
         return keys
     return [*(key for key in keys if key not in (_OF_REPORT, "JsonlLogger")), "report=True"]
+
+
+def _loads(member: GuardedCallback) -> bool:
+    """Return whether a callback takes its state, or has none to take."""
+    return member.overrides("load_state_dict") or not member.overrides("state_dict")

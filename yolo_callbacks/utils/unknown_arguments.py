@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from typing import ParamSpec, TypeVar
 
 __all__ = [
+    "BY_NAME",
     "UnknownArgumentError",
     "hint",
     "nearest",
@@ -21,7 +22,7 @@ __all__ = [
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 _CLOSE = 0.75  # `trainer` and `strict` have a ratio of 0.46, `stric` and `strict` one of 0.91
 
 
@@ -87,7 +88,7 @@ def refuse_unknown(owner: str, function: Callable[..., object], named: Iterable[
         if name not in known:
             listed = [each.name for each in parameters if each.kind is each.VAR_POSITIONAL]
             if get_close_matches(name, listed, n=1, cutoff=_CLOSE):
-                form = ", ".join([*[each.name for each in parameters if each.kind is _BY_NAME[0]], f"*{listed[0]}"])
+                form = ", ".join([*[each.name for each in parameters if each.kind is BY_NAME[0]], f"*{listed[0]}"])
                 message = f"{owner} has no argument {name!r}: give {listed[0]} without a name, {owner}({form})"
                 raise UnknownArgumentError(message, name)
             raise UnknownArgumentError(unknown_argument_text(owner, name, known), name)
@@ -131,4 +132,4 @@ def refuse_misspelt(function: Callable[..., object], named: Iterable[str], other
 def _keywords(function: Callable[..., object]) -> list[str]:
     """Return the arguments of a function that can be given by name, without `self`."""
     parameters = inspect.signature(function).parameters.items()
-    return [name for name, parameter in parameters if parameter.kind in _BY_NAME and name != "self"]
+    return [name for name, parameter in parameters if parameter.kind in BY_NAME and name != "self"]
