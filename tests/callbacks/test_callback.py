@@ -411,9 +411,9 @@ def test_an_unknown_argument_that_is_passed_on_names_those_of_the_class_too():
 
     assert Drops(limit=3, start_epoch=2).start_epoch == 2
     with pytest.raises(
-        TypeError, match=r"Drops has no argument 'limt', did you mean 'limit'\? \(it takes monitor, limit, "
+        TypeError, match=r"Drops has no argument 'limits', did you mean 'limit'\? \(it takes monitor, limit, "
     ):
-        Drops(limt=3)
+        Drops(limits=3)
 
 
 def test_a_class_that_cannot_decide_is_refused():
