@@ -281,6 +281,18 @@ def test_the_keypoints_of_labels_and_predictions(validate, tmp_path, messages):
         assert {len(box.points) for box in image.predictions} <= {0, 1}
 
 
+@pytest.mark.parametrize("task", ["segment", "pose", "obb"])
+def test_an_image_without_any_prediction(validate, tmp_path, messages, task):
+    plain = digits.detection(tmp_path / "detect", train=2, val=2, size=64)
+    data = as_task(plain, tmp_path / task, "segment" if task == "obb" else task)
+    name = {"segment": TINY_SEGMENT, "pose": TINY_POSE, "obb": TINY_OBB}[task]
+    model, taken = listened(ImageCapture(2, min_confidence=1.0), name)
+    validate(model, data=str(data), imgsz=64)
+    assert messages == []
+    assert [image.complete().predictions for image in taken[0]] == [(), ()]
+    assert all(image.truth for image in taken[0])
+
+
 def test_the_corners_of_rotated_boxes(validate, tmp_path, messages):
     plain = digits.detection(tmp_path / "detect", train=2, val=2, size=64)
     data = as_task(plain, tmp_path / "obb", "segment")

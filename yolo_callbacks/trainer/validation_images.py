@@ -325,7 +325,7 @@ class _Objects:
 
     def _points(self, rows: Array, ratio_pad: Any, shape: Any, lowest: float) -> list[tuple[tuple[float, float], ...]]:
         """Return the visible keypoints of each row."""
-        if not self.values:
+        if not self.values or not len(rows):  # an array without rows has no length that could be inferred
             return [()] * len(rows)
         keypoints = rows[:, 2 + self.sides :].reshape(len(rows), -1, self.values)
         places = as_fractions(keypoints[..., :2], ratio_pad, shape).tolist()
