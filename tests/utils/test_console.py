@@ -24,6 +24,7 @@ def test_printable():
 
 def test_the_logger_replaces_what_the_console_cannot_show(monkeypatch):
     assert any(isinstance(each, EncodableFilter) for each in LOGGER.filters)
+    monkeypatch.setattr(FRESH_LINE, "bar_open", False)  # a training of another test may have left it open
     stream = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
     monkeypatch.setattr(sys, "stdout", stream)
     handler = logging.StreamHandler(stream)
