@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,12 +14,7 @@ from yolo_callbacks.callbacks.events import TRAINER_EVENTS
 from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.origins import origins_of
-from yolo_callbacks.utils.unknown_arguments import (
-    BY_NAME,
-    UnknownArgumentError,
-    refuse_unknown,
-    unknown_argument_text,
-)
+from yolo_callbacks.utils.unknown_arguments import refuse_unknown
 
 __all__ = ["Callback"]
 
@@ -404,8 +399,9 @@ def _refusing_unknown(init: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(init)
     def refusing(self: Callback, *given: Any, **named: Any) -> None:
         if named:
-            refuse_unknown(type(self).__name__, init, named)
-            _refuse_unknown_of_bases(type(self), named)
+            inits = [vars(base)["__init__"] for base in type(self).__mro__[:-1] if "__init__" in vars(base)]
+            own = next(index for index, each in enumerate(inits) if inspect.unwrap(each) is inspect.unwrap(init))
+            refuse_unknown(type(self).__name__, init, named, inits[own + 1 :])
         init(self, *given, **named)
 
     return refusing
@@ -441,21 +437,3 @@ def _same(value: object, default: object) -> bool:
         return value is default or bool(value == default)
     except Exception:  # an array, or an object of somebody else
         return False
-
-
-def _refuse_unknown_of_bases(cls: type[Callback], named: Iterable[str]) -> None:
-    """Refuse an argument that neither the class has nor the base class to which it passes `**options` on.
-
-    Without this, the message of the base class would not name the arguments of the class itself.
-    """
-    known: list[str] = []
-    for base in cls.__mro__:
-        if "__init__" not in vars(base) or base is object:
-            continue
-        parameters = inspect.signature(vars(base)["__init__"]).parameters.values()
-        known += [each.name for each in parameters if each.kind in BY_NAME and each.name not in ("self", *known)]
-        if not any(each.kind is each.VAR_KEYWORD for each in parameters):
-            for name in named:
-                if name not in known:
-                    raise UnknownArgumentError(unknown_argument_text(cls.__name__, name, known), name)
-            return

@@ -9,7 +9,6 @@ from difflib import get_close_matches
 from typing import ParamSpec, TypeVar
 
 __all__ = [
-    "BY_NAME",
     "UnknownArgumentError",
     "hint",
     "nearest",
@@ -22,7 +21,7 @@ __all__ = [
 P = ParamSpec("P")
 R = TypeVar("R")
 
-BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+_BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 _CLOSE = 0.75  # `trainer` and `strict` have a ratio of 0.46, `stric` and `strict` one of 0.91
 
 
@@ -69,26 +68,36 @@ def unknown_argument_text(owner: str, name: str, known: Sequence[str]) -> str:
     return f"{owner} has no argument {name!r}{hint(name, known)} (it takes {', '.join(known) or 'none'})"
 
 
-def refuse_unknown(owner: str, function: Callable[..., object], named: Iterable[str]) -> None:
+def refuse_unknown(
+    owner: str, function: Callable[..., object], named: Iterable[str], passed_on: Iterable[Callable[..., object]] = ()
+) -> None:
     """Raise an error for the first argument that a function does not have.
 
     Args:
         owner: The name of the callback or the function in the message.
-        function: The function. If it has `**kwargs`, it accepts every argument.
+        function: The function.
         named: The names of the arguments.
+        passed_on: The functions to which it passes its `**kwargs` on, each to the next one. Defaults to none: then a
+            function with `**kwargs` accepts every argument.
 
     Raises:
         UnknownArgumentError: If an argument is unknown. The message names the nearest argument and lists all of them.
     """
-    parameters = inspect.signature(function).parameters.values()
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+    known: list[str] = []
+    listed: list[str] = []
+    for each in (function, *passed_on):
+        parameters = inspect.signature(each).parameters.values()
+        known += [name for name in _keywords(each) if name not in known]
+        listed += [parameter.name for parameter in parameters if parameter.kind is parameter.VAR_POSITIONAL]
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+            break
+    else:
         return
-    known = _keywords(function)
     for name in named:
         if name not in known:
-            listed = [each.name for each in parameters if each.kind is each.VAR_POSITIONAL]
             if get_close_matches(name, listed, n=1, cutoff=_CLOSE):
-                form = ", ".join([*[each.name for each in parameters if each.kind is BY_NAME[0]], f"*{listed[0]}"])
+                parameters = inspect.signature(function).parameters.values()
+                form = ", ".join([*[each.name for each in parameters if each.kind is _BY_NAME[0]], f"*{listed[0]}"])
                 message = f"{owner} has no argument {name!r}: give {listed[0]} without a name, {owner}({form})"
                 raise UnknownArgumentError(message, name)
             raise UnknownArgumentError(unknown_argument_text(owner, name, known), name)
@@ -132,4 +141,4 @@ def refuse_misspelt(function: Callable[..., object], named: Iterable[str], other
 def _keywords(function: Callable[..., object]) -> list[str]:
     """Return the arguments of a function that can be given by name, without `self`."""
     parameters = inspect.signature(function).parameters.items()
-    return [name for name, parameter in parameters if parameter.kind in BY_NAME and name != "self"]
+    return [name for name, parameter in parameters if parameter.kind in _BY_NAME and name != "self"]
