@@ -34,7 +34,7 @@ from ultralytics.models.yolo.detect import DetectionTrainer
 from wandb_runs import Run, read_runs
 
 from yolo_callbacks import EarlyStopping, FailingImages, SaveBest, WandbLogger, attach
-from yolo_callbacks.loggers.wandb_parts.content import classes_in_words, draw_mask
+from yolo_callbacks.loggers.wandb_parts.content import draw_mask
 from yolo_callbacks.loggers.wandb_parts.history import History
 from yolo_callbacks.loggers.wandb_parts.media import ValidationImages
 from yolo_callbacks.trainer.validation_images import AnnotatedImage, Box, Classified
@@ -327,7 +327,7 @@ def test_the_worst_images_are_a_table(train, scenes):
 
 
 def test_classes_in_words():
-    assert classes_in_words(Classified(0, 7, 0.826), {0: "cat"}) == "label cat, predicted 7 0.83"
+    assert Classified(0, 7, 0.826).in_words({0: "cat"}) == "label cat, predicted 7 0.83"
 
 
 @pytest.mark.training

@@ -250,14 +250,26 @@ def test_boxes_of_other_tasks(validate, tmp_path, messages, task):
             check_predictions(image, 100)
 
 
+@pytest.fixture
+def captured(validate, tmp_path, messages) -> Callable[..., list[AnnotatedImage]]:
+    """Capture two images of a validation of a task, whose labels are made of upright boxes."""
+
+    def run(task: str, *, overlap_mask: bool = True, **capture: Any) -> list[AnnotatedImage]:
+        plain = digits.detection(tmp_path / "detect", train=2, val=2, size=64)
+        data = as_task(plain, tmp_path / task, "segment" if task == "obb" else task)
+        name = {"segment": TINY_SEGMENT, "pose": TINY_POSE, "obb": TINY_OBB}[task]
+        model, taken = listened(ImageCapture(2, **{"min_confidence": 0.0, **capture}), name)
+        validate(model, data=str(data), imgsz=64, overlap_mask=overlap_mask)
+        assert messages == []
+        assert len(taken[0]) == 2
+        return taken[0]
+
+    return run
+
+
 @pytest.mark.parametrize("overlap_mask", [True, False])
-def test_the_masks_of_labels_and_predictions(validate, tmp_path, overlap_mask, messages):
-    plain = digits.detection(tmp_path / "detect", train=2, val=2, size=64)
-    data = as_task(plain, tmp_path / "segment", "segment")
-    model, taken = listened(ImageCapture(2, min_confidence=0.0, max_masks=3), TINY_SEGMENT)
-    validate(model, data=str(data), imgsz=64, overlap_mask=overlap_mask)
-    assert messages == []
-    for image in taken[0]:
+def test_the_masks_of_labels_and_predictions(captured, overlap_mask):
+    for image in captured("segment", overlap_mask=overlap_mask, max_masks=3):
         completed = image.complete()
         assert completed.masks is None
         assert [bool(box.mask) for box in completed.truth] == [True] * 3 + [False] * (len(completed.truth) - 3)
@@ -268,13 +280,8 @@ def test_the_masks_of_labels_and_predictions(validate, tmp_path, overlap_mask, m
             assert np.allclose(edges, (box.left, box.top, box.right, box.bottom), atol=0.06)
 
 
-def test_the_keypoints_of_labels_and_predictions(validate, tmp_path, messages):
-    plain = digits.detection(tmp_path / "detect", train=2, val=2, size=64)
-    data = as_task(plain, tmp_path / "pose", "pose")
-    model, taken = listened(ImageCapture(2, min_confidence=0.0), TINY_POSE)
-    validate(model, data=str(data), imgsz=64)
-    assert messages == []
-    for image in taken[0]:
+def test_the_keypoints_of_labels_and_predictions(captured):
+    for image in captured("pose"):
         for box in image.truth:  # the keypoint is the centre
             ((x, y),) = box.points
             assert np.allclose((x, y), centre(box)[:2], atol=0.02)
@@ -282,24 +289,14 @@ def test_the_keypoints_of_labels_and_predictions(validate, tmp_path, messages):
 
 
 @pytest.mark.parametrize("task", ["segment", "pose", "obb"])
-def test_an_image_without_any_prediction(validate, tmp_path, messages, task):
-    plain = digits.detection(tmp_path / "detect", train=2, val=2, size=64)
-    data = as_task(plain, tmp_path / task, "segment" if task == "obb" else task)
-    name = {"segment": TINY_SEGMENT, "pose": TINY_POSE, "obb": TINY_OBB}[task]
-    model, taken = listened(ImageCapture(2, min_confidence=1.0), name)
-    validate(model, data=str(data), imgsz=64)
-    assert messages == []
-    assert [image.complete().predictions for image in taken[0]] == [(), ()]
-    assert all(image.truth for image in taken[0])
+def test_an_image_without_any_prediction(captured, task):
+    images = captured(task, min_confidence=1.0)
+    assert [image.complete().predictions for image in images] == [(), ()]
+    assert all(image.truth for image in images)
 
 
-def test_the_corners_of_rotated_boxes(validate, tmp_path, messages):
-    plain = digits.detection(tmp_path / "detect", train=2, val=2, size=64)
-    data = as_task(plain, tmp_path / "obb", "segment")
-    model, taken = listened(ImageCapture(2, min_confidence=0.0), TINY_OBB)
-    validate(model, data=str(data), imgsz=64)
-    assert messages == []
-    for image in taken[0]:
+def test_the_corners_of_rotated_boxes(captured):
+    for image in captured("obb"):
         for box in (*image.truth, *image.predictions):
             x, y = np.array(box.corners).T
             if min(*x, *y) > 0 and max(*x, *y) < 1:  # the whole box is in the image

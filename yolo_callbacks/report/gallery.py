@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from yolo_callbacks.callbacks.failing_parts.marks import KINDS, Mark, marks_of_images
+from yolo_callbacks.callbacks.failing_parts.marks import KINDS, Mark, counts_of, marks_of_images
 from yolo_callbacks.report.failures import confusions
 from yolo_callbacks.report.pictures import Album
 from yolo_callbacks.report.run_data import RunData
-from yolo_callbacks.utils.lenient import as_count, as_list, as_mapping, as_number, as_text, epoch_of
+from yolo_callbacks.utils.lenient import as_list, as_mapping, as_number, as_text, epoch_of
 
 __all__ = ["FailingPicture", "Frame", "Gallery", "gallery"]
 
@@ -143,7 +143,7 @@ def gallery(run: RunData, album: Album) -> Gallery | None:
 
 
 def _counts(image: Mapping[str, Any]) -> str:
-    right, wrong, missed = (as_count(image.get(name)) or 0 for name in ("tp", "fp", "fn"))
+    right, wrong, missed = counts_of(image)
     return f"{right} right, {wrong} false, {missed} missed"
 
 

@@ -107,11 +107,10 @@ def boxed_pictures(run: RunData, album: Album) -> list[BoxedPicture]:
         if url:
             width, height = image["size"]
             picture = BoxedPicture(image["path"].name, url, width / height, tuple(_rectangles(image["boxes"], names)))
-            if image["classified"]:
-                label, predicted, confidence = image["classified"]
-                words = f"label {_name(label, names)}, predicted {_name(predicted, names)} {confidence:.2f}"
+            if classified := image["classified"]:
                 name = f"{image['path'].parent.name}/{image['path'].name}"  # the folder is the class
-                picture = replace(picture, name=name, classes=words, wrong=label != predicted)
+                wrong = classified.label != classified.predicted
+                picture = replace(picture, name=name, classes=classified.in_words(names), wrong=wrong)
             found.append(picture)
     return found
 
@@ -143,7 +142,7 @@ def plots(run: RunData, album: Album) -> list[tuple[str, str]]:
 
 def _rectangles(boxes: Any, names: dict[int, str]) -> Iterator[Rectangle]:
     for left, top, right, bottom, label, confidence, shapes in boxes:
-        name = _name(label, names)
+        name = names.get(int(label), str(label))
         text = name if confidence is None else f"{name} {confidence:.2f}"
         x, y, width, height = (round(100 * float(edge), 2) for edge in (left, top, right - left, bottom - top))
         yield Rectangle(
@@ -156,7 +155,3 @@ def _rectangles(boxes: Any, names: dict[int, str]) -> Iterator[Rectangle]:
 
 def _svg(points: list[tuple[float, float]]) -> str:
     return " ".join(f"{100 * x:.4g},{100 * y:.4g}" for x, y in points)
-
-
-def _name(label: float, names: dict[int, str]) -> str:
-    return names.get(int(label), str(label))

@@ -14,6 +14,7 @@ from yolo_callbacks.report.monitors import monitored
 from yolo_callbacks.report.run_data import EVENT_KINDS, Event, RunData
 from yolo_callbacks.state.summary import read_summary, relative_outcome
 from yolo_callbacks.trainer.results import read_results
+from yolo_callbacks.trainer.validation_images import Classified
 from yolo_callbacks.utils.files import LOGGER
 from yolo_callbacks.utils.lenient import (
     any_json,
@@ -200,9 +201,12 @@ def _boxed_image(image: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     boxes = [_box(as_list(box)) for name in ("truth", "predictions") for box in as_list(image.get(name))]
     content = {"path": Path(path), "size": tuple(size), "boxes": [box for box in boxes if box]}
-    label, predicted, confidence = [*map(as_number, as_list(image.get("classified"))), None, None, None][:3]
-    known = all(number is not None and math.isfinite(number) for number in (label, predicted, confidence))
-    return {**content, "classified": (as_count(label), as_count(predicted), confidence) if known else None}
+    return {**content, "classified": _classified(as_list(image.get("classified")))}
+
+
+def _classified(given: list[Any]) -> Classified | None:
+    numbers = [number for number in map(as_number, given[:3]) if number is not None and math.isfinite(number)]
+    return Classified(as_count(numbers[0]), as_count(numbers[1]), numbers[2]) if len(numbers) == 3 else None
 
 
 def _box(box: list[Any]) -> tuple[Any, ...] | None:

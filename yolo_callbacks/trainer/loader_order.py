@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
+
+from yolo_callbacks.trainer.geometry import to_cpu
 
 __all__ = ["ImageOrder", "passes"]
 
 
 class ImageOrder:
-    """Follow which images the batches of a loader hold, from its first pass on."""
+    """Follow which images the batches of a classification hold, from the first pass of its loader on."""
 
     def __init__(self) -> None:
         self._loader: Any = None
@@ -22,20 +25,24 @@ class ImageOrder:
             self._loader, self._passes = loader, passes(loader)
         self._left = next(self._passes)
 
-    def take(self, classes: list[int]) -> list[int]:
-        """Return the positions in the data set of the images of the next batch.
+    def results(self, preds: Any, batch: Any) -> Iterator[tuple[Path, int, int, float]]:
+        """Yield the file, the label, the predicted class and its confidence for each image of the next batch.
 
         Args:
-            classes: The classes of the images in the batch.
+            preds: The probabilities of the classes, one row an image.
+            batch: The batch, as the validator gets it.
 
         Raises:
-            RuntimeError: If the images at these positions have other classes.
+            RuntimeError: If the images at the expected positions have other labels.
         """
-        positions, self._left = self._left[: len(classes)], self._left[len(classes) :]
-        samples = self._loader.dataset.samples
-        if [int(samples[position][1]) for position in positions] != classes:
+        best = preds.max(1)
+        rows = to_cpu(batch["cls"], best.indices, best.values).tolist()
+        positions, self._left = self._left[: len(rows)], self._left[len(rows) :]
+        images = [self._loader.dataset.samples[position] for position in positions]
+        if [int(image[1]) for image in images] != [int(label) for label, *_ in rows]:
             raise RuntimeError("the loader reads the images in an order that is not known")
-        return positions
+        for image, (label, predicted, confidence) in zip(images, rows, strict=True):
+            yield Path(image[0]), int(label), int(predicted), confidence
 
 
 def passes(loader: Any) -> Iterator[list[int]]:

@@ -6,7 +6,7 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,7 +71,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Classified:
-    """What a classification says about an image.
+    """The label and the predicted class of an image, in a classification.
 
     Attributes:
         label: The class index of the label.
@@ -82,6 +82,11 @@ class Classified:
     label: int
     predicted: int
     confidence: float
+
+    def in_words(self, names: Mapping[int, str]) -> str:
+        """Return the label and the prediction with the names of the classes."""
+        label, predicted = (names.get(index, str(index)) for index in (self.label, self.predicted))
+        return f"label {label}, predicted {predicted} {self.confidence:.2f}"
 
 
 @dataclass(frozen=True)
@@ -179,7 +184,8 @@ class ImageCapture:
             dataset = validator.dataloader.dataset
             if validator.args.task == "classify":
                 self._order.start_pass(validator.dataloader)
-                files = [str(dataset.samples[position][0]) for position in _spread(len(dataset.samples), self.count)]
+                positions = _spread(len(dataset.samples), self.count)
+                files = [str(Path(dataset.samples[position][0])) for position in positions]
             else:
                 files = list(map(str, dataset.im_files[: self.count]))
             self._chosen = dict.fromkeys(files, 0)
@@ -219,13 +225,10 @@ class ImageCapture:
 
     def _classify(self, preds: Any, batch: Any) -> None:
         """Collect the images of a batch that names no files."""
-        best, samples = preds.max(1), self._validator.dataloader.dataset.samples
-        labels, predicted, confidences = to_cpu(batch["cls"], best.indices, best.values).T.tolist()
-        positions = self._order.take([int(label) for label in labels])
-        for position, label, found, confidence in zip(positions, labels, predicted, confidences, strict=True):
-            if (file := str(samples[position][0])) in self._chosen:
-                classified = Classified(int(label), int(found), confidence)
-                self._collected[file] = AnnotatedImage(Path(file), (0, 0), classified=classified)
+        for path, label, predicted, confidence in self._order.results(preds, batch):
+            if str(path) in self._chosen:
+                classified = Classified(label, predicted, confidence)
+                self._collected[str(path)] = AnnotatedImage(path, (0, 0), classified=classified)
 
     def _image(self, preds: Any, truth: _Objects, batch: Any, index: int) -> AnnotatedImage:
         """Return one image of a batch, with all its numbers copied to the CPU."""

@@ -187,14 +187,13 @@ class MatchTap:
     def _classify(self, preds: Any, batch: Any) -> None:
         import numpy as np
 
-        best = preds.max(1)
-        targets, classes, confidences = to_cpu(batch["cls"], best.indices, best.values).T
-        samples, targets, classes = self._validator.dataloader.dataset.samples, targets.astype(int), classes.astype(int)
-        positions = self._order.take(targets.tolist())
-        for position, target, found, confidence in zip(positions, targets, classes, confidences, strict=True):
-            path, nothing = self._relative(Path(samples[position][0])), np.zeros((0, 4))
-            values = np.array([target]), np.array([found]), np.array([confidence])
-            self._take(ImageResult(path, (0, 0), *values, np.ones((1, 1)), np.ones((1, 1)), nothing, nothing))
+        nothing = np.zeros((0, 4))
+        for path, label, predicted, confidence in self._order.results(preds, batch):
+            values = np.array([label]), np.array([predicted]), np.array([confidence])
+            image = ImageResult(
+                self._relative(path), (0, 0), *values, np.ones((1, 1)), np.ones((1, 1)), nothing, nothing
+            )
+            self._take(image)
 
     def _relative(self, path: Path) -> str:
         try:

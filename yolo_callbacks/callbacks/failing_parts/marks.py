@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from yolo_callbacks.utils.lenient import as_list, as_mapping, as_number, as_text
+from yolo_callbacks.utils.lenient import as_count, as_list, as_mapping, as_number, as_text
 
-__all__ = ["KINDS", "Mark", "marks_of_images"]
+__all__ = ["KINDS", "Mark", "counts_of", "marks_of_images"]
 
 KINDS = {"fp": "false positive", "fn": "missed", "suspect": "suspected label"}
 """The kinds of marks, in words."""
@@ -54,6 +54,12 @@ def marks_of_images(line: Mapping[str, Any]) -> Iterator[tuple[str, tuple[Mark, 
         yield name, (*marks, *suspected.pop(name, []))
     for name, labels in suspected.items():
         yield name, tuple(labels)
+
+
+def counts_of(image: Mapping[str, Any]) -> tuple[int, int, int]:
+    """Return how many predictions of an image are right and wrong, and how many objects are missed."""
+    right, wrong, missed = (as_count(image.get(name)) for name in ("tp", "fp", "fn"))
+    return right, wrong, missed
 
 
 def _mark(wrong: Mapping[str, Any]) -> Mark:

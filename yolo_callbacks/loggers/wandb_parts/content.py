@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from yolo_callbacks.trainer.validation_images import AnnotatedImage, Box, Classified, shown_size
+from yolo_callbacks.trainer.validation_images import AnnotatedImage, Box, shown_size
 
 __all__ = [
     "annotated_image",
     "class_table",
-    "classes_in_words",
     "confusion_chart",
     "curve_chart",
     "draw_mask",
@@ -48,7 +47,7 @@ def annotated_image(image: AnnotatedImage, jpeg: Path, names: Mapping[int, str],
 
     labels = dict(names)
     if image.classified is not None:
-        return wandb.Image(str(jpeg), caption=f"{image.path.name}: {classes_in_words(image.classified, labels)}")
+        return wandb.Image(str(jpeg), caption=f"{image.path.name}: {image.classified.in_words(labels)}")
     width, height = shown_size(image.size)
     share = width / canvas[0], height / canvas[1]
     groups = {"ground_truth": image.truth, "predictions": image.predictions}
@@ -63,12 +62,6 @@ def annotated_image(image: AnnotatedImage, jpeg: Path, names: Mapping[int, str],
             for name, group in groups.items()
         }
     return wandb.Image(str(jpeg), boxes=boxes, masks=masks, caption=image.path.name)
-
-
-def classes_in_words(classified: Classified, names: Mapping[int, str]) -> str:
-    """Return the label and the prediction of a whole image in words."""
-    label, predicted = (names.get(index, str(index)) for index in (classified.label, classified.predicted))
-    return f"label {label}, predicted {predicted} {classified.confidence:.2f}"
 
 
 def draw_mask(boxes: Sequence[Box], size: tuple[int, int], share: tuple[float, float] = (1.0, 1.0)) -> Any:

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from yolo_callbacks.callbacks.failing_parts.marks import KINDS, Mark, marks_of_images
+from yolo_callbacks.callbacks.failing_parts.marks import KINDS, Mark, counts_of, marks_of_images
 from yolo_callbacks.trainer.validation_images import encode_jpeg
 from yolo_callbacks.utils.files import LOGGER
-from yolo_callbacks.utils.lenient import as_count, as_mapping, as_number, as_text
+from yolo_callbacks.utils.lenient import as_mapping, as_number, as_text
 
 __all__ = ["log_failing_images"]
 
@@ -41,10 +41,9 @@ def log_failing_images(line: Mapping[str, Any], wandb_run: Any) -> None:
                 LOGGER.debug(f"{root / name} is not in the table of W&B: {error}")
                 continue
             image = as_mapping(counts.get(name))
-            numbers = [as_count(image.get(key)) or 0 for key in ("tp", "fp", "fn")]
             suspected = ", ".join(mark.label for mark in marks if mark.kind == "suspect")
             picture = wandb.Image(str(jpeg), boxes=_boxes(marks) or None)
-            table.add_data(picture, name, as_number(image.get("f1")), *numbers, suspected)
+            table.add_data(picture, name, as_number(image.get("f1")), *counts_of(image), suspected)
         if table.data:
             wandb_run.log({"failing/worst": table})
 
