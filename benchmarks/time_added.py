@@ -79,17 +79,15 @@ def _compared(name: str, found: dict[str, list[dict[str, Any]]], long: float) ->
     if clock:
         beside = [_beside(mine) for _, mine in pairs]
         bare = statistics.median(each for each, _ in map(_beside, found["bare"]))
-        direct_ms, direct_s = (
-            statistics.median(values) + statistics.median(others)
-            for values, others in zip(zip(*clock, strict=True), zip(*beside, strict=True), strict=True)
-        )
-        direct_ms = 1000 * (direct_ms - bare)
+        clock_epoch, clock_once = (statistics.median(seconds) for seconds in zip(*clock, strict=True))
+        beside_epoch, beside_once = (statistics.median(seconds) for seconds in zip(*beside, strict=True))
+        direct_epoch, direct_once = clock_epoch + beside_epoch - bare, clock_once + beside_once
         own = {
-            "direct_per_epoch_ms": direct_ms,
-            "direct_once_s": direct_s,
-            "direct_share": (LONG_RUN * direct_ms / 1000 + direct_s) / long,
-            "clock_per_epoch_ms": 1000 * statistics.median(each for each, _ in clock),
-            "clock_once_s": statistics.median(start for _, start in clock),
+            "direct_per_epoch_ms": 1000 * direct_epoch,
+            "direct_once_s": direct_once,
+            "direct_share": (LONG_RUN * direct_epoch + direct_once) / long,
+            "clock_per_epoch_ms": 1000 * clock_epoch,
+            "clock_once_s": clock_once,
             "by_callback": _by_callback([mine["callbacks"] for _, mine in pairs]),
         }
     return {

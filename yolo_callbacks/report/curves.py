@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from yolo_callbacks.report.charts import COLORS, Chart, Line, Scale, draw
 from yolo_callbacks.report.comparison import Labelled
-from yolo_callbacks.report.run_data import RunData, class_series
+from yolo_callbacks.report.run_data import RunData, Series, class_series
 from yolo_callbacks.report.tables import class_table, metrics_of, plain, suffix_of
 from yolo_callbacks.report.words import number
 
@@ -133,22 +133,29 @@ def memory(run: RunData, scale: Scale) -> list[Chart]:
 
 def logged(run: RunData, scale: Scale) -> list[Chart]:
     """Return a chart for each other scalar that callbacks have logged, such as those of a user's own callback."""
-    keys = [
-        key for key in run.series if key not in ("time", "fitness") and key.partition("/")[0] not in _SHOWN_ELSEWHERE
-    ]
-    changing = [key for key in keys if len(set(run.series[key].values())) > 1 or len(run.series[key]) == 1]
-    return [
-        draw(key, [Line(key, run.series[key])], scale, from_zero=False, whole=True) for key in changing[:_MAX_LOGGED]
-    ]
+    shown = {key: series for key, series in _logged_series(run).items() if not _is_constant(series)}
+    lines = [Line(key, series) for key, series in list(shown.items())[:_MAX_LOGGED]]
+    return [draw(line.label, [line], scale, from_zero=False, whole=True) for line in lines]
 
 
 def constants(run: RunData) -> list[str]:
     """Return the other scalars that callbacks have logged, whose value was the same in every epoch, in words."""
-    keys = [key for key in run.series if key not in ("time", "fitness")]
-    shown = [key for key in keys if key.partition("/")[0] not in _SHOWN_ELSEWHERE and len(run.series[key]) > 1]
-    values = {key: set(run.series[key].values()) for key in shown}
-    same = {key: min(found) for key, found in values.items() if len(found) == 1}
+    same = {key: min(series.values()) for key, series in _logged_series(run).items() if _is_constant(series)}
     return [f"{key} {f'{value:g}' if value == round(value) else number(value)}" for key, value in same.items()]
+
+
+def _logged_series(run: RunData) -> dict[str, Series]:
+    """Return the scalars of callbacks that no other chart shows."""
+    of_others = ("time", "fitness")
+    return {
+        key: series
+        for key, series in run.series.items()
+        if key not in of_others and key.partition("/")[0] not in _SHOWN_ELSEWHERE
+    }
+
+
+def _is_constant(series: Series) -> bool:
+    return len(series) > 1 and len(set(series.values())) == 1
 
 
 def class_charts(run: RunData, scale: Scale) -> list[Chart]:
