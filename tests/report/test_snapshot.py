@@ -1,4 +1,4 @@
-"""What a report shows over validation images: stored in the final evaluation of real trainings, for every task."""
+"""Test what a report stores of the validation images in the final evaluation, and shows, in real trainings."""
 
 from __future__ import annotations
 

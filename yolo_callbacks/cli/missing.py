@@ -1,4 +1,4 @@
-"""Say why a folder has no file of a run, and which folder may be meant."""
+"""Explain why a file of a run was not found, and suggest another folder."""
 
 from __future__ import annotations
 

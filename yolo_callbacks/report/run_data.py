@@ -153,7 +153,7 @@ class RunData:
 
     @property
     def has_detected_nothing(self) -> bool:
-        """Whether every mAP is 0 in every epoch; where there is none, whether the main metric is."""
+        """Whether every mAP is 0 in every epoch. A task without mAP is judged by its main metric."""
         found = self.starting_with("metrics/mAP") or {"": self.series.get(self.main_metric or "", {})}
         return any(found.values()) and not any(value for series in found.values() for value in series.values())
 

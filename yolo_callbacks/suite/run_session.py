@@ -301,12 +301,12 @@ class RunSession:
             self._conclude(_status_of(failure))
         elif not self._finished:
             self._conclude("ended")
-        elif left is not None and not left.evaluate:
-            self._conclude(left.status)
         else:
-            write_picture(self.run, self.callbacks, self._options.outputs)
+            evaluated = left is None or left.evaluate
+            if evaluated:
+                write_picture(self.run, self.callbacks, self._options.outputs)
             self._conclude("finished" if left is None else left.status)
-            if self._options.report:
+            if evaluated and self._options.report:
                 write_report(self.run, self._options.outputs)
 
     def _conclude(self, status: str) -> None:
@@ -324,7 +324,7 @@ class RunSession:
             self._store.conclude(summary, finished=status == "finished" or self.run.left is not None)
 
     def _announce_end(self) -> None:
-        """Let the callbacks know that all is concluded, when the files of the run are written."""
+        """Call `on_run_end` of the callbacks, after all files of the run are written."""
         listening = [member for member in self._members if member.overrides("on_run_end") and not member.missed]
         if self._summary is not None and listening:
             self.run.wait_for_background()

@@ -23,7 +23,7 @@ class SharedDecisions:
         base_rates: The base rate of each parameter group at the beginning of a resumed run; empty where unknown.
         held_factor: The factor at which the schedule of an extended run is held; None where it is not held.
         next_cleanups: The epoch of the next memory cleanup, by its step.
-        leaving: How the training is left with this epoch; None where nobody has asked for it.
+        leaving: The way in which the training ends early, with this epoch; None where no callback has asked for it.
     """
 
     ended: bool = False

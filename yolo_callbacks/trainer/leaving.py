@@ -14,7 +14,7 @@ __all__ = ["Leaving", "watch_leaving"]
 
 @dataclass(frozen=True)
 class Leaving:
-    """How a training is left early. Rank 0 decides it, and every rank gets it at the end of the epoch.
+    """The way in which a training ends early. Rank 0 decides it, and sends it to every rank at the end of the epoch.
 
     Attributes:
         evaluate: Whether best.pt is evaluated, and the plots are drawn.
@@ -34,7 +34,7 @@ def watch_leaving(methods: MethodPatches, leaving: Callable[[], Leaving | None],
 
     Args:
         methods: The methods of the trainer.
-        leaving: Returns how the training is left early; None where it is not.
+        leaving: Returns the way in which the training ends early, or None.
         is_main: Whether this process strips the checkpoints.
     """
     trainer, evaluate = methods.trainer, methods.trainer.final_eval

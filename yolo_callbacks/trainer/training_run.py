@@ -278,7 +278,7 @@ class TrainingRun:
 
     @property
     def left(self) -> Leaving | None:
-        """How the training is left early by `end`; None where it is not."""
+        """What `end` has decided: how the training ends early. None if `end` was not called."""
         return self.shared.leaving
 
     @property

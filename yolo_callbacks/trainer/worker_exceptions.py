@@ -22,7 +22,7 @@ _VARIABLE = "YOLO_CALLBACKS_EXCEPTION"
 
 @contextmanager
 def from_workers(trainer: Any) -> Iterator[Callable[[], BaseException | None]]:
-    """Let the workers that start in the block hand over an exception; yield what returns it.
+    """Receive an exception from the workers that start in the block; yield a function that returns it, or None.
 
     Args:
         trainer: The trainer of this process. Where it starts no workers, there is never an exception.

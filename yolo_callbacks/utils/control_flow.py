@@ -1,4 +1,4 @@
-"""Tell exceptions by which a training is left on purpose from failures."""
+"""Distinguish exceptions that end a training on purpose from failures."""
 
 from __future__ import annotations
 
