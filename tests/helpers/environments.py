@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -24,14 +25,19 @@ def arguments(**overrides: Any) -> list[str]:
     return [f"{name}={value}" for name, value in {**FAST, "model": TINY, "epochs": 1, **overrides}.items()]
 
 
-def wheel(project: Path, folder: Path, *, editable: bool = False) -> Path:
-    """Build the wheel of a project."""
-    from hatchling.build import build_editable, build_wheel  # not on every machine with a GPU
+def wheel(project: Path, folder: Path, kind: str = "wheel") -> Path:
+    """Build the wheel of a project: from its files, as `"editable"`, or from its source distribution, `"sdist"`."""
+    from hatchling import build  # not on every machine with a GPU
 
+    if kind == "sdist":
+        sources = wheel(project, folder, kind="source")
+        shutil.unpack_archive(sources, folder)
+        return wheel(folder / sources.name.removesuffix(".tar.gz"), folder)
     before = Path.cwd()
     os.chdir(project)
     try:
-        return folder / (build_editable if editable else build_wheel)(str(folder))
+        named = {"wheel": build.build_wheel, "editable": build.build_editable, "source": build.build_sdist}
+        return folder / named[kind](str(folder))
     finally:
         os.chdir(before)
 

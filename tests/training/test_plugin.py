@@ -366,12 +366,12 @@ def test_what_an_interpreter_that_does_nothing_imports(installed, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "editable", [pytest.param(False, id="wheel"), pytest.param(True, id="editable", marks=pytest.mark.slow)]
+    "kind", ["wheel", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("editable", "sdist"))]
 )
-def test_installed_and_removed(editable, tmp_path):
+def test_installed_and_removed(kind, tmp_path):
     environment = Environment.make(tmp_path / "venv")
     before = {path.relative_to(tmp_path) for path in environment.folder.rglob("*")}
-    environment.install(wheel(ROOT, tmp_path, editable=editable))
+    environment.install(wheel(ROOT, tmp_path, kind))
     assert imported(environment, tmp_path, callbacks="default") == {"_yolo_callbacks_boot"}
     assert imported(environment, tmp_path) == set()
     environment.pip("uninstall", "--yes", "yolo-callbacks")
