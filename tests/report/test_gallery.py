@@ -7,7 +7,7 @@ from report_page import Page
 from run_content import failing_run
 
 from yolo_callbacks.report import report
-from yolo_callbacks.report.gallery import gallery
+from yolo_callbacks.report.gallery import FailingPicture, Frame, gallery
 from yolo_callbacks.report.pictures import Album
 from yolo_callbacks.report.reading import read_run
 
@@ -40,6 +40,14 @@ def test_the_page_has_them(run):
     assert "failing" in page.sections
     assert "1 right, 1 false, 1 missed" in page.text
     assert page.unclosed == page.wrong == []
+
+
+def test_no_label_covers_another_one():
+    at = [("a 0.9", 10, 10), ("beside", 40, 10), ("covered", 12, 12), ("below", 10, 30), ("left of a", 1, 11)]
+    marks = tuple(Frame("fp", label, (float(left), float(top), 20.0, 20.0)) for label, left, top in at)
+    whole = Frame("fn", "cat", None)
+    picture = FailingPicture("a.png", "", "", (*marks, whole), (), "")
+    assert [mark.label for mark in picture.tags] == ["a 0.9", "beside", "below"]
 
 
 def test_an_image_that_is_gone_is_left_out(run):

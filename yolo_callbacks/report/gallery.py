@@ -21,6 +21,7 @@ _MAX_NAMES = 200  # of images that flip in one epoch
 _MAX_CONFUSIONS = 10
 _MAX_TAGS = 8
 _MAX_SIDE = 480
+_TAG_HEIGHT, _TAG_LETTER = 7.0, 2.2  # percent of the picture that a label is high, and one letter of it wide
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,12 @@ class FailingPicture:
 
     @property
     def tags(self) -> tuple[Frame, ...]:
-        """The marks whose label is shown; one of those at the same place, and not too many for a small picture."""
-        return tuple({mark.edges: mark for mark in self.marks if mark.edges}.values())[:_MAX_TAGS]
+        """The marks whose label is shown: none that would cover another label, and not too many."""
+        shown: list[Frame] = []
+        for mark in self.marks:
+            if mark.edges and len(shown) < _MAX_TAGS and not any(_labels_overlap(mark, other) for other in shown):
+                shown.append(mark)
+        return tuple(shown)
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -140,6 +145,15 @@ def gallery(run: RunData, album: Album) -> Gallery | None:
         left_out=len(chosen) - len(pictures),
         confusions=confusions(line, _MAX_CONFUSIONS),
     )
+
+
+def _labels_overlap(mark: Frame, other: Frame) -> bool:
+    """Return whether the labels of two marks would cover each other, in a picture as narrow as on a phone."""
+    if mark.edges is None or other.edges is None:
+        return False
+    (left, top, *_), (other_left, other_top, *_) = mark.edges, other.edges
+    before = mark if left <= other_left else other
+    return abs(top - other_top) < _TAG_HEIGHT and abs(left - other_left) < _TAG_LETTER * len(before.label)
 
 
 def _counts(image: Mapping[str, Any]) -> str:
