@@ -164,6 +164,45 @@ def test_a_mistake_is_reported_in_one_line_with_its_place(text, monkeypatch):
     assert "\n" not in message
 
 
+SEVERAL = """\
+stric: true
+callbacks:
+  - SaveBst
+  - SaveBest:
+      monitor: mAP50
+      topk: 2
+      modus: max
+  - EarlyStopping:
+      patience: -1
+      min_delta: small
+      mode: up
+  - MemoryCleanup
+  - WandbLogger: {images: -1, projekt: x}
+report: 1
+"""
+
+
+def test_all_mistakes_of_a_file_are_found():
+    with pytest.raises(ConfigError) as raised:
+        load(write(SEVERAL))
+    beginnings = [
+        "1: unknown key 'stric', did you mean 'strict'?",
+        "3: no callback is called 'SaveBst', did you mean 'SaveBest'?",
+        "6: SaveBest has no argument 'topk', did you mean 'top_k'?",
+        "7: SaveBest has no argument 'modus', did you mean 'mode'?",
+        "9: EarlyStopping: patience must be",
+        "10: EarlyStopping: min_delta must be",
+        "11: EarlyStopping: mode must be",
+        "13: WandbLogger has no argument 'projekt', did you mean 'project'?",
+        "13: WandbLogger: images must be",
+        "14: report must be True or False, received 1",
+    ]
+    found = [str(each).removeprefix("callbacks.yaml:") for each in (raised.value, *raised.value.others)]
+    assert len(found) == len(beginnings), found
+    for text in beginnings:
+        assert any(each.startswith(text) for each in found), (text, found)
+
+
 @pytest.mark.parametrize(
     ("value", "said"),
     [

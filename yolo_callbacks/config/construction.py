@@ -36,24 +36,32 @@ def make_callback(
     """
     try:
         found = find(name, folder)
-        _validate_arguments(name, found, given, where)
-    except ConfigError:
-        raise
+        mistakes = list(_argument_mistakes(name, found, given, where))
     except Exception as error:  # a ValueError of `find`, or anything that a foreign metaclass raises
         if shown in (None, name):
             prefix = "" if isinstance(error, ValueError) else f"{name}: {_kind(error)}"
             raise ConfigError(f"{where}: {prefix}{text_of(error)}") from error
         raise ConfigError(f"{where}: no callback has the name in {shown}") from None
+    if mistakes:
+        first, *others = mistakes
+        first.others = tuple(others)
+        raise first
     variables = {argument: at.variables for argument, at in given.items() if at.variables}
     origins = Origins(where, variables, {argument: at.where for argument, at in given.items()})
     try:
-        callback = found(**{argument: at.value for argument, at in given.items()})
+        callback = _made(found, given)
         if not isinstance(callback, Callback):  # a foreign `__new__` may return anything
             raise TypeError(f"made an object of type {type(callback).__name__}, not a callback")
     except BaseException as error:  # a foreign class may raise anything, SystemExit too
-        raise _refusal(error, name, found, given, origins) from (None if origins.variables else error)
+        refusal = _refusal(error, name, found, given, origins)
+        refusal.others = tuple(_further_mistakes(error, name, found, given, origins))
+        raise refusal from (None if origins.variables else error)
     remember_origins(callback, origins)
     return callback
+
+
+def _made(found: type[Callback], given: Mapping[str, Value]) -> Callback:
+    return found(**{argument: at.value for argument, at in given.items()})
 
 
 def _refusal(
@@ -70,11 +78,37 @@ def _refusal(
             return ConfigError(f"{first}: {name}: {_expected(found, origins)}{origins.text(error)}")
         error = other
     text = text_of(error)
-    blamed = next((argument for argument in given if text.startswith(f"{argument} ")), None)
+    blamed = _blamed(error, given)
     if blamed is None:
         return ConfigError(f"{origins.place}: {name}: {_kind(error)}{text}")
     advice = "" if given[blamed].variables else _text_advice(given[blamed].value)
     return ConfigError(f"{given[blamed].where}: {name}: {_kind(error)}{text}{advice}")
+
+
+def _blamed(error: BaseException, given: Mapping[str, Value]) -> str | None:
+    """Return the argument that an error is about, None if its text does not begin with one."""
+    if isinstance(error, UnknownArgumentError):
+        return error.argument if error.argument in given else None
+    text = text_of(error)
+    return next((argument for argument in given if text.startswith(f"{argument} ")), None)
+
+
+def _further_mistakes(
+    error: BaseException, name: str, found: type[Callback], given: Mapping[str, Value], origins: Origins
+) -> Iterator[ConfigError]:
+    """List the mistakes in the other arguments, by making the callback again without the wrong one.
+
+    A foreign class is not made again, since its constructor may have side effects.
+    """
+    blamed = _blamed(error, given)
+    if blamed is None or origins.variables or not _is_own(found):
+        return
+    rest = {argument: at for argument, at in given.items() if argument != blamed}
+    try:
+        _made(found, rest)
+    except Exception as other:
+        yield _refusal(other, name, found, rest, origins)
+        yield from _further_mistakes(other, name, found, rest, origins)
 
 
 def _text_advice(value: object) -> str:
@@ -113,15 +147,18 @@ def _expected(found: type[Callback], origins: Origins) -> str:
     return f"{', '.join(types)}: " if types else ""
 
 
-def _validate_arguments(name: str, found: type[Callback], given: Mapping[str, Value], where: str) -> None:
+def _argument_mistakes(
+    name: str, found: type[Callback], given: Mapping[str, Value], where: str
+) -> Iterator[ConfigError]:
+    """List the arguments that a callback does not have, and those that it needs and was not given."""
     known = arguments(found)
     names = [argument.name for argument in known]
     for argument, at in given.items():
         if argument not in names and not takes_any(found):
-            raise ConfigError(f"{at.where}: {unknown_argument_text(name, argument, names)}")
+            yield ConfigError(f"{at.where}: {unknown_argument_text(name, argument, names)}")
     for needed in known:
         if needed.required and needed.name not in given:
-            raise ConfigError(f"{where}: {name} needs the argument {needed.name!r}")
+            yield ConfigError(f"{where}: {name} needs the argument {needed.name!r}")
 
 
 def validate_together(callbacks: Sequence[Callback], where: str) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 
@@ -93,39 +93,48 @@ class _File:
         self._file = YamlFile(path)
 
     def configuration(self) -> Configuration:
-        file, root = self._file, self._file.root()
-        entries = {key.value: (key, value) for key, value in file.entries(root)}
-        for name, (key, _) in entries.items():
-            if name not in _KEYS:
-                meant = hint(name, _KEYS) or "; indent the arguments of a callback further than its name"
-                file.refuse(key, f"unknown key {name!r}{meant} (there are {', '.join(_KEYS)})")
-        if "callbacks" not in entries:
-            file.refuse(root, "`callbacks:` is missing; it must be a list")
-        key, items = entries["callbacks"]
-        if not isinstance(items, yaml.SequenceNode) or not items.value:
-            if isinstance(items, yaml.MappingNode) and items.value:
-                file.refuse(
-                    items.value[0][0], "`callbacks:` must be a list: write `- ` before each name, `- SaveBest:`"
-                )
-            advice = slip(self._plain(items), "-") or "`- SaveBest`"
-            file.refuse(key, f"`callbacks:` must be a list of at least one: {advice}")
+        root = self._file.root()
+        entries = {key.value: (key, value) for key, value in self._file.entries(root)}
         errors: list[ConfigError] = []
 
-        def collected(read: Callable[..., Any], *nodes: yaml.Node) -> Any:
+        def collected(read: Callable[..., Any], *nodes: Any) -> Any:
             try:
                 return read(*nodes)
             except ConfigError as error:
-                errors.append(error)
+                errors.extend([error, *error.others])
                 return None
 
-        callbacks = tuple(collected(self._callback, item) for item in items.value)
+        for name in [name for name in entries if name not in _KEYS]:
+            collected(self._refuse_key, name, entries[name][0])
+        if "callbacks" in entries:
+            items = collected(self._items, *entries["callbacks"]) or ()
+        elif not errors:  # an unknown key is most often a misspelled `callbacks:`
+            self._file.refuse(root, "`callbacks:` is missing; it must be a list")
+        else:
+            items = ()
+        callbacks = tuple(collected(self._callback, item) for item in items)
         flags = {name: collected(partial(self._flag, name), *entries[name]) for name in _FLAGS if name in entries}
         if errors:
             first, *others = errors
             first.others = tuple(others)
             raise first
-        validate_together(callbacks, file.where(key))
+        validate_together(callbacks, self._file.where(entries["callbacks"][0]))
         return Configuration(callbacks, **flags)
+
+    def _refuse_key(self, name: str, key: yaml.Node) -> NoReturn:
+        meant = hint(name, _KEYS) or "; indent the arguments of a callback further than its name"
+        self._file.refuse(key, f"unknown key {name!r}{meant} (there are {', '.join(_KEYS)})")
+
+    def _items(self, key: yaml.Node, items: yaml.Node) -> list[yaml.Node]:
+        """Return the callbacks of the list."""
+        if not isinstance(items, yaml.SequenceNode) or not items.value:
+            if isinstance(items, yaml.MappingNode) and items.value:
+                self._file.refuse(
+                    items.value[0][0], "`callbacks:` must be a list: write `- ` before each name, `- SaveBest:`"
+                )
+            advice = slip(self._plain(items), "-") or "`- SaveBest`"
+            self._file.refuse(key, f"`callbacks:` must be a list of at least one: {advice}")
+        return list(items.value)
 
     def _callback(self, item: yaml.Node) -> Callback:
         file, where = self._file, self._file.where(item)
