@@ -71,6 +71,14 @@ def test_what_is_no_list_of_callbacks_is_refused_whole(given):
         attach(YOLO(TINY), given)
 
 
+@pytest.mark.parametrize("given", [SaveBest, "SaveBest"])
+def test_what_names_a_callback_gets_how_it_is_written(given):
+    with pytest.raises(TypeError, match=r": write SaveBest\(\)$"):
+        attach(YOLO(TINY), given)
+    with pytest.raises(TypeError, match=r"received 'mAP50 \+ mAP50-95'$"):
+        attach(YOLO(TINY), "mAP50 + mAP50-95")
+
+
 def test_wrong_callbacks_leave_the_model_as_it_was():
     model = YOLO(TINY)
     suite = attach(model, SaveBest())

@@ -75,3 +75,13 @@ def test_a_process_without_an_output_has_no_width(monkeypatch):
 def test_a_sentence_is_broken_between_its_parts():
     assert wrapped(["a:", "b c,", "d"], None) == "a: b c, d"
     assert wrapped(["a:", "b c,", "long part,", "d"], 12) == "a: b c,\n  long part,\n  d"
+
+
+def test_the_message_of_an_error_that_ends_the_training_begins_on_a_line_of_its_own(monkeypatch):
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", stream)
+    monkeypatch.setattr(FRESH_LINE, "bar_open", True)
+    stream.write("\r50%")
+    FRESH_LINE.begin_line()
+    FRESH_LINE.begin_line()
+    assert stream.getvalue() == "\r50%\n"

@@ -25,7 +25,8 @@ def validate_callbacks(callbacks: Iterable[object], task: str) -> None:
     seen: list[Callback] = []
     for callback in callbacks:
         if not isinstance(callback, Callback):
-            hint = f": write {callback.__name__}()" if isinstance(callback, type) else ""
+            name = callback.__name__ if isinstance(callback, type) else callback
+            hint = f": write {name}()" if isinstance(name, str) and name.isidentifier() else ""
             raise TypeError(f"attach takes callbacks, received {callback!r}{hint}")
         if any(callback is other for other in seen):
             raise ValueError(f"attach was given the same {type(callback).__name__} twice")

@@ -8,6 +8,7 @@ from yolo_callbacks.callbacks.callback import Callback
 from yolo_callbacks.suite.guarded_callback import MISTAKES, GuardedCallback, log_error, shown_error
 from yolo_callbacks.trainer.teardown import TrainingOver
 from yolo_callbacks.trainer.training_run import TrainingRun
+from yolo_callbacks.utils.console import FRESH_LINE
 from yolo_callbacks.utils.control_flow import is_control_flow
 from yolo_callbacks.utils.origins import Origins, origins_of
 
@@ -148,6 +149,7 @@ class ErrorPolicy:
         if error:
             self._fatal = None
             self.clear()
+            FRESH_LINE.begin_line()  # its message goes to stderr, which shares the line of a progress bar on a terminal
             raise error
 
     @property

@@ -174,11 +174,16 @@ class FreshLineFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Begin a new line if necessary, and return True."""
+        self.begin_line()
+        return True
+
+    def begin_line(self) -> None:
+        """Begin a new line if a bar may be on the line of the cursor."""
         if self.bar_open:
             self.bar_open = False
             with contextlib.suppress(Exception):  # no console, or a closed one: the handler reports it
                 sys.stdout.write("\n")
-        return True
+                sys.stdout.flush()
 
 
 FRESH_LINE = FreshLineFilter()
