@@ -235,13 +235,13 @@ def captured_images(setting: Setting) -> dict[str, Any]:
     from ultralytics import YOLO
 
     from yolo_callbacks import WandbLogger, attach
-    from yolo_callbacks.trainer.validation_images import ImageCapture
+    from yolo_callbacks.trainer.validation_tap import ValidationTap
 
     found = {}
     for images in (0, 16):
         model = YOLO("yolo11n.yaml")
         suite = attach(model, WandbLogger(images=images, image_period=1, log_model=False))
-        with Stopwatch(suite, also=[(ImageCapture, "_look")]) as watch:
+        with Stopwatch(suite, also=[(ValidationTap, "_pass")]) as watch:
             setting.train(model, images=64, epochs=4)
         found[f"{images} images"] = {"in_callbacks_ms": 1000 * statistics.median(watch.by_epoch[1:])}
     return found
@@ -252,13 +252,13 @@ def compared_images(setting: Setting) -> dict[str, Any]:
     from ultralytics import YOLO
 
     from yolo_callbacks import FailingImages, attach
-    from yolo_callbacks.trainer.validation_tap import MatchTap
+    from yolo_callbacks.trainer.validation_tap import ValidationTap
 
     images = 2000 if setting.on_gpu else 160
     model = YOLO("yolo11n.yaml")
     suite = attach(model, FailingImages())
     ends = epoch_ends(model)
-    with Stopwatch(suite, also=[(MatchTap, "_image"), (MatchTap, "_take")]) as watch:
+    with Stopwatch(suite, also=[(ValidationTap, "_pass")]) as watch:
         setting.train(model, images=images, epochs=3)
     found = {"in_callbacks_ms": 1000 * statistics.median(watch.by_epoch[1:]), "epoch_s": durations(ends, 3)}
     return {f"{len(list((setting.data(images).parent / 'images' / 'val').iterdir()))} images": found}

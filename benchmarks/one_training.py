@@ -45,7 +45,7 @@ def run(variant: str, start: Path, folder: Path, number: int, job: dict[str, Any
     """Train once; return the seconds of each part, bytes on disk, and times of the suite's own clock."""
     from ultralytics import YOLO
 
-    from yolo_callbacks.trainer.validation_images import ImageCapture
+    from yolo_callbacks.trainer.validation_tap import ValidationTap
 
     os.environ["WANDB_DIR"] = str(folder / f"wandb-{number}")
     Path(os.environ["WANDB_DIR"]).mkdir(parents=True)
@@ -62,7 +62,7 @@ def run(variant: str, start: Path, folder: Path, number: int, job: dict[str, Any
             turns.end_part()
 
     model.add_callback("on_fit_epoch_end", end_of_last_epoch)  # after those of the suite
-    with Stopwatch(suite, also=[(ImageCapture, "_look")]) as watch:
+    with Stopwatch(suite, also=[(ValidationTap, "_pass")]) as watch:
         model.train(**{**job, "project": str(folder), "name": f"run{number}"})
     if variant in ("peer", "init"):
         import wandb

@@ -106,8 +106,7 @@ def run(
         WandbLogger,
         attach,
     )
-    from yolo_callbacks.trainer.validation_images import ImageCapture
-    from yolo_callbacks.trainer.validation_tap import MatchTap
+    from yolo_callbacks.trainer.validation_tap import ValidationTap
 
     data = scenes(folder / "data", train=train, val=val, classes=classes)
     rising = itertools.count()
@@ -128,7 +127,7 @@ def run(
         *([FailingImages()] if failing else []),
         WandbLogger(images=images, image_period=1, log_model=False),
     )
-    outside = [(ImageCapture, "_look"), (MatchTap, "_image"), (MatchTap, "_take")]  # the functions outside the events
+    outside = [(ValidationTap, "_pass")]  # the functions outside the events
     predicting = patch.object(DetectionValidator, "update_metrics", _predicting(DetectionValidator.update_metrics))
     with Stopwatch(suite, also=outside) as watch, predicting if failing else nullcontext():
         yolo.train(**{**SMALL, "data": str(data), "epochs": epochs, "project": str(folder), "name": "run"})

@@ -10,9 +10,9 @@ from ultralytics.utils.metrics import box_iou
 
 from yolo_callbacks import EarlyStopping, JsonlLogger, SaveBest, attach
 from yolo_callbacks.metrics.sources import SIZES
+from yolo_callbacks.trainer.image_results import ImageResult
 from yolo_callbacks.trainer.installation import installed_version
 from yolo_callbacks.trainer.size_metrics import SizeMetrics, _rows
-from yolo_callbacks.trainer.validation_tap import ImageResult
 
 pytestmark = pytest.mark.training
 WIDTH, HEIGHT = 400, 300
@@ -78,7 +78,7 @@ def by_pycocotools(images):
 @pytest.mark.parametrize("seed", range(3))
 def test_the_values_are_those_of_pycocotools(seed):
     images, metrics = made(seed), SizeMetrics()
-    metrics._tap.found = {image.path: _rows(image) for image in images}
+    metrics._results.found = {image.path: _rows(image) for image in images}
     found = metrics.values()["mAP50-95(B)"]
     # Ultralytics integrates the curve of precision over recall, COCO averages 101 points of it
     # before 8.4, Ultralytics also integrates from the last recall to 1, where nothing was found
@@ -93,7 +93,7 @@ def test_a_size_without_objects_has_no_value():
         for image in images
     ]
     metrics = SizeMetrics()
-    metrics._tap.found = {image.path: _rows(image) for image in small}
+    metrics._results.found = {image.path: _rows(image) for image in small}
     assert [list(values) for values in metrics.values().values()] == [["small"], ["small"]]
     assert SizeMetrics().values() == {}
 

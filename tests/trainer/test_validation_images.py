@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import copy
-import gc
-import weakref
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import cloudpickle
@@ -15,7 +12,6 @@ import cv2
 import digits
 import numpy as np
 import pytest
-import torch
 import ultralytics
 from trainings import FAST, TINY, TINY_CLASSIFY, TINY_OBB, TINY_POSE, TINY_SEGMENT, as_task, results_csv
 from ultralytics import YOLO
@@ -23,13 +19,7 @@ from ultralytics.models.yolo.detect import DetectionValidator
 from ultralytics.nn.tasks import BaseModel
 
 from yolo_callbacks.trainer import validation_images as images
-from yolo_callbacks.trainer.validation_images import (
-    AnnotatedImage,
-    Box,
-    ImageCapture,
-    encode_jpeg,
-    shown_size,
-)
+from yolo_callbacks.trainer.validation_images import AnnotatedImage, Box, ImageCapture
 
 pytestmark = pytest.mark.training
 
@@ -209,7 +199,7 @@ def test_an_error_of_the_capture_is_logged_once_and_training_goes_on(train, mess
     def broken(*_: Any) -> None:
         raise RuntimeError("ours")
 
-    monkeypatch.setattr(images.ImageCapture, "_image", broken)
+    monkeypatch.setattr(images.ImageCapture, "_annotated", broken)
     capture = ImageCapture(4)
     model, taken = listened(capture)
     folder = train(model, epochs=2)
@@ -333,161 +323,3 @@ def test_a_loader_of_classes_that_is_read_in_another_order_is_logged_once(valida
     assert taken == [[]]
     assert len(messages) == 1
     assert "the loader reads the images in an order that is not known" in messages[0]
-
-
-# The wrapper on its own -----------------------------------------------------------------------------------------------
-
-
-class Validator:
-    """As much of a validator as the capture knows."""
-
-    def __init__(self, files: Any = ("a.png",), task: str = "detect") -> None:
-        self.args = SimpleNamespace(task=task)
-        self.dataloader = SimpleNamespace(dataset=SimpleNamespace(im_files=files))
-        self.calls: list[Any] = []
-
-    def update_metrics(self, preds: Any, batch: Any) -> str:
-        self.calls.append((preds, batch))
-        return "result"
-
-
-def test_read_before_single_class_overwrites_half_precision_and_without_what_is_not_finite(messages):
-    class Single(Validator):
-        def update_metrics(self, preds: Any, batch: Any) -> None:
-            preds[1]["cls"] *= 0
-
-    validator, capture = Single(["a.png"]), ImageCapture(4, min_confidence=0.1, max_boxes=2)
-    capture.listen(validator)
-    edges = [[8, 4, 16, 8], [0, 0, 32, 16], [8, 4, 99, 8], [8, 4, 16, 8], [8, 4, 16, float("nan")]]
-    with torch.inference_mode():
-        bboxes, conf = torch.tensor(edges).half(), torch.tensor([0.25, 0.5, 0.75, 0.0625, 0.75]).half()
-        batch = {
-            "im_file": ("b.png", "a.png"),
-            "img": torch.zeros(2, 3, 16, 32),
-            "batch_idx": torch.tensor([0.0, 1.0]),
-            "cls": torch.tensor([[5.0], [6.0]]),
-            "bboxes": torch.tensor([[0.5, 0.5, 1.0, 1.0], [0.5, 0.5, 0.5, 0.5]]),
-            "ori_shape": [(1, 1), (32, 48)],
-            "ratio_pad": [None, ((0.5, 0.5), (4, 0))],  # 24x16 pixels between margins of 4
-        }
-        validator.update_metrics([None, {"bboxes": bboxes, "conf": conf, "cls": torch.arange(1.0, 6.0)}], batch)
-    truth = Box(4 / 24, 0.25, 20 / 24, 0.75, label=6)
-    predictions = (Box(4 / 24, 0.25, 1.0, 0.5, 3, 0.75), Box(0.0, 0.0, 1.0, 1.0, 2, 0.5))
-    assert capture.take() == [AnnotatedImage(Path("a.png"), (48, 32), (truth,), predictions)]
-    assert messages == []
-
-
-def test_inactive_it_looks_at_nothing(messages):
-    validator, capture = Validator(), ImageCapture(4)
-    capture.active = False
-    capture.listen(validator)
-    preds, batch = object(), object()  # neither can be looked into
-    assert validator.update_metrics(preds, batch=batch) == "result"
-    assert validator.calls == [(preds, batch)]
-    assert (capture.take(), messages) == ([], [])
-
-
-def test_images_that_are_not_chosen_are_not_looked_at(messages):
-    validator, capture = Validator(["a.png", "b.png"]), ImageCapture(1)
-    capture.listen(validator)
-    validator.update_metrics(object(), {"im_file": ["b.png"]})
-    assert (len(validator.calls), capture.take(), messages) == (1, [], [])
-
-
-def test_wrapped_once_and_unwrapped():
-    validator, capture, other = Validator(), ImageCapture(4), ImageCapture(4)
-    capture.active = other.active = False
-    capture.listen(validator)
-    wrapped = validator.update_metrics
-    capture.listen(validator)
-    assert validator.update_metrics is wrapped
-    other.listen(validator)
-    capture.forget()  # out of order: the other one goes on
-    validator.update_metrics(1, 2)
-    other.forget()
-    validator.update_metrics(3, 4)
-    assert validator.calls == [(1, 2), (3, 4)]
-
-    alone = Validator()
-    capture.listen(alone)
-    capture.listen(validator)  # the next run, without a word at the end of the last
-    assert "update_metrics" not in vars(alone)
-    capture.forget()
-    gone = weakref.ref(alone)
-    del alone
-    gc.collect()
-    assert gone() is None
-
-
-def test_a_data_set_without_files_is_logged_once(messages):
-    validator, capture = Validator(files=None), ImageCapture(4)
-    capture.listen(validator)
-    capture.listen(validator)
-    assert validator.update_metrics(1, {}) == "result"
-    assert (capture.take(), len(messages)) == ([], 1)
-    another = Validator()
-    capture.listen(another)  # another run, another chance
-    assert "update_metrics" not in vars(validator)
-    another.update_metrics(object(), {"im_file": ["a.png"]})
-    assert len(messages) == 2
-
-
-def test_a_validator_whose_method_takes_something_else(messages):
-    class Other(Validator):
-        def update_metrics(self, everything: Any, *, more: int = 0) -> int:
-            return more
-
-    validator, capture = Other(), ImageCapture(4)
-    capture.listen(validator)
-    assert validator.update_metrics(everything=1, more=2) == 2
-    assert len(messages) == 1
-
-
-def test_no_image_wraps_nothing():
-    validator = Validator()
-    ImageCapture(0).listen(validator)
-    assert "update_metrics" not in vars(validator)
-
-
-# JPEG -----------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("shape", "dtype", "suffix", "sides"),
-    [
-        ((100, 400, 3), np.uint8, ".png", (25, 100, 3)),
-        ((30, 20, 3), np.uint8, ".jpg", (30, 20, 3)),
-        ((400, 100), np.uint16, ".png", (100, 25, 3)),
-        ((200, 200, 4), np.uint8, ".png", (100, 100, 3)),
-        ((200, 300, 3), np.uint16, ".tiff", (67, 100, 3)),
-        ((2, 900, 3), np.uint8, ".bmp", (1, 100, 3)),
-    ],
-)
-def test_a_jpeg_of_bounded_size(tmp_path, shape, dtype, suffix, sides):
-    path = tmp_path / f"ä{suffix}"
-    values = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, shape, dtype=dtype)
-    cv2.imencode(suffix, values)[1].tofile(path)
-    content = encode_jpeg(path, max_side=100)
-    assert isinstance(content, bytes)
-    assert content.startswith(b"\xff\xd8")
-    assert cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR).shape == sides
-    assert len(encode_jpeg(path, max_side=100, quality=20)) < len(content)
-
-
-def test_a_jpeg_on_a_larger_canvas(tmp_path):
-    path = tmp_path / "image.png"
-    cv2.imwrite(str(path), np.full((200, 400, 3), 255, np.uint8))
-    assert shown_size((400, 200), max_side=100) == (100, 50)
-    image = cv2.imdecode(np.frombuffer(encode_jpeg(path, max_side=100, canvas=(100, 80)), np.uint8), cv2.IMREAD_COLOR)
-    assert image.shape == (80, 100, 3)
-    assert image[:48].min() > 250
-    assert abs(int(image[55:].mean()) - 114) <= 2
-
-
-@pytest.mark.parametrize("content", [None, b"", b"no image"])
-def test_no_image(tmp_path, content):
-    path = tmp_path / "image.png"
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(OSError, match=r"image\.png"):
-        encode_jpeg(path)

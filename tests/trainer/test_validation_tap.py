@@ -1,86 +1,201 @@
-"""Real validations of tiny models: the tap passes on the predictions and labels of each image, for every task."""
+"""The methods of a validator that the tap replaces: for whom, how often, and what is left of it afterwards."""
 
-import numpy as np
+from __future__ import annotations
+
+import gc
+import weakref
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 import torch
-from scripted_predictions import predict_from_labels
-from trainings import TINY, TINY_OBB, TINY_POSE, TINY_SEGMENT, as_task
+from trainings import TINY, results_csv
 from ultralytics import YOLO
-from ultralytics.utils.metrics import batch_probiou, box_iou, kpt_iou, mask_iou
+from ultralytics.models.yolo.detect import DetectionValidator
 
-from yolo_callbacks.trainer.validation_tap import MatchTap
+from yolo_callbacks import FailingImages, JsonlLogger, SaveBest, attach
+from yolo_callbacks.trainer import validated_image
+from yolo_callbacks.trainer.image_results import ImageResults
+from yolo_callbacks.trainer.validation_images import AnnotatedImage, Box, ImageCapture
+from yolo_callbacks.trainer.validation_tap import ValidationTap
 
-pytestmark = pytest.mark.training
-MODELS = {"detect": TINY, "segment": TINY_SEGMENT, "pose": TINY_POSE, "obb": TINY_OBB}
-
-
-def similarity_of(task, truth, preds):
-    """The similarity that the task compares by, of labels and predictions as the validator prepares them."""
-    if task == "segment":
-        return mask_iou(truth["masks"].flatten(1), preds["masks"].flatten(1).float())
-    if task == "pose":
-        sides = truth["bboxes"][:, 2:] - truth["bboxes"][:, :2]
-        return kpt_iou(truth["keypoints"], preds["keypoints"], sigma=[1.0], area=sides.prod(1) * 0.53)
-    compare = batch_probiou if task == "obb" else box_iou
-    return compare(truth["bboxes"], preds["bboxes"])
+REPLACED = {"update_metrics", "_process_batch", "match_predictions", "gather_stats", "_yolo_callbacks_tap"}
 
 
-@pytest.fixture
-def predicted(monkeypatch):
-    """The labels, and the predictions that are made of them, by validation and file."""
-    random = torch.Generator().manual_seed(0)
+class Validator:
+    """As much of a validator of detection as the tap knows."""
 
-    def make(truth):
-        boxes = truth["bboxes"] + 4 * (torch.rand(truth["bboxes"].shape, generator=random) - 0.5)
-        made = {"bboxes": boxes, "cls": truth["cls"].clone(), "conf": torch.rand(len(boxes), generator=random)}
-        if "masks" in truth:
-            made["masks"] = truth["masks"].roll(1, dims=2)
-        if "keypoints" in truth:
-            made["keypoints"] = truth["keypoints"] + torch.rand(truth["keypoints"].shape, generator=random)
-        return made
+    def __init__(self, files: Any = ("a.png",), task: str = "detect") -> None:
+        self.args = SimpleNamespace(task=task)
+        self.dataloader = SimpleNamespace(dataset=SimpleNamespace(im_files=files))
+        self.calls: list[Any] = []
 
-    return predict_from_labels(monkeypatch, make)
+    def _process_batch(self, preds: Any, batch: Any) -> str:
+        self.calls.append((preds, batch))
+        if isinstance(preds, dict):
+            self.match_predictions(preds["cls"], batch["cls"], iou=torch.ones(len(batch["cls"]), len(preds["cls"])))
+        return "result"
 
-
-@pytest.mark.parametrize("task", MODELS)
-def test_images_of_every_task(task, train, scenes, predicted, tmp_path):
-    data = scenes if task == "detect" else as_task(scenes, tmp_path / task, "segment" if task == "obb" else task)
-    tap, found = MatchTap(lambda image: image), []
-    model = YOLO(MODELS[task])
-    model.add_callback("on_val_start", tap.listen)
-    model.add_callback("on_val_end", lambda validator: found.append(dict(tap.found)))
-    train(model, epochs=1, data=str(data))
-    assert len(found) == len(predicted) == 2  # the epoch and the final evaluation
-    for images, expected in zip(found, predicted, strict=True):
-        assert sorted(images) == sorted(f"images/val/{file.rpartition('/')[2]}" for file in expected)
-        for file, (truth, preds) in expected.items():
-            image = images[f"images/val/{file.rpartition('/')[2]}"]
-            order = np.argsort(-preds["conf"].numpy(), kind="stable")
-            assert image.labels.tolist() == truth["cls"].int().tolist()
-            assert image.classes.tolist() == preds["cls"].int().numpy()[order].tolist()
-            assert image.confidences == pytest.approx(preds["conf"].numpy()[order])
-            assert image.similarity == pytest.approx(similarity_of(task, truth, preds).numpy()[:, order], abs=1e-5)
-            assert image.similarity.max() > 0.3
-            assert image.boxes.shape == image.label_boxes.shape == (len(order), 4)
-            assert ((image.boxes >= 0) & (image.boxes <= 1)).all()
+    def match_predictions(self, pred_classes: Any, true_classes: Any, iou: Any) -> None:
+        self.calls.append(iou)
 
 
-def test_a_failure_is_logged_once_and_training_goes_on(train, messages):
-    tap, calls = MatchTap(lambda image: calls.append(image) or 1 / 0), []
+def image_of(file: str = "a.png") -> tuple[dict[str, Any], dict[str, Any]]:
+    """The predictions and labels of an image of 48x32 pixels, resized to 24x16 between margins of 4."""
+    edges = [[8, 4, 16, 8], [0, 0, 32, 16], [8, 4, 99, 8], [8, 4, 16, 8], [8, 4, 16, float("nan")]]
+    preds = {
+        "bboxes": torch.tensor(edges).half(),
+        "conf": torch.tensor([0.25, 0.5, 0.75, 0.0625, 0.75]).half(),
+        "cls": torch.arange(1.0, 6.0),
+    }
+    batch = {
+        "im_file": file,
+        "imgsz": (16, 32),
+        "cls": torch.tensor([6.0]),
+        "bboxes": torch.tensor([[8.0, 4.0, 24.0, 12.0]]),
+        "ori_shape": (32, 48),
+        "ratio_pad": ((0.5, 0.5), (4, 0)),
+    }
+    return preds, batch
+
+
+def test_read_in_half_precision_and_without_what_is_not_finite(messages):
+    validator, capture = Validator(["a.png"]), ImageCapture(4, min_confidence=0.1, max_boxes=2)
+    capture.listen(validator)
+    with torch.inference_mode():
+        validator._process_batch(*image_of("b.png"))
+        validator._process_batch(*image_of("a.png"))
+    (image,) = capture.take()
+    truth = Box(4 / 24, 0.25, 20 / 24, 0.75, label=6)
+    predictions = (Box(4 / 24, 0.25, 1.0, 0.5, 3, 0.75), Box(0.0, 0.0, 1.0, 1.0, 2, 0.5))
+    assert image == AnnotatedImage(image.path, (48, 32), (truth,), predictions)
+    assert messages == []
+
+
+def test_several_listeners_read_one_image_once(messages, monkeypatch):
+    copies = []
+    to_cpu = validated_image.to_cpu
+    monkeypatch.setattr(validated_image, "to_cpu", lambda *columns: copies.append(len(columns)) or to_cpu(*columns))
+    validator, capture = Validator(), ImageCapture(4)
+    results = [ImageResults(lambda image: image.confidences.tolist()) for _ in range(2)]
+    for listener in (capture, *results):
+        listener.listen(validator)
+    assert validator._process_batch(*image_of()) == "result"
+    assert len(copies) == 2  # the predictions and the labels
+    assert [each.found for each in results] == [{"a.png": [0.75, 0.75, 0.5, 0.25, 0.0625]}] * 2
+    assert (len(capture.take()), messages) == (1, [])
+
+
+def test_nothing_is_read_for_nobody(messages):
+    validator, capture, results = Validator(), ImageCapture(4), ImageResults(lambda image: image)
+    capture.active = False
+    capture.listen(validator)
+    results.listen(validator, collect=False)
+    preds, batch = object(), object()  # neither can be looked into
+    assert validator._process_batch(preds, batch=batch) == "result"
+    assert validator.calls == [(preds, batch)]
+    assert (capture.take(), results.found, messages) == ([], {}, [])
+
+
+def test_similarities_are_kept_only_for_those_who_compare():
+    validator = Validator()
+    ImageCapture(4).listen(validator)
+    assert "match_predictions" not in vars(validator)
+    ImageResults(lambda image: image).listen(validator)
+    assert "match_predictions" in vars(validator)
+
+
+def test_replaced_once_and_restored():
+    validator, capture, other = Validator(), ImageCapture(4), ImageCapture(4)
+    capture.active = other.active = False
+    capture.listen(validator)
+    replaced = validator._process_batch
+    capture.listen(validator)
+    other.listen(validator)
+    assert validator._process_batch is replaced
+    capture.forget()
+    validator._process_batch(1, 2)
+    assert validator._process_batch is replaced
+    other.forget()
+    assert not REPLACED & vars(validator).keys()
+    validator._process_batch(3, 4)
+    assert validator.calls == [(1, 2), (3, 4)]
+
+    alone = Validator()
+    capture.listen(alone)
+    capture.listen(validator)  # the next run, without a word at the end of the last
+    assert not REPLACED & vars(alone).keys()
+    capture.forget()
+    gone = weakref.ref(alone)
+    del alone
+    gc.collect()
+    assert gone() is None
+
+
+def test_a_method_that_other_code_has_wrapped_since_works_on(messages):
+    validator, capture = Validator(), ImageCapture(4)
+    capture.listen(validator)
+    of_tap = validator._process_batch
+
+    def wrapped(*arguments: Any) -> Any:
+        return of_tap(*arguments)
+
+    validator._process_batch = wrapped
+    capture.forget()
+    assert validator._process_batch(1, 2) == "result"
+    again = ImageCapture(4)
+    again.listen(validator)
+    validator._process_batch(*image_of())
+    assert (len(again.take()), messages) == (1, [])
+
+
+def test_a_data_set_without_files_is_logged_once(messages):
+    validator, capture = Validator(files=None), ImageCapture(4)
+    capture.listen(validator)
+    capture.listen(validator)
+    assert validator._process_batch(1, {}) == "result"
+    assert (capture.take(), len(messages)) == ([], 1)
+    another = Validator()
+    capture.listen(another)  # another run, another chance
+    assert not REPLACED & vars(validator).keys()
+    another._process_batch(object(), {"im_file": "a.png"})
+    assert len(messages) == 2
+
+
+@pytest.mark.parametrize("listener", [ImageCapture(4), ImageResults(lambda image: image)])
+def test_a_validator_whose_method_takes_something_else(listener, messages):
+    class Other(Validator):
+        def _process_batch(self, everything: Any, *, more: int = 0) -> int:
+            return more
+
+    validator = Other()
+    listener.listen(validator)
+    assert validator._process_batch(everything=1, more=2) == 2
+    assert validator._process_batch(1, more=3) == 3
+    assert len(messages) == 1
+
+
+def test_no_image_replaces_nothing():
+    validator = Validator()
+    ImageCapture(0).listen(validator)
+    assert not REPLACED & vars(validator).keys()
+
+
+@pytest.mark.training
+def test_one_tap_serves_every_callback_of_a_training(train, monkeypatch):
+    made, compared = [], []
+    of, process = ValidationTap.of, DetectionValidator._process_batch
+    monkeypatch.setattr(ValidationTap, "of", lambda validator: made.append(tap := of(validator)) or tap)
+    monkeypatch.setattr(
+        DetectionValidator, "_process_batch", lambda *arguments: compared.append(1) or process(*arguments)
+    )
+    copied = []
+    to_cpu = validated_image.to_cpu
+    monkeypatch.setattr(validated_image, "to_cpu", lambda *columns: copied.append(1) or to_cpu(*columns))
     model = YOLO(TINY)
-    model.add_callback("on_val_start", tap.listen)
-    train(model, epochs=2)
-    assert len(calls) == 1
-    assert [message for message in messages if "could not be compared" in message][1:] == []
-    assert tap.found == {}
-
-
-def test_the_metrics_are_those_without_it(train):
-    metrics = []
-    for name in ("without", "with"):
-        model = YOLO(TINY)
-        if name == "with":
-            model.add_callback("on_val_start", MatchTap(lambda image: None).listen)
-        train(model, epochs=2, name=name)
-        metrics.append(model.trainer.metrics)
-    assert metrics[0] == metrics[1]
+    attach(model, FailingImages(), JsonlLogger(), SaveBest("mAP50/small", skip_untrained=False), report=True)
+    folder = train(model, epochs=2)
+    assert len(results_csv(folder)) == 2
+    assert len({id(tap) for tap in made}) == 1 < len(made)
+    assert len(copied) == 2 * len(compared)  # of each image, the predictions and the labels
+    assert not REPLACED & vars(model.trainer.validator).keys()

@@ -15,9 +15,10 @@ from yolo_callbacks.decisions.image_history import Changes, ImageHistory
 from yolo_callbacks.decisions.matching import Counts
 from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.metrics.monitor import Monitor
+from yolo_callbacks.trainer.image_results import ImageResult, ImageResults
 from yolo_callbacks.trainer.results import mean_f1_confidence
 from yolo_callbacks.trainer.training_run import TrainingRun
-from yolo_callbacks.trainer.validation_tap import COMPARED_TASKS, ImageResult, MatchTap
+from yolo_callbacks.trainer.validation_tap import VALIDATED_TASKS
 from yolo_callbacks.utils.arguments import validate_bool, validate_float, validate_int
 from yolo_callbacks.utils.epoch_lines import copy_lines, lines_until, write_lines
 from yolo_callbacks.utils.fields import Field, flag, mapping, number, optional, read_fields, whole
@@ -100,7 +101,7 @@ class FailingImages(Callback):
         self._suspected = 0  # `suspects` has the first ones only
         self.confusions: list[dict[str, Any]] = []
         self.never_learned: list[str] = []
-        self._tap = MatchTap(self._receive)
+        self._results = ImageResults(self._receive)
         self._images = ImageHistory()
         self._metric = Monitor()
         self._epoch = 0
@@ -119,7 +120,7 @@ class FailingImages(Callback):
 
     def validate(self, run: TrainingRun) -> bool:
         """Find the main metric of the task, which says which epoch is the best."""
-        if run.task not in COMPARED_TASKS:
+        if run.task not in VALIDATED_TASKS:
             self._outcome = f"nothing: the validation of the task {run.task!r} compares no objects"
             return True
         return not run.is_main or self._metric.bind(run.metric_names())
@@ -133,11 +134,11 @@ class FailingImages(Callback):
 
     def on_val_start(self, validator: Any) -> None:
         """Listen to the validation."""
-        self._tap.listen(validator, collect=self._chosen or not validator.training)
+        self._results.listen(validator, collect=self._chosen or not validator.training)
 
     def on_epoch(self, run: TrainingRun, record: EpochRecord) -> None:
         """Compare the epoch with earlier ones, write its line, and log the scalars."""
-        found, self._tap.found = self._tap.found, {}
+        found, self._results.found = self._results.found, {}
         if not (run.is_main and record.validated and found):
             return
         confidence = mean_f1_confidence(run.validator.metrics, run.task)
@@ -160,7 +161,7 @@ class FailingImages(Callback):
 
     def on_final_evaluation(self, run: TrainingRun, record: EpochRecord) -> None:
         """Write the line of the final evaluation, which is no epoch: nothing flips in it."""
-        found, self._tap.found = self._tap.found, {}
+        found, self._results.found = self._results.found, {}
         if not (run.is_main and found):
             return
         confidence = mean_f1_confidence(run.validator.metrics, run.task)
@@ -209,7 +210,7 @@ class FailingImages(Callback):
 
     def finalize(self, run: TrainingRun) -> None:
         """Give the validator its own methods back."""
-        self._tap.forget()
+        self._results.forget()
 
     # Parts ------------------------------------------------------------------------------------------------------------
 
@@ -258,7 +259,7 @@ class FailingImages(Callback):
         often = sorted(forgotten, key=lambda path: (-forgotten[path], path))[: self.top]
         return {
             "confidence": confidence,
-            "root": self._tap.root,
+            "root": self._results.root,
             "worst": self.worst,
             "flips": list(changes.since_last),
             "flips_since_best": list(changes.since_best),

@@ -10,7 +10,7 @@ from typing import Any
 
 from yolo_callbacks.report.charts import COLORS
 from yolo_callbacks.report.run_data import RunData
-from yolo_callbacks.trainer.validation_images import encode_jpeg
+from yolo_callbacks.trainer.image_files import encode_jpeg
 from yolo_callbacks.utils.files import LOGGER
 
 __all__ = ["BoxedPicture", "Rectangle", "boxed_pictures", "plots", "validation_batches"]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from yolo_callbacks.decisions.matching import match
 from yolo_callbacks.metrics.sources import SIZES
-from yolo_callbacks.trainer.validation_tap import ImageResult, MatchTap
+from yolo_callbacks.trainer.image_results import ImageResult, ImageResults
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -50,13 +50,13 @@ class SizeMetrics:
     """Measure mAP by the size of the objects in each validation that it listens to."""
 
     def __init__(self) -> None:
-        self._tap = MatchTap(self._receive)
+        self._results = ImageResults(self._receive)
         self._values: dict[str, dict[str, float]] | None = None
 
     def listen(self, validator: Any) -> None:
         """Start to measure, before a validation."""
         self._values = None
-        self._tap.listen(validator)
+        self._results.listen(validator)
 
     def values(self) -> dict[str, dict[str, float]]:
         """Return what the last validation has measured, by metric and size; without the sizes that no object has."""
@@ -70,7 +70,7 @@ class SizeMetrics:
 
     def _measure(self) -> dict[str, dict[str, float]]:
         found: dict[str, dict[str, float]] = {"mAP50(B)": {}, "mAP50-95(B)": {}}
-        images = list(self._tap.found.values())
+        images = list(self._results.found.values())
         for size in SIZES:
             precisions = [_mean_precision([image[size] for image in images], step) for step in range(len(_THRESHOLDS))]
             known = [value for value in precisions if value is not None]
@@ -81,7 +81,7 @@ class SizeMetrics:
 
     def forget(self) -> None:
         """Give the validator its own methods back."""
-        self._tap.forget()
+        self._results.forget()
 
 
 def _rows(image: ImageResult) -> Mapping[str, _Row]:

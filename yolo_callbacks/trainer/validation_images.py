@@ -1,45 +1,21 @@
-"""Collect validation images with labels and predictions, from the predictions of a validation that runs anyway.
-
-The functions import numpy, torch, cv2 and ultralytics where they need them: a run that logs no image loads none of
-them.
-"""
+"""Collect validation images with labels and predictions, from the predictions of a validation that runs anyway."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from yolo_callbacks.trainer.geometry import as_fractions, corners, to_cpu, upright_edges
-from yolo_callbacks.trainer.loader_order import ImageOrder
+from yolo_callbacks.trainer.image_files import size_of
 from yolo_callbacks.trainer.masks import Masks, Outline
+from yolo_callbacks.trainer.validated_image import ClassifiedImage, Objects, ValidatedImage
+from yolo_callbacks.trainer.validation_tap import VALIDATED_TASKS, ValidationTap
 from yolo_callbacks.utils.files import LOGGER
 
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    Array = npt.NDArray[np.float64]
-
-__all__ = [
-    "SHOWN_TASKS",
-    "AnnotatedImage",
-    "Box",
-    "Classified",
-    "ImageCapture",
-    "encode_jpeg",
-    "shown_size",
-]
-
-SHOWN_TASKS = ("detect", "segment", "pose", "obb", "classify")
-"""The tasks whose images are collected."""
-
-MAX_SIDE = 1024
-"""The longer side of an encoded image, in pixels."""
+__all__ = ["AnnotatedImage", "Box", "Classified", "ImageCapture"]
 
 _SURE = 0.25  # as Ultralytics draws keypoints
-_GREY = (114, 114, 114)  # as Ultralytics pads images
 
 
 @dataclass(frozen=True)
@@ -120,16 +96,14 @@ class AnnotatedImage:
                 for boxes, masks in zip((image.truth, image.predictions), image.masks, strict=True)
             )
             image = replace(image, truth=truth, predictions=predictions, masks=None)
-        return image if any(image.size) else replace(image, size=_size_of(image.path))
+        return image if any(image.size) else replace(image, size=size_of(image.path))
 
 
 class ImageCapture:
     """Collect images with ground truth and predictions from validations that run anyway.
 
-    The capture replaces the validator's `update_metrics`, the only method that gets the predictions: the events of
-    Ultralytics get the validator, which does not store them. So no image passes through a model for this. The images
-    are the first ones of the validation set, the same in each validation and in the final evaluation. A rank of a
-    multi-GPU run collects those of them that it validates itself. A classification has its images sorted by class:
+    The images are the first ones of the validation set, the same in each validation and in the final evaluation. A rank
+    of a multi-GPU run collects those of them that it validates itself. A classification has its images sorted by class:
     there they are spread over the validation set.
 
     Attributes:
@@ -138,6 +112,7 @@ class ImageCapture:
         min_confidence: Predictions with a lower confidence are left out. Defaults to `0.05`.
         max_masks: The maximum number of masks of an image, for ground truth and for predictions. Defaults to `50`.
         active: Whether to collect; otherwise the predictions are not read. Defaults to `True`.
+        compares: Whether similarities are read: never.
 
     Example:
         >>> capture = ImageCapture(16)
@@ -147,50 +122,48 @@ class ImageCapture:
         >>> model.add_callback("on_val_end", lambda validator: print(len(capture.take())))
     """
 
+    compares = False
+
     def __init__(self, count: int, *, max_boxes: int = 100, min_confidence: float = 0.05, max_masks: int = 50) -> None:
         self.count = count
         self.max_boxes = max_boxes
         self.max_masks = max_masks
         self.min_confidence = min_confidence
         self.active = True
-        self._tap: _Tap | None = None
+        self._tap: ValidationTap | None = None
         self._failed = False
         self._chosen: dict[str, int] = {}  # keys in the order of the validation set
         self._collected: dict[str, AnnotatedImage] = {}
-        self._order = ImageOrder()
 
     def __getstate__(self) -> dict[str, Any]:
         # Ultralytics pickles and deep-copies callbacks, also after a run that failed without any further event (up to
         # 8.4.140 at least). So leave out what belongs to a run.
-        of_run: dict[str, Any] = {
-            "_tap": None,
-            "_failed": False,
-            "_chosen": {},
-            "_collected": {},
-            "_order": ImageOrder(),
-        }
-        return {**vars(self), **of_run}
+        return {**vars(self), "_tap": None, "_failed": False, "_chosen": {}, "_collected": {}}
+
+    @property
+    def listening(self) -> bool:
+        """Whether the images of this validation are collected."""
+        return self.active and not self._failed
 
     def listen(self, validator: Any) -> None:
         """Start a new collection, in `on_val_start`: from then on the data loader exists."""
         if self._tap is not None and self._tap.validator is not validator:
             self.forget()
         self._collected = {}
+        if self._failed or self.count < 1 or validator.args.task not in VALIDATED_TASKS:
+            return
         try:
-            if self._failed or self.count < 1 or validator.args.task not in SHOWN_TASKS:
-                return
-            if self._tap is None:  # the final evaluation uses the validator of the epochs
-                self._tap = _Tap(validator, self._look)
+            self._tap = ValidationTap.of(validator)  # the final evaluation uses the validator of the epochs
+            self._tap.listen(self)
             dataset = validator.dataloader.dataset
             if validator.args.task == "classify":
-                self._order.start_pass(validator.dataloader)
                 positions = _spread(len(dataset.samples), self.count)
                 files = [str(Path(dataset.samples[position][0])) for position in positions]
             else:
-                files = list(map(str, dataset.im_files[: self.count]))
+                files = [str(Path(file)) for file in dataset.im_files[: self.count]]
             self._chosen = dict.fromkeys(files, 0)
         except Exception as error:
-            self._fail(error)
+            self.fail(error)
 
     def take(self) -> list[AnnotatedImage]:
         """Return what the last validation collected, in the order of the validation set, and forget it."""
@@ -198,239 +171,82 @@ class ImageCapture:
         return [collected[file] for file in self._chosen if file in collected]
 
     def forget(self) -> None:
-        """Restore the validator, and forget the run."""
+        """Give the validator its own methods back, and forget the run."""
         if self._tap is not None:
-            self._tap.remove()
-        self._tap, self._failed, self._chosen, self._collected, self._order = None, False, {}, {}, ImageOrder()
+            self._tap.remove(self)
+        self._tap, self._failed, self._chosen, self._collected = None, False, {}, {}
 
-    # The other parameters are for a validator of the user, whose `update_metrics` may have more of them.
-    def _look(self, preds: Any = None, batch: Any = None, *_: Any, **__: Any) -> None:
-        if not self.active or self._failed:
-            return
+    # What the tap calls -----------------------------------------------------------------------------------------------
+
+    def receive(self, image: ValidatedImage | ClassifiedImage) -> None:
+        """Keep an image if it is one of those to collect."""
         try:
-            if "im_file" not in batch:  # of a classification
-                self._classify(preds, batch)
-                return
-            files = [(index, str(file)) for index, file in enumerate(batch["im_file"]) if str(file) in self._chosen]
-            if files:
-                truth = _truth(batch)
-                for index, file in files:
-                    self._collected[file] = self._image(preds[index], truth, batch, index)
+            if (file := str(image.path)) in self._chosen:
+                self._collected[file] = self._annotated(image)
         except Exception as error:
-            self._fail(error)
+            self.fail(error)
 
-    @property
-    def _validator(self) -> Any:
-        return self._tap.validator if self._tap else None
+    def gather(self) -> None:
+        """Gather nothing: rank 0 shows the images that it validates."""
 
-    def _classify(self, preds: Any, batch: Any) -> None:
-        """Collect the images of a batch that names no files."""
-        for path, label, predicted, confidence in self._order.results(preds, batch):
-            if str(path) in self._chosen:
-                classified = Classified(label, predicted, confidence)
-                self._collected[str(path)] = AnnotatedImage(path, (0, 0), classified=classified)
+    def fail(self, error: Exception) -> None:
+        """Log that the images cannot be collected, once."""
+        if not self._failed:
+            self._failed = True
+            LOGGER.error("Validation images could not be collected, training goes on without them", exc_info=error)
 
-    def _image(self, preds: Any, truth: _Objects, batch: Any, index: int) -> AnnotatedImage:
-        """Return one image of a batch, with all its numbers copied to the CPU."""
+    def _annotated(self, image: ValidatedImage | ClassifiedImage) -> AnnotatedImage:
+        """Return an image with all its numbers copied to the CPU."""
         import numpy as np
 
-        (height, width), ratio_pad = map(int, batch["ori_shape"][index][:2]), batch["ratio_pad"][index]
-        shape, frame = (height, width), (int(batch["img"].shape[2]), int(batch["img"].shape[3]))
-        found = _Objects.of(preds["conf"], preds["cls"], preds["bboxes"], preds.get("keypoints"))
-        order = np.flatnonzero(np.isfinite(found.rows).all(axis=1) & (found.rows[:, 0] >= self.min_confidence))
-        order = order[np.argsort(-found.rows[order, 0], kind="stable")][: self.max_boxes]
-        own = np.flatnonzero(truth.rows[:, 0] == index)[: self.max_boxes]
+        if isinstance(image, ClassifiedImage):
+            classified = Classified(image.label, image.predicted, image.confidence)
+            return AnnotatedImage(image.path, (0, 0), classified=classified)
+        found = image.predictions
+        finite = np.isfinite(found.boxes).all(axis=1) & np.isfinite(found.confidences)
+        if found.keypoints is not None:
+            finite &= np.isfinite(found.keypoints).all(axis=(1, 2))
+        chosen = np.flatnonzero(finite & (found.confidences >= self.min_confidence))[: self.max_boxes]
+        own = np.arange(min(len(image.truth), self.max_boxes))
         masks = None
-        if "masks" in preds:
-            overlap = bool(self._validator.args.overlap_mask)
-            true, predicted = _true_masks(batch, index, len(own), overlap), preds["masks"][order.tolist()]
-            first, second = (Masks.of(each[: self.max_masks], frame, ratio_pad, shape) for each in (true, predicted))
-            masks = first, second
+        if image.has_masks:
+            first, second = image.masks(chosen, self.max_masks)
+            place = image.frame, image.ratio_pad, (image.size[1], image.size[0])
+            masks = Masks.of(first, *place), Masks.of(second, *place)
         return AnnotatedImage(
-            path=Path(batch["im_file"][index]),
-            size=(width, height),
-            truth=truth.boxes(own, ratio_pad, shape),
-            predictions=found.boxes(order, ratio_pad, shape, predicted=True),
+            path=image.path,
+            size=image.size,
+            truth=tuple(_boxes(image, image.truth[own], image.truth_edges[own])),
+            predictions=tuple(_boxes(image, found[chosen], image.prediction_edges[chosen], predicted=True)),
             masks=masks,
         )
 
-    def _fail(self, error: Exception) -> None:
-        self._failed = True
-        LOGGER.error("Validation images could not be collected, training goes on without them", exc_info=error)
+
+def _boxes(image: ValidatedImage, objects: Objects, edges: Any, *, predicted: bool = False) -> Iterator[Box]:
+    confidences = objects.confidences.tolist() if predicted else [None] * len(objects)
+    corners = image.corners(objects)
+    rotated = [()] * len(objects) if corners is None else [tuple(map(tuple, each)) for each in corners.tolist()]
+    points = _visible_points(image, objects, _SURE if predicted else 0.0)
+    columns = zip(edges.tolist(), objects.classes.tolist(), confidences, rotated, points, strict=True)
+    for (left, top, right, bottom), label, confidence, line, seen in columns:
+        yield Box(left, top, right, bottom, label, confidence, corners=line, points=seen)
 
 
-class _Tap:
-    """Replace the `update_metrics` of a validator: read the arguments, and call the original."""
+def _visible_points(image: ValidatedImage, objects: Objects, lowest: float) -> list[tuple[tuple[float, float], ...]]:
+    """Return the keypoints of each object whose visibility is higher, as fractions of the image."""
+    import numpy as np
 
-    def __init__(self, validator: Any, look: Callable[..., None]) -> None:
-        self.validator = validator
-        self.original = validator.update_metrics
-        self.look: Callable[..., None] | None = look
-        self.was_own = "update_metrics" in vars(validator)
-        validator.update_metrics = self
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self.look is not None:
-            # Before the original, which overwrites the classes in place with single_cls.
-            self.look(*args, **kwargs)
-        return self.original(*args, **kwargs)
-
-    def remove(self) -> None:
-        # Where other code has wrapped this object, it must continue to work: then it only calls the original.
-        self.look = None
-        own = vars(self.validator)
-        # Two captures of one validator can be removed in any order: the last one removes those below it too.
-        while isinstance(tap := own.get("update_metrics"), _Tap) and tap.look is None:
-            if tap.was_own:
-                own["update_metrics"] = tap.original
-            else:
-                del own["update_metrics"]
-
-
-@dataclass(frozen=True)
-class _Objects:
-    """The objects of an image or of a batch, in pixels of the network's input.
-
-    Attributes:
-        rows: The confidence, or of ground truth the position of the image in the batch; the class; the box as four
-            edges, or as centre, size and angle; the keypoints.
-        sides: The number of columns of the box.
-        values: The number of columns of a keypoint: x, y, and the visibility where it has one.
-    """
-
-    rows: Array
-    sides: int
-    values: int
-
-    @classmethod
-    def of(cls, first: Any, classes: Any, boxes: Any, keypoints: Any) -> _Objects:
-        """Return the objects of tensors, with one copy from the device instead of four."""
-        more = () if keypoints is None else (keypoints.flatten(1),)
-        rows = to_cpu(first, classes, boxes, *more)
-        return cls(rows, boxes.shape[1], 0 if keypoints is None else keypoints.shape[2])
-
-    def boxes(self, chosen: Any, ratio_pad: Any, shape: Any, *, predicted: bool = False) -> tuple[Box, ...]:
-        """Return the boxes of the rows that are chosen, in fractions of the image."""
-        rows = self.rows[chosen]
-        boxes, labels = rows[:, 2 : 2 + self.sides], rows[:, 1].astype(int).tolist()
-        edges = as_fractions(upright_edges(boxes), ratio_pad, shape).tolist()
-        confidences = rows[:, 0].tolist() if predicted else [None] * len(rows)
-        rotated: list[Any] = [()] * len(rows)
-        if self.sides == 5:
-            lines = as_fractions(corners(boxes), ratio_pad, shape).reshape(-1, 4, 2).tolist()
-            rotated = [tuple(map(tuple, line)) for line in lines]
-        points = self._points(rows, ratio_pad, shape, _SURE if predicted else 0.0)
-        columns = zip(edges, labels, confidences, rotated, points, strict=True)
-        return tuple(
-            Box(left, top, right, bottom, label, confidence, corners=line, points=point)
-            for (left, top, right, bottom), label, confidence, line, point in columns
-        )
-
-    def _points(self, rows: Array, ratio_pad: Any, shape: Any, lowest: float) -> list[tuple[tuple[float, float], ...]]:
-        """Return the visible keypoints of each row."""
-        if not self.values or not len(rows):  # an array without rows has no length that could be inferred
-            return [()] * len(rows)
-        keypoints = rows[:, 2 + self.sides :].reshape(len(rows), -1, self.values)
-        places = as_fractions(keypoints[..., :2], ratio_pad, shape).tolist()
-        visible = keypoints[..., 2] > lowest if self.values > 2 else keypoints[..., 0] == keypoints[..., 0]
-        return [
-            tuple((x, y) for (x, y), shown in zip(row, seen, strict=True) if shown)
-            for row, seen in zip(places, visible.tolist(), strict=True)
-        ]
-
-
-def _truth(batch: Any) -> _Objects:
-    """Return the ground truth of a batch, in pixels of the network's input."""
-    objects = _Objects.of(batch["batch_idx"], batch["cls"], batch["bboxes"], batch.get("keypoints"))
-    rows, (height, width) = objects.rows, batch["img"].shape[2:]
-    boxes, keypoints = rows[:, 2:6], rows[:, 2 + objects.sides :]
-    boxes *= (width, height, width, height)  # they are fractions of the letterboxed image
-    if objects.sides == 4:
-        centre, half = boxes[:, :2].copy(), boxes[:, 2:] / 2
-        boxes[:, :2], boxes[:, 2:] = centre - half, centre + half
-    if objects.values:
-        keypoints[:, 0 :: objects.values] *= width
-        keypoints[:, 1 :: objects.values] *= height
-    return objects
-
-
-def _true_masks(batch: Any, index: int, count: int, overlap: bool) -> Any:
-    """Return the masks of the first objects of an image."""
-    import torch
-
-    if not overlap:
-        return batch["masks"][batch["batch_idx"].view(-1) == index][:count]
-    numbered = batch["masks"][index]  # one mask, in which each pixel has the number of its object
-    return numbered[None] == torch.arange(1, count + 1, device=numbered.device)[:, None, None]
+    keypoints = objects.keypoints
+    if keypoints is None or not len(keypoints):
+        return [()] * len(objects)
+    places = image.fractions(keypoints[..., :2]).tolist()
+    visible = keypoints[..., 2] > lowest if keypoints.shape[2] > 2 else np.ones(keypoints.shape[:2], dtype=bool)
+    return [
+        tuple((x, y) for (x, y), shown in zip(row, seen, strict=True) if shown)
+        for row, seen in zip(places, visible.tolist(), strict=True)
+    ]
 
 
 def _spread(total: int, count: int) -> list[int]:
     """Return positions at equal distances."""
     return [number * total // count for number in range(count)] if total > count else list(range(total))
-
-
-def _size_of(path: Path) -> tuple[int, int]:
-    """Return the width and height of an image file."""
-    height, width = _read(path).shape[:2]
-    return width, height
-
-
-def shown_size(size: tuple[int, int], max_side: int = MAX_SIDE) -> tuple[int, int]:
-    """Return the width and height of an image as `encode_jpeg` encodes it."""
-    width, height = size
-    scale = max_side / max(height, width)
-    return size if scale >= 1 else (max(1, round(width * scale)), max(1, round(height * scale)))
-
-
-def encode_jpeg(
-    path: Path, *, max_side: int = MAX_SIDE, quality: int = 85, canvas: tuple[int, int] | None = None
-) -> bytes:
-    """Return an image file as a JPEG of limited size. This is slow: call it outside the training thread.
-
-    Args:
-        path: The image file. It is read as Ultralytics reads it, and rotated by its EXIF orientation as the boxes are.
-        max_side: The maximum of the longer side, in pixels; a smaller image is not enlarged.
-        quality: The quality of the JPEG, up to 100.
-        canvas: Width and height of the JPEG: the image is in its upper left corner, the rest is grey. Defaults to
-            `None`, the size of the image.
-
-    Returns:
-        The content of a JPEG file.
-
-    Raises:
-        OSError: If the file is missing, or is no image.
-    """
-    import cv2
-    import numpy as np
-
-    image = _read(path)
-    # up to 8.4.103 at least a TIFF is read with all its bands and its own bit depth
-    image = np.ascontiguousarray(image[..., :3] if image.shape[2] > 2 else image[..., :1])
-    if image.dtype != np.uint8:
-        image = cv2.normalize(image, None, 0, 255, cv2.NORM_MINMAX, cv2.CV_8U)
-    height, width = image.shape[:2]
-    size = shown_size((width, height), max_side)
-    if size != (width, height):
-        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    below, right = (max(0, room - used) for room, used in zip(reversed(canvas or size), reversed(size), strict=True))
-    if below or right:
-        image = cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_CONSTANT, value=_GREY)
-    return bytes(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1])
-
-
-def _read(path: Path) -> Any:
-    """Return an image file as Ultralytics reads it.
-
-    Raises:
-        OSError: If the file is missing, or is no image.
-    """
-    import cv2
-    from ultralytics.utils.patches import imread
-
-    try:
-        image = imread(str(path))
-    except cv2.error:  # an empty file
-        image = None
-    if image is None:
-        raise OSError(f"{path} cannot be read as an image")
-    return image

@@ -1,222 +1,158 @@
-"""Collect what validation has matched, image by image: predictions, ground truth, and how similar they are.
+"""Read what each validation compares, image by image, once for everything that listens.
 
-Ultralytics computes the similarity of all predictions and objects of an image in each validation: the IoU of boxes, of
-masks or of rotated boxes, or the OKS of keypoints. The tap reads it where Ultralytics matches, so nothing is computed
-twice, and it works for every task that inherits from the detection validator.
+Ultralytics' events get the validator, which does not store predictions. So the tap replaces the methods of the
+validator in which it compares the predictions of an image with its labels. No image passes through a model for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from yolo_callbacks.trainer.distributed import is_single_process
-from yolo_callbacks.trainer.geometry import as_fractions, to_cpu, upright_edges
 from yolo_callbacks.trainer.loader_order import ImageOrder
-from yolo_callbacks.utils.files import LOGGER
+from yolo_callbacks.trainer.method_patches import MethodPatches
+from yolo_callbacks.trainer.validated_image import ClassifiedImage, ValidatedImage
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
+__all__ = ["VALIDATED_TASKS", "Listener", "ValidationTap"]
 
-    Array = npt.NDArray[Any]
+VALIDATED_TASKS = ("detect", "segment", "pose", "obb", "classify")
+"""The tasks whose validation compares objects, or classes of whole images."""
 
-__all__ = ["COMPARED_TASKS", "ImageResult", "MatchTap"]
-
-COMPARED_TASKS = ("detect", "segment", "pose", "obb", "classify")
-"""The tasks whose validation compares objects, or whole images."""
+_ATTRIBUTE = "_yolo_callbacks_tap"
 
 
-@dataclass(frozen=True)
-class ImageResult:
-    """The predictions and labels of one validation image, and how similar they are.
+class Listener(Protocol):
+    """What gets the images of a validation.
 
     Attributes:
-        path: The image file, relative to the folder of the data set where it is inside of that.
-        size: Width and height of the image in that file; 0 for classification.
-        labels: The class of each object.
-        classes: The class of each prediction, the most confident first.
-        confidences: The confidence of each prediction.
-        similarity: The similarity of each object (rows) with each prediction (columns), from 0 to 1.
-        box_similarity: The same of the boxes alone, where the task compares masks or keypoints.
-        boxes: The box of each prediction as fractions of the image: left, top, right, bottom. Empty for classification.
-        label_boxes: The box of each object, in the same way.
+        compares: Whether it reads how similar the objects are, and exchanges what it found between ranks.
     """
 
-    path: str
-    size: tuple[int, int]
-    labels: Array
-    classes: Array
-    confidences: Array
-    similarity: Array
-    box_similarity: Array
-    boxes: Array
-    label_boxes: Array
+    compares: bool
+
+    @property
+    def listening(self) -> bool:
+        """Whether it reads the images of this validation."""
+
+    def receive(self, image: ValidatedImage | ClassifiedImage) -> None:
+        """Read an image, while its tensors exist. Must not raise."""
+
+    def gather(self) -> None:
+        """Exchange what was found; every rank calls it at the same time."""
+
+    def fail(self, error: Exception) -> None:
+        """Log that the images cannot be read, and listen no more."""
 
 
-class MatchTap:
-    """Pass each image of the validations of a training to a function, as Ultralytics matches it.
+class ValidationTap:
+    """Pass each image of the validations of one validator to the listeners, as Ultralytics compares it.
 
     Args:
-        receive: Is called with each `ImageResult`. What it returns is kept, and gathered from all ranks.
+        validator: The validator.
 
     Attributes:
-        found: What `receive` returned for each image of the last validation, by path; on rank 0 those of all ranks.
+        validator: The validator.
         root: The folder of the data set; `""` where it is not known.
     """
 
-    def __init__(self, receive: Callable[[ImageResult], Any]) -> None:
-        self._receive = receive
-        self.found: dict[str, Any] = {}
-        self.root = ""
-        self._validator: Any = None
-        self._originals: dict[str, Any] = {}
+    def __init__(self, validator: Any) -> None:
+        self.validator, self.root = validator, _folder_of_data(validator)
+        self._listeners: list[Listener] = []
+        self._methods = MethodPatches(validator)
+        self._replaced: set[str] = set()
         self._similarities: list[Any] = []
-        self._failed = False
-        self._collect = True
         self._order = ImageOrder()
+        self._pass_begins = False
 
-    def __getstate__(self) -> dict[str, Any]:
-        # Ultralytics pickles and deep-copies callbacks: leave out what belongs to a run.
-        kept = {"_receive": self._receive, "_failed": self._failed, "_collect": self._collect}
-        return {**vars(MatchTap(self._receive)), **kept}
+    @classmethod
+    def of(cls, validator: Any) -> ValidationTap:
+        """Return the tap of a validator; make it if there is none."""
+        tap = vars(validator).get(_ATTRIBUTE)
+        return tap if isinstance(tap, cls) else cls(validator)
 
-    def listen(self, validator: Any, *, collect: bool = True) -> None:
-        """Start a new collection, in `on_val_start`.
+    def listen(self, listener: Listener) -> None:
+        """Pass the images of the next validation, and of those after it, to a listener; in `on_val_start`."""
+        if self.validator.args.task == "classify":
+            self._replace("update_metrics", self._classified)
+            if not self._pass_begins:  # another listener has announced the same pass
+                self._order.start_pass(self.validator.dataloader)
+                self._pass_begins = True
+        else:
+            self._replace("_process_batch", self._processed)
+            if listener.compares:
+                self._replace("match_predictions", self._matching)
+        if listener.compares and hasattr(self.validator, "gather_stats") and not is_single_process():
+            self._replace("gather_stats", self._gathered)
+        if not any(each is listener for each in self._listeners):
+            self._listeners.append(listener)
+        setattr(self.validator, _ATTRIBUTE, self)
 
-        Args:
-            validator: The validator.
-            collect: Whether to collect from this validation. Defaults to `True`.
-        """
-        self.found, self._collect = {}, collect
-        if self._failed or validator.args.task not in COMPARED_TASKS:
-            return
-        try:
-            if self._validator is not validator:
-                self.forget()
-                self._install(validator)
-            if validator.args.task == "classify":
-                self._order.start_pass(validator.dataloader)
-        except Exception as error:
-            self._fail(error)
-
-    def forget(self) -> None:
-        """Restore the methods of the validator, and drop it."""
-        if self._validator is not None:
-            own = vars(self._validator)
-            for name, (replacement, was_own, original) in self._originals.items():
-                if own.get(name) is not replacement:
-                    continue  # other code has wrapped it since: it passes everything on
-                if was_own:
-                    own[name] = original
-                else:
-                    del own[name]
-        self.found, self._validator, self._originals, self._similarities = {}, None, {}, []
-        self._order = ImageOrder()
+    def remove(self, listener: Listener) -> None:
+        """Pass no more images to a listener; after the last one, give the validator its own methods back."""
+        self._listeners = [each for each in self._listeners if each is not listener]
+        if not self._listeners:
+            self._methods.undo()
+            self._replaced.clear()
+            vars(self.validator).pop(_ATTRIBUTE, None)
 
     # Parts ------------------------------------------------------------------------------------------------------------
 
-    def _install(self, validator: Any) -> None:
-        self._validator, self.root = validator, _folder_of_data(validator)
-        if validator.args.task == "classify":
-            self._replace("update_metrics", self._classified)
-        else:
-            self._replace("match_predictions", self._matching)
-            self._replace("_process_batch", self._processed)
-        if hasattr(validator, "gather_stats") and not is_single_process():
-            self._replace("gather_stats", self._gathered)
-
     def _replace(self, name: str, around: Callable[..., Any]) -> None:
-        validator, was_own = self._validator, name in vars(self._validator)
-        original = getattr(validator, name)
+        if name in self._replaced:
+            return
+        original = getattr(self.validator, name)
 
         def replacement(*arguments: Any, **keywords: Any) -> Any:
-            return around(original, *arguments, **keywords)
+            return around(original, arguments, keywords)
 
-        self._originals[name] = (replacement, was_own, original)
-        setattr(validator, name, replacement)
+        self._methods.replace(name, replacement)
+        self._replaced.add(name)
 
-    def _matching(self, original: Any, pred_classes: Any, true_classes: Any, iou: Any, *rest: Any, **named: Any) -> Any:
-        # Called for boxes, then again for masks or keypoints: the last one is that of the task.
-        self._similarities.append(iou)
-        return original(pred_classes, true_classes, iou, *rest, **named)
+    def _matching(self, original: Any, arguments: Any, keywords: Any) -> Any:
+        # Called for boxes, then again for masks or keypoints.
+        self._similarities.append(arguments[2] if len(arguments) > 2 else keywords.get("iou"))
+        return original(*arguments, **keywords)
 
-    def _processed(self, original: Any, preds: Any, batch: Any, *rest: Any, **named: Any) -> Any:
+    def _processed(self, original: Any, arguments: Any, keywords: Any) -> Any:
         self._similarities = []
-        result = original(preds, batch, *rest, **named)
-        if self._collect and not self._failed:
-            try:
-                self._take(self._image(preds, batch))
-            except Exception as error:
-                self._fail(error)
+        result = original(*arguments, **keywords)
+        similarities, self._similarities = self._similarities, []
+        self._pass(arguments, keywords, lambda preds, batch: [ValidatedImage(preds, batch, similarities)])
         return result
 
-    def _take(self, image: ImageResult) -> None:
-        self.found[image.path] = self._receive(image)
-
-    def _image(self, preds: Any, batch: Any) -> ImageResult:
-        import numpy as np
-
-        rows, objects = to_cpu(preds["conf"], preds["cls"], preds["bboxes"]), to_cpu(batch["cls"], batch["bboxes"])
-        rows, shape = rows[order := np.argsort(-rows[:, 0], kind="stable")], (len(objects), len(rows))
-        found = [_numbers(each).reshape(shape) for each in self._similarities[:1] + self._similarities[1:][-1:]]
-        found, self._similarities = found or [np.zeros(shape)], []
-        edges = np.concatenate([upright_edges(rows[:, 2:]), upright_edges(objects[:, 1:])])
-        boxes = as_fractions(edges, batch["ratio_pad"], batch["ori_shape"])
-        return ImageResult(
-            path=self._relative(Path(batch["im_file"])),
-            size=(int(batch["ori_shape"][1]), int(batch["ori_shape"][0])),
-            labels=objects[:, 0].astype(int),
-            classes=rows[:, 1].astype(int),
-            confidences=rows[:, 0],
-            similarity=found[-1][:, order],
-            box_similarity=found[0][:, order],
-            boxes=boxes[: len(rows)],
-            label_boxes=boxes[len(rows) :],
+    def _classified(self, original: Any, arguments: Any, keywords: Any) -> Any:
+        self._pass_begins = False
+        self._pass(
+            arguments,
+            keywords,
+            lambda preds, batch: [ClassifiedImage(*image) for image in self._order.results(preds, batch)],
         )
+        return original(*arguments, **keywords)
 
-    def _classified(self, original: Any, preds: Any, batch: Any, *rest: Any, **named: Any) -> Any:
-        if self._collect and not self._failed:
-            try:
-                self._classify(preds, batch)
-            except Exception as error:
-                self._fail(error)
-        return original(preds, batch, *rest, **named)
-
-    def _classify(self, preds: Any, batch: Any) -> None:
-        import numpy as np
-
-        nothing = np.zeros((0, 4))
-        for path, label, predicted, confidence in self._order.results(preds, batch):
-            values = np.array([label]), np.array([predicted]), np.array([confidence])
-            image = ImageResult(
-                self._relative(path), (0, 0), *values, np.ones((1, 1)), np.ones((1, 1)), nothing, nothing
-            )
-            self._take(image)
-
-    def _relative(self, path: Path) -> str:
+    def _pass(self, arguments: Any, keywords: Any, read: Callable[[Any, Any], Sequence[Any]]) -> None:
+        listeners = [listener for listener in self._listeners if listener.listening]
+        if not listeners:
+            return
         try:
-            return path.absolute().relative_to(self.root).as_posix() if self.root else path.as_posix()
-        except ValueError:
-            return path.as_posix()
+            # A validator of the user may name its parameters as it likes.
+            images = read(*arguments[:2], **{name: keywords[name] for name in ("preds", "batch") if name in keywords})
+        except Exception as error:
+            for listener in listeners:
+                listener.fail(error)
+            return
+        for image in images:
+            for listener in listeners:
+                listener.receive(image)
 
-    def _gathered(self, original: Any, *arguments: Any, **named: Any) -> Any:
+    def _gathered(self, original: Any, arguments: Any, keywords: Any) -> Any:
         # Ultralytics calls this on every rank at once (from 8.3.218 on), so the ranks can exchange more in it.
-        result = original(*arguments, **named)
-        from torch import distributed
-
-        if distributed.is_available() and distributed.is_initialized():
-            main = distributed.get_rank() == 0
-            parts: list[Any] | None = [None] * distributed.get_world_size() if main else None
-            distributed.gather_object(self.found, parts, dst=0)
-            for part in parts or ():
-                self.found.update(part)
+        result = original(*arguments, **keywords)
+        for listener in self._listeners:
+            if listener.compares:
+                listener.gather()
         return result
-
-    def _fail(self, error: Exception) -> None:
-        self._failed = True
-        LOGGER.error("The images of the validation could not be compared, training goes on without", exc_info=error)
 
 
 def _folder_of_data(validator: Any) -> str:
@@ -226,9 +162,3 @@ def _folder_of_data(validator: Any) -> str:
         split = getattr(validator.dataloader.dataset, "root", None)
         root = Path(str(split)).parent if split else None
     return str(Path(root).absolute()) if root else ""
-
-
-def _numbers(values: Any) -> Array:
-    # inference tensors, half precision with AMP on a GPU
-    numbers: Array = values.detach().cpu().float().numpy()
-    return numbers

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from yolo_callbacks.decisions.matching import Counts, Matches, Suspect, confusions, match, suspects
-from yolo_callbacks.trainer.validation_tap import ImageResult
+from yolo_callbacks.trainer.image_results import ImageResult
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from yolo_callbacks.trainer.validation_images import AnnotatedImage, Box, shown_size
+from yolo_callbacks.trainer.image_files import shown_size
+from yolo_callbacks.trainer.validation_images import AnnotatedImage, Box
 
 __all__ = [
     "annotated_image",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from yolo_callbacks.callbacks.failing_parts.marks import KINDS, Mark, counts_of, marks_of_images
-from yolo_callbacks.trainer.validation_images import encode_jpeg
+from yolo_callbacks.trainer.image_files import encode_jpeg
 from yolo_callbacks.utils.files import LOGGER
 from yolo_callbacks.utils.lenient import as_mapping, as_number, as_text
 

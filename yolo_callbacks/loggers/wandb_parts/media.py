@@ -24,6 +24,7 @@ from yolo_callbacks.loggers.wandb_parts.ending import Upload
 from yolo_callbacks.loggers.wandb_parts.failing import log_failing_images
 from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.metrics.scalars import MAX_CLASSES
+from yolo_callbacks.trainer.image_files import encode_jpeg, shown_size
 from yolo_callbacks.trainer.resume import load_checkpoint
 from yolo_callbacks.trainer.run_description import (
     checkpoint_facts,
@@ -33,7 +34,7 @@ from yolo_callbacks.trainer.run_description import (
     shareable,
 )
 from yolo_callbacks.trainer.training_run import TrainingRun
-from yolo_callbacks.trainer.validation_images import AnnotatedImage, ImageCapture, encode_jpeg, shown_size
+from yolo_callbacks.trainer.validation_images import AnnotatedImage, ImageCapture
 from yolo_callbacks.utils.files import LOGGER, plain
 from yolo_callbacks.utils.origins import Origins
 
