@@ -307,23 +307,38 @@ def test_a_classification_has_its_classes_in_the_captions(train, tmp_path):
 
 
 @pytest.mark.training
-def test_the_worst_images_are_a_table(train, scenes):
+def test_the_worst_images_are_a_table_of_each_validation_with_images(train, scenes):
     model = YOLO(TINY)
-    attach(model, FailingImages(), WandbLogger(images=1, log_model=False), strict=True)
-    folder = train(model, epochs=1)
+    attach(model, FailingImages(), WandbLogger(images=1, image_period=2, log_model=False), strict=True)
+    folder = train(model, epochs=3)
     (run,) = runs(folder)
-    (row,) = (row for row in run.rows if "failing/worst/path" in row)
-    table = json.loads((run.path.parent / "files" / row["failing/worst/path"]).read_text())
-    assert table["columns"] == ["image", "file", "F1", "right", "false", "missed", "suspected labels"]
-    last = json.loads((folder / "failures.jsonl").read_text().splitlines()[-1])
-    assert [[each[1], *each[2:6]] for each in table["data"]] == [
-        [image["image"], *(image[key] for key in ("f1", "tp", "fp", "fn"))] for image in last["worst"]
-    ]
-    (artifact,) = (artifact for artifact in run.artifacts if "failing" in artifact["name"])
-    assert sum(name.endswith(".jpg") for name in artifact["files"]) == len(table["data"])
-    content = json.loads(Path(artifact["paths"]["failing/worst.table.json"]).read_text())
+    logged = [row for row in run.rows if "failing/worst/path" in row]
+    assert [row.get("epoch") for row in logged] == [2, 3, 3]  # the last one with the final evaluation
+    lines = [json.loads(line) for line in (folder / "failures.jsonl").read_text().splitlines()]
+    for row, line in zip(logged, lines[1:], strict=True):
+        table = json.loads((run.path.parent / "files" / row["failing/worst/path"]).read_text())
+        assert table["columns"] == ["image", "file", "F1", "right", "false", "missed", "suspected labels"]
+        assert [[each[1], *each[2:6]] for each in table["data"]] == [
+            [image["image"], *(image[key] for key in ("f1", "tp", "fp", "fn"))] for image in line["worst"]
+        ]
+    artifacts = [artifact for artifact in run.artifacts if "failing" in artifact["name"]]
+    assert len(artifacts) == 3
+    pictures = [{name for name in artifact["files"] if name.endswith(".jpg")} for artifact in artifacts]
+    assert len(pictures[0]) == len(lines[1]["worst"])
+    assert len(set.union(*pictures)) == len({image["image"] for line in lines[1:] for image in line["worst"]})
+    content = json.loads(Path(artifacts[-1]["paths"]["failing/worst.table.json"]).read_text())
     for row in content["data"]:
         assert len(row[0]["boxes"]["missed"]) == row[5]
+
+
+@pytest.mark.training
+@pytest.mark.parametrize("images", [0, 4])
+def test_no_table_without_images_or_without_a_comparison(train, images):
+    model = YOLO(TINY)
+    callbacks = [FailingImages()] if not images else []
+    attach(model, *callbacks, WandbLogger(images=images, image_period=1, log_model=False), strict=True)
+    (run,) = runs(train(model, epochs=1))
+    assert not [key for row in run.rows for key in row if key.startswith("failing/worst")]
 
 
 def test_classes_in_words():
@@ -449,7 +464,7 @@ def test_pictures_that_fail_cost_no_scalars_and_no_run(train, monkeypatch, messa
     def full(path: Path, **_: Any) -> bytes:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("yolo_callbacks.loggers.wandb_parts.media.encode_jpeg", full)
+    monkeypatch.setattr("yolo_callbacks.loggers.wandb_parts.picture_files.encode_jpeg", full)
     model = YOLO(TINY)
     attach(model, WandbLogger(images=2, image_period=1, log_model=False))
     folders = [train(model, epochs=2, name=name) for name in ("first", "second")]

@@ -233,7 +233,8 @@ class WandbLogger(Callback):
         """Log the epoch, unless it was logged before."""
         if self._session is None:
             return
-        images = self._validation_images.take(record.names, "validation/images")
+        failures = run.failures if run.failures and run.failures.get("epoch") == record.epoch else None
+        images = self._validation_images.take(record.names, "validation/images", failures)
         if self._history.is_new(record):
             self._batch_losses.log(self._session, run)
             self._history.log_epoch(self._session, record, images)
@@ -245,7 +246,8 @@ class WandbLogger(Callback):
     def on_final_evaluation(self, run: TrainingRun, record: EpochRecord) -> None:
         """Log the final evaluation."""
         if self._session is not None:
-            images = self._validation_images.take(record.names, "final/images")
+            failures = run.failures if run.failures and run.failures.get("final") else None
+            images = self._validation_images.take(record.names, "final/images", failures)
             self._history.log_final(self._session, record, images)
 
     def on_train_end(self, trainer: Any) -> None:

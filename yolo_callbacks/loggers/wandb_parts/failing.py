@@ -2,41 +2,46 @@
 
 from __future__ import annotations
 
-import tempfile
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from yolo_callbacks.callbacks.failing_parts.marks import KINDS, Mark, counts_of, marks_of_images
-from yolo_callbacks.trainer.image_files import encode_jpeg
+from yolo_callbacks.loggers.wandb_parts.picture_files import PictureFiles
 from yolo_callbacks.utils.files import LOGGER
 from yolo_callbacks.utils.lenient import as_mapping, as_number, as_text
 
-__all__ = ["log_failing_images"]
+__all__ = ["FailingTable"]
 
 _COLUMNS = ("image", "file", "F1", "right", "false", "missed", "suspected labels")
 _MOST = 50
 _MAX_SIDE = 640
 
 
-def log_failing_images(line: Mapping[str, Any], wandb_run: Any) -> None:
-    """Log the table `failing/worst`: a picture of each image with what is wrong in it, and its counts.
+class FailingTable:
+    """Make the table of the images that fail, one for each validation that is logged.
 
-    Args:
-        line: The last line that `FailingImages` has written.
-        wandb_run: The run.
+    The tables of a run use the same files, so W&B stores each picture once. A reference to a picture of an earlier
+    table needs `use_artifact`, which waits for the server and does not exist offline (wandb 0.31.0).
     """
-    import wandb
 
-    counts, root = as_mapping(line.get("images")), Path(as_text(line.get("root")))
-    table = wandb.Table(columns=list(_COLUMNS))
-    with tempfile.TemporaryDirectory(prefix="yolo-callbacks-", ignore_cleanup_errors=True) as folder:
-        for number, (name, marks) in enumerate(marks_of_images(line)):
-            if number == _MOST:
-                break
-            jpeg = Path(folder) / f"{number}.jpg"
+    def __init__(self) -> None:
+        self._files = PictureFiles()
+
+    def table(self, line: Mapping[str, Any]) -> Any:
+        """Return the table of a validation: each picture with what is wrong in it, and its counts; None for no image.
+
+        Args:
+            line: The line that `FailingImages` has written.
+        """
+        import wandb
+
+        counts, root = as_mapping(line.get("images")), Path(as_text(line.get("root")))
+        table = wandb.Table(columns=list(_COLUMNS))
+        for name, marks in itertools.islice(marks_of_images(line), _MOST):
             try:
-                jpeg.write_bytes(encode_jpeg(root / name, max_side=_MAX_SIDE))
+                jpeg = self._files.of(root / name, max_side=_MAX_SIDE)
             except OSError as error:
                 LOGGER.debug(f"{root / name} is not in the table of W&B: {error}")
                 continue
@@ -44,8 +49,11 @@ def log_failing_images(line: Mapping[str, Any], wandb_run: Any) -> None:
             suspected = ", ".join(mark.label for mark in marks if mark.kind == "suspect")
             picture = wandb.Image(str(jpeg), boxes=_boxes(marks) or None)
             table.add_data(picture, name, as_number(image.get("f1")), *counts_of(image), suspected)
-        if table.data:
-            wandb_run.log({"failing/worst": table})
+        return table if table.data else None
+
+    def forget(self) -> None:
+        """Remove the files."""
+        self._files.remove()
 
 
 def _boxes(marks: tuple[Mark, ...]) -> dict[str, Any]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shlex
-import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from copy import deepcopy
@@ -21,10 +19,11 @@ from yolo_callbacks.loggers.wandb_parts.content import (
     plot_image,
 )
 from yolo_callbacks.loggers.wandb_parts.ending import Upload
-from yolo_callbacks.loggers.wandb_parts.failing import log_failing_images
+from yolo_callbacks.loggers.wandb_parts.failing import FailingTable
+from yolo_callbacks.loggers.wandb_parts.picture_files import PictureFiles
 from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.metrics.scalars import MAX_CLASSES
-from yolo_callbacks.trainer.image_files import encode_jpeg, shown_size
+from yolo_callbacks.trainer.image_files import shown_size
 from yolo_callbacks.trainer.resume import load_checkpoint
 from yolo_callbacks.trainer.run_description import (
     checkpoint_facts,
@@ -46,10 +45,11 @@ _ALIASES = ("best", "latest")
 class ValidationImages:
     """Collect validation images, and make W&B images of them with labels and predictions.
 
-    The files of the images are made smaller once; only the predictions change from one epoch to the next.
+    Where `FailingImages` has compared the same validation, make the table of the images that fail too. The files of the
+    images are made smaller once; only what is drawn on them changes from one epoch to the next.
 
     Args:
-        count: How many images, always the same ones; 0 for none.
+        count: How many images, always the same ones; 0 for none, and for no table.
         period: Epochs from one collection to the next.
     """
 
@@ -57,13 +57,8 @@ class ValidationImages:
         self._count = count
         self._period = period
         self._capture = ImageCapture(count)
-        self._files: dict[Path, Path] = {}
-        self._folder: Path | None = None
-        self._pid = os.getpid()
-
-    def __getstate__(self) -> dict[str, Any]:
-        # The folder belongs to this process; a copy of the object must not remove it.
-        return {**vars(self), "_files": {}, "_folder": None}
+        self._files = PictureFiles()
+        self._failing = FailingTable()
 
     def choose_epoch(self, epoch: int, epochs: int) -> None:
         """Decide whether the validation of an epoch is collected: every `period` epochs, and in the last one."""
@@ -78,32 +73,46 @@ class ValidationImages:
         if self._count:
             self._capture.listen(validator)
 
-    def take(self, names: Mapping[int, str], key: str) -> Callable[[], dict[str, Any]] | None:
+    def take(
+        self, names: Mapping[int, str], key: str, failures: Mapping[str, Any] | None = None
+    ) -> Callable[[], dict[str, Any]] | None:
         """Take what was collected from the last validation.
 
         Args:
             names: Class names by index.
             key: The key to log the images under.
+            failures: The line of `FailingImages` about this validation; None without one.
 
         Returns:
             A function that makes W&B images, off the training thread; None where nothing was collected.
         """
-        taken = self._capture.take() if self._count else []
-        return partial(self._boxed, taken, dict(names), key) if taken else None
+        if not self._count:
+            return None
+        taken = self._capture.take()
+        failures = failures if self._capture.active else None
+        return partial(self._made, taken, dict(names), key, failures) if taken or failures else None
 
     def forget(self) -> None:
         """Remove the files, and drop the references to the run."""
         self._capture.forget()
-        self._files.clear()
-        if self._folder and self._pid == os.getpid():  # a fork must not remove what its parent still logs
-            shutil.rmtree(self._folder, ignore_errors=True)
-        self._folder = None
+        self._files.remove()
+        self._failing.forget()
 
-    def _boxed(self, images: list[AnnotatedImage], names: Mapping[int, str], key: str) -> dict[str, Any]:
+    def _made(
+        self,
+        images: list[AnnotatedImage],
+        names: Mapping[int, str],
+        key: str,
+        failures: Mapping[str, Any] | None,
+    ) -> dict[str, Any]:
         if not self._count:
             return {}
         try:
-            return {key: self._of_one_size(images, names)}
+            table = self._failing.table(failures) if failures else None
+            return {
+                **({key: self._of_one_size(images, names)} if images else {}),
+                **({"failing/worst": table} if table else {}),
+            }
         except Exception as error:  # the epoch's scalars are logged without its images
             LOGGER.warning(f"WandbLogger: no images from here on: {Origins().described(error)}")
             self._count = 0
@@ -115,15 +124,7 @@ class ValidationImages:
         completed = [image.complete() for image in images]
         sizes = [shown_size(image.size) for image in completed]
         canvas = max(width for width, _ in sizes), max(height for _, height in sizes)
-        return [annotated_image(image, self._small_file(image, canvas), names, canvas) for image in completed]
-
-    def _small_file(self, image: AnnotatedImage, canvas: tuple[int, int]) -> Path:
-        if image.path not in self._files:
-            self._folder = self._folder or Path(tempfile.mkdtemp(prefix="yolo-callbacks-"))
-            target = self._folder / f"{len(self._files)}.jpg"
-            target.write_bytes(encode_jpeg(image.path, canvas=canvas))
-            self._files[image.path] = target
-        return self._files[image.path]
+        return [annotated_image(image, self._files.of(image.path, canvas=canvas), names, canvas) for image in completed]
 
 
 def last_uploads(run: TrainingRun, last: EpochRecord | None, *, pictures: bool, model: bool) -> dict[str, Upload]:
@@ -150,8 +151,6 @@ def last_uploads(run: TrainingRun, last: EpochRecord | None, *, pictures: bool, 
         uploads["curves"] = Upload(
             lambda wandb_run: wandb_run.log({key: curve_chart(key, *curve) for key, curve in drawn.items()})
         )
-    if pictures and run.failures is not None:
-        uploads["failing images"] = Upload(partial(log_failing_images, run.failures))
     if last is not None:
         uploads |= _class_uploads(run, last)
     return uploads
