@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from yolo_callbacks.callbacks.reduce_lr_on_plateau import ReduceLROnPlateau
     from yolo_callbacks.callbacks.save_best import SaveBest
     from yolo_callbacks.callbacks.stop_on_overfit import StopOnOverfit
+    from yolo_callbacks.callbacks.validate_every import ValidateEvery
     from yolo_callbacks.decisions.stopping import StoppingReason
     from yolo_callbacks.loggers.jsonl_logger import JsonlLogger
     from yolo_callbacks.loggers.tensorboard_logger import TensorBoardLogger
@@ -60,6 +61,7 @@ __all__ = [
     "Suite",
     "TensorBoardLogger",
     "TrainingRun",
+    "ValidateEvery",
     "WandbLogger",
     "attach",
     "detach",
@@ -80,6 +82,7 @@ _MODULES = {
     "ReduceLROnPlateau": "callbacks.reduce_lr_on_plateau",
     "SaveBest": "callbacks.save_best",
     "StopOnOverfit": "callbacks.stop_on_overfit",
+    "ValidateEvery": "callbacks.validate_every",
     "StoppingReason": "decisions.stopping",
     "JsonlLogger": "loggers.jsonl_logger",
     "TensorBoardLogger": "loggers.tensorboard_logger",

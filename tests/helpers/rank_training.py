@@ -3,7 +3,7 @@
     python tests/helpers/rank_training.py FOLDER DATA CASE …
 
 It forks both ranks, which write to `FOLDER/rank<N>.log`.
-Validation is scripted, but not in the case `images`. Each case is a training in `FOLDER/<case>`, where a rank leaves
+Validation is scripted, but not in the cases `REAL`. Each case is a training in `FOLDER/<case>`, where a rank leaves
 what it saw, `rank<N>.json`.
 """
 
@@ -50,10 +50,20 @@ from trainings import FAST, TINY, detection_metrics
 from ultralytics import YOLO
 from ultralytics.models.yolo.detect import DetectionTrainer
 
-from yolo_callbacks import Callback, EarlyStopping, FailingImages, JsonlLogger, ReduceLROnPlateau, SaveBest, attach
+from yolo_callbacks import (
+    Callback,
+    EarlyStopping,
+    FailingImages,
+    JsonlLogger,
+    ReduceLROnPlateau,
+    SaveBest,
+    ValidateEvery,
+    attach,
+)
 
 RANK, WORLD_SIZE = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
 REAL_VALIDATION = validation.BaseValidator.__call__
+REAL = ("images", "skips", "skips-by-time")  # the cases with a real validation
 VALUES = (0.5, 0.6, 0.4, 0.3, 0.2, 0.1)
 
 
@@ -113,6 +123,10 @@ class Witness(Callback):
 
     def __init__(self) -> None:
         self.rates: list[list[float]] = []
+        self.validated: list[int] = []
+
+    def on_val_start(self, validator: Any) -> None:
+        self.validated.append(len(self.rates))
 
     def on_train_epoch_end(self, trainer: Any) -> None:
         self.rates.append([group["lr"] for group in trainer.optimizer.param_groups])
@@ -149,12 +163,14 @@ def train(folder: Path, data: str, case: str) -> None:
     """Train this rank's part."""
     model = YOLO(TINY)
     witness = Witness()
-    validation.BaseValidator.__call__ = REAL_VALIDATION if case == "images" else validate
+    validation.BaseValidator.__call__ = REAL_VALIDATION if case in REAL else validate
     monitor = "mAP5O" if case == "typo" else "mAP50"
     callbacks = [SaveBest(monitor), EarlyStopping(patience=3), ReduceLROnPlateau(patience=0), JsonlLogger(), witness]
     if case == "images":
         callbacks = [FailingImages(), witness]
         predict_shifted_labels()
+    if case.startswith("skips"):
+        callbacks = [ValidateEvery(2) if case == "skips" else ValidateEvery(share=0.01), JsonlLogger(), witness]
     kind, _, failing = case.partition(" ")
     if failing:
         event, rank = failing.split()
@@ -163,14 +179,14 @@ def train(folder: Path, data: str, case: str) -> None:
     seen: dict[str, Any] = {"error": None}
     try:
         arguments = {**FAST, "batch": 8, "nbs": 8, "optimizer": "SGD", "lr0": 0.01, "warmup_epochs": 0, "patience": 0}
-        if case == "images":
+        if case in REAL:
             arguments |= {"batch": 2, "imgsz": 64}  # so that each rank has images to validate
-        trainer = {"recursive": RecursiveTrainer, "images": ValidatingTrainer}.get(case)
+        trainer = {"recursive": RecursiveTrainer, **dict.fromkeys(REAL, ValidatingTrainer)}.get(case)
         model.train(trainer=trainer, **arguments, data=data, epochs=6, project=str(folder), name="run", exist_ok=True)
     except Exception as error:
         seen["error"] = f"{type(error).__name__}: {error}"
     distributed.destroy_process_group()
-    (folder / f"rank{RANK}.json").write_text(json.dumps({**seen, "rates": witness.rates}))
+    (folder / f"rank{RANK}.json").write_text(json.dumps({**seen, **vars(witness)}))
 
 
 def main() -> None:

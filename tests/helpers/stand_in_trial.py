@@ -22,4 +22,5 @@ class StandInTrial:
 
 def made(kind: type) -> Any:
     """Return a callback of a class with the arguments that it needs."""
-    return kind(StandInTrial()) if kind.__name__ == "OptunaPruning" else kind()
+    needed: dict[str, tuple[Any, ...]] = {"OptunaPruning": (StandInTrial(),), "ValidateEvery": (1,)}
+    return kind(*needed.get(kind.__name__, ()))

@@ -19,6 +19,7 @@ from trainings import TINY
 from ultralytics import YOLO
 
 from yolo_callbacks import EarlyStopping, FailingImages, JsonlLogger, ReduceLROnPlateau, SaveBest, attach
+from yolo_callbacks.trainer.installation import installed_version
 
 pytestmark = pytest.mark.training
 
@@ -35,6 +36,8 @@ CASES = (
     "strict state_dict 0",
     "typo",
     "images",
+    "skips",
+    "skips-by-time",
 )
 
 
@@ -136,3 +139,18 @@ def test_the_images_of_all_ranks_are_compared_as_those_of_one_process(trained, s
     for line in (*several, *one):
         del line["root"]  # each process of pytest has its own copy of the scenes
     assert several == one
+
+
+@pytest.mark.skipif(installed_version() < (8, 3, 218), reason="up to 8.3.217 only rank 0 validates")
+def test_every_rank_leaves_out_the_same_validations(trained):
+    ranks = seen(trained, "skips")
+    assert [rank["error"] for rank in ranks] == [None, None]
+    assert [rank["validated"] for rank in ranks] == [[2, 4, 6]] * 2
+    ranks = seen(trained, "skips-by-time")
+    assert [rank["error"] for rank in ranks] == [None, None]
+    assert ranks[0]["validated"] == ranks[1]["validated"]
+    assert ranks[0]["validated"][0] == 1
+    assert ranks[0]["validated"][-1] == 6
+    assert len(ranks[0]["validated"]) < 6
+    lines = (trained / "skips" / "run" / "callbacks.jsonl").read_text().splitlines()
+    assert ["metrics/mAP50(B)" in json.loads(line) for line in lines] == [False, True] * 3

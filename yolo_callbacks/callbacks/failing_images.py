@@ -13,6 +13,7 @@ from yolo_callbacks.callbacks.failing_parts.findings import Finding, as_json, de
 from yolo_callbacks.decisions.comparison import counted
 from yolo_callbacks.decisions.image_history import Changes, ImageHistory
 from yolo_callbacks.decisions.matching import Counts
+from yolo_callbacks.decisions.validation_schedule import EpochPeriod
 from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.metrics.monitor import Monitor
 from yolo_callbacks.trainer.image_results import ImageResult, ImageResults
@@ -107,7 +108,7 @@ class FailingImages(Callback):
         self._epoch = 0
         self._best: float | None = None
         self._best_line = ""
-        self._chosen = True
+        self._period, self._chosen = EpochPeriod(self.every), True
         self._outcome: str | None = None
 
     def output_files(self, task: str) -> set[str]:
@@ -130,7 +131,7 @@ class FailingImages(Callback):
     def on_train_epoch_start(self, trainer: Any) -> None:
         """Choose whether the validation of this epoch is compared."""
         run = TrainingRun.of(trainer)
-        self._chosen = run.epoch % self.every == 0 or run.epoch >= run.planned_epochs
+        self._chosen = self._period.is_due(run.epoch, run.planned_epochs)
 
     def on_val_start(self, validator: Any) -> None:
         """Listen to the validation."""
@@ -139,6 +140,8 @@ class FailingImages(Callback):
     def on_epoch(self, run: TrainingRun, record: EpochRecord) -> None:
         """Compare the epoch with earlier ones, write its line, and log the scalars."""
         found, self._results.found = self._results.found, {}
+        if self._chosen and record.validated:
+            self._period.done = record.epoch
         if not (run.is_main and record.validated and found):
             return
         confidence = mean_f1_confidence(run.validator.metrics, run.task)

@@ -240,7 +240,7 @@ class MonitorCallback(Callback):
     def _why_no_value(self, record: EpochRecord) -> str:
         """Return why the monitor has no value in an epoch."""
         if not record.validated:
-            return "validation did not run (val=False)"
+            return "validation did not run"
         absent = self.monitor.absent_class(record)
         if absent is None:
             return "it has no value"

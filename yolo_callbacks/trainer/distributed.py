@@ -23,6 +23,7 @@ class SharedDecisions:
         base_rates: The base rate of each parameter group at the beginning of a resumed run; empty where unknown.
         held_factor: The factor at which the schedule of an extended run is held; None where it is not held.
         next_cleanups: The epoch of the next memory cleanup, by its step.
+        validates_next: Whether the time allows a validation of the next epoch.
         leaving: The way in which the training ends early, with this epoch; None where no callback has asked for it.
     """
 
@@ -31,6 +32,7 @@ class SharedDecisions:
     base_rates: list[float] = field(default_factory=list)
     held_factor: float | None = None
     next_cleanups: dict[str, int] = field(default_factory=dict)
+    validates_next: bool = True
     leaving: Leaving | None = None
 
     def replace_by(self, other: SharedDecisions) -> None:

@@ -20,6 +20,7 @@ class EpochProgress:
         complete: Whether the metrics and the checkpoint of the epoch are there.
         completions: How often an epoch became complete. NaN recovery repeats an epoch under the same number.
         validated: Whether the epoch was validated.
+        skipped_epoch: The last epoch whose validation was left out; 0 where none was.
         saved_epoch: The last epoch in which last.pt was written; 0 where it was not.
         last_metrics: The metrics of the trainer at the end of the last epoch, as the trainer's own object.
     """
@@ -29,6 +30,7 @@ class EpochProgress:
         self.last_epoch = 0
         self.in_epoch = self.complete = self.validated = False
         self.completions = 0
+        self.skipped_epoch = 0
         self.saved_epoch = 0
         self.last_metrics: object = None
         self._trainer = trainer

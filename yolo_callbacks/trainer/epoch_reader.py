@@ -92,6 +92,8 @@ class EpochReader:
         )
 
     def _validated(self) -> bool:
+        if self._progress.skipped_epoch == current_epoch(self._trainer) and not self._progress.validated:
+            return False
         if self._progress.is_reported and self._progress.in_epoch:
             return self._progress.validated
         # Each validation makes a new dict. With val=False the trainer keeps the old one, which begins with zeros, and

@@ -19,6 +19,7 @@ from yolo_callbacks.trainer.replay import replay_epoch, restore_record
 from yolo_callbacks.trainer.resume import watch_resume
 from yolo_callbacks.trainer.size_metrics import SizeMetrics
 from yolo_callbacks.trainer.teardown import TrainingEnd, TrainingOver, finish_training, watch_end, watch_training
+from yolo_callbacks.trainer.validation_skips import ValidationSkips
 from yolo_callbacks.trainer.validation_watch import watch_validation
 
 __all__ = ["Supervision"]
@@ -39,6 +40,7 @@ class Supervision:
         end: How the training ends.
         shared: The decisions of rank 0 that every rank carries out.
         learning_rate: Reduces and holds the learning rate.
+        skips: Leaves out validations.
     """
 
     def __init__(self, trainer: Any, methods: MethodPatches) -> None:
@@ -50,6 +52,7 @@ class Supervision:
         self.end = TrainingEnd()
         self.shared = SharedDecisions()
         self.learning_rate = LearningRate(trainer, methods, self.shared)
+        self.skips = ValidationSkips(trainer, methods, self.progress)
         self._trainer, self._methods = trainer, methods
 
     def follow(self, members: Collection[object], observer: TrainingObserver, *, keep_resumable: bool = False) -> None:

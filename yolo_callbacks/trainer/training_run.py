@@ -128,6 +128,11 @@ class TrainingRun:
         return bool(self.trainer.args.plots)
 
     @property
+    def validates(self) -> bool:
+        """Whether the training has `val=True`."""
+        return bool(self.trainer.args.val)
+
+    @property
     def image_size(self) -> int:
         """The argument `imgsz=` of the training, in pixels."""
         return int(self.trainer.args.imgsz)
@@ -221,6 +226,13 @@ class TrainingRun:
         return current_epoch(self.trainer)
 
     @property
+    def first_epoch_without_mosaic(self) -> int:
+        """The first epoch in which Ultralytics trains without mosaic, counted from 1; 0 where it trains with it."""
+        arguments = self.trainer.args
+        closed = int(arguments.close_mosaic) if getattr(arguments, "mosaic", 0) else 0
+        return self.planned_epochs - closed + 1 if closed else 0
+
+    @property
     def last_epoch(self) -> int:
         """The last epoch whose batches are done, counted from 1; 0 before that."""
         return self._progress.last_epoch
@@ -247,6 +259,13 @@ class TrainingRun:
         suite must not call it earlier than `on_fit_epoch_end`.
         """
         return self.supervision.reader.record()
+
+    def skip_validation(self) -> None:
+        """Leave out the validation of this epoch; every rank must call it, in `on_train_epoch_end`.
+
+        Its row in results.csv has `nan` for each metric, its record is not `validated`, and best.pt is not written.
+        """
+        self.supervision.skips.skip()
 
     def watch_batches(self) -> BatchInFlight:
         """Return an object that holds the size of the present batch, from now on."""

@@ -22,6 +22,7 @@ ARGUMENTS: Mapping[str, dict[str, Any]] = {
     "EarlyStopping": {"patience": NEVER},
     "ReduceLROnPlateau": {"patience": NEVER},
     "StopOnOverfit": {"patience": NEVER},
+    "ValidateEvery": {"n": 1},
 }
 
 # Exported, but not for a YAML of every callback.

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from yolo_callbacks.decisions.validation_schedule import EpochPeriod
 from yolo_callbacks.loggers.wandb_parts.content import (
     annotated_image,
     class_table,
@@ -50,19 +51,19 @@ class ValidationImages:
 
     Args:
         count: How many images, always the same ones; 0 for none, and for no table.
-        period: Epochs from one collection to the next.
+        period: Epochs from one collection to the next; without a validation it waits for the next one.
     """
 
     def __init__(self, count: int, period: int) -> None:
         self._count = count
-        self._period = period
+        self._period, self._epoch = EpochPeriod(period), 0
         self._capture = ImageCapture(count)
         self._files = PictureFiles()
         self._failing = FailingTable()
 
     def choose_epoch(self, epoch: int, epochs: int) -> None:
         """Decide whether the validation of an epoch is collected: every `period` epochs, and in the last one."""
-        self._capture.active = epoch % self._period == 0 or epoch >= epochs
+        self._epoch, self._capture.active = epoch, self._period.is_due(epoch, epochs)
 
     def choose_final(self, *, stopping: bool) -> None:
         """Collect the next validation if the training stops: it is the final evaluation."""
@@ -90,7 +91,10 @@ class ValidationImages:
             return None
         taken = self._capture.take()
         failures = failures if self._capture.active else None
-        return partial(self._made, taken, dict(names), key, failures) if taken or failures else None
+        if not taken and not failures:
+            return None
+        self._period.done = self._epoch
+        return partial(self._made, taken, dict(names), key, failures)
 
     def forget(self) -> None:
         """Remove the files, and drop the references to the run."""
