@@ -118,7 +118,7 @@ MISTAKES = {
         ":3: 'JsonlLogger' is on the same level as 'SaveBest': write a `-`"
     ),
     "callbacks:\n  - SaveBest:\n      topk: 2": ":3: SaveBest has no argument 'topk', did you mean 'top_k'? (it t",
-    "callbacks:\n  - JsonlLogger:\n      file: x": ":3: JsonlLogger has no argument 'file' (it takes none)",
+    "callbacks:\n  - JsonlLogger:\n      file: x": ":3: JsonlLogger has no argument 'file' (it takes epochs)",
     "callbacks:\n  - WandbLogger:\n      projekt: a": (
         ":3: WandbLogger has no argument 'projekt', did you mean 'project'?"
     ),
@@ -316,6 +316,43 @@ def test_every_line_of_it_can_be_used():
     assert {name: list(arguments) for name, arguments in written.items()} == {
         name: [argument.name for argument in registry.arguments(callback)] for name, callback in known.items()
     }
+
+
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [('"10:"', "10:"), ("10:50", "10:50"), ('":50"', ":50"), ("7", "7"), ('"-10:"', "-10:"), ("-3", "-3")],
+)
+def test_the_epochs_of_a_callback(written, text):
+    read = load(write(f"callbacks:\n  - SaveBest:\n      monitor: mAP50\n      epochs: {written}\n  - MemoryCleanup\n"))
+    saved, cleanup = read.callbacks
+    assert (saved.epoch_filter.text, saved.monitor_name, cleanup.epoch_filter) == (text, "mAP50", None)
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("0", "SaveBest: epochs are counted from 1, received 0"),
+        ("every", 'SaveBest: epochs must be such as "10:50"'),
+        ("[1, 2]", "SaveBest: epochs must be a string or an integer, received [1, 2]"),
+        ("1.5", "SaveBest: epochs must be a string or an integer, received 1.5"),
+    ],
+)
+def test_wrong_epochs_of_a_callback(written, said):
+    with pytest.raises(ConfigError, match=re.escape(f"callbacks.yaml:4: {said}")):
+        load(write(f"callbacks:\n  - SaveBest:\n      top_k: 2\n      epochs: {written}\n"))
+
+
+def test_a_misspelt_epochs_names_it():
+    with pytest.raises(ConfigError, match="SaveBest has no argument 'epoch', did you mean 'epochs'"):
+        load(write("callbacks:\n  - SaveBest: {epoch: 3}\n"))
+
+
+@pytest.mark.parametrize(
+    ("written", "value"), [("1e-4", 1e-4), ("10:50", "10:50"), ("11:50:00", "11:50:00"), ("-.5", -0.5), (".", ".")]
+)
+def test_numbers_are_those_of_yaml_1_2(written, value, monkeypatch):
+    read = load(write(f"callbacks:\n  - {__name__}:Strange:\n      needed: 1\n      more: {written}\n"))
+    assert read.callbacks[0].others == {"more": value}
 
 
 def test_configuration_knows_no_other_origin():

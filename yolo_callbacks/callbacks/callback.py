@@ -8,13 +8,17 @@ import warnings
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from yolo_callbacks.callbacks.events import TRAINER_EVENTS
+from yolo_callbacks.callbacks.events import EPOCH_EVENTS, TRAINER_EVENTS
+from yolo_callbacks.decisions.epoch_filter import EpochFilter
 from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.origins import origins_of
 from yolo_callbacks.utils.unknown_arguments import refuse_unknown
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # typing has it from Python 3.11 on
 
 __all__ = ["Callback"]
 
@@ -95,6 +99,7 @@ class Callback:
     needs_start: ClassVar[bool] = True
 
     _run_id: str | None = None
+    _epochs: EpochFilter | None = None
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -109,13 +114,14 @@ class Callback:
         _validate_signatures(cls)
         for event in TRAINER_EVENTS:
             if event in vars(cls):
-                setattr(cls, event, _starting_run(vars(cls)[event]))
+                setattr(cls, event, _starting_run(vars(cls)[event], event))
             elif not issubclass(_owner(cls, event), Callback):  # a class that another base of `cls` brings along
-                setattr(cls, event, _starting_run(_forwarding(cls, event)))
+                setattr(cls, event, _starting_run(_forwarding(cls, event), event))
 
     def __repr__(self) -> str:
         """Show the arguments that differ from their defaults."""
-        return f"{type(self).__name__}({', '.join(_shown_arguments(self))})"
+        chosen = f".in_epochs({self._epochs.text!r})" if self._epochs else ""
+        return f"{type(self).__name__}({', '.join(_shown_arguments(self))}){chosen}"
 
     def _argument(self, name: str) -> Any:
         """Return the value of an argument as it was given, for `__repr__`.
@@ -124,6 +130,33 @@ class Callback:
             AttributeError: If the callback does not keep it.
         """
         return getattr(self, name)
+
+    def in_epochs(self, epochs: str | int) -> Self:
+        """Run the callback in some epochs only. Its events before the first and after the last epoch are not changed.
+
+        Args:
+            epochs: A range with both ends, counted from 1: `"10:50"`, `"10:"` to the end, `":50"` from the start, `10`
+                alone, `"-10:"` the last ten of the planned epochs.
+
+        Returns:
+            The callback itself.
+
+        Raises:
+            TypeError: If `epochs` is neither a string nor an integer.
+            ValueError: If `epochs` is no such range.
+
+        Example:
+            >>> from yolo_callbacks import EarlyStopping
+            >>> EarlyStopping("mAP50", patience=10).in_epochs("50:")
+            EarlyStopping(monitor='mAP50', patience=10).in_epochs('50:')
+        """
+        object.__setattr__(self, "_epochs", EpochFilter.of(epochs))  # a frozen dataclass refuses an assignment
+        return self
+
+    @property
+    def epoch_filter(self) -> EpochFilter | None:
+        """The epochs in which the callback runs; None for all."""
+        return self._epochs
 
     # One call an epoch ------------------------------------------------------------------------------------------------
 
@@ -154,6 +187,11 @@ class Callback:
         warnings.warn("Callback.enter(trainer) is called TrainingRun.of(trainer) now", DeprecationWarning, stacklevel=2)
         self.start_run(trainer)
         return TrainingRun.of(trainer)
+
+    def rests(self, run: TrainingRun) -> bool:
+        """Return whether the callback does nothing in the present epoch, because of `in_epochs`."""
+        chosen = self._epochs
+        return chosen is not None and not run.final and not chosen.matches(run.epoch, run.planned_epochs)
 
     def reset(self) -> None:
         """Forget the last run. Called before the first event of each run."""
@@ -253,7 +291,7 @@ class Callback:
         """
         self.start_run(trainer)
         run = TrainingRun.of(trainer)
-        if not (run.is_main or self.every_rank):
+        if not (run.is_main or self.every_rank) or self.rests(run):
             return
         record = run.record()
         if record.final:
@@ -366,12 +404,18 @@ def _deprecated(owner: str, old: str, new: str, method: Callable[..., Any]) -> C
 _offer_old_names(Callback)
 
 
-def _starting_run(method: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
-    """Return a method for an event that resets its callback first, if the event is the first one of a run."""
+def _starting_run(method: Callable[[Any, Any], None], event: str) -> Callable[[Any, Any], None]:
+    """Return a method for an event that resets its callback first, if the event is the first one of a run.
+
+    It does nothing in an epoch in which the callback rests.
+    """
+    of_epoch = event in EPOCH_EVENTS
 
     @functools.wraps(method)
     def started(self: Callback, trainer: Any) -> None:
         self.start_run(trainer)
+        if of_epoch and self._epochs is not None and self.rests(TrainingRun.of(trainer)):
+            return None
         return method(self, trainer)
 
     return started

@@ -37,7 +37,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-__all__ = ["TRAINER_EVENTS", "Event"]
+__all__ = ["EPOCH_EVENTS", "TRAINER_EVENTS", "Event"]
 
 
 class Event(str, Enum):
@@ -83,3 +83,15 @@ TRAINER_EVENTS = tuple(event.value for event in Event if event.value.partition("
     "val", "predict", "export"
 ))  # fmt: skip
 """The events whose argument is the trainer."""
+
+EPOCH_EVENTS = frozenset(
+    {
+        Event.TRAIN_EPOCH_START.value,
+        Event.TRAIN_BATCH_START.value,
+        Event.TRAIN_BATCH_END.value,
+        Event.TRAIN_EPOCH_END.value,
+        Event.MODEL_SAVE.value,
+        Event.FIT_EPOCH_END.value,
+    }
+)
+"""The events of an epoch whose argument is the trainer."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from yolo_callbacks.callbacks.callback import Callback
-from yolo_callbacks.config.registry import arguments, find, shown_type, takes_any
+from yolo_callbacks.config.registry import EPOCHS, arguments, find, shown_type, takes_any, takes_epochs
 from yolo_callbacks.config.yaml_file import ConfigError, Value
 from yolo_callbacks.suite.suite import Suite
 from yolo_callbacks.utils.messages import text_of
@@ -36,7 +36,9 @@ def make_callback(
     """
     try:
         found = find(name, folder)
-        mistakes = list(_argument_mistakes(name, found, given, where))
+        chosen = given.get(EPOCHS) if takes_epochs(found) else None
+        arguments_of = {argument: at for argument, at in given.items() if at is not chosen}
+        mistakes = list(_argument_mistakes(name, found, arguments_of, where))
     except Exception as error:  # a ValueError of `find`, or anything that a foreign metaclass raises
         if shown in (None, name):
             prefix = "" if isinstance(error, ValueError) else f"{name}: {_kind(error)}"
@@ -49,9 +51,11 @@ def make_callback(
     variables = {argument: at.variables for argument, at in given.items() if at.variables}
     origins = Origins(where, variables, {argument: at.where for argument, at in given.items()})
     try:
-        callback = _made(found, given)
+        callback = _made(found, arguments_of)
         if not isinstance(callback, Callback):  # a foreign `__new__` may return anything
             raise TypeError(f"made an object of type {type(callback).__name__}, not a callback")
+        if chosen is not None:
+            callback.in_epochs(chosen.value)
     except BaseException as error:  # a foreign class may raise anything, SystemExit too
         refusal = _refusal(error, name, found, given, origins)
         refusal.others = tuple(_further_mistakes(error, name, found, given, origins))
@@ -105,7 +109,7 @@ def _further_mistakes(
         return
     rest = {argument: at for argument, at in given.items() if argument != blamed}
     try:
-        _made(found, rest)
+        _made(found, {argument: at for argument, at in rest.items() if argument != EPOCHS or not takes_epochs(found)})
     except Exception as other:
         yield _refusal(other, name, found, rest, origins)
         yield from _further_mistakes(other, name, found, rest, origins)
@@ -130,7 +134,8 @@ def _error_without(found: type[Callback], given: Mapping[str, Value], origins: O
     if not _is_own(found):
         return None
     try:
-        found(**{argument: at.value for argument, at in given.items() if argument not in origins.variables})
+        plain = {argument: at for argument, at in given.items() if argument not in origins.variables}
+        _made(found, {argument: at for argument, at in plain.items() if argument != EPOCHS or not takes_epochs(found)})
     except Exception as error:
         return error
     return None
@@ -155,7 +160,8 @@ def _argument_mistakes(
     names = [argument.name for argument in known]
     for argument, at in given.items():
         if argument not in names and not takes_any(found):
-            yield ConfigError(f"{at.where}: {unknown_argument_text(name, argument, names)}")
+            known_names = [*names, EPOCHS] if takes_epochs(found) else names
+            yield ConfigError(f"{at.where}: {unknown_argument_text(name, argument, known_names)}")
     for needed in known:
         if needed.required and needed.name not in given:
             yield ConfigError(f"{where}: {name} needs the argument {needed.name!r}")

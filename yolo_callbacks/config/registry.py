@@ -16,9 +16,24 @@ from yolo_callbacks.callbacks.callback import Callback
 from yolo_callbacks.utils.messages import text_of
 from yolo_callbacks.utils.unknown_arguments import hint
 
-__all__ = ["GROUP", "Argument", "arguments", "find", "offered", "own", "shown_type", "summary", "takes_any"]
+__all__ = [
+    "EPOCHS",
+    "GROUP",
+    "Argument",
+    "arguments",
+    "find",
+    "offered",
+    "own",
+    "shown_type",
+    "summary",
+    "takes_any",
+    "takes_epochs",
+]
 
 GROUP = "yolo_callbacks"
+
+EPOCHS = "epochs"
+"""What chooses the epochs of any callback in a file: `Callback.in_epochs`."""
 
 # The classes of this package that can be used in Python only, and why.
 _ONLY_PYTHON = {
@@ -126,6 +141,11 @@ def arguments(callback: type[Callback]) -> list[Argument]:
 def takes_any(callback: type[Callback]) -> bool:
     """Return whether a callback accepts arguments of any name, which it passes on."""
     return any(parameter.kind is parameter.VAR_KEYWORD for parameter in _parameters(callback).values())
+
+
+def takes_epochs(callback: type[Callback]) -> bool:
+    """Return whether `epochs` chooses the epochs of a callback: not where it has an argument of that name."""
+    return all(argument.name != EPOCHS for argument in arguments(callback))
 
 
 def summary(callback: type[Callback]) -> str:

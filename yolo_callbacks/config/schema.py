@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
 from yolo_callbacks.callbacks.callback import Callback
-from yolo_callbacks.config.registry import Argument, arguments, own, summary, takes_any
+from yolo_callbacks.config.registry import Argument, arguments, own, summary, takes_any, takes_epochs
 from yolo_callbacks.suite.attaching import default_suite
 
 __all__ = ["PATH", "TITLE", "schema", "template"]
@@ -55,6 +55,10 @@ def schema() -> dict[str, Any]:
             },
         },
         "definitions": {
+            "epochs": {
+                "description": 'The epochs in which the callback runs: "10:50", "10:", ":50", 10 or "-10:".',
+                "type": ["string", "integer"],
+            },
             "environment": {"description": "A value of the environment.", **_ENVIRONMENT},
             **{name: _of_callback(callback) for name, callback in known.items()},
         },
@@ -74,6 +78,7 @@ def template(schema: str | None = None) -> str:
         "# The callbacks of a training: YOLO_CALLBACKS=callbacks.yaml yolo train model=yolo11n.pt data=coco8.yaml",
         "# Remove the # of a line to use it. The values in such lines are the defaults. ${NAME} is a value of the",
         "# environment, package.module:Class your own callback. To validate this file: yolo-callbacks check FILE",
+        '# Each callback takes `epochs` too, the epochs in which it runs: epochs: "10:50", "10:", ":50" or "-10:"',
         "",
         "strict: false  # true: an exception inside a callback ends the training",
         "report: false  # true: report.html is written at the end of a run",
@@ -111,7 +116,10 @@ def _of_callback(callback: type[Callback]) -> dict[str, Any]:
         "type": ["object", "null"],
         "additionalProperties": takes_any(callback),
         "required": [argument.name for argument in known if argument.required],
-        "properties": {argument.name: _of_argument(argument) for argument in known},
+        "properties": {
+            **({"epochs": {"$ref": "#/definitions/epochs"}} if takes_epochs(callback) else {}),
+            **{argument.name: _of_argument(argument) for argument in known},
+        },
     }
 
 

@@ -40,11 +40,14 @@ class Dispatcher:
             return []  # a resumed run that was already over: this epoch is none of its epochs
         # A callback that is switched off may still have something open.
         closes = event in CLOSING
-        return [
+        found = [
             member
             for member in self._listeners[event]
             if not member.missed and (closes or not member.off) and (run is None or _runs_here(member, run))
         ]
+        if run is not None and event.startswith("on_val"):  # a callback itself does not know the run in these events
+            found = [member for member in found if not member.callback.rests(run)]
+        return found
 
     def exclude_late(self, missed_events: Iterable[str], run: TrainingRun) -> None:
         """Exclude the callbacks from the run that were attached too late for an event that they need."""

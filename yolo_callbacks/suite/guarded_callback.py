@@ -146,9 +146,10 @@ class GuardedCallback:
         if not self.events and not self.overrides("on_run_end"):
             hint = "; decide is called in a MonitorCallback only" if hasattr(self.callback, "decide") else ""
             return f"{self.name} (it overrides no event, and does nothing{hint})"
+        chosen = f" in epochs {self.callback.epoch_filter.text}" if self.callback.epoch_filter else ""
         if not isinstance(self.callback, MonitorCallback):
-            return self.name
-        return f"{self.name} by {self.callback.shown_words}"
+            return f"{self.name}{chosen}"
+        return f"{self.name} by {self.callback.shown_words}{chosen}"
 
     def summary_row(self) -> dict[str, Any]:
         """Return its row of the summary."""

@@ -14,7 +14,7 @@ from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.console import console_width, display_html, listed, wrapped
 from yolo_callbacks.utils.files import LOGGER
 
-__all__ = ["log_start", "repeat_at_exit", "show_summary"]
+__all__ = ["log_start", "repeat_at_exit", "show_summary", "warn_of_no_epoch"]
 
 
 def log_start(members: Iterable[GuardedCallback], run: TrainingRun) -> None:
@@ -23,6 +23,17 @@ def log_start(members: Iterable[GuardedCallback], run: TrainingRun) -> None:
     if titles:
         parts = ["Callbacks:", *listed(titles, ";"), f"files in {run.save_dir}"]
         LOGGER.info(wrapped(parts, console_width()))
+
+
+def warn_of_no_epoch(members: Iterable[GuardedCallback], run: TrainingRun) -> None:
+    """Warn of callbacks whose epochs this run does not have."""
+    for member in members:
+        chosen = member.callback.epoch_filter
+        if chosen is not None and chosen.is_empty(run.planned_epochs):
+            LOGGER.warning(
+                f"{member.name} does nothing in this run: it runs in epochs {chosen.text}, and {run.planned_epochs} "
+                "epochs are planned"
+            )
 
 
 def show_summary(summary: Mapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ from yolo_callbacks.suite.clock import Clock, EpochShare
 from yolo_callbacks.suite.dispatch import CLOSING, Dispatcher
 from yolo_callbacks.suite.error_policy import ErrorPolicy
 from yolo_callbacks.suite.guarded_callback import GuardedCallback
-from yolo_callbacks.suite.messages import log_start, repeat_at_exit, show_summary
+from yolo_callbacks.suite.messages import log_start, repeat_at_exit, show_summary, warn_of_no_epoch
 from yolo_callbacks.suite.next_step import can_be_resumed
 from yolo_callbacks.suite.run_end import RunOutputs, summarize, write_picture, write_report
 from yolo_callbacks.suite.state_store import StateStore
@@ -200,6 +200,7 @@ class RunSession:
         self._validated = self.errors.validate(run)
         if not run.is_main:
             return
+        warn_of_no_epoch(self._members, run)
         for folder in (run.save_dir, run.weights_dir):
             self.errors.attempt("removing temporary files", remove_temporary_files, folder)
         store = self._store = StateStore(run, self._members, self.errors, keep_resumable=self._options.keep_resumable)
