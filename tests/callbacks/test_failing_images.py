@@ -12,7 +12,7 @@ from ultralytics import YOLO
 from ultralytics.models.yolo.detect import DetectionTrainer, DetectionValidator
 from ultralytics.utils.metrics import box_iou
 
-from yolo_callbacks import EarlyStopping, FailingImages, attach
+from yolo_callbacks import EarlyStopping, FailingImages, SaveBest, attach
 from yolo_callbacks.callbacks import failing_images
 from yolo_callbacks.decisions.matching import Counts
 
@@ -242,3 +242,17 @@ def test_all_suspects_are_counted_and_the_final_evaluation_is_judged_alone(train
     assert {name: image["right"] for name, image in final["images"].items()} == {
         name: image["f1"] >= 0.5 for name, image in final["images"].items()
     }
+
+
+@pytest.mark.training
+@pytest.mark.parametrize("above", [False, True], ids=["plain", "through the folder above"])
+def test_paths_are_those_in_the_data_set_beside_a_monitor_of_sizes(train, scenes, above):
+    """A monitor of sizes listens before the first validation, when the validator has no data yet."""
+    model = YOLO(TINY)
+    attach(model, FailingImages(), SaveBest("mAP50/small", skip_untrained=False), strict=True)
+    data = scenes.parent / ".." / scenes.parent.name / scenes.name if above else scenes
+    folder = train(model, epochs=1, data=str(data))
+    for text in (folder / "failures.jsonl").read_text().splitlines():
+        line = json.loads(text)
+        assert line["root"] == str(scenes.parent)
+        assert sorted(line["images"]) == [f"images/val/{number:03}.png" for number in range(4)]

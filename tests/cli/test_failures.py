@@ -32,7 +32,7 @@ TEXT = """1 of 2 images fail in epoch 2, at confidence 0.25
 
 Right before, wrong now: images/a.png
 
-Labels that may be wrong, the most certain first:
+2 labels may be wrong, the most certain first:
   0.91  images/a.png: labelled car, predicted van
   0.80  images/a.png: car overlooked
 """
@@ -56,6 +56,16 @@ def test_an_epoch_and_fewer_of_each_list(run, capsys):
     assert said.startswith("1 of 2 images fail in epoch 1\n")
     assert "images/b.png" not in said
     assert "overlooked" not in said
+    assert said.count("  and 1 more; --top 2 shows 2\n") == 2
+
+
+def test_what_the_file_does_not_have_is_counted(run, capsys):
+    line = {"epoch": 3, **LINE, "suspected": 12}
+    (run / "failures.jsonl").write_text(f"{json.dumps(line)}\n")
+    assert main(["failures", str(run)]) == 0
+    assert "12 labels may be wrong, the most certain first:\n" in capsys.readouterr().out
+    assert main(["failures", str(run), "--top", "2"]) == 0
+    assert capsys.readouterr().out.endswith("  and 10 more; FailingImages(top=…) stores more\n")
 
 
 def test_tasks_for_label_studio(run, capsys):

@@ -22,6 +22,13 @@ from yolo_callbacks.metrics.words import in_words
         ("1e+06*mAP50+1*recall", "1e+06 * mAP50 + 1 * recall"),
         ("custom", "your function"),
         ("f1", "f1"),
+        ("mAP50/small", "mAP50 of small objects"),
+        ("mAP50-95(M)/large", "mAP50-95(M) of large objects"),
+        ("recall/small", "recall of class small"),
+        ("metrics/precision(B)/person", "precision(B) of class person"),
+        ("failing/images", "failing/images"),
+        ("overfit/gap", "overfit/gap"),
+        ("metrics/delta1", "metrics/delta1"),
     ],
 )
 def test_words(name: str, words: str) -> None:

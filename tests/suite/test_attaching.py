@@ -75,6 +75,8 @@ def test_what_is_no_list_of_callbacks_is_refused_whole(given):
 def test_what_names_a_callback_gets_how_it_is_written(given):
     with pytest.raises(TypeError, match=r": write SaveBest\(\)$"):
         attach(YOLO(TINY), given)
+    with pytest.raises(TypeError, match=r": write LambdaCallback\(on_epoch=…\) for a function$"):
+        attach(YOLO(TINY), print)
     with pytest.raises(TypeError, match=r"received 'mAP50 \+ mAP50-95'$"):
         attach(YOLO(TINY), "mAP50 + mAP50-95")
 

@@ -178,9 +178,10 @@ def test_a_stripped_run_and_no_run_are_refused(train, scripted, tmp_path):
     model = YOLO(TINY)
     attach(model, SaveBest("mAP50"))
     folder = train(model, epochs=1)
-    for run in (folder, tmp_path / "nowhere"):
-        with pytest.raises(ValueError, match=r"cannot be extended: none .* keep_resumable=True"):
-            extend(run, epochs=4)
+    with pytest.raises(ValueError, match=r"cannot be extended: none .* keep_resumable=True"):
+        extend(folder, epochs=4)
+    with pytest.raises(ValueError, match=r"there is no folder '.*nowhere': give the folder of a run"):
+        extend(tmp_path / "nowhere", epochs=4)
 
 
 def test_the_command_refuses_in_one_line(train, scripted, capsys):
@@ -192,6 +193,20 @@ def test_the_command_refuses_in_one_line(train, scripted, capsys):
         capsys.readouterr()
         assert main(["extend", str(folder), *wrong]) == 2
         assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+def test_the_command_asks_for_the_callbacks_of_the_run(train, scripted, capsys, monkeypatch):
+    monkeypatch.delenv("YOLO_CALLBACKS", raising=False)
+    scripted(VALUES)
+    model = YOLO(TINY)
+    attach(model, SaveBest("mAP50"), JsonlLogger(), EarlyStopping(), keep_resumable=True)
+    folder = train(model, epochs=2)
+    capsys.readouterr()
+    assert main(["extend", str(folder), "epochs=4"]) == 2
+    assert capsys.readouterr().err == (
+        "yolo-callbacks extend: the run has SaveBest(best-mAP50): give its callbacks with callbacks=FILE, or "
+        "callbacks=default for the default ones\n"
+    )
 
 
 @pytest.mark.slow

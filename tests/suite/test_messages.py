@@ -133,6 +133,7 @@ def test_commands_keep_the_callbacks_and_are_quoted(plugged):
             "EarlyStopping, SaveBest, attach",
             "SaveBest(monitor='recall', mode='max', guard={'precision': 0.5}), EarlyStopping(patience=7)",
         ),
+        ([SaveBest("mAP50").in_epochs("3:")], "SaveBest, attach", "SaveBest(monitor='mAP50').in_epochs('3:')"),
         ([SaveBest(), Own()], "", ""),
         ([SaveBest(lambda record: 0.0, "max")], "", ""),
         ([WandbLogger(images=3)], "WandbLogger, attach", "WandbLogger(images=3)"),

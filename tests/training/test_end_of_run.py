@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from trainings import TINY, detection_metrics, interrupted
+from trainings import TINY, detection_metrics, interrupted, results_csv
 from ultralytics import YOLO
+from ultralytics.engine.trainer import BaseTrainer
 from ultralytics.models.yolo.detect import DetectionTrainer
 from ultralytics.utils.torch_utils import strip_optimizer
 
@@ -95,6 +97,33 @@ def test_a_checkpoint_that_cannot_be_stripped_stays_whole(train, scripted, monke
     assert (stripped(folder / "weights" / name), stripped(folder / "weights" / other)) == (False, True)
     assert [message for message in messages if f"{name} could not be stripped and stays as it was" in message]
     assert not temporary_files(folder)
+
+
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_a_ctrl_c_during_the_write_of_a_checkpoint_counts_its_epoch(train, scripted, monkeypatch, epoch):
+    scripted([0.1, 0.3, 0.2])
+    read = BaseTrainer.read_results_csv
+
+    def interrupting(trainer):  # Ultralytics calls it in save_model()
+        if trainer.epoch + 1 == epoch:
+            signal.raise_signal(signal.SIGINT)
+        return read(trainer)
+
+    monkeypatch.setattr(BaseTrainer, "read_results_csv", interrupting)
+    model = YOLO(TINY)
+    attach(model, SaveBest("mAP50"))
+    with pytest.raises(KeyboardInterrupt):
+        train(model, epochs=3)
+    folder = Path(model.trainer.save_dir)
+    summary = json.loads((folder / STATE_FILE).read_text())["summary"]
+    assert summary["epochs"] == epoch == len(results_csv(folder))
+    assert summary["next_step"].startswith("from ultralytics import YOLO")
+    monkeypatch.setattr(BaseTrainer, "read_results_csv", read)
+    resumed, saved = YOLO(folder / "weights" / "last.pt"), SaveBest("mAP50")
+    scripted([0.1, 0.3, 0.2][epoch:])
+    attach(resumed, saved)
+    resumed.train(resume=True)
+    assert saved.best_epoch == 2
 
 
 def test_an_interrupted_end_leaves_a_run_that_a_resume_finishes(train, scripted):

@@ -86,6 +86,12 @@ def load(value: str) -> Configuration:
     return Configuration(callbacks)
 
 
+def _line_of(error: ConfigError) -> int:
+    """Return the line that a mistake is in; 0 where its text names none."""
+    found = re.match(r".*?:(\d+): ", str(error))
+    return int(found[1]) if found else 0
+
+
 class _File:
     """The reader of a configuration in a YAML file."""
 
@@ -115,7 +121,7 @@ class _File:
         callbacks = tuple(collected(self._callback, item) for item in items)
         flags = {name: collected(partial(self._flag, name), *entries[name]) for name in _FLAGS if name in entries}
         if errors:
-            first, *others = errors
+            first, *others = sorted(errors, key=_line_of)
             first.others = tuple(others)
             raise first
         validate_together(callbacks, self._file.where(entries["callbacks"][0]))

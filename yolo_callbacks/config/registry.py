@@ -23,6 +23,7 @@ __all__ = [
     "arguments",
     "find",
     "offered",
+    "only_python",
     "own",
     "shown_type",
     "summary",
@@ -85,6 +86,11 @@ def own() -> dict[str, type[Callback]]:
     """Return the callbacks of this package by name."""
     exported = ((name, getattr(yolo_callbacks, name)) for name in yolo_callbacks.__all__ if name not in _ONLY_PYTHON)
     return {name: found for name, found in exported if _is_callback(found)}
+
+
+def only_python() -> dict[str, type[Callback]]:
+    """Return the callbacks of this package that a file cannot name, by name."""
+    return {name: getattr(yolo_callbacks, name) for name in _ONLY_PYTHON}
 
 
 def offered() -> dict[str, metadata.EntryPoint]:

@@ -6,8 +6,9 @@ import re
 
 __all__ = ["in_words"]
 
+_OF_CLASS = re.compile(r"(?:metrics/)?((?:precision|recall|mAP50|mAP50-95)(?:\([BMP]\))?)/(.+)")
+_OF_SIZE = re.compile(r"(?:metrics/)?(mAP\S*)/(small|medium|large)")
 _WORST = re.compile(r"min\((?:metrics/)?(.+)\)")
-_SPLITS = ("train/", "val/", "lr/")
 
 
 def in_words(name: str) -> str:
@@ -22,7 +23,8 @@ def in_words(name: str) -> str:
         return re.sub(r"(?<!^)(?<!e)\+", " + ", name).replace("*", " * ")
     if worst := _WORST.fullmatch(name):
         return f"{worst[1]} of the worst class"
-    metric, slash, of_class = name.removeprefix("metrics/").partition("/")
-    if slash and not name.startswith(_SPLITS):
-        return f"{metric} of class {of_class}"
+    if size := _OF_SIZE.fullmatch(name):
+        return f"{size[1]} of {size[2]} objects"
+    if of_class := _OF_CLASS.fullmatch(name):
+        return f"{of_class[1]} of class {of_class[2]}"
     return name

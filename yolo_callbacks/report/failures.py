@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from yolo_callbacks.decisions.comparison import counted
 from yolo_callbacks.utils.lenient import as_count, as_list, as_mapping, as_number, as_text, epoch_of, json_lines
 
 __all__ = ["confusions", "label_studio_tasks", "read_failures", "render"]
@@ -38,6 +39,7 @@ def render(line: Mapping[str, Any], top: int) -> Iterator[str]:
         for image in worst:
             tp, fp, fn = (int(as_number(image.get(name)) or 0) for name in ("tp", "fp", "fn"))
             yield f"{tp:5}{fp:5}{fn:5}{as_number(image.get('f1')) or 0.0:7.3f}  {as_text(image.get('image'))}"
+        yield from _left_out(line, "worst", max(wrong, len(as_list(line.get("worst")))), top)
     for key, title in (
         ("flips", "Right before, wrong now"),
         ("flips_since_best", "Right in the best epoch, wrong now"),
@@ -54,10 +56,12 @@ def render(line: Mapping[str, Any], top: int) -> Iterator[str]:
     suspects = _mappings(line, "suspects", top)
     if suspects:
         yield ""
-        yield "Labels that may be wrong, the most certain first:"
+        total = max(as_count(line.get("suspected")) or 0, len(as_list(line.get("suspects"))))
+        yield f"{counted(total, 'label')} may be wrong, the most certain first:"
         for suspect in suspects:
             score = as_number(suspect.get("score")) or 0.0
             yield f"  {score:.2f}  {as_text(suspect.get('image'))}: {_described(suspect)}"
+        yield from _left_out(line, "suspects", total, top)
 
 
 def confusions(line: Mapping[str, Any], top: int) -> list[str]:
@@ -71,6 +75,14 @@ def confusions(line: Mapping[str, Any], top: int) -> list[str]:
 def _mappings(line: Mapping[str, Any], key: str, top: int) -> list[dict[Any, Any]]:
     """Return the first mappings in a list of a line."""
     return [as_mapping(item) for item in as_list(line.get(key))][:top]
+
+
+def _left_out(line: Mapping[str, Any], key: str, total: int, top: int) -> Iterator[str]:
+    """Yield how many are not shown, and how to show them; the line has the first ones only (`FailingImages(top=…)`)."""
+    stored = len(as_list(line.get(key)))
+    if total > top:
+        advice = f"--top {stored} shows {stored}" if stored > top else "FailingImages(top=…) stores more"
+        yield f"  and {total - top} more; {advice}"
 
 
 def _described(suspect: Mapping[str, Any]) -> str:

@@ -11,6 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from yolo_callbacks.report import comparison, curves, tables
 from yolo_callbacks.report.charts import COLORS, Scale
 from yolo_callbacks.report.gallery import gallery
@@ -116,8 +118,13 @@ def _environment() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=number, json=json.dumps)
+    environment.filters.update(number=number, json=json.dumps, paths=_breaking_path)
     return environment
+
+
+def _breaking_path(path: str) -> Markup:
+    """Return a path that a browser may break after each slash."""
+    return Markup("/<wbr>").join(path.split("/"))  # which escapes the parts
 
 
 def _confidence(run: RunData) -> tuple[str, str]:

@@ -27,6 +27,8 @@ def validate_callbacks(callbacks: Iterable[object], task: str) -> None:
         if not isinstance(callback, Callback):
             name = callback.__name__ if isinstance(callback, type) else callback
             hint = f": write {name}()" if isinstance(name, str) and name.isidentifier() else ""
+            if callable(callback) and not isinstance(callback, type):
+                hint = ": write LambdaCallback(on_epoch=…) for a function"
             raise TypeError(f"attach takes callbacks, received {callback!r}{hint}")
         if any(callback is other for other in seen):
             raise ValueError(f"attach was given the same {type(callback).__name__} twice")

@@ -53,8 +53,8 @@ def extend(
 
     Raises:
         TypeError: If `epochs` is no integer, or an argument is a misspelt one of those above.
-        ValueError: If the run has no checkpoint to continue from, `epochs` is not more than it has, or `lr` is neither
-            of the two.
+        ValueError: If there is no such folder, the run has no checkpoint to continue from, `epochs` is not more than it
+            has, or `lr` is neither of the two.
 
     Example:
         >>> from yolo_callbacks import SaveBest, extend
@@ -85,11 +85,13 @@ def prepare_extension(run: str | Path, *, epochs: int, lr: str = "hold") -> Path
 
     Raises:
         TypeError: If `epochs` is no integer.
-        ValueError: If the run has no checkpoint to continue from, `epochs` is not more than it has, or `lr` is neither
-            `"hold"` nor `"stretch"`.
+        ValueError: If there is no such folder, the run has no checkpoint to continue from, `epochs` is not more than it
+            has, or `lr` is neither `"hold"` nor `"stretch"`.
     """
     epochs, lr = validate_int("epochs", epochs, minimum=1), validate_choice("lr", lr, ("hold", "stretch"))
     folder = Path(run)
+    if not folder.is_dir():
+        raise ValueError(f"there is no folder {str(folder)!r}: give the folder of a run")
     content = _latest_resumable(folder)
     done, planned = int(content["epoch"]) + 1, int((content.get("train_args") or {}).get("epochs") or 0)
     if epochs <= done:

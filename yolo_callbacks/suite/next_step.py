@@ -76,6 +76,8 @@ def _makes_callback(callback: Callback, call: str) -> bool:
     """Return whether a `repr` can be pasted: a callback of this package with literals as arguments, none a secret."""
     if not type(callback).__module__.startswith("yolo_callbacks.") or _has_further_arguments(callback):
         return False
+    chosen = callback.epoch_filter
+    call = call.removesuffix(f".in_epochs({chosen.text!r})") if chosen else call
     try:
         made = ast.parse(call, mode="eval").body
         if not isinstance(made, ast.Call):

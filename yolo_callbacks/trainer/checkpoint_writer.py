@@ -173,10 +173,10 @@ def _watch_checkpoints(
         before()
         copies.wait()
         earlier = stamp(Path(trainer.last))
-        with deferred():
+        with deferred():  # a Ctrl-C during the write is raised here at the end, when the checkpoint counts
             result = save_atomically(*arguments, **keywords)
-        if stamp(Path(trainer.last)) != earlier:
-            call_and_log_error(on_saved, "the suite failed after a checkpoint, training goes on")
+            if stamp(Path(trainer.last)) != earlier:
+                call_and_log_error(on_saved, "the suite failed after a checkpoint, training goes on")
         return result
 
     def save_atomically(*arguments: Any, **keywords: Any) -> Any:

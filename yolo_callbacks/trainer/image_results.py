@@ -6,6 +6,7 @@ masks or of rotated boxes, or the OKS of keypoints. So nothing is computed twice
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,7 +159,9 @@ class ImageResults:
             LOGGER.error("The images of the validation could not be compared, training goes on without", exc_info=error)
 
     def _relative(self, path: Path) -> str:
+        root = self.root
         try:
-            return path.absolute().relative_to(self.root).as_posix() if self.root else path.as_posix()
+            absolute = Path(os.path.abspath(path))  # noqa: PTH100 (it removes `..`, and follows no link)
+            return absolute.relative_to(root).as_posix() if root else path.as_posix()
         except ValueError:
             return path.as_posix()

@@ -6,6 +6,7 @@ validator in which it compares the predictions of an image with its labels. No i
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -54,17 +55,22 @@ class ValidationTap:
 
     Attributes:
         validator: The validator.
-        root: The folder of the data set; `""` where it is not known.
     """
 
     def __init__(self, validator: Any) -> None:
-        self.validator, self.root = validator, _folder_of_data(validator)
+        self.validator, self._root = validator, ""
         self._listeners: list[Listener] = []
         self._methods = MethodPatches(validator)
         self._replaced: set[str] = set()
         self._similarities: list[Any] = []
         self._order = ImageOrder()
         self._pass_begins = False
+
+    @property
+    def root(self) -> str:
+        """The folder of the data set; `""` where it is not known, as before the first validation."""
+        self._root = self._root or _folder_of_data(self.validator)
+        return self._root
 
     @classmethod
     def of(cls, validator: Any) -> ValidationTap:
@@ -159,6 +165,6 @@ def _folder_of_data(validator: Any) -> str:
     data = getattr(validator, "data", None)
     root = data.get("path") if isinstance(data, dict) else None
     if not root:  # a classification: the root of its data set is the folder of the split
-        split = getattr(validator.dataloader.dataset, "root", None)
+        split = getattr(getattr(validator.dataloader, "dataset", None), "root", None)
         root = Path(str(split)).parent if split else None
-    return str(Path(root).absolute()) if root else ""
+    return os.path.abspath(root) if root else ""  # noqa: PTH100 (it removes `..`, and follows no link)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from _yolo_callbacks_boot import VARIABLE
 from yolo_callbacks.cli.near_misses import refuse_near_misses
 from yolo_callbacks.cli.parser import CommandError, Parser
 from yolo_callbacks.cli.yolo_command import (
@@ -19,6 +21,8 @@ from yolo_callbacks.cli.yolo_command import (
 
 __all__ = ["extend", "parser"]
 
+_TASKS = ("detect", "segment", "classify", "pose", "obb")
+_OF_REPORT = ("JsonlLogger", "ValidationSnapshot")  # what `report=True` adds
 _OWN = {"epochs": "150", "lr": "hold", "callbacks": "callbacks.yaml"}
 
 
@@ -57,6 +61,8 @@ def extend(arguments: Sequence[str]) -> None:
     epochs = given_value("epochs", rest)
     if epochs is None or not epochs.isdecimal():
         raise CommandError(f"{program}: epochs=… is required, as a number (see {program} --help)")
+    if not (given_value("callbacks", rest) or os.environ.get(VARIABLE)):
+        _refuse_default(program, run)
     choose_callbacks(rest)
     command = [
         "train",
@@ -70,3 +76,23 @@ def extend(arguments: Sequence[str]) -> None:
 
     prepare_extension(run, epochs=int(epochs), lr=given_value("lr", rest) or "hold")
     run_yolo(command)
+
+
+def _refuse_default(program: str, run: Path) -> None:
+    """Refuse the default suite for a run that had other callbacks: they would be dropped, and others would begin.
+
+    Raises:
+        CommandError: If the run had a callback that the default suite does not have.
+    """
+    from yolo_callbacks.state.state_file import STATE_FILE, read_state
+    from yolo_callbacks.suite.attaching import default_suite
+    from yolo_callbacks.suite.callback_list import state_keys
+
+    stored = (read_state(run / STATE_FILE) or {}).get("callbacks") or {}
+    default = {key for task in _TASKS for key in state_keys(default_suite(), task)}
+    others = [key for key in stored if key not in default and key not in _OF_REPORT]
+    if others:
+        raise CommandError(
+            f"{program}: the run has {', '.join(others)}: give its callbacks with callbacks=FILE, or callbacks=default "
+            "for the default ones"
+        )

@@ -30,10 +30,16 @@ def parser() -> Parser:
 
 def show_list(arguments: Sequence[str]) -> None:
     """Print every callback with its arguments."""
-    from yolo_callbacks.config.registry import find, offered, own
+    from yolo_callbacks.config.registry import find, offered, only_python, own, summary
+    from yolo_callbacks.utils.console import broken, console_width
 
-    for name in parser().parse_args(arguments).names or [*own(), *offered()]:
+    names = parser().parse_args(arguments).names
+    for name in names or [*own(), *offered()]:
         print(_described(name, find(name, Path.cwd())), end="\n\n")
+    if not names:
+        print("Only in Python:")
+        for name, callback in only_python().items():
+            print("\n".join(broken(f"  {name}: ", summary(callback), console_width())))
 
 
 def _described(name: str, callback: type) -> str:
