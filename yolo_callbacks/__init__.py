@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from yolo_callbacks.callbacks.monitor_callback import MonitorCallback
     from yolo_callbacks.callbacks.optuna_pruning import OptunaPruning
     from yolo_callbacks.callbacks.reduce_lr_on_plateau import ReduceLROnPlateau
+    from yolo_callbacks.callbacks.remote_control import RemoteControl
     from yolo_callbacks.callbacks.save_best import SaveBest
     from yolo_callbacks.callbacks.stop_on_overfit import StopOnOverfit
     from yolo_callbacks.callbacks.validate_every import ValidateEvery
@@ -55,6 +56,7 @@ __all__ = [
     "MonitorCallback",
     "OptunaPruning",
     "ReduceLROnPlateau",
+    "RemoteControl",
     "SaveBest",
     "StopOnOverfit",
     "StoppingReason",
@@ -80,6 +82,7 @@ _MODULES = {
     "MonitorCallback": "callbacks.monitor_callback",
     "OptunaPruning": "callbacks.optuna_pruning",
     "ReduceLROnPlateau": "callbacks.reduce_lr_on_plateau",
+    "RemoteControl": "callbacks.remote_control",
     "SaveBest": "callbacks.save_best",
     "StopOnOverfit": "callbacks.stop_on_overfit",
     "ValidateEvery": "callbacks.validate_every",

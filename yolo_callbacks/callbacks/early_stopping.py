@@ -150,6 +150,19 @@ class EarlyStopping(MonitorCallback):
             decision = self._rule.check_undetected(value, counts=False, is_loss=self.monitor.is_loss)
             self._stop.carry_out(decision, run, record, self.monitor_words)
 
+    def change_patience(self, patience: int) -> None:
+        """Change the patience of a training that runs; the count of checks without improvement goes on.
+
+        Args:
+            patience: Checks without improvement after which to stop; 0 for never.
+
+        Raises:
+            TypeError: If `patience` is no integer.
+            ValueError: If it is negative.
+        """
+        self.patience = validate_int("patience", patience, minimum=0)
+        self._rule.patience = self.patience or None
+
     def restart_patience(self) -> None:
         """Set the count of checks without improvement to 0; the best value stays."""
         self._rule.restart_patience()

@@ -9,7 +9,18 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from yolo_callbacks.cli.commands import check, completion, dashboard, extend, failures, init, report, show, train
+from yolo_callbacks.cli.commands import (
+    check,
+    completion,
+    control,
+    dashboard,
+    extend,
+    failures,
+    init,
+    report,
+    show,
+    train,
+)
 from yolo_callbacks.cli.commands import list as list_command
 from yolo_callbacks.cli.output import run_with_output
 from yolo_callbacks.cli.parser import CommandError, Parser
@@ -145,6 +156,7 @@ COMMANDS = {
     "check": Command("validate such a file", check.parser, check.check),
     "list": Command("list the callbacks with their arguments", list_command.parser, list_command.show_list),
     "show": Command("show what the callbacks did in a run", show.parser, show.show),
+    "control": Command("stop or change a training that runs", control.parser, control.control),
     "failures": Command("list the images that fail, and labels that may be wrong", failures.parser, failures.failures),
     "report": Command("write a run as one HTML file, or compare several", report.parser, report.report),
     "dashboard": Command("publish a ready W&B workspace for a project", dashboard.parser, dashboard.dashboard),

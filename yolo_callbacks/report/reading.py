@@ -132,6 +132,9 @@ def _events(label: str, monitor: str, state: Mapping[str, Any]) -> Iterator[Even
     for epoch in map(epoch_of, as_list(state.get("cuts"))):  # the key under which `ReduceLROnPlateau` stores them
         if epoch is not None:
             yield Event(epoch, "reduction", label, f"Learning rate reduction, {monitor} on a plateau", monitor)
+    for change in map(as_list, as_list(state.get("changes"))):  # of `RemoteControl`
+        if len(change) == 2 and (changed := epoch_of(change[0])) is not None:
+            yield Event(changed, "change", label, as_text(change[1]).capitalize(), monitor)
     stopped = epoch_of(state.get("stopped_epoch"))
     if stopped is not None:
         message = as_text(state.get("stopping_message")) or "no reason is stored"

@@ -11,7 +11,7 @@ from typing import Any
 
 __all__ = ["EVENT_KINDS", "Event", "RunData", "Series", "best_of", "class_series"]
 
-EVENT_KINDS = ("best", "reduction", "stop")
+EVENT_KINDS = ("best", "change", "reduction", "stop")
 """The kinds of events, in the order of an epoch."""
 
 Series = dict[int, float]
@@ -35,7 +35,7 @@ class Event:
 
     Attributes:
         epoch: The epoch, counted from 1.
-        kind: `"best"`, `"reduction"` (of the learning rate) or `"stop"`.
+        kind: `"best"`, `"reduction"` (of the learning rate), `"change"` (from outside) or `"stop"`.
         who: The callback, with its monitor.
         what: A description.
         monitor: The name of the monitor, `""` if there is none.

@@ -7,6 +7,7 @@ ultralytics and torch inside the functions that need them, so that decisions and
 from __future__ import annotations
 
 import itertools
+import math
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -121,6 +122,13 @@ class TrainingRun:
     def patience(self) -> int | None:
         """The argument `patience=` of the training; None where it is off."""
         return int(self.trainer.args.patience) or None
+
+    def change_patience(self, patience: int) -> None:
+        """Change the patience of Ultralytics' own stopper, and the argument that a checkpoint stores; 0 for never."""
+        self.trainer.args.patience = patience
+        stopper = getattr(self.trainer, "stopper", None)
+        if stopper is not None:  # only on rank 0 before 8.3.218
+            stopper.patience = patience or math.inf
 
     @property
     def draws_plots(self) -> bool:
