@@ -105,6 +105,10 @@ def _hook(base: Any) -> None:
             from yolo_callbacks.config import plugin
 
             plugin.reach(instance.callbacks)
+        elif hasattr(instance, "tune_dir") and os.environ.get(VARIABLE):  # Ultralytics' own tuner
+            from yolo_callbacks.config import plugin
+
+            plugin.watch_searches(type(instance))
         return add_integrations(instance)
 
     base.get_default_callbacks = get_default_callbacks

@@ -122,8 +122,12 @@ def test_a_training_wraps_what_the_page_names_and_writes_no_other_file(train, tm
 
 def test_the_page_names_what_only_the_variable_wraps():
     hooks = re.findall(r"base\.(\w+) = ", Path(_yolo_callbacks_boot.__file__).read_text(encoding="utf-8"))
-    names = [quoted(names) for _, names, why, _ in rows("Methods that are wrapped") if "YOLO_CALLBACKS" in why]
-    assert names == [hooks]
+    table = [
+        (where, quoted(names))
+        for where, names, why, _ in rows("Methods that are wrapped")
+        if _yolo_callbacks_boot.VARIABLE in why
+    ]
+    assert table == [("`ultralytics.engine.tuner.Tuner`", ["__call__"]), ("`ultralytics.utils.callbacks.base`", hooks)]
 
 
 @pytest.mark.parametrize(

@@ -23,12 +23,13 @@ from yolo_callbacks.suite.next_step import PLUGIN_ATTRIBUTE
 from yolo_callbacks.suite.suite import Suite
 from yolo_callbacks.suite.training_checks import check_training
 from yolo_callbacks.trainer.fresh_folder import remove_fresh_folder
+from yolo_callbacks.trainer.search import watch_searches
 from yolo_callbacks.trainer.training_calls import before_training
 from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.files import LOGGER
 from yolo_callbacks.utils.origins import origins_of
 
-__all__ = ["FUNCTIONS", "register"]
+__all__ = ["FUNCTIONS", "register", "watch_searches"]
 
 # For each validated value of the variable, the callbacks made from it, until a training takes them.
 _loaded: dict[str, Configuration | None] = {}

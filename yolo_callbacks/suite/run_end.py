@@ -11,11 +11,13 @@ from yolo_callbacks.callbacks.callback import Callback
 from yolo_callbacks.suite.clock import Clock
 from yolo_callbacks.suite.guarded_callback import GuardedCallback
 from yolo_callbacks.suite.next_step import next_step
+from yolo_callbacks.trainer.search import current_search, note_iteration
 from yolo_callbacks.trainer.training_run import TrainingRun
 
 __all__ = [
     "NoOutputs",
     "RunOutputs",
+    "note_in_search",
     "summarize",
     "write_picture",
     "write_report",
@@ -64,6 +66,14 @@ def write_report(run: TrainingRun, outputs: RunOutputs) -> None:
     if run.is_main:
         run.wait_for_background()  # for the summary
         outputs.write_report(run.save_dir)
+
+
+def note_in_search(run: TrainingRun, files: Iterable[Path]) -> None:
+    """Note the files of the callbacks of a run that has ended, where it is an iteration of a search."""
+    search = current_search()
+    if search is not None and run.is_main:
+        run.wait_for_background()  # for the checkpoints, and for their last change
+        note_iteration(search, run.weights_dir, files)
 
 
 def summarize(

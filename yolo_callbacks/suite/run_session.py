@@ -14,7 +14,7 @@ from yolo_callbacks.suite.error_policy import ErrorPolicy
 from yolo_callbacks.suite.guarded_callback import GuardedCallback
 from yolo_callbacks.suite.messages import log_start, repeat_at_exit, show_summary, warn_of_no_epoch
 from yolo_callbacks.suite.next_step import can_be_resumed
-from yolo_callbacks.suite.run_end import RunOutputs, summarize, write_picture, write_report
+from yolo_callbacks.suite.run_end import RunOutputs, note_in_search, summarize, write_picture, write_report
 from yolo_callbacks.suite.state_store import StateStore
 from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.console import FRESH_LINE
@@ -185,6 +185,8 @@ class RunSession:
         with self._clock.event():
             self._dispatcher.finalize(run)
             self.errors.attempt("the end of the run", self._conclude_after, run.supervision.end.failure)
+            if self._store:
+                self.errors.attempt("the end of the run", note_in_search, run, self._store.written_files())
             self.errors.attempt("the end of the run", self._announce_end)
         if not self._options.strict:
             self.errors.clear()
