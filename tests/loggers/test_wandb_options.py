@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from yolo_callbacks import WandbLogger
-from yolo_callbacks.loggers.wandb_parts.options import clean_name
+from yolo_callbacks.loggers.wandb_parts.options import clean_name, lasting_folder, target_of
 from yolo_callbacks.utils.redaction import without_credentials
 
 
@@ -62,3 +65,37 @@ def test_no_credentials_in_the_config(value, clean):
 def test_wrong_arguments(arguments, error, message):
     with pytest.raises(error, match=message):
         WandbLogger(**arguments)
+
+
+def training(folder: str, project: str | None) -> Any:
+    """A training as far as the place of its W&B run depends on it."""
+    save_dir = Path(folder)
+    arguments = SimpleNamespace(project=project, name=save_dir.name)
+    return SimpleNamespace(save_dir=save_dir, trainer=SimpleNamespace(args=arguments))
+
+
+SEARCH = json.dumps({"folder": "/runs/crowns/tune-2", "project": "runs/crowns"})
+
+
+@pytest.mark.parametrize(
+    ("folder", "project", "search", "target"),
+    [
+        ("/runs/detect/train", None, "", {"project": "Ultralytics", "name": "train", "dir": "/runs/detect/train"}),
+        ("/runs/crowns/a", "runs/crowns", "", {"project": "crowns", "name": "a", "dir": "/runs/crowns/a"}),
+        # of an iteration: 8.4.139 and later, then older versions
+        ("/runs/crowns/multitrain3/coco8", "/runs/crowns/multitrain3", SEARCH, {"name": "multitrain3-coco8"}),
+        ("/runs/crowns/train3", "runs/crowns", SEARCH, {"name": "train3"}),
+    ],
+)
+def test_the_place_of_a_run(folder, project, search, target, monkeypatch):
+    for name in ("WANDB_PROJECT", "WANDB_NAME", "WANDB_DIR", "WANDB_RUN_GROUP"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("YOLO_CALLBACKS_SEARCH", search)
+    run = training(folder, project)
+    of_search = {"project": "crowns", "group": "tune-2", "dir": "/runs/crowns/tune-2"} if search else {}
+    assert target_of(run, None, None) == {**of_search, **target}
+    assert str(lasting_folder(run)) == target_of(run, None, None)["dir"]
+    assert {"project": "mine", "name": "own"}.items() <= target_of(run, "mine", "own").items()
+    for name in ("WANDB_PROJECT", "WANDB_NAME", "WANDB_DIR", "WANDB_RUN_GROUP"):
+        monkeypatch.setenv(name, "given")
+    assert target_of(run, None, None) == {"project": "given", "name": "given"}

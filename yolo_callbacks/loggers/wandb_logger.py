@@ -12,7 +12,7 @@ from yolo_callbacks.loggers.wandb_parts.batch_losses import BatchLosses
 from yolo_callbacks.loggers.wandb_parts.ending import Upload
 from yolo_callbacks.loggers.wandb_parts.history import History
 from yolo_callbacks.loggers.wandb_parts.media import ValidationImages, last_uploads
-from yolo_callbacks.loggers.wandb_parts.options import refuse_unknown_init, target_of
+from yolo_callbacks.loggers.wandb_parts.options import lasting_folder, refuse_unknown_init, target_of
 from yolo_callbacks.loggers.wandb_parts.session import WandbSession
 from yolo_callbacks.loggers.wandb_parts.workspace import Publication, check_installed
 from yolo_callbacks.metrics.epoch_record import EpochRecord
@@ -181,7 +181,7 @@ class WandbLogger(Callback):
             self._init_arguments(run),
             init_timeout=self.init_timeout,
             finish_timeout=self.finish_timeout,
-            spare=run.save_dir,
+            spare=lasting_folder(run),
             describe=origins_of(self).described,
             folders=self._folders,
         )
