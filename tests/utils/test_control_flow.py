@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 
 import pytest
 
-from yolo_callbacks.utils.control_flow import is_control_flow, is_pruned
+from yolo_callbacks.utils.control_flow import TrialStopped, is_control_flow, is_pruned, is_stopped
+from yolo_callbacks.utils.signals import Terminated, raise_on_sigterm
 
 # As optuna has it, which these tests do without.
 TrialPruned = type("TrialPruned", (Exception,), {"__module__": "optuna.exceptions"})
@@ -36,13 +38,25 @@ def test_what_the_agent_of_wandb_raises_in_a_thread(error, control):
 
     def run() -> None:
         threading.current_thread()._terminated = True
-        found.append(is_control_flow(error))
+        found.extend([is_control_flow(error), is_stopped(error)])
 
     thread = threading.Thread(target=run)
     thread.start()
     thread.join()
-    assert found == [control]
+    assert found == [control, control]
+    assert not is_stopped(error)  # of this thread
 
 
 def test_no_exception_is_no_pruning():
     assert not is_pruned(None)
+    assert not is_stopped(None)
+
+
+@pytest.mark.parametrize(("sweep", "kind", "code"), [("", Terminated, 143), ("s1", TrialStopped, 0)])
+def test_a_sigterm_stops_a_trial_of_a_sweep_without_a_failure(sweep, kind, code, monkeypatch):
+    monkeypatch.setenv("WANDB_SWEEP_ID", sweep)
+    with raise_on_sigterm(), pytest.raises(SystemExit) as raised:
+        signal.raise_signal(signal.SIGTERM)
+    assert (type(raised.value), raised.value.code) == (kind, code)
+    assert is_stopped(raised.value) is bool(sweep)
+    assert is_control_flow(raised.value)

@@ -259,11 +259,13 @@ class WandbLogger(Callback):
         self._close(run, failure=None, preempted=preempted)
 
     def teardown(self, trainer: Any) -> None:
-        """Finish the run of a training that failed."""
+        """Finish the run of a training that failed, was pruned or was stopped: best.pt is not stripped there."""
         run = TrainingRun.of(trainer)
-        self._close(run, failure=run.failure)
+        self._close(run, failure=run.failure, interrupted=True)
 
-    def _close(self, run: TrainingRun, *, failure: BaseException | None, preempted: bool = False) -> None:
+    def _close(
+        self, run: TrainingRun, *, failure: BaseException | None, preempted: bool = False, interrupted: bool = False
+    ) -> None:
         session = self._session
         if session is None or not run.is_main:
             return
@@ -274,7 +276,7 @@ class WandbLogger(Callback):
         failed = failure is not None or preempted  # W&B takes a preempting run with exit code 0 for a finished one
         try:
             self._alerts.on_end(session, failure)
-            uploads = self._last_uploads(run, failed=failed)
+            uploads = self._last_uploads(run, with_model=bool(self.log_model) and not failed and not interrupted)
         finally:  # a run that was opened is finished, whatever fails before
             session.close(uploads, failed=failed)
             self.run_id, self._folders = session.run_id, session.folders
@@ -282,8 +284,7 @@ class WandbLogger(Callback):
             self._validation_images.forget()
             self._outcome = session.outcome()
 
-    def _last_uploads(self, run: TrainingRun, *, failed: bool) -> dict[str, Upload]:
-        with_model = bool(self.log_model) and not failed
+    def _last_uploads(self, run: TrainingRun, *, with_model: bool) -> dict[str, Upload]:
         uploads = last_uploads(run, self._history.last, pictures=self.images > 0, model=with_model)
         publication = self._publication
         if publication is not None:

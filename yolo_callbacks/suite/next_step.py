@@ -12,10 +12,13 @@ from yolo_callbacks.callbacks.callback import Callback
 from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.redaction import clean_arguments
 
-__all__ = ["PLUGIN_ATTRIBUTE", "can_be_resumed", "next_step"]
+__all__ = ["PLUGIN_ATTRIBUTE", "STOPPED_BY_AGENT", "can_be_resumed", "next_step"]
 
 PLUGIN_ATTRIBUTE = "_yolo_callbacks_plugin"
 """The attribute of a trainer that holds the suite made from YOLO_CALLBACKS."""
+
+STOPPED_BY_AGENT = "ended by W&B's agent"
+"""The status of a trial that the agent of a W&B sweep has stopped."""
 
 
 def can_be_resumed(run: TrainingRun) -> bool:
@@ -47,7 +50,7 @@ def next_step(run: TrainingRun, status: str, *, callbacks: Sequence[Callback], o
         if not arguments:
             return f"call yolo_callbacks.extend({str(run.save_dir)!r}) with the same callbacks and epochs={planned}"
         return f"{imports}extend({str(run.save_dir)!r}, {arguments}, epochs={planned})"
-    if status == "pruned" or (run.left is not None and not run.left.resumable):
+    if status in ("pruned", STOPPED_BY_AGENT) or (run.left is not None and not run.left.resumable):
         return ""
     if not can_be_resumed(run):
         return "start the training again, no checkpoint was written yet"

@@ -13,12 +13,12 @@ from yolo_callbacks.suite.dispatch import CLOSING, Dispatcher
 from yolo_callbacks.suite.error_policy import ErrorPolicy
 from yolo_callbacks.suite.guarded_callback import GuardedCallback
 from yolo_callbacks.suite.messages import log_start, repeat_at_exit, show_summary, warn_of_no_epoch
-from yolo_callbacks.suite.next_step import can_be_resumed
+from yolo_callbacks.suite.next_step import STOPPED_BY_AGENT, can_be_resumed
 from yolo_callbacks.suite.run_end import RunOutputs, note_in_search, summarize, write_picture, write_report
 from yolo_callbacks.suite.state_store import StateStore
 from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.console import FRESH_LINE
-from yolo_callbacks.utils.control_flow import is_control_flow, is_pruned
+from yolo_callbacks.utils.control_flow import is_pruned, is_stopped
 from yolo_callbacks.utils.files import remove_temporary_files
 
 __all__ = ["RunSession", "SessionOptions"]
@@ -46,8 +46,8 @@ def _status_of(failure: BaseException) -> str:
     """Return how an exception has ended a training."""
     if is_pruned(failure):
         return "pruned"
-    if isinstance(failure, Exception) and is_control_flow(failure):
-        return "ended by W&B's agent"
+    if is_stopped(failure):
+        return STOPPED_BY_AGENT
     name = type(failure).__name__
     return f"ended by {_SIGNALS.get(name, name)}"
 

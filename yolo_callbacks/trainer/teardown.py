@@ -10,6 +10,7 @@ from typing import Any
 
 from yolo_callbacks.trainer.method_patches import MethodPatches, call_and_log_error
 from yolo_callbacks.trainer.worker_exceptions import from_workers, hand_to_parent
+from yolo_callbacks.utils.control_flow import is_stopped
 from yolo_callbacks.utils.memory import is_out_of_memory
 from yolo_callbacks.utils.signals import raise_on_sigterm, restore_child_handler
 
@@ -125,6 +126,10 @@ def watch_end(methods: MethodPatches, end: TrainingEnd, on_end: Callable[[], Non
                 result = train(*arguments, **keywords)
             except BaseException as error:
                 end.fail(error)
+                if is_stopped(error):
+                    # In a thread the agent raises a plain Exception, and reports a failure where that leaves the
+                    # function of the trial. SystemExit itself is the only one that a thread ends with in silence.
+                    raise SystemExit(0) from None
                 raise
             finally:
                 call_and_log_error(on_end, _END_FAILED)

@@ -24,7 +24,7 @@ from yolo_callbacks.trainer.method_patches import MethodPatches
 from yolo_callbacks.trainer.stop_reason import OUTSIDE, find_stop_reason
 from yolo_callbacks.trainer.supervision import Supervision
 from yolo_callbacks.trainer.teardown import release
-from yolo_callbacks.utils.control_flow import is_control_flow, is_pruned
+from yolo_callbacks.utils.control_flow import is_pruned, is_stopped
 from yolo_callbacks.utils.files import stamp
 
 __all__ = ["TrainingRun"]
@@ -315,7 +315,7 @@ class TrainingRun:
         A trial that Optuna prunes or W&B's agent stops has no error.
         """
         failure = self.supervision.end.failure
-        return None if isinstance(failure, Exception) and is_control_flow(failure) else failure
+        return None if is_pruned(failure) or is_stopped(failure) else failure
 
     def stop(self, record: EpochRecord, reason: str = "") -> None:
         """End the training with this epoch, on all ranks. A resume respects it, as a stop by Ultralytics' own stopper.

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import threading
 
-__all__ = ["is_control_flow", "is_pruned"]
+__all__ = ["TrialStopped", "is_control_flow", "is_pruned", "is_stopped", "is_trial_of_sweep"]
 
 _PRUNED = "optuna.exceptions.TrialPruned"
+
+
+class TrialStopped(SystemExit):
+    """The agent of a W&B sweep stops the trial that this process is."""
 
 
 def is_control_flow(error: BaseException) -> bool:
@@ -21,6 +26,16 @@ def is_control_flow(error: BaseException) -> bool:
 def is_pruned(error: BaseException | None) -> bool:
     """Return whether an exception ends a trial of Optuna as pruned."""
     return any(f"{kind.__module__}.{kind.__qualname__}" == _PRUNED for kind in type(error).__mro__)
+
+
+def is_stopped(error: BaseException | None) -> bool:
+    """Return whether an exception ends a trial that the agent of a W&B sweep stops."""
+    return isinstance(error, TrialStopped) or (error is not None and _is_of_agent(error))
+
+
+def is_trial_of_sweep() -> bool:
+    """Return whether the agent of a W&B sweep has started this process, or runs in it."""
+    return bool(os.environ.get("WANDB_SWEEP_ID"))
 
 
 def _is_of_agent(error: BaseException) -> bool:

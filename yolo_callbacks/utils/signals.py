@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
+from yolo_callbacks.utils.control_flow import TrialStopped, is_trial_of_sweep
+
 __all__ = ["Terminated", "deferred", "raise_on_sigterm", "restore_child_handler"]
 
 # The handlers of SIGCHLD that `_terminate` has replaced.
@@ -22,6 +24,8 @@ class Terminated(SystemExit):
 @contextlib.contextmanager
 def raise_on_sigterm() -> Iterator[None]:
     """Make SIGTERM raise `Terminated` with the usual exit code 143; by default it kills without any clean-up.
+
+    In a trial of a W&B sweep it raises `TrialStopped` instead.
 
     It does so only if no other handler is set, and only in the main thread, where Python runs handlers.
     """
@@ -78,7 +82,9 @@ def _terminate(number: int, frame: FrameType | None) -> None:
     if hasattr(signal, "SIGCHLD") and callable(handler := signal.getsignal(signal.SIGCHLD)):
         _replaced.append(handler)
         signal.signal(signal.SIGCHLD, _ignore_child)
-    raise Terminated(128 + number)
+    # The agent of a sweep that runs commands stops a trial by this signal. It counts any exit code but 0 as a failed
+    # trial, and gives up after three of them (wandb 0.31.0).
+    raise TrialStopped(0) if is_trial_of_sweep() else Terminated(128 + number)
 
 
 def _ignore_child(number: int, frame: FrameType | None) -> None:

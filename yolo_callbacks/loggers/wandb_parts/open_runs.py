@@ -28,9 +28,16 @@ def users_run() -> Any:
 
 
 def others_are_open(run: Any = None) -> bool:
-    """Return whether this process has a run open other than the given one, of a logger or of the user."""
+    """Return whether something else than the given run needs wandb's process: another run, or the agent of a sweep.
+
+    `wandb.agent(function=…)` of wandb 0.31.0 asks the server by that process. After a `wandb.teardown()` it would never
+    get another trial.
+    """
     from wandb.sdk import wandb_setup
 
+    agent = sys.modules.get("wandb.agents.pyagent")
+    if agent is not None and agent.is_running():
+        return True
     with contextlib.suppress(AttributeError):  # private in wandb 0.31.0; it has runs of `reinit="create_new"` too
         active = list(wandb_setup.singleton()._active_runs)
         return any(other is not run for other in active)
