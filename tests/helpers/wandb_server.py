@@ -4,8 +4,9 @@
         subprocess.run([...], env={**os.environ, **server.environment})
         server.runs[run_id].history
 
-It knows the operations that wandb 0.31.0 sends for a run, its files, its artifacts and its alerts, and answers any
-other one with a GraphQL error: a client retries a dropped connection for minutes, an error not at all.
+It knows the operations that wandb 0.31.0 sends for a run, its files, its artifacts, its alerts and the agent of a
+sweep, and answers any other one with a GraphQL error: a client retries a dropped connection for minutes, an error not
+at all.
 """
 
 # ruff: noqa: N802, N815 - methods bear the names of what they answer
@@ -18,7 +19,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -59,6 +60,40 @@ class ServedRun:
     """`title`, `text`, `severity`."""
     exit_code: int | None = None
     """None: the run did not finish."""
+    sweep: str | None = None
+    """The id of its sweep."""
+
+
+@dataclass
+class ServedSweep:
+    """A sweep, which gives its agent one trial after the other."""
+
+    trials: list[dict[str, Any]]
+    """The parameters of each trial; its run has the id `trial-1`, `trial-2` and so on."""
+    stops: Callable[[str], bool]
+    """Returns whether to stop a trial that is running, by its id."""
+    command: list[str]
+    """The command that an agent runs for each trial, with `${args}` and the like; empty for that of wandb."""
+    program: str
+    started: list[str] = field(default_factory=list)
+    """The ids of the trials that an agent was given."""
+    stopped: list[str] = field(default_factory=list)
+    """The ids of the trials that an agent was told to stop."""
+
+    def commands(self, running: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return what an agent is told that runs these trials."""
+        for name in running:
+            if name not in self.stopped and self.stops(name):
+                self.stopped.append(name)
+                return [{"type": "stop", "run_id": name}]
+        if running:
+            return []
+        if len(self.started) == len(self.trials):
+            return [{"type": "exit"}]
+        parameters = self.trials[len(self.started)]
+        self.started.append(f"trial-{len(self.started) + 1}")
+        args = {name: {"value": value} for name, value in parameters.items()}
+        return [{"type": "run", "run_id": self.started[-1], "args": args, "program": self.program}]
 
 
 @dataclass
@@ -80,6 +115,8 @@ class WandbServer:
         """The names of the GraphQL operations that arrived, in order."""
         self.views: dict[str, dict[str, Any]] = {}
         """The workspaces by their internal name: `project`, `displayName`, `spec`, and how often it was `saved`."""
+        self.sweeps: dict[str, ServedSweep] = {}
+        """By their id."""
         self.unknown: list[str] = []
         """The operations that were answered with an error."""
         self.held = 0
@@ -179,6 +216,21 @@ class WandbServer:
                     refusal.left -= 1
                     found = refusal.status if refusal.left < 0 else found
             return found
+
+    def serve_sweep(
+        self,
+        name: str,
+        trials: Sequence[Mapping[str, Any]],
+        *,
+        stops: Callable[[str], bool],
+        command: Sequence[str] = (),
+        program: str = "",
+    ) -> ServedSweep:
+        """Serve a sweep to an agent; see `ServedSweep`."""
+        with self._changed:
+            sweep = ServedSweep([dict(each) for each in trials], stops, list(command), program)
+            self.sweeps[name] = sweep
+            return sweep
 
     def wait(self, condition: Callable[[], Any], seconds: float = 30) -> bool:
         """Wait until something is true of what arrived, or of the fault; False if it took too long."""
@@ -329,6 +381,7 @@ class WandbServer:
         run.group = given.get("groupName") or run.group
         run.notes = given.get("notes") or run.notes
         run.tags = given.get("tags") or run.tags
+        run.sweep = given.get("sweep") or run.sweep
         if given.get("config"):
             run.config = {key: entry["value"] for key, entry in json.loads(given["config"]).items()}
         if given.get("summaryMetrics"):
@@ -340,7 +393,7 @@ class WandbServer:
             "displayName": run.name,
             "description": None,
             "config": "{}",
-            "sweepName": None,
+            "sweepName": run.sweep,
             "project": project,
             "historyLineCount": len(run.history),
         }
@@ -375,6 +428,21 @@ class WandbServer:
     def _answer_NotifyScriptableRunAlert(self, given: dict[str, Any]) -> dict[str, Any]:
         self._run(given["runName"]).alerts.append({key: given.get(key) for key in ("title", "text", "severity")})
         return {"notifyScriptableRunAlert": {"success": True}}
+
+    def _answer_SweepWithRuns(self, given: dict[str, Any]) -> dict[str, Any]:
+        sweep = self.sweeps[given["sweep"]]
+        config = {"program": sweep.program, **({"command": sweep.command} if sweep.command else {})}
+        found = {"id": "1", "name": given["sweep"], "config": json.dumps(config), "runs": {"edges": []}}
+        return {"project": {"sweep": found}}
+
+    def _answer_CreateAgent(self, given: dict[str, Any]) -> dict[str, Any]:
+        if given["sweep"] not in self.sweeps:
+            raise ValueError("no such sweep")
+        return {"createAgent": {"agent": {"id": given["sweep"]}}}
+
+    def _answer_Heartbeat(self, given: dict[str, Any]) -> dict[str, Any]:
+        commands = self.sweeps[given["id"]].commands(json.loads(given["runState"]))
+        return {"agentHeartbeat": {"agent": {"id": given["id"]}, "commands": json.dumps(commands)}}
 
     def _answer_View(self, given: dict[str, Any]) -> dict[str, Any]:
         found = self.views.get(given["viewName"])

@@ -77,7 +77,6 @@ def test_what_a_search_leaves(search, tmp_path):
     runs = read_runs(folder / "wandb")
     assert [run.column("metrics/mAP50(B)") for run in runs] == VALUES
     assert {(run.project, run.group, run.exit_code) for run in runs} == {("crowns", "first", 0)}
-    assert len({run.name for run in runs}) == len(runs)
     left = [path.parent for path in tmp_path.rglob("results.csv")]
     if installed_version() >= (8, 4):
         assert len(left) == 1  # the others' folders are gone, with what was in them
