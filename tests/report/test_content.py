@@ -313,6 +313,20 @@ def test_mean_and_spread_of_folds(tmp_path):
     assert "project" not in page.rows
 
 
+def test_mean_and_spread_of_each_class_over_folds(tmp_path):
+    """The last fold has no value of one class; a run of other settings is in no mean."""
+    runs = [fold(tmp_path / f"fold{index}", 0.1, arguments=f"seed: {index}") for index in range(3)]
+    runs.append(fold(tmp_path / "other", 0.1, arguments="lr0: 0.5"))
+    for folder, cat, dog in zip(runs, (0.1, 0.2, 0.6, 0.5), (0.4, 0.6, None, 0.6), strict=True):
+        scalars = {"per_class/cat/mAP50-95": cat, "per_class/dog/mAP50-95": dog}
+        row = {"epoch": 2, **{key: value for key, value in scalars.items() if value is not None}}
+        (folder / "callbacks.jsonl").write_text(json.dumps(row) + "\n")
+    page = Page(report(*runs))
+    assert page.rows["cat"] == [["0.100", "0.200", "0.600", "0.500", "0.300 ± 0.265 n = 3"]]
+    assert page.rows["dog"] == [["0.400", "0.600", NOTHING, "0.600", "0.500 ± 0.141 n = 2"]]
+    assert "n is the number of runs that have one" in page.text
+
+
 def test_a_fold_that_was_trained_twice_counts_once(tmp_path):
     runs = [
         fold(tmp_path / f"run{index}", value, arguments=f"data: {data}.yaml\nseed: 0")

@@ -212,11 +212,15 @@ def _mean(values: _Values, text: Callable[[float], str]) -> Cell:
     return Cell(f"{text(mean)} ± {f'{spread:.1f} s' if in_seconds else text(spread)}", f"n = {len(known)}")
 
 
-def classes(runs: Sequence[Labelled]) -> list[tuple[str, list[float | None]]]:
-    """Return the value of each class in the best epoch of each run."""
+def classes(runs: Sequence[Labelled], repeated: Sequence[Repeat]) -> list[Row]:
+    """Return a row for each class: its value in the best epoch of each run, and the means of repeats."""
     tables = [each.run.per_class.get(f"mAP50-95{suffix_of(each.run).replace('(B)', '')}", {}) for each in runs]
-    names = dict.fromkeys(name for table in tables for name in table)
-    return [(name, [table.get(name) for table in tables]) for name in list(names)[:_MAX_CLASSES]]
+    found = []
+    for name in list(dict.fromkeys(name for table in tables for name in table))[:_MAX_CLASSES]:
+        values: _Values = [table.get(name) for table in tables]
+        means = [_mean([values[position] for position in each.positions], number) for each in repeated]
+        found.append(Row("Classes", name, _cells(values, lowest=False), means))
+    return found
 
 
 def different(runs: Sequence[Labelled]) -> list[tuple[str, list[str]]]:

@@ -78,20 +78,20 @@ def comparison_page(runs: Sequence[RunData]) -> str:
 def _task(name: str, runs: Sequence[comparison.Labelled]) -> dict[str, Any]:
     scale = Scale(max(each.run.last_epoch for each in runs))
     repeated = comparison.repeats(runs)
-    rows = comparison.rows(runs, repeated)
+    rows, classes = comparison.rows(runs, repeated), comparison.classes(runs, repeated)
     return {
         "name": name,
         "runs": runs,
         "repeats": repeated,
         "rows": rows,
-        "has_best": any(cell.leading for row in rows for cell in row.cells),
+        "has_best": any(cell.leading for row in (*rows, *classes) for cell in row.cells),
         "without_final": [each.label for each in runs if not each.run.final]
         if any(each.run.final for each in runs)
         else [],
         "without": [each.label for each in runs if each.run.has_detected_nothing],
         "quality": curves.compared_quality(runs, scale),
         "losses": curves.compared_losses(runs, scale),
-        "classes": comparison.classes(runs),
+        "classes": classes,
     }
 
 
