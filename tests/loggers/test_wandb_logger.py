@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 import ultralytics
 import wandb
+from pages import block_with
 from trainings import (
     READS_ANY_CSV,
     TINY,
@@ -54,6 +55,18 @@ def offline(monkeypatch, tmp_path):
 def runs(folder: Path) -> list[Run]:
     wandb.teardown()  # finish() may return before the file is written
     return read_runs(folder)
+
+
+@pytest.mark.training
+def test_the_folds_of_an_experiment_are_a_group(train, tmp_path):
+    """The recipe of the page on folds; the training gives each run its folder."""
+    code = block_with("docs/folds.md", "group=", "python")
+    for index in range(2):
+        model = YOLO(TINY)
+        exec(f"from yolo_callbacks import *\n{code}", {"model": model})
+        train(model, epochs=1, name=f"fold{index}")
+    found = [(run.project, run.group, run.name, run.exit_code) for run in runs(tmp_path)]
+    assert found == [("folds", "yolo11n-256", f"fold{index}", 0) for index in range(2)]
 
 
 def rows(run: Run) -> list[dict[str, Any]]:
