@@ -23,6 +23,7 @@ import saving
 import scaling
 import startup
 import time_added
+import trials
 import wandb_waits
 from one_training import VARIANTS
 
@@ -66,6 +67,7 @@ def parts(*, quick: bool) -> dict[str, Callable[[], Any]]:
     variants = ["bare", "local", "default"] if quick else PEERS
     measured: dict[str, Callable[[], Any]] = {
         "time": lambda: time_added.measure(rounds=rounds, epochs=epochs, variants=variants, reference_epochs=reference),
+        "trials": lambda: trials.measure(rounds=2 if quick else 8),
         "waits": wandb_waits.measure,
         "disk": lambda: time_added.disk(epochs=10, variants=[name for name in variants if name != "init"]),
         "saving": lambda: saving.measure("n" if quick else "nmx", repeats=3 if quick else 5),
@@ -156,6 +158,7 @@ def table(found: dict[str, Any]) -> list[str]:
     lines += [f"| {what} | {limit} | {value} | {marks[held]} |" for what, limit, value, held in budgets(found)]
     for name, section in (
         ("time", _time),
+        ("trials", _trials),
         ("waits", _waits),
         ("startup", _startup),
         ("saving", _saving),
@@ -197,6 +200,23 @@ def _time(found: dict[str, Any]) -> list[str]:
 def _bounded(values: dict[str, float], digits: int, factor: float) -> str:
     middle, low, high = (f"{factor * values[key]:.{digits}f}" for key in ("median", "low", "high"))
     return f"{middle} ({low} to {high})"
+
+
+def _trials(found: dict[str, Any]) -> list[str]:
+    lines = [
+        f"A trial of a study: {found['epochs']} epochs of YOLO11n, from `YOLO(…)` to the end of `train`, in a process "
+        f"that has trained before; {found['rounds']} trials of each kind in turns, in brackets the bounds of the "
+        "median:",
+        "",
+        "| | s | added, s | own clock, s | CPU beside the training thread, s |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name, row in found["variants"].items():
+        cells = ["", ""]
+        if name != "bare":
+            cells = [_bounded(row["added_s"], 2, 1.0), f"{row['clock_s']:.3f}"]
+        lines.append(f"| {VARIANTS[name]} | {row['trial_s']:.2f} | {' | '.join(cells)} | {row['beside_s']:.2f} |")
+    return lines
 
 
 def _waits(found: dict[str, dict[str, float]]) -> list[str]:

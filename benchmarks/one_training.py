@@ -25,6 +25,8 @@ VARIANTS = {
     "images": "`WandbLogger` with 16 validation images each epoch",
     "all": "all our callbacks, 16 validation images each epoch",
     "peer": "`add_wandb_callback(model)`, 16 validation images each epoch",
+    "trial": "a trial with `OptunaPruning` and `SaveBest`",
+    "logged trial": "the same with `WandbLogger`, offline, without images and model",
 }
 
 
@@ -107,6 +109,13 @@ def prepare(variant: str, model: Any) -> Any:
             *([ours.TensorBoardLogger()] if find_spec("tensorboard") else []),  # not on every machine with a GPU
             ours.WandbLogger(images=16, image_period=1),
         )
+    if variant in ("trial", "logged trial"):
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        trial = optuna.create_study(direction="maximize", pruner=optuna.pruners.NopPruner()).ask()
+        logger = [ours.WandbLogger(images=0, batch_period=0, log_model=False)] if variant == "logged trial" else []
+        return ours.attach(model, ours.OptunaPruning(trial), ours.SaveBest(), *logger)
     if variant in ("peer", "init"):
         import wandb
 
