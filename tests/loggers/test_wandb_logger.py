@@ -62,9 +62,9 @@ def test_the_folds_of_an_experiment_are_a_group(train, tmp_path):
     """The recipe of the page on folds; the training gives each run its folder."""
     code = block_with("docs/folds.md", "group=", "python")
     for index in range(2):
-        model = YOLO(TINY)
-        exec(f"from yolo_callbacks import *\n{code}", {"model": model})
-        train(model, epochs=1, name=f"fold{index}")
+        namespace = {"YOLO": lambda _: YOLO(TINY)}
+        exec(f"from yolo_callbacks import *\n{code}", namespace)
+        train(namespace["model"], epochs=1, name=f"fold{index}")
     found = [(run.project, run.group, run.name, run.exit_code) for run in runs(tmp_path)]
     assert found == [("folds", "yolo11n-256", f"fold{index}", 0) for index in range(2)]
 
