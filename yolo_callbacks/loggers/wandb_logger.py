@@ -82,7 +82,8 @@ class WandbLogger(Callback):
     `per_class/<class>/<metric>` for at most 100 classes (beyond that a table `per_class` at the end), and what other
     callbacks log. Logs `batch/<loss>` over `batch/step`, `validation/images`, and at the end `final/…`, `curves/…`,
     `confusion_matrix`, `plots/…` and, with `FailingImages`, the table `failing/worst`. Writes `wandb/` in the run's
-    folder, or in the folder that `WANDB_DIR` names.
+    folder, or in the folder that `WANDB_DIR` names. In an iteration of `model.tune()` it writes `wandb/` in the folder
+    of the search, which stays, and the iterations are a group in the project of the search.
     """
 
     is_logger: ClassVar[bool] = True
