@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from yolo_callbacks.callbacks.memory_monitor import MemoryMonitor
     from yolo_callbacks.callbacks.monitor_callback import MonitorCallback
     from yolo_callbacks.callbacks.optuna_pruning import OptunaPruning
+    from yolo_callbacks.callbacks.ray_trainable import ray_trainable
+    from yolo_callbacks.callbacks.ray_tune_reporter import RayTuneReporter
     from yolo_callbacks.callbacks.reduce_lr_on_plateau import ReduceLROnPlateau
     from yolo_callbacks.callbacks.remote_control import RemoteControl
     from yolo_callbacks.callbacks.save_best import SaveBest
@@ -55,6 +57,7 @@ __all__ = [
     "Monitor",
     "MonitorCallback",
     "OptunaPruning",
+    "RayTuneReporter",
     "ReduceLROnPlateau",
     "RemoteControl",
     "SaveBest",
@@ -68,6 +71,7 @@ __all__ = [
     "attach",
     "detach",
     "extend",
+    "ray_trainable",
 ]
 
 # A name is imported where it is used first: a script that stops early does not wait for the code of W&B.
@@ -81,6 +85,8 @@ _MODULES = {
     "MemoryMonitor": "callbacks.memory_monitor",
     "MonitorCallback": "callbacks.monitor_callback",
     "OptunaPruning": "callbacks.optuna_pruning",
+    "ray_trainable": "callbacks.ray_trainable",
+    "RayTuneReporter": "callbacks.ray_tune_reporter",
     "ReduceLROnPlateau": "callbacks.reduce_lr_on_plateau",
     "RemoteControl": "callbacks.remote_control",
     "SaveBest": "callbacks.save_best",

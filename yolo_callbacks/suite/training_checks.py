@@ -10,6 +10,7 @@ from _yolo_callbacks_boot import VARIABLE, refuse
 from yolo_callbacks.callbacks.callback import Callback
 from yolo_callbacks.state.state_file import last_finished_epoch
 from yolo_callbacks.suite.handlers import is_attached
+from yolo_callbacks.suite.trials import prepare_trial
 from yolo_callbacks.trainer.model_inspection import running_trainer
 from yolo_callbacks.trainer.resume import check_resume
 from yolo_callbacks.trainer.training_calls import before_training, before_tuning, before_workers_without_callbacks
@@ -26,13 +27,16 @@ def check_trainings() -> None:
     before_tuning(_warn_of_tuning)
 
 
-def check_training(model: Any, arguments: Mapping[str, Any]) -> None:
-    """Refuse to resume a run that is over: Ultralytics would start another training instead.
+def check_training(model: Any, arguments: dict[str, Any]) -> None:
+    """Prepare a training in a trial of Ray Tune, and refuse to resume a run that is over.
+
+    Ultralytics would start another training instead.
 
     Raises:
         ValueError: If there is nothing to resume. In a `yolo` command it becomes one line and exit code 2.
     """
     if is_attached(model) or os.environ.get(VARIABLE):
+        prepare_trial(model, arguments)
         try:
             check_resume(model, arguments, finished=last_finished_epoch)
         except ValueError as error:

@@ -21,6 +21,7 @@ __all__ = [
     "curves",
     "describe",
     "describe_training",
+    "drop_built_in_ray_tune",
     "drop_built_in_wandb",
     "labelled_losses",
     "plots",
@@ -29,6 +30,7 @@ __all__ = [
 ]
 
 _BUILT_IN_WANDB = "ultralytics.utils.callbacks.wb"
+_BUILT_IN_RAY_TUNE = "ultralytics.utils.callbacks.raytune"
 
 
 def describe(run: TrainingRun) -> dict[str, Any]:
@@ -160,9 +162,18 @@ def labelled_losses(run: TrainingRun, losses: Any) -> dict[str, float]:
 
 def drop_built_in_wandb(run: TrainingRun) -> bool:
     """Remove Ultralytics' own W&B integration from this training, and return whether it was on."""
+    return _drop_built_in(run, _BUILT_IN_WANDB)
+
+
+def drop_built_in_ray_tune(run: TrainingRun) -> bool:
+    """Remove Ultralytics' own Ray Tune integration from this training, and return whether it was on."""
+    return _drop_built_in(run, _BUILT_IN_RAY_TUNE)
+
+
+def _drop_built_in(run: TrainingRun, module: str) -> bool:
     found = False
     for functions in run.trainer.callbacks.values():
-        others = [function for function in functions if getattr(function, "__module__", "") != _BUILT_IN_WANDB]
+        others = [function for function in functions if getattr(function, "__module__", "") != module]
         found |= len(others) < len(functions)
         # In place, because Ultralytics iterates over one of these lists now. Up to 8.4.120 its integration opens its
         # W&B run there.

@@ -28,11 +28,14 @@ def before_workers_without_callbacks(warn: Callable[[Any], None]) -> None:
     _before(engine, "generate_ddp_command", lambda trainer, _: warn(trainer))
 
 
-def before_training(validate: Callable[[Any, Mapping[str, Any]], None]) -> None:
-    """Call `validate` with the model and the arguments before each `model.train()`; its exception ends that call."""
+def before_training(prepare: Callable[[Any, dict[str, Any]], None]) -> None:
+    """Call `prepare` with the model and the arguments before each `model.train()`.
+
+    It may change the arguments, and its exception ends that call.
+    """
     from ultralytics.engine.model import Model
 
-    _before(Model, "train", validate)
+    _before(Model, "train", prepare)
 
 
 def before_tuning(warn: Callable[[Any, Mapping[str, Any]], None]) -> None:
@@ -45,7 +48,7 @@ def before_tuning(warn: Callable[[Any, Mapping[str, Any]], None]) -> None:
     _before(Model, "tune", warn)
 
 
-def _before(owner: Any, name: str, function: Callable[[Any, Mapping[str, Any]], None]) -> None:
+def _before(owner: Any, name: str, function: Callable[[Any, dict[str, Any]], None]) -> None:
     """Call `function` before each call of a function of a class or module, with its first argument and its keywords."""
     with _WRAPPING:
         original = getattr(owner, name)

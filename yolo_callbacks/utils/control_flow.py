@@ -5,13 +5,29 @@ from __future__ import annotations
 import os
 import threading
 
-__all__ = ["TrialStopped", "is_control_flow", "is_pruned", "is_stopped", "is_trial_of_sweep"]
+__all__ = ["StoppedByAgent", "TrialStopped", "is_control_flow", "is_pruned", "is_stopped", "is_trial_of_sweep"]
 
 _PRUNED = "optuna.exceptions.TrialPruned"
 
 
-class TrialStopped(SystemExit):
+class StoppedByAgent(SystemExit):
     """The agent of a W&B sweep stops the trial that this process is."""
+
+
+class TrialStopped(SystemExit):
+    """Leave the function of a trial that Ray Tune has stopped, as Ray itself does: it is no failure.
+
+    Args:
+        reason: Why the training ends.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(0)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        """Return the reason; the argument of a `SystemExit` is its code."""
+        return self.reason
 
 
 def is_control_flow(error: BaseException) -> bool:
@@ -24,13 +40,15 @@ def is_control_flow(error: BaseException) -> bool:
 
 
 def is_pruned(error: BaseException | None) -> bool:
-    """Return whether an exception ends a trial of Optuna as pruned."""
+    """Return whether an exception ends a trial of Optuna or Ray Tune as pruned."""
+    if isinstance(error, TrialStopped):
+        return True
     return any(f"{kind.__module__}.{kind.__qualname__}" == _PRUNED for kind in type(error).__mro__)
 
 
 def is_stopped(error: BaseException | None) -> bool:
     """Return whether an exception ends a trial that the agent of a W&B sweep stops."""
-    return isinstance(error, TrialStopped) or (error is not None and _is_of_agent(error))
+    return isinstance(error, StoppedByAgent) or (error is not None and _is_of_agent(error))
 
 
 def is_trial_of_sweep() -> bool:

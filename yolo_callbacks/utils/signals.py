@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
-from yolo_callbacks.utils.control_flow import TrialStopped, is_trial_of_sweep
+from yolo_callbacks.utils.control_flow import StoppedByAgent, is_trial_of_sweep
 
 __all__ = ["Terminated", "deferred", "raise_on_sigterm", "restore_child_handler"]
 
@@ -25,7 +25,7 @@ class Terminated(SystemExit):
 def raise_on_sigterm() -> Iterator[None]:
     """Make SIGTERM raise `Terminated` with the usual exit code 143; by default it kills without any clean-up.
 
-    In a trial of a W&B sweep it raises `TrialStopped` instead.
+    In a trial of a W&B sweep it raises `StoppedByAgent` instead.
 
     It does so only if no other handler is set, and only in the main thread, where Python runs handlers.
     """
@@ -84,7 +84,7 @@ def _terminate(number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGCHLD, _ignore_child)
     # The agent of a sweep that runs commands stops a trial by this signal. It counts any exit code but 0 as a failed
     # trial, and gives up after three of them (wandb 0.31.0).
-    raise TrialStopped(0) if is_trial_of_sweep() else Terminated(128 + number)
+    raise StoppedByAgent(0) if is_trial_of_sweep() else Terminated(128 + number)
 
 
 def _ignore_child(number: int, frame: FrameType | None) -> None:

@@ -1,0 +1,125 @@
+"""Copy what a resumed run needs to a checkpoint of Ray Tune, and from there to the folder of a run."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from yolo_callbacks.state.journal import JOURNAL_FILE
+from yolo_callbacks.state.state_file import STATE_FILE
+from yolo_callbacks.utils.fields import Field, StateError, read_fields, text, whole
+from yolo_callbacks.utils.files import LOGGER, parse_json, read_json, read_lines, replace_atomic, write_json
+
+__all__ = ["Origin", "copy_from_trial", "copy_to_trial", "forget_wandb_run", "read_origin"]
+
+_ORIGIN_FILE = "trial.json"
+_FIELDS = {"trial": Field(text), "epoch": Field(whole(1)), "folder": Field(text)}
+_SUFFIXES = frozenset({".json", ".jsonl", ".csv", ".yaml", ".pt"})
+_OF_SAVE_PERIOD = re.compile(r"epoch\d+\.pt")  # a resume needs none of them
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a checkpoint of Ray Tune comes from.
+
+    Attributes:
+        trial: The id of the trial that wrote it.
+        epoch: The last epoch in it, counted from 1.
+        folder: The folder of the run.
+    """
+
+    trial: str
+    epoch: int
+    folder: str
+
+
+def copy_to_trial(folder: Path, target: Path, origin: Origin) -> None:
+    """Write what a resume of a run needs to an empty folder: checkpoints, state, and rows of results.
+
+    Pictures, TensorBoard's and W&B's files are left out. The run must write nothing meanwhile.
+    """
+    for path in _needed(folder):
+        copy = target / path.relative_to(folder)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(path, copy)  # Ray copies the folder before the training goes on
+        except OSError:
+            shutil.copyfile(path, copy)
+    write_json(target / _ORIGIN_FILE, asdict(origin))
+
+
+def read_origin(folder: Path) -> Origin | None:
+    """Return where a checkpoint comes from; None where `copy_to_trial` has not written it."""
+    if not (folder / _ORIGIN_FILE).is_file():
+        return None
+    try:
+        return Origin(**read_fields(read_json(folder / _ORIGIN_FILE) or {}, _FIELDS))
+    except StateError as error:
+        LOGGER.warning(f"The checkpoint of Ray Tune in {folder} cannot be read ({error}): the trial starts afresh")
+        return None
+
+
+def copy_from_trial(source: Path, folder: Path) -> None:
+    """Make the folder of a run hold what a checkpoint of Ray Tune holds.
+
+    Files of later epochs that callbacks have written, as callbacks.json lists them, are removed. All others stay.
+    """
+    state = read_json(folder / STATE_FILE) or {}
+    listed = state.get("files")
+    for name in listed if isinstance(listed, list) else []:
+        path = folder / str(name)
+        if path.resolve().is_relative_to(folder.resolve()) and not (source / str(name)).exists():
+            path.unlink(missing_ok=True)
+    for path in _needed(source):
+        if path.name != _ORIGIN_FILE:
+            target = folder / path.relative_to(source)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _copy(path, target)
+
+
+def forget_wandb_run(folder: Path) -> None:
+    """Remove the id of the W&B run from the state of a run that goes on in another trial: that one has its own."""
+    state = read_json(folder / STATE_FILE)
+    if state is not None:
+        write_json(folder / STATE_FILE, {**state, "callbacks": _without_run(state.get("callbacks"))})
+    journal = folder / JOURNAL_FILE
+    if not journal.is_file():
+        return
+    content = "".join(map(_line_without_run, read_lines(journal)))
+    replace_atomic(journal, lambda temporary: temporary.write_text(content, encoding="utf-8"))
+
+
+def _line_without_run(line: str) -> str:
+    try:
+        entry = parse_json(line)
+    except ValueError:
+        return line  # who reads the journal says what is wrong
+    if not isinstance(entry, dict):
+        return line
+    # Not `to_json`: the journal has NaN and infinity.
+    return json.dumps({**entry, "states": _without_run(entry.get("states"))}) + "\n"
+
+
+def _without_run(states: Any) -> Any:
+    if not isinstance(states, Mapping):
+        return states
+    return {
+        key: {**state, "run_id": None, "folders": []} if isinstance(state, Mapping) and "run_id" in state else state
+        for key, state in states.items()
+    }
+
+
+def _copy(source: Path, target: Path) -> None:
+    replace_atomic(target, lambda temporary: shutil.copyfile(source, temporary))
+
+
+def _needed(folder: Path) -> Iterator[Path]:
+    for path in sorted([*folder.glob("*"), *folder.glob("weights/*")]):
+        if path.suffix in _SUFFIXES and path.is_file() and not _OF_SAVE_PERIOD.fullmatch(path.name):
+            yield path
