@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from yolo_callbacks.utils.control_flow import TrialStopped, is_control_flow, is_pruned, is_stopped
+from yolo_callbacks.utils.control_flow import StoppedByAgent, TrialStopped, is_control_flow, is_pruned, is_stopped
 from yolo_callbacks.utils.signals import Terminated, raise_on_sigterm
 
 # As optuna has it, which these tests do without.
@@ -24,6 +24,7 @@ Other = type("TrialPruned", (Exception,), {"__module__": "somewhere"})
         (Other(), False, False),
         (KeyboardInterrupt(), True, False),
         (SystemExit(), True, False),
+        (TrialStopped("by Ray Tune"), True, True),
         (Exception("a bug"), False, False),
         (ValueError("a bug"), False, False),
     ],
@@ -52,7 +53,7 @@ def test_no_exception_is_no_pruning():
     assert not is_stopped(None)
 
 
-@pytest.mark.parametrize(("sweep", "kind", "code"), [("", Terminated, 143), ("s1", TrialStopped, 0)])
+@pytest.mark.parametrize(("sweep", "kind", "code"), [("", Terminated, 143), ("s1", StoppedByAgent, 0)])
 def test_a_sigterm_stops_a_trial_of_a_sweep_without_a_failure(sweep, kind, code, monkeypatch):
     monkeypatch.setenv("WANDB_SWEEP_ID", sweep)
     with raise_on_sigterm(), pytest.raises(SystemExit) as raised:
@@ -60,3 +61,9 @@ def test_a_sigterm_stops_a_trial_of_a_sweep_without_a_failure(sweep, kind, code,
     assert (type(raised.value), raised.value.code) == (kind, code)
     assert is_stopped(raised.value) is bool(sweep)
     assert is_control_flow(raised.value)
+
+
+def test_a_stopped_trial_exits_without_an_error():
+    """Ray takes any other code of an exit for a failure."""
+    stopped = TrialStopped("by Ray Tune at epoch 2")
+    assert (stopped.code, str(stopped)) == (0, "by Ray Tune at epoch 2")

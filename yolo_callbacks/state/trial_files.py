@@ -7,13 +7,14 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from yolo_callbacks.state.journal import JOURNAL_FILE
 from yolo_callbacks.state.state_file import STATE_FILE
-from yolo_callbacks.utils.fields import Field, StateError, read_fields, text, whole
+from yolo_callbacks.utils.fields import Field, read_fields, text, whole
 from yolo_callbacks.utils.files import LOGGER, parse_json, read_json, read_lines, replace_atomic, write_json
 
 __all__ = ["Origin", "copy_from_trial", "copy_to_trial", "forget_wandb_run", "read_origin"]
@@ -47,21 +48,19 @@ def copy_to_trial(folder: Path, target: Path, origin: Origin) -> None:
     for path in _needed(folder):
         copy = target / path.relative_to(folder)
         copy.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            os.link(path, copy)  # Ray copies the folder before the training goes on
-        except OSError:
-            shutil.copyfile(path, copy)
+        _link_or_copy(path, copy)
     write_json(target / _ORIGIN_FILE, asdict(origin))
 
 
 def read_origin(folder: Path) -> Origin | None:
     """Return where a checkpoint comes from; None where `copy_to_trial` has not written it."""
-    if not (folder / _ORIGIN_FILE).is_file():
+    path = folder / _ORIGIN_FILE
+    if not path.is_file():
         return None
     try:
-        return Origin(**read_fields(read_json(folder / _ORIGIN_FILE) or {}, _FIELDS))
-    except StateError as error:
-        LOGGER.warning(f"The checkpoint of Ray Tune in {folder} cannot be read ({error}): the trial starts afresh")
+        return Origin(**read_fields(parse_json(path.read_text(encoding="utf-8")), _FIELDS))
+    except ValueError as error:  # StateError is one
+        LOGGER.warning(f"A checkpoint of Ray Tune cannot be read ({path.name}: {error}): the trial starts afresh")
         return None
 
 
@@ -113,6 +112,15 @@ def _without_run(states: Any) -> Any:
         key: {**state, "run_id": None, "folders": []} if isinstance(state, Mapping) and "run_id" in state else state
         for key, state in states.items()
     }
+
+
+def _link_or_copy(path: Path, copy: Path) -> None:
+    """Give a file a second name, where it is a checkpoint: those are replaced, and never written in place."""
+    if path.suffix == ".pt":
+        with suppress(OSError):
+            os.link(path, copy)
+            return
+    shutil.copyfile(path, copy)
 
 
 def _copy(source: Path, target: Path) -> None:

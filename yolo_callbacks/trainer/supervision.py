@@ -116,9 +116,11 @@ class Supervision:
 
     def report_end(self) -> None:
         """Report the end of the training, and close: the last step of a run."""
-        for observer in self._observers:
-            observer.on_end()
-        self.close()
+        try:
+            for observer in self._observers:
+                observer.on_end()
+        finally:  # `on_run_end` of a callback may raise SystemExit
+            self.close()
 
     def close(self) -> None:
         """Strip last.pt where the run is over, and restore the methods of the trainer."""

@@ -30,6 +30,7 @@ LEFT_OUT: Mapping[str, str] = {
     "MonitorCallback": "a base class",
     "LambdaCallback": "takes functions",
     "OptunaPruning": "takes a trial of Optuna",
+    "RayTuneReporter": "does nothing outside of a trial, which a warning says",
 }
 
 
