@@ -1,6 +1,6 @@
 """Run a search with Ray Tune on the tiny model with scripted metrics, in a process of its own, and write its results.
 
-python tests/helpers/ray_search.py FOLDER DATA KIND [TRIALS]
+python tests/helpers/ray_search.py FOLDER DATA KIND
 """
 
 from __future__ import annotations
@@ -15,63 +15,93 @@ from typing import Any
 EPOCHS = 6
 RISE = [1 - 0.5**epoch for epoch in range(1, EPOCHS + 1)]
 PEAK = [0.5, 0.8, 0.9, 0.7, 0.6, 0.5]  # early stopping ends the run after epoch 5
+# The goodness of each trial: the values of its metrics are multiplied by it.
+TRIALS = {"asha": [0.9, 0.2, 0.8, 0.3, 0.7, 0.5], "pair": [0.9, 0.2], "population": [0.9, 0.2]}
 
 
-def main(folder: Path, data: str, kind: str, trials: int) -> None:
+def main(folder: Path, data: str, kind: str) -> None:
     import ray
 
     # Without the dashboard, and without the lines that Ray copies from the trials.
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     try:
-        results = search_of_ultralytics(folder, data, trials) if kind == "ultralytics" else search(folder, data, kind)
+        results = search_of_ultralytics(folder, data) if kind == "ultralytics" else search(folder, data, kind)
         write_results(folder, results)
     finally:
         ray.shutdown()
 
 
 def search(folder: Path, data: str, kind: str) -> Any:
-    """Search with a `Tuner`; `kind` is asha, function, one, killed or population."""
+    """Search with a `Tuner`.
+
+    Args:
+        folder: The folder of the search.
+        data: The data set.
+        kind: `asha` is six trials; `pair` two in one process after each other; `population` two, of which one takes
+            over the other; `whole` is one trial, `killed` one that is killed in epoch 4. With `-function` at its end,
+            Ray's own wrapper of functions takes the place of `ray_trainable`.
+    """
     from ray import tune
     from ray.tune.schedulers import ASHAScheduler, PopulationBasedTraining
 
     from yolo_callbacks import ray_trainable
 
-    by_epoch = {"time_attr": "epoch"}
-    spaces = {"asha": [0.9, 0.2, 0.8, 0.3, 0.7, 0.5], "function": [0.9, 0.2], "population": [0.9, 0.2]}
-    space: dict[str, Any] = {"goodness": tune.grid_search(spaces.get(kind, [0.9]))}
-    scheduler: Any = ASHAScheduler(**by_epoch, max_t=EPOCHS, grace_period=2, reduction_factor=2)
+    kind, _, api = kind.partition("-")
+    space: dict[str, Any] = {"goodness": tune.grid_search(TRIALS.get(kind, [0.9]))}
+    scheduler: Any = ASHAScheduler(time_attr="epoch", max_t=EPOCHS, grace_period=2, reduction_factor=2)
     if kind == "population":
-        space["lr0"] = tune.sample_from(lambda config: 0.01 if config["goodness"] > 0.5 else 0.02)
-        mutations = {"lr0": [0.01, 0.02, 0.04]}
+        space["lr0"] = 0.01
+        mutations: dict[str, Any] = {"lr0": [0.02, 0.04, 0.08]}
         scheduler = PopulationBasedTraining(
-            **by_epoch, perturbation_interval=2, hyperparam_mutations=mutations, quantile_fraction=0.5, synch=True
+            time_attr="epoch",
+            perturbation_interval=2,
+            hyperparam_mutations=mutations,
+            quantile_fraction=0.5,
+            resample_probability=1.0,
+            synch=True,
         )
+
+    class Record(tune.Callback):  # type: ignore[misc]
+        """Write each result: Ray 2.60 loses lines of its own files where a trial is restored at once."""
+
+        def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **_: Any) -> None:
+            with (folder / f"{trial.trial_id}.txt").open("a") as file:
+                file.write(f"{result.get('epoch')}\n")
 
     def train(config: dict[str, Any]) -> None:
         train_one(folder, data, kind, config)
 
     tuner = tune.Tuner(
-        train if kind == "function" else ray_trainable(train),
+        train if api else ray_trainable(train),
         param_space=space,
-        tune_config=tune.TuneConfig(metric="mAP50", mode="max", scheduler=scheduler, max_concurrent_trials=2),
+        tune_config=tune.TuneConfig(
+            metric="mAP50",
+            mode="max",
+            scheduler=scheduler,
+            max_concurrent_trials=1 if kind == "pair" else 2,
+            reuse_actors=kind == "pair",
+        ),
         run_config=tune.RunConfig(
             storage_path=str(folder / "ray"),
             name="search",
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=2),
+            callbacks=[Record()],
         ),
     )
     return tuner.fit()
 
 
 def train_one(folder: Path, data: str, kind: str, config: dict[str, Any]) -> None:
-    """Train the tiny model: the values of mAP50 are scripted, with a best epoch in the middle."""
+    """Train the tiny model with callbacks that decide by scripted values."""
     from trainings import FAST, TINY
     from ultralytics import YOLO
 
     from yolo_callbacks import EarlyStopping, JsonlLogger, RayTuneReporter, ReduceLROnPlateau, SaveBest, attach
 
+    config = dict(config)
     goodness = config.pop("goodness")
+    script_validation([goodness * value for value in (PEAK if kind in ("whole", "killed") else RISE)])
     model = YOLO(TINY, task="detect")
     attach(
         model,
@@ -81,7 +111,6 @@ def train_one(folder: Path, data: str, kind: str, config: dict[str, Any]) -> Non
         EarlyStopping("mAP50", patience=2),
         JsonlLogger(),
     )
-    script_validation([goodness * value for value in (PEAK if kind in ("one", "killed") else RISE)])
 
     def kill_once(trainer: Any) -> None:
         if kind == "killed" and trainer.epoch == 3 and not (folder / "killed").exists():
@@ -108,25 +137,23 @@ def script_validation(values: list[float]) -> None:
     BaseValidator.__call__ = validate
 
 
-def search_of_ultralytics(folder: Path, data: str, trials: int) -> Any:
+def search_of_ultralytics(folder: Path, data: str) -> Any:
     """Search with `model.tune(use_ray=True)`; the callbacks are those of `YOLO_CALLBACKS`."""
     from ray import tune
     from trainings import FAST, TINY
     from ultralytics import YOLO
 
     space = {"lr0": tune.uniform(1e-4, 1e-2)}
-    fast = {**FAST, "data": data, "project": str(folder / "runs"), "epochs": 2, "search_alg": "random"}
-    return YOLO(TINY, task="detect").tune(use_ray=True, space=space, iterations=trials, grace_period=1, **fast)
+    fast = {**FAST, "data": data, "project": str(folder / "runs"), "epochs": 3, "search_alg": "random"}
+    return YOLO(TINY, task="detect").tune(use_ray=True, space=space, iterations=3, grace_period=1, **fast)
 
 
 def write_results(folder: Path, results: Any) -> None:
     """Write what Ray Tune knows of each trial, one line each."""
     with (folder / "results.jsonl").open("w") as file:
         for result in results:
-            epochs = [] if result.metrics_dataframe is None else list(result.metrics_dataframe["epoch"])
             row = {
                 "id": result.metrics["trial_id"],
-                "epochs": [int(epoch) for epoch in epochs],
                 "config": result.config,
                 "error": repr(result.error) if result.error else "",
                 "checkpoint": result.checkpoint.path if result.checkpoint else "",
@@ -136,4 +163,4 @@ def write_results(folder: Path, results: Any) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4]) if len(sys.argv) > 4 else 1)
+    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3])
