@@ -10,7 +10,8 @@ import sys
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
 import digits
 import pytest
@@ -40,6 +41,22 @@ def pages_with(*languages: str) -> list[Any]:
 @pytest.fixture(scope="module")
 def scenes_of_a_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return digits.detection(tmp_path_factory.mktemp("scenes"), train=6, val=4, size=32)
+
+
+class TunerInThisProcess:
+    """Run one trial of a search with Ray Tune as Ray does, without its processes: they would train in full."""
+
+    def __init__(self, trainable: Any, *, param_space: dict[str, Any], tune_config: Any, run_config: Any = None):
+        sampled = {name: getattr(value, "sample", lambda value=value: value)() for name, value in param_space.items()}
+        self.trial, self.metric = trainable(sampled), tune_config.metric
+
+    def fit(self) -> Any:
+        result: dict[str, Any] = {}
+        while not result.get("done"):
+            result = self.trial.step()
+        assert self.metric in result
+        self.trial.cleanup()
+        return SimpleNamespace(get_best_result=lambda: SimpleNamespace(metrics=result, config=self.trial.config))
 
 
 @pytest.fixture
@@ -75,6 +92,9 @@ def fast(monkeypatch: pytest.MonkeyPatch, scenes_of_a_page: Path, tmp_path: Path
     monkeypatch.setattr(YOLO, "train", small_train)
     monkeypatch.setattr(YOLO, "tune", small_tune)
     monkeypatch.setattr(yolo_callbacks, "extend", small_extend)
+    if find_spec("ray"):
+        monkeypatch.setattr("ray.tune.Tuner", TunerInThisProcess)
+    monkeypatch.setattr("ultralytics.utils.tuner.run_ray_tune", lambda model, **arguments: None)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "datasets").mkdir()
     (tmp_path / "datasets" / "trees").symlink_to(scenes_of_a_page.parent)
@@ -95,12 +115,14 @@ def one_trial(sweep: str, function: Callable[[], object], **options: Any) -> Non
 SLOW = {"docs/tuning.md", "docs/folds.md", "docs/reports.md"}
 
 
+def marks(page: Path) -> list[pytest.MarkDecorator]:
+    needs_ray = any("from ray " in block.code for block in blocks(page, "python"))
+    without_ray = pytest.mark.skipif(needs_ray and find_spec("ray") is None, reason="needs the extra ray")
+    return [without_ray, *([pytest.mark.slow] if name(page) in SLOW else [])]
+
+
 def python_pages() -> list[Any]:
-    return [
-        pytest.param(page, id=name(page), marks=[pytest.mark.slow] if name(page) in SLOW else [])
-        for page in PAGES
-        if blocks(page, "python")
-    ]
+    return [pytest.param(page, id=name(page), marks=marks(page)) for page in PAGES if blocks(page, "python")]
 
 
 @pytest.mark.parametrize("page", python_pages())

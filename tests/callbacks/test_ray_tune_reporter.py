@@ -233,7 +233,7 @@ def test_outside_of_a_trial_it_says_so_and_does_nothing(train, scripted, message
     model, reporter = YOLO(TINY), RayTuneReporter()
     attach(model, reporter)
     folder = train(model, epochs=2)
-    assert messages[0] == "RayTuneReporter reports nothing: this is no trial of Ray Tune"
+    assert messages[0] == "RayTuneReporter: nothing is reported, because this is no trial of Ray Tune"
     assert len(messages) == 2  # and the table
     assert reporter.reported_epochs == []
     assert summary_of(folder)["callbacks"][0]["outcome"] == "nothing: this is no trial of Ray Tune"

@@ -32,6 +32,15 @@ def crops(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return digits.classification(tmp_path_factory.mktemp("crops"), train=8, val=4)
 
 
+@pytest.fixture
+def ray():
+    """Let the script start its own small cluster, and end that."""
+    found = pytest.importorskip("ray")
+    found.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    yield found
+    found.shutdown()
+
+
 @pytest.mark.parametrize(
     ("script", "said"),
     [
@@ -50,12 +59,15 @@ def crops(tmp_path_factory: pytest.TempPathFactory) -> Path:
         slow("failing_images.py", r"images/val/\w+\.png: \d+ right, \d+ false, \d+ missed"),
         slow("optuna_search.py", r"\d of 6 trials pruned: \d+ of 12 epochs trained in \d+ s\n\d epochs saved, at \d"),
         slow("validate_every.py", r"Validated 1 of 2 epochs, kept \S+best-mAP50-95.pt"),
+        slow("ray_search.py", r"\d of 8 epochs trained, \d saved\nbest mAP50 "),
         slow("stop_on_overfit.py", "Stopped at epoch 0, not by overfitting"),
     ],
 )
-def test_every_example_runs(script, said, tmp_path, scenes, crops, monkeypatch, capsys, blank_figures):
+def test_every_example_runs(script, said, tmp_path, scenes, crops, monkeypatch, capsys, blank_figures, request):
     data = crops if "classification" in script else scenes
     arguments = ["--data", str(data), "--epochs", "2", "--imgsz", "32", "--project", str(tmp_path)]
+    if script == "ray_search.py":
+        request.getfixturevalue("ray")
     monkeypatch.setattr(sys, "argv", [script, *arguments])
     monkeypatch.syspath_prepend(str(EXAMPLES))
     runpy.run_path(str(EXAMPLES / script), run_name="__main__")

@@ -43,7 +43,7 @@ class RayTuneReporter(MonitorCallback):
         mode: `"min"` if lower is better, `"max"` if higher is better. Defaults to `"auto"`: the name says it.
         checkpoint: Whether each report has a checkpoint. Without one, a trial that is killed begins again. Defaults to
             `True`.
-        every: Report each n-th epoch, and the last one. Defaults to 1.
+        every: Report each n-th epoch, and the last one. Defaults to `1`.
 
     Monitors:
         - `None`: the task's main metric, such as `mAP50-95`.
@@ -108,10 +108,15 @@ class RayTuneReporter(MonitorCallback):
             return
         self._why_off = "this is no trial of Ray Tune"
         if not run.single_process:
-            self._why_off = "Ray Tune does not know the processes of a training on several GPUs: give a trial one GPU"
-        LOGGER.warning(f"RayTuneReporter reports nothing: {self._why_off}")
+            self._why_off = "Ray Tune does not know the processes of a training on several GPUs; give a trial one GPU"
+        LOGGER.warning(f"RayTuneReporter: nothing is reported, because {self._why_off}")
 
     # In each epoch ----------------------------------------------------------------------------------------------------
+
+    def on_epoch(self, run: TrainingRun, record: EpochRecord) -> None:
+        """Report the epoch, unless it was reported before, is no check, or there is no trial."""
+        if not self._why_off:
+            super().on_epoch(run, record)
 
     def decide(self, run: TrainingRun, record: EpochRecord, value: float) -> None:
         """Report the epoch."""

@@ -170,7 +170,7 @@ class ThreadTrial:
         self.checkpoint: Path | None = None
         self.returned: Any = None
         self._function, self._config = function, config
-        self._thread = threading.Thread(target=self._run, name=f"trial-{identity}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="trial", daemon=True)
         self._changed = threading.Condition()
         self._report: Report | None = None
         self._goes_on, self._is_stopping, self._is_over = False, False, False
