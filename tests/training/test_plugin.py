@@ -9,6 +9,7 @@ import weakref
 from pathlib import Path
 from types import SimpleNamespace
 
+import cloudpickle
 import pytest
 from environments import ROOT, Environment, arguments, wheel
 from trainings import FAST, TINY
@@ -20,6 +21,8 @@ from ultralytics.utils.callbacks.base import default_callbacks, get_default_call
 from yolo_callbacks import SaveBest, attach
 from yolo_callbacks.config import plugin
 from yolo_callbacks.trainer.installation import installed_version
+
+SLOW = pytest.mark.slow
 
 
 @pytest.fixture
@@ -187,6 +190,61 @@ def test_a_list_of_data_sets_reaches_both_trainings(installed, scenes, two_of_th
     done = installed.run(*command, cwd=tmp_path, callbacks="callbacks.yaml")
     assert done.returncode == 0, done.stderr
     assert len(lines(tally)) == 2
+
+
+@pytest.mark.training
+@pytest.mark.parametrize(
+    "run",
+    [
+        "import multiprocessing as m; m.get_context('spawn').Pool(1).map(train, jobs)",
+        pytest.param("import multiprocessing as m; m.get_context('forkserver').Pool(1).map(train, jobs)", marks=SLOW),
+        pytest.param("import joblib as j; j.Parallel(n_jobs=2)(j.delayed(train)(job) for job in jobs)", marks=SLOW),
+    ],
+    ids=["spawn", "forkserver", "joblib"],
+)
+def test_a_child_process_is_reached(run, installed, scenes, tmp_path, tally):
+    """It makes one model, and gets another one from its parent."""
+    if "joblib" in run:
+        pytest.importorskip("joblib")
+    installed.script(
+        f"""
+        from ultralytics import YOLO
+
+        def train(job):
+            model, name = job
+            (model or YOLO(TINY)).train(**arguments, name=name)
+
+        if __name__ == "__main__":
+            jobs = [(None, "made"), (YOLO(TINY), "sent")]
+            {run}
+        """,
+        cwd=tmp_path,
+        callbacks="callbacks.yaml",
+        data=scenes,
+        project=tmp_path / "runs",
+    )
+    assert sorted(lines(tally)) == ["made", "sent"]
+
+
+@pytest.mark.training
+def test_a_model_that_was_pickled_without_callbacks_is_reached(installed, scenes, tmp_path, tally):
+    """As in a trial of `model.tune(use_ray=True)`: the process has never made a model, and resets the callbacks."""
+    pickled = tmp_path / "model.pickle"
+    pickled.write_bytes(cloudpickle.dumps(YOLO(TINY)))
+    installed.script(
+        f"""
+        import cloudpickle
+        model = cloudpickle.load(open({str(pickled)!r}, "rb"))
+        model.trainer = None
+        model.reset_callbacks()
+        model.train(**arguments, name="trial")
+        """,
+        cwd=tmp_path,
+        callbacks="callbacks.yaml",
+        data=scenes,
+        project=tmp_path / "runs",
+    )
+    assert lines(tally) == ["trial"]
 
 
 @pytest.mark.slow
