@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import json
+import shutil
 
 import pytest
 import torch
 from trainings import REPEATS_COLLAPSED, TINY, results_csv
 from ultralytics import YOLO
 
-from yolo_callbacks import EarlyStopping, JsonlLogger, RayTuneReporter, SaveBest, attach
+from yolo_callbacks import EarlyStopping, JsonlLogger, RayTuneReporter, SaveBest, WandbLogger, attach
 from yolo_callbacks.utils.ray_trial import ThreadTrial, current_trial
 
 
@@ -171,7 +172,7 @@ def test_a_restored_trial_goes_on_with_the_same_decisions(killed, start, scripte
 @pytest.mark.training
 def test_a_clone_of_another_trial_has_a_folder_and_rates_of_its_own(start, scripted, tmp_path):
     scripted([0.1, 0.2])
-    good, saved = start(lr0=0.01, momentum=0.9), tmp_path / "saved"
+    good, saved = start(None, WandbLogger(mode="offline"), lr0=0.01, momentum=0.9), tmp_path / "saved"
     good.next_report()
     report = good.next_report()
     saved.mkdir()
@@ -186,7 +187,9 @@ def test_a_clone_of_another_trial_has_a_folder_and_rates_of_its_own(start, scrip
             group = trainer.optimizer.param_groups[0]
             seen.append((trainer.epoch + 1, trainer.args.lr0, trainer.scheduler.base_lrs[0], group["momentum"]))
 
-    clone = start(None, Seen("mAP50"), identity="b_0", lr0=0.02, momentum=0.8, warmup_epochs=0)
+    clone = start(
+        None, Seen("mAP50"), WandbLogger(mode="offline"), identity="b_0", lr0=0.02, momentum=0.8, warmup_epochs=0
+    )
     clone.checkpoint = saved
     assert epochs_of(clone) == [3, 4]
     assert seen == [(epoch, 0.02, 0.02, 0.8) for epoch in (3, 4)]
@@ -194,6 +197,39 @@ def test_a_clone_of_another_trial_has_a_folder_and_rates_of_its_own(start, scrip
     assert folder.name != "b_0"
     assert [row["epoch"] for row in results_csv(folder)] == [1, 2, 3, 4]
     assert summary_of(tmp_path / "a_0")["epochs"] == 2
+    states = [json.loads((each / "callbacks.json").read_text())["callbacks"] for each in (tmp_path / "a_0", folder)]
+    first, second = (each["WandbLogger"]["run_id"] for each in states)
+    assert None not in (first, second)
+    assert first != second
+
+
+@pytest.mark.training
+def test_a_trial_goes_on_on_a_machine_that_lacks_its_folder(start, scripted, tmp_path):
+    scripted([0.1, 0.2, 0.3, 0.4])
+    first, saved, folder = start(None, SaveBest("mAP50")), tmp_path / "saved", tmp_path / "a_0"
+    first.next_report()
+    report = first.next_report()
+    saved.mkdir()
+    report.write(saved)
+    first.stop()
+    shutil.rmtree(folder)
+    scripted([0.3, 0.4])
+    second = start(None, SaveBest("mAP50"))
+    second.checkpoint = saved
+    assert epochs_of(second) == [3, 4]
+    assert [row["epoch"] for row in results_csv(folder)] == [1, 2, 3, 4]
+    assert json.loads((folder / "weights" / "best-mAP50.json").read_text())["epoch"] == 4
+
+
+@pytest.mark.training
+def test_a_checkpoint_of_a_run_that_is_over_begins_again(start, scripted, tmp_path):
+    scripted([0.1, 0.2])
+    *_, report = iter(start(epochs=2).next_report, None)
+    report.write(saved := tmp_path / "saved")
+    scripted([0.1, 0.2])
+    again = start(epochs=2)
+    again.checkpoint = saved
+    assert epochs_of(again) == [1, 2]
 
 
 @pytest.mark.training

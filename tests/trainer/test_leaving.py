@@ -201,3 +201,20 @@ def test_a_training_in_one_process_waits_for_no_worker():
     with from_workers(SimpleNamespace(world_size=1)) as raised:
         assert worker_exceptions._VARIABLE not in __import__("os").environ
         assert raised() is None
+
+
+def test_an_exit_at_the_very_end_leaves_everything_closed(train, scripted):
+    """As Ray Tune sends it to a callback that reports when the run is concluded."""
+
+    class Exiting(Callback):
+        def on_run_end(self, run, summary):
+            raise SystemExit(0)
+
+    scripted([0.1, 0.2])
+    model = YOLO(TINY)
+    attach(model, SaveBest("mAP50"), Exiting())
+    with pytest.raises(SystemExit):
+        train(model, epochs=2)
+    folder = Path(model.trainer.save_dir)
+    assert not any(optimizer_in(path) for path in (folder / "weights").glob("*.pt"))
+    assert "save_model" not in vars(model.trainer)

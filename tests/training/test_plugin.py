@@ -22,8 +22,6 @@ from yolo_callbacks import SaveBest, attach
 from yolo_callbacks.config import plugin
 from yolo_callbacks.trainer.installation import installed_version
 
-SLOW = pytest.mark.slow
-
 
 @pytest.fixture
 def tally(tmp_path: Path) -> Path:
@@ -192,13 +190,14 @@ def test_a_list_of_data_sets_reaches_both_trainings(installed, scenes, two_of_th
     assert len(lines(tally)) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.training
 @pytest.mark.parametrize(
     "run",
     [
         "import multiprocessing as m; m.get_context('spawn').Pool(1).map(train, jobs)",
-        pytest.param("import multiprocessing as m; m.get_context('forkserver').Pool(1).map(train, jobs)", marks=SLOW),
-        pytest.param("import joblib as j; j.Parallel(n_jobs=2)(j.delayed(train)(job) for job in jobs)", marks=SLOW),
+        "import multiprocessing as m; m.get_context('forkserver').Pool(1).map(train, jobs)",
+        "import joblib as j; j.Parallel(n_jobs=2)(j.delayed(train)(job) for job in jobs)",
     ],
     ids=["spawn", "forkserver", "joblib"],
 )

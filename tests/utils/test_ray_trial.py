@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+from types import ModuleType
 
 import pytest
 
-from yolo_callbacks.utils.ray_trial import ThreadTrial, current_trial
+from yolo_callbacks.utils.ray_trial import FunctionTrial, ThreadTrial, current_trial
 
 
 def write(folder):
@@ -103,3 +105,10 @@ def test_a_checkpoint_is_taken_once(tmp_path):
     trial = ThreadTrial("one", print, {})
     trial.checkpoint = tmp_path
     assert [trial.take_checkpoint(), trial.take_checkpoint()] == [tmp_path, None]
+
+
+def test_a_ray_whose_session_is_another(monkeypatch, messages):
+    """Then a function trial is not waited for, which a warning says."""
+    monkeypatch.setitem(sys.modules, "ray", ModuleType("ray"))
+    FunctionTrial("one").start()
+    assert "With yolo_callbacks.ray_trainable(function) it does" in messages[-1]

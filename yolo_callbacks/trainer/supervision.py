@@ -116,15 +116,20 @@ class Supervision:
 
     def report_end(self) -> None:
         """Report the end of the training, and close: the last step of a run."""
+        failure = self.end.failure
         try:
             for observer in self._observers:
                 observer.on_end()
-        finally:  # `on_run_end` of a callback may raise SystemExit
-            self.close()
+        finally:  # `on_run_end` of a callback may raise SystemExit, which is no failure of the training
+            self.close(failure)
 
-    def close(self) -> None:
-        """Strip last.pt where the run is over, and restore the methods of the trainer."""
-        self.checkpoints.close(self.end.failure)
+    def close(self, failure: BaseException | None = None) -> None:
+        """Strip last.pt where the run is over, and restore the methods of the trainer.
+
+        Args:
+            failure: The error that has ended the training. Defaults to `None`.
+        """
+        self.checkpoints.close(failure)
         self.learning_rate.close()
         if self.reader.sizes is not None:
             self.reader.sizes.forget()

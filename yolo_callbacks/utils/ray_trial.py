@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from yolo_callbacks.utils.files import LOGGER
+
 __all__ = ["FunctionTrial", "Report", "ThreadTrial", "Trial", "current_trial"]
 
 Write = Callable[[Path], None]
@@ -99,6 +101,10 @@ class FunctionTrial:
             session: Any = get_session()
             finish = session.finish
         except (ImportError, AttributeError):
+            LOGGER.warning(
+                "RayTuneReporter: this version of Ray does not wait for the end of the training where it stops a trial "
+                "of a function. With yolo_callbacks.ray_trainable(function) it does"
+            )
             return
         if not getattr(finish, "waits", False):
 
