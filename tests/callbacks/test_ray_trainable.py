@@ -37,7 +37,7 @@ def trial(**config):
 def step(one):
     """The values of a step that the function has given."""
     result = one.step()
-    return {key: result[key] for key in ("value", "should_checkpoint", "done", "map") if key in result}
+    return {key: result[key] for key in ("value", "should_checkpoint", "done", "map", "__duplicate__") if key in result}
 
 
 @pytest.mark.parametrize("function", [None, "train", dict])
@@ -70,8 +70,15 @@ def test_a_function_may_train_twice():
     assert step(one) == {"value": 2, "should_checkpoint": True, "done": True}
 
 
-def test_a_function_that_reports_nothing():
-    assert step(ray_trainable(lambda config: None)({})) == {"done": True}
+def test_a_function_that_ends_without_a_last_report():
+    """Its last result stays the result of the trial."""
+
+    def function(config):
+        report(1)
+
+    one = ray_trainable(function)({})
+    assert step(one) == {"value": 1, "should_checkpoint": False}
+    assert step(one) == {"__duplicate__": True, "done": True}
 
 
 def test_the_end_of_a_trial_waits_for_the_function():

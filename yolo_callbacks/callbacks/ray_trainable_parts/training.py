@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ray import tune
-from ray.tune.result import DONE, SHOULD_CHECKPOINT
+from ray.tune.result import DONE, RESULT_DUPLICATE, SHOULD_CHECKPOINT
 
 from yolo_callbacks.utils.ray_trial import Report, ThreadTrial
 
@@ -38,7 +38,7 @@ class TrainingTrainable(tune.Trainable):  # type: ignore[misc]
         report = self._following or self._trial.next_report()
         self._following = None
         if report is None:
-            return {DONE: True}
+            return {RESULT_DUPLICATE: True, DONE: True}  # the last result again: it stays that of the trial
         self._reported = report
         result = {**report.metrics, SHOULD_CHECKPOINT: report.checkpoint}
         if report.last:
