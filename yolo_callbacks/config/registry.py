@@ -47,6 +47,8 @@ _ELSEWHERE = {
     "ModelCheckpoint": "SaveBest",
     "CheckpointSaver": "SaveBest",
     "PyTorchLightningPruningCallback": "OptunaPruning",
+    "TuneReportCallback": "RayTuneReporter",
+    "TuneReportCheckpointCallback": "RayTuneReporter",
     "TerminateOnNaN": "EarlyStopping, which stops at a value that is not finite",
     "TerminateOnNan": "EarlyStopping, which stops at a value that is not finite",
     "EarlyStopper": "EarlyStopping",
