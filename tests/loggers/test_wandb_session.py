@@ -270,13 +270,13 @@ class TestSaving:
         return outcome
 
     def test_a_run_that_was_never_opened_has_a_file_with_all_rows(self, tmp_path, news):
-        run, rows = SessionRun({"id": "abc", "project": "p", "name": "n"}, []), KeptRows()
+        run, rows = SessionRun({"id": "abc", "project": "p", "name": "n", "group": "g"}, []), KeptRows()
         rows.past = EPOCHS[:1]
         for row in EPOCHS[1:]:
             rows.keep(row)
         assert self.save(run, rows, news, tmp_path).missing == []
         (found,) = read_runs(tmp_path)
-        assert (found.id, found.project, found.name, found.exit_code) == ("abc", "p", "n", 0)
+        assert (found.id, found.project, found.name, found.group, found.exit_code) == ("abc", "p", "n", "g", 0)
         assert [row.get("epoch") for row in found.rows] == [1, 2, None]
         assert run.sync_command() == f"wandb sync {found.path.parent}"
 

@@ -68,7 +68,7 @@ def write_completed(
         path: The file to write; it may be `source`.
         source: The file that holds the run so far; None where there is none.
         rows: The rows that it lacks, of plain values.
-        run: `run_id`, `project`, `entity` and `display_name`, for a `source` that does not hold them.
+        run: `run_id`, `project`, `entity`, `display_name` and `run_group`, for a `source` that does not hold them.
         metrics: Name, step metric and summary of each `define_metric`, for the same case.
         exit_code: Of the run.
 

@@ -89,6 +89,7 @@ class _RunFile:
         self.without_images = False
         self._run = {"run_id": run_id, **{name: str(options.get(name) or "") for name in ("project", "entity")}}
         self._run["display_name"] = str(options.get("name") or "")
+        self._run["run_group"] = str(options.get("group") or "")
         self._path = next(iter(folder.glob("run-*.wandb")), None) if folder else None
         stamp = time.strftime("%Y%m%d_%H%M%S")
         self._spare = _unused(spare / f"offline-run-{stamp}-{run_id}") / f"run-{run_id}.wandb"
