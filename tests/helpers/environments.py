@@ -90,7 +90,8 @@ class Environment:
     def run(self, *command: str, cwd: Path, callbacks: str | None = None, **more: str) -> subprocess.CompletedProcess:
         """Run one of its commands, or `python`, with YOLO_CALLBACKS set or not."""
         variables = {**os.environ, **more, "PATH": f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}"}
-        variables.pop("YOLO_CALLBACKS", None)
+        for name in ("YOLO_CALLBACKS", "WANDB_SERVICE"):  # the service of this process may end before the command
+            variables.pop(name, None)
         if callbacks is not None:
             variables["YOLO_CALLBACKS"] = callbacks
         path = str(self.folder / "bin" / command[0])
