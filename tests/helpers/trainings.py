@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import inspect
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,13 @@ TINY_CLASSIFY, TINY_SEGMENT, TINY_POSE, TINY_OBB = (
     str(Path(__file__).with_name(f"tiny-{task}.yaml")) for task in ("cls", "seg", "pose", "obb")
 )
 FAST = {"imgsz": 32, "batch": 4, "nbs": 4, "workers": 0, "device": "cpu", "plots": False, "verbose": False, "seed": 0}
+
+
+if "ray" not in sys.modules:  # it is there in a worker of Ray
+    # Ultralytics imports Ray where it is installed: that takes a second, and changes the exit status after Ctrl-C.
+    sys.modules["ray"] = None  # type: ignore[assignment]
+    importlib.import_module("ultralytics.utils.callbacks.raytune")
+    del sys.modules["ray"]
 
 
 def detection_metrics(value: float, **others: float) -> dict[str, float]:

@@ -133,7 +133,7 @@ def curves(run: TrainingRun) -> list[tuple[str, Any, dict[str, Any], str]]:
         return []
     names = [str(results.names[index]) for index in results.ap_class_index]
     found = []
-    for title, (x, by_class, x_title, _) in zip(titles, results.curves_results, strict=False):
+    for title, (x, by_class, x_title, _) in zip(titles, getattr(results, "curves_results", ()), strict=False):
         found.append((title, x, {"mean": by_class.mean(0), **dict(zip(names, by_class, strict=False))}, x_title))
     return found
 
