@@ -11,6 +11,7 @@ from yolo_callbacks.trainer.checkpoint_writer import CheckpointWriter
 from yolo_callbacks.trainer.distributed import SharedDecisions, gather, is_single_process, process_rank
 from yolo_callbacks.trainer.epoch_progress import EpochProgress
 from yolo_callbacks.trainer.epoch_reader import EpochReader
+from yolo_callbacks.trainer.layer_freezing import LayerFreezing
 from yolo_callbacks.trainer.learning_rate import LearningRate
 from yolo_callbacks.trainer.leaving import watch_leaving
 from yolo_callbacks.trainer.method_patches import MethodPatches
@@ -41,6 +42,7 @@ class Supervision:
         shared: The decisions of rank 0 that every rank carries out.
         learning_rate: Reduces and holds the learning rate.
         skips: Leaves out validations.
+        layers: Freezes layers of the model.
     """
 
     def __init__(self, trainer: Any, methods: MethodPatches) -> None:
@@ -53,6 +55,7 @@ class Supervision:
         self.shared = SharedDecisions()
         self.learning_rate = LearningRate(trainer, methods, self.shared)
         self.skips = ValidationSkips(trainer, methods, self.progress)
+        self.layers = LayerFreezing(trainer)
         self._trainer, self._methods = trainer, methods
 
     def follow(self, members: Collection[object], observer: TrainingObserver, *, keep_resumable: bool = False) -> None:
@@ -131,6 +134,7 @@ class Supervision:
         """
         self.checkpoints.close(failure)
         self.learning_rate.close()
+        self.layers.close()
         if self.reader.sizes is not None:
             self.reader.sizes.forget()
         self._methods.undo()

@@ -46,6 +46,7 @@ class TrainingRun:
         failures: The last line that `FailingImages` has written, for loggers; None where there is none.
         choice: Monitor and score of the checkpoint that has replaced best.pt; None where best.pt is Ultralytics' own.
         learning_rate: Reduces and holds the learning rate.
+        layers: Freezes layers of the model.
         checkpoints: Finds, writes and copies checkpoints.
         shared: The decisions of rank 0 that every rank carries out.
         supervision: What only a suite does with the training.
@@ -74,6 +75,7 @@ class TrainingRun:
         self._methods = MethodPatches(trainer)
         self.supervision = Supervision(trainer, self._methods)
         self.learning_rate = self.supervision.learning_rate
+        self.layers = self.supervision.layers
         self.shared = self.supervision.shared
         self.checkpoints = self.supervision.checkpoints
         self._progress = self.supervision.progress
