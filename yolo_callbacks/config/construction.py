@@ -102,10 +102,11 @@ def _further_mistakes(
 ) -> Iterator[ConfigError]:
     """List the mistakes in the other arguments, by making the callback again without the wrong one.
 
-    A foreign class is not made again, since its constructor may have side effects.
+    That needs a default in its place. A foreign class is not made again, since its constructor may have side effects.
     """
     blamed = _blamed(error, given)
-    if blamed is None or origins.variables or not _is_own(found):
+    needed = [argument.name for argument in arguments(found) if argument.required]
+    if blamed is None or blamed in needed or origins.variables or not _is_own(found):
         return
     rest = {argument: at for argument, at in given.items() if argument != blamed}
     try:
