@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from yolo_callbacks.callbacks.remote_control import RemoteControl
     from yolo_callbacks.callbacks.save_best import SaveBest
     from yolo_callbacks.callbacks.stop_on_overfit import StopOnOverfit
+    from yolo_callbacks.callbacks.unfreeze import Unfreeze
     from yolo_callbacks.callbacks.validate_every import ValidateEvery
     from yolo_callbacks.decisions.stopping import StoppingReason
     from yolo_callbacks.loggers.jsonl_logger import JsonlLogger
@@ -66,6 +67,7 @@ __all__ = [
     "Suite",
     "TensorBoardLogger",
     "TrainingRun",
+    "Unfreeze",
     "ValidateEvery",
     "WandbLogger",
     "attach",
@@ -92,6 +94,7 @@ _MODULES = {
     "SaveBest": "callbacks.save_best",
     "StopOnOverfit": "callbacks.stop_on_overfit",
     "ValidateEvery": "callbacks.validate_every",
+    "Unfreeze": "callbacks.unfreeze",
     "StoppingReason": "decisions.stopping",
     "JsonlLogger": "loggers.jsonl_logger",
     "TensorBoardLogger": "loggers.tensorboard_logger",

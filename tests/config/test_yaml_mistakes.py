@@ -577,3 +577,10 @@ def test_check_lists_the_mistake_of_each_callback_and_a_training_the_first(tmp_p
     with pytest.raises(ConfigError) as raised:
         load(str(file))
     assert str(raised.value) == lines[0]
+
+
+def test_a_wrong_argument_that_is_required_costs_one_line(tmp_path, capsys):
+    (tmp_path / "callbacks.yaml").write_text("callbacks:\n  - Unfreeze:\n      schedule: {0: head, 5: nekc}\n")
+    line = refused(capsys)
+    assert line.startswith("callbacks.yaml:3: Unfreeze: schedule must name layers by ")
+    assert line.endswith("received 'nekc' for 5, did you mean 'neck'?")

@@ -37,7 +37,7 @@ from ultralytics import YOLO
 from ultralytics.engine.trainer import BaseTrainer
 from ultralytics.engine.validator import BaseValidator
 
-from yolo_callbacks import EarlyStopping, JsonlLogger, ReduceLROnPlateau, SaveBest, WandbLogger, attach
+from yolo_callbacks import EarlyStopping, JsonlLogger, ReduceLROnPlateau, SaveBest, Unfreeze, WandbLogger, attach
 from yolo_callbacks.callbacks.events import Event
 
 # values of a class are in no checkpoint
@@ -210,6 +210,7 @@ def train(folder: Path, data: Path, kill_at: int | str | None) -> None:
         SaveBest("mAP50-95/one"),
         EarlyStopping("mAP50-95", patience=3),
         ReduceLROnPlateau("val/box_loss", factor=0.5, patience=0),
+        Unfreeze({0: "head", 2: "0", 4: "all"}, lr_scale=0.5),
         JsonlLogger(),
         WandbLogger(images=0, log_model=False, batch_period=0),
     )

@@ -9,6 +9,7 @@ what it saw, `rank<N>.json`.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sys
@@ -57,6 +58,7 @@ from yolo_callbacks import (
     JsonlLogger,
     ReduceLROnPlateau,
     SaveBest,
+    Unfreeze,
     ValidateEvery,
     attach,
 )
@@ -132,6 +134,25 @@ class Witness(Callback):
         self.rates.append([group["lr"] for group in trainer.optimizer.param_groups])
 
 
+class Layers(Witness):
+    """Notes a digest of the weights of each layer too, and one of its running statistics."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers: list[list[tuple[str, str]]] = []
+
+    def on_train_epoch_end(self, trainer: Any) -> None:
+        super().on_train_epoch_end(trainer)
+        layers = trainer.model.module.model
+        self.layers.append([(digest(layer.parameters()), digest(layer.buffers())) for layer in layers])
+
+
+def digest(tensors: Any) -> str:
+    """Return a digest of the bits of some tensors."""
+    joined = b"".join(tensor.detach().numpy().tobytes() for tensor in tensors)
+    return hashlib.sha256(joined).hexdigest()
+
+
 class Failing(Callback):
     """Raises on one rank, in the second epoch."""
 
@@ -162,7 +183,7 @@ class Failing(Callback):
 def train(folder: Path, data: str, case: str) -> None:
     """Train this rank's part."""
     model = YOLO(TINY)
-    witness = Witness()
+    witness = Layers() if case == "unfreeze" else Witness()
     validation.BaseValidator.__call__ = REAL_VALIDATION if case in REAL else validate
     monitor = "mAP5O" if case == "typo" else "mAP50"
     callbacks = [SaveBest(monitor), EarlyStopping(patience=3), ReduceLROnPlateau(patience=0), JsonlLogger(), witness]
@@ -171,6 +192,8 @@ def train(folder: Path, data: str, case: str) -> None:
         predict_shifted_labels()
     if case.startswith("skips"):
         callbacks = [ValidateEvery(2) if case == "skips" else ValidateEvery(share=0.01), JsonlLogger(), witness]
+    if case == "unfreeze":
+        callbacks = [Unfreeze({0: "head", 2: "0", 3: "all", 4: "-head"}, lr_scale=0.5), witness]
     kind, _, failing = case.partition(" ")
     if failing:
         event, rank = failing.split()
@@ -179,6 +202,8 @@ def train(folder: Path, data: str, case: str) -> None:
     seen: dict[str, Any] = {"error": None}
     try:
         arguments = {**FAST, "batch": 8, "nbs": 8, "optimizer": "SGD", "lr0": 0.01, "warmup_epochs": 0, "patience": 0}
+        if case == "unfreeze":
+            arguments |= {"batch": 4, "patience": 100}  # two batches an epoch, on each rank
         if case in REAL:
             arguments |= {"batch": 2, "imgsz": 64}  # so that each rank has images to validate
         trainer = {"recursive": RecursiveTrainer, **dict.fromkeys(REAL, ValidatingTrainer)}.get(case)

@@ -38,6 +38,7 @@ CASES = (
     "images",
     "skips",
     "skips-by-time",
+    "unfreeze",
 )
 
 
@@ -121,6 +122,21 @@ def test_a_mistake_of_the_user_ends_every_rank(trained):
     assert ranks[0]["error"].startswith("ValueError: monitor 'mAP5O' does not exist in this run")
     assert ranks[1]["error"].startswith("RuntimeError: a callback failed on rank 0: ValueError: monitor 'mAP5O'")
     assert [rank["rates"] for rank in ranks] == [[], []]
+
+
+def test_every_rank_trains_the_same_layers_with_the_gradients_of_all(trained):
+    ranks = seen(trained, "unfreeze")
+    assert [rank["error"] for rank in ranks] == [None, None]
+    weights = [[[weight for weight, _ in layers] for layers in rank["layers"]] for rank in ranks]
+    assert len(weights[0]) == 6
+    assert weights[0] == weights[1]  # each rank has other images: gradients that are not shared would part them
+    moved = [[a != b for a, b in zip(*pair, strict=True)] for pair in zip(weights[0], weights[0][1:], strict=False)]
+    assert moved == [[False, False, True], [True, False, True], [True] * 3, [True, True, False], [True, True, False]]
+    for rank in ranks:
+        statistics = [[each for _, each in layers] for layers in rank["layers"]]
+        assert statistics[0][:2] == statistics[1][:2]
+        assert statistics[1][1] == statistics[2][1] != statistics[3][1]
+        assert statistics[3][2] == statistics[4][2] == statistics[5][2]
 
 
 def test_the_images_of_all_ranks_are_compared_as_those_of_one_process(trained, scenes, train, monkeypatch):

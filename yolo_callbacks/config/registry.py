@@ -52,6 +52,8 @@ _ELSEWHERE = {
     "TerminateOnNaN": "EarlyStopping, which stops at a value that is not finite",
     "TerminateOnNan": "EarlyStopping, which stops at a value that is not finite",
     "EarlyStopper": "EarlyStopping",
+    "BackboneFinetuning": "Unfreeze",
+    "BaseFinetuning": "Unfreeze",
     "TensorBoard": "TensorBoardLogger",
     "CSVLogger": "JsonlLogger",
     "WandbCallback": "WandbLogger",

@@ -30,6 +30,9 @@ _ENVIRONMENT = {"type": "string", "pattern": r"\$\{[A-Za-z_][A-Za-z0-9_]*(:-[^}]
 # Callbacks of other packages, or package.module:Class. Their arguments are not known here.
 _FOREIGN = {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_.]*(:[A-Za-z_][A-Za-z0-9_.]*)?$"}
 
+# What a template shows for an argument that has no default.
+_EXAMPLES = {("Unfreeze", "schedule"): "{0: head, 10: all}"}
+
 
 def schema() -> dict[str, Any]:
     """Return the JSON Schema."""
@@ -79,6 +82,9 @@ def template(schema: str | None = None) -> str:
         "# Remove the # of a line to use it. The values in such lines are the defaults. ${NAME} is a value of the",
         "# environment, package.module:Class your own callback. To validate this file: yolo-callbacks check FILE",
         '# Each callback takes `epochs` too, the epochs in which it runs: epochs: "10:50", "10:", ":50" or "-10:"',
+        "# Remove the # of a line to use it. The values in such lines are the defaults, or examples where there are none.",
+        "# ${NAME} is a value of the environment, package.module:Class your own callback. To validate this file:",
+        "# yolo-callbacks check FILE",
         "",
         "strict: false  # true: an exception inside a callback ends the training",
         "report: false  # true: report.html is written at the end of a run",
@@ -94,7 +100,8 @@ def template(schema: str | None = None) -> str:
                 text = f"      {argument.name}: {json.dumps(given)}"
             else:
                 margin = "      # " if name in active else "  #     "
-                text = f"{margin}{argument.name}: {json.dumps(argument.default)}"
+                shown = _EXAMPLES[name, argument.name] if argument.required else json.dumps(argument.default)
+                text = f"{margin}{argument.name}: {shown}"
             lines.append(f"{text:<34}  # {argument.description.partition('. ')[0].rstrip('.')}")
     return "\n".join(lines) + "\n"
 
@@ -144,6 +151,8 @@ def _kinds(annotation: Any) -> list[dict[str, Any]] | None:
         return [{"enum": list(parameters)}]
     if origin is collections.abc.Mapping:
         return [{"type": "object", "additionalProperties": {"anyOf": _kinds(parameters[1])}}]
+    if origin is collections.abc.Sequence:
+        return [{"type": "array", "items": {"anyOf": _kinds(parameters[0])}}]
     if origin is collections.abc.Callable:
         return []  # only possible in Python
     if origin in (Union, types.UnionType):

@@ -183,6 +183,7 @@ def attach_suite(model: Any, suite: str) -> None:
         SaveBest,
         StopOnOverfit,
         TensorBoardLogger,
+        Unfreeze,
         WandbLogger,
     )
 
@@ -194,6 +195,7 @@ def attach_suite(model: Any, suite: str) -> None:
         StopOnOverfit(ratio=1e9, patience=1000),
         MemoryCleanup(),
         MemoryMonitor(),
+        Unfreeze({0: "all"}),
         WandbLogger(images=2),
         TensorBoardLogger(),
         JsonlLogger(),

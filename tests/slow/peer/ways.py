@@ -23,6 +23,7 @@ ARGUMENTS: Mapping[str, dict[str, Any]] = {
     "ReduceLROnPlateau": {"patience": NEVER},
     "StopOnOverfit": {"patience": NEVER},
     "ValidateEvery": {"n": 1},
+    "Unfreeze": {"schedule": {0: "all"}},
 }
 
 # Exported, but not for a YAML of every callback.
