@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from yolo_callbacks.trainer.method_patches import MethodPatches
+from yolo_callbacks.trainer.own_schedule import replace_schedule, schedule_obstacle
 from yolo_callbacks.trainer.resume import is_resumable, load_checkpoint
 from yolo_callbacks.utils.files import LOGGER, replace_atomic
 
@@ -73,7 +74,7 @@ def held_factor(trainer: Any, *, epoch: int, planned: int) -> float | None:
         epoch: The epoch, counted from 1.
         planned: The planned number of epochs.
     """
-    if not callable(getattr(trainer, "lf", None)) or not hasattr(trainer.scheduler, "lr_lambdas"):
+    if schedule_obstacle(trainer):
         return None
     import torch
 
@@ -89,19 +90,5 @@ def held_factor(trainer: Any, *, epoch: int, planned: int) -> float | None:
 
 
 def hold_factor(methods: MethodPatches, factor: float) -> None:
-    """Keep the schedule of a trainer at one factor, also where Ultralytics makes the schedule again."""
-    trainer, set_up = methods.trainer, methods.trainer._setup_scheduler
-
-    def constant(epoch: int) -> float:
-        return factor
-
-    def hold() -> None:
-        trainer.lf = constant
-        trainer.scheduler.lr_lambdas = [constant] * len(trainer.scheduler.lr_lambdas)
-
-    def watched(*arguments: Any, **keywords: Any) -> Any:
-        set_up(*arguments, **keywords)
-        hold()
-
-    methods.replace("_setup_scheduler", watched)
-    hold()
+    """Keep the schedule of a trainer at one factor."""
+    replace_schedule(methods, lambda epoch: factor)

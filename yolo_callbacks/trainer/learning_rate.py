@@ -1,13 +1,15 @@
-"""Reduce and hold the learning rate of one training, on every rank."""
+"""Schedule, reduce and hold the learning rate of one training, on every rank."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from yolo_callbacks.decisions.plateau import RateReduction
 from yolo_callbacks.trainer.distributed import SharedDecisions
 from yolo_callbacks.trainer.extension import held_factor, hold_factor
 from yolo_callbacks.trainer.method_patches import MethodPatches
+from yolo_callbacks.trainer.own_schedule import replace_schedule, schedule_obstacle
 from yolo_callbacks.trainer.rate_scaling import RateScaler
 from yolo_callbacks.utils.files import LOGGER
 
@@ -15,7 +17,7 @@ __all__ = ["LearningRate"]
 
 
 class LearningRate:
-    """Reduce and hold the learning rate of one training, on every rank.
+    """Schedule, reduce and hold the learning rate of one training, on every rank.
 
     Several callbacks may reduce it. Each of them has a key; the factors of all keys multiply.
 
@@ -28,6 +30,7 @@ class LearningRate:
     def __init__(self, trainer: Any, methods: MethodPatches, shared: SharedDecisions) -> None:
         self._trainer, self._methods, self._shared = trainer, methods, shared
         self._scaler = RateScaler(trainer, methods)
+        self._own_schedule: Callable[[int, int], float] | None = None
 
     @property
     def base_rates(self) -> list[float]:
@@ -108,12 +111,31 @@ class LearningRate:
                 break
         return rate / before if before else 1.0
 
+    def follow_schedule(self, factor: Callable[[int, int], float]) -> str:
+        """Let the learning rate follow a function instead of Ultralytics' schedule, under warm-up and reductions.
+
+        Every rank calls this, before its first epoch.
+
+        Args:
+            factor: Returns the factor of the base rates for an epoch, counted from 0, and the number of epochs.
+
+        Returns:
+            Why that is not possible in this run; empty where it is.
+        """
+        obstacle = schedule_obstacle(self._trainer)
+        if not obstacle:
+            self._own_schedule = factor
+            replace_schedule(self._methods, lambda epoch: factor(int(epoch), int(self._trainer.epochs)))
+        return obstacle
+
     def hold_schedule(self, extension: dict[str, Any]) -> None:
         """Decide to keep the schedule of an extended run at the factor that it had reached.
 
         Args:
             extension: The entry in callbacks.json. The factor is added to it, because another resume needs it.
         """
+        if extension["held"] is None and self._own_schedule is not None:
+            extension["held"] = self._own_schedule(extension["after"] - 1, extension["planned"])
         if extension["held"] is None:
             extension["held"] = held_factor(self._trainer, epoch=extension["after"], planned=extension["planned"])
         if extension["held"] is None:

@@ -42,6 +42,7 @@ class Supervision:
         shared: The decisions of rank 0 that every rank carries out.
         learning_rate: Reduces and holds the learning rate.
         skips: Leaves out validations.
+        learning_rate: Schedules, reduces and holds the learning rate.
         layers: Freezes layers of the model.
     """
 

@@ -45,7 +45,7 @@ class TrainingRun:
         moved_from: The folder from which the state of a resumed run was read, where that is not its own folder.
         failures: The last line that `FailingImages` has written, for loggers; None where there is none.
         choice: Monitor and score of the checkpoint that has replaced best.pt; None where best.pt is Ultralytics' own.
-        learning_rate: Reduces and holds the learning rate.
+        learning_rate: Schedules, reduces and holds the learning rate.
         layers: Freezes layers of the model.
         checkpoints: Finds, writes and copies checkpoints.
         shared: The decisions of rank 0 that every rank carries out.
