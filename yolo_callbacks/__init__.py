@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from yolo_callbacks.callbacks.events import Event
     from yolo_callbacks.callbacks.failing_images import FailingImages
     from yolo_callbacks.callbacks.lambda_callback import LambdaCallback
+    from yolo_callbacks.callbacks.learning_rate_schedule import LearningRateSchedule
     from yolo_callbacks.callbacks.memory_cleanup import MemoryCleanup
     from yolo_callbacks.callbacks.memory_monitor import MemoryMonitor
     from yolo_callbacks.callbacks.monitor_callback import MonitorCallback
@@ -53,6 +54,7 @@ __all__ = [
     "FailingImages",
     "JsonlLogger",
     "LambdaCallback",
+    "LearningRateSchedule",
     "MemoryCleanup",
     "MemoryMonitor",
     "Monitor",
@@ -83,6 +85,7 @@ _MODULES = {
     "Event": "callbacks.events",
     "FailingImages": "callbacks.failing_images",
     "LambdaCallback": "callbacks.lambda_callback",
+    "LearningRateSchedule": "callbacks.learning_rate_schedule",
     "MemoryCleanup": "callbacks.memory_cleanup",
     "MemoryMonitor": "callbacks.memory_monitor",
     "MonitorCallback": "callbacks.monitor_callback",

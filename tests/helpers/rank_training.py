@@ -56,6 +56,7 @@ from yolo_callbacks import (
     EarlyStopping,
     FailingImages,
     JsonlLogger,
+    LearningRateSchedule,
     ReduceLROnPlateau,
     SaveBest,
     Unfreeze,
@@ -192,6 +193,8 @@ def train(folder: Path, data: str, case: str) -> None:
         predict_shifted_labels()
     if case.startswith("skips"):
         callbacks = [ValidateEvery(2) if case == "skips" else ValidateEvery(share=0.01), JsonlLogger(), witness]
+    if case == "schedule":
+        callbacks += [LearningRateSchedule("step", every=2, gamma=0.5)]
     if case == "unfreeze":
         callbacks = [Unfreeze({0: "head", 2: "0", 3: "all", 4: "-head"}, lr_scale=0.5), witness]
     kind, _, failing = case.partition(" ")

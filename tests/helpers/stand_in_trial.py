@@ -22,5 +22,10 @@ class StandInTrial:
 
 def made(kind: type) -> Any:
     """Return a callback of a class with the arguments that it needs."""
-    needed: dict[str, Any] = {"OptunaPruning": StandInTrial(), "Unfreeze": {0: "all"}, "ValidateEvery": 1}
+    needed: dict[str, Any] = {
+        "LearningRateSchedule": "constant",
+        "OptunaPruning": StandInTrial(),
+        "Unfreeze": {0: "all"},
+        "ValidateEvery": 1,
+    }
     return kind(needed[kind.__name__]) if kind.__name__ in needed else kind()

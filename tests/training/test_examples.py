@@ -60,6 +60,7 @@ def ray():
         slow("optuna_search.py", r"\d of 6 trials pruned: \d+ of 12 epochs trained in \d+ s\n\d epochs saved, at \d"),
         slow("validate_every.py", r"Validated 1 of 2 epochs, kept \S+best-mAP50-95.pt"),
         slow("ray_search.py", r"\d of 8 epochs trained, \d saved\nbest mAP50 "),
+        slow("learning_rate_schedule.py", "polynomial: 0.536 of the base rate in the last epoch"),
         slow("unfreeze.py", "Trained at the end: head"),
         slow("stop_on_overfit.py", "Stopped at epoch 0, not by overfitting"),
     ],

@@ -39,6 +39,7 @@ CASES = (
     "skips",
     "skips-by-time",
     "unfreeze",
+    "schedule",
 )
 
 
@@ -122,6 +123,15 @@ def test_a_mistake_of_the_user_ends_every_rank(trained):
     assert ranks[0]["error"].startswith("ValueError: monitor 'mAP5O' does not exist in this run")
     assert ranks[1]["error"].startswith("RuntimeError: a callback failed on rank 0: ValueError: monitor 'mAP5O'")
     assert [rank["rates"] for rank in ranks] == [[], []]
+
+
+def test_every_rank_has_the_rates_of_a_schedule(trained):
+    ranks = seen(trained, "schedule")
+    assert [rank["error"] for rank in ranks] == [None, None]
+    assert ranks[0]["rates"] == ranks[1]["rates"]
+    scales = (1.0, 1.0, 1.0, 0.1, 0.01)
+    expected = [0.01 * 0.5 ** (epoch // 2) * scale for epoch, scale in enumerate(scales)]
+    assert [rates[0] for rates in ranks[0]["rates"]] == pytest.approx(expected)
 
 
 def test_every_rank_trains_the_same_layers_with_the_gradients_of_all(trained):

@@ -54,6 +54,7 @@ _ELSEWHERE = {
     "EarlyStopper": "EarlyStopping",
     "BackboneFinetuning": "Unfreeze",
     "BaseFinetuning": "Unfreeze",
+    "LearningRateScheduler": "LearningRateSchedule",
     "TensorBoard": "TensorBoardLogger",
     "CSVLogger": "JsonlLogger",
     "WandbCallback": "WandbLogger",

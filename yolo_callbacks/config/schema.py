@@ -31,7 +31,7 @@ _ENVIRONMENT = {"type": "string", "pattern": r"\$\{[A-Za-z_][A-Za-z0-9_]*(:-[^}]
 _FOREIGN = {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_.]*(:[A-Za-z_][A-Za-z0-9_.]*)?$"}
 
 # What a template shows for an argument that has no default.
-_EXAMPLES = {("Unfreeze", "schedule"): "{0: head, 10: all}"}
+_EXAMPLES = {("LearningRateSchedule", "schedule"): "constant", ("Unfreeze", "schedule"): "{0: head, 10: all}"}
 
 
 def schema() -> dict[str, Any]:

@@ -106,6 +106,8 @@ def rates(run: RunData, scale: Scale) -> list[Chart]:
         for index, (series, names) in enumerate(same.items())
     ]
     title = "learning rate by parameter group" if len(lines) > 1 else "learning rate"
+    if lines and (schedule := run.series.get("lr/schedule")):
+        lines.append(Line("schedule", schedule, len(lines) % COLORS, dashed=True))
     return [draw(title, lines, scale)] if lines else []
 
 

@@ -40,9 +40,8 @@ class Supervision:
         checkpoints: Writes and copies the checkpoints.
         end: How the training ends.
         shared: The decisions of rank 0 that every rank carries out.
-        learning_rate: Reduces and holds the learning rate.
-        skips: Leaves out validations.
         learning_rate: Schedules, reduces and holds the learning rate.
+        skips: Leaves out validations.
         layers: Freezes layers of the model.
     """
 

@@ -30,6 +30,7 @@ ARGUMENTS: Mapping[str, dict[str, Any]] = {
 LEFT_OUT: Mapping[str, str] = {
     "MonitorCallback": "a base class",
     "LambdaCallback": "takes functions",
+    "LearningRateSchedule": "is there to change the rates",
     "OptunaPruning": "takes a trial of Optuna",
     "RayTuneReporter": "does nothing outside of a trial, which a warning says",
 }
