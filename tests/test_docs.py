@@ -211,7 +211,7 @@ def test_the_yaml_of_a_page_is_right(page, tmp_path, monkeypatch):
 @pytest.mark.parametrize("page", pages_with("bash"))
 def test_the_commands_of_a_page_exist(page):
     code = "".join(block.code for block in blocks(page, "bash"))
-    assert set(re.findall(r"yolo-callbacks ([a-z]+)", code)) <= set(COMMANDS)
+    assert set(re.findall(r"yolo-callbacks ([a-z]+(?:-[a-z]+)*)", code)) <= set(COMMANDS)
     for mode, arguments in re.findall(
         r"(?:yolo|yolo-callbacks) (train|tune|extend)((?: [\w/.-]+(?:=[^\s#]+)?)*)", code
     ):

@@ -33,6 +33,10 @@ LINES = {
     "dashboard --dr": {"--dry-run"},
     "demo --folder r": {"runs/"},
     "completion z": {"zsh"},
+    "lr-find fi": {"first="},
+    "lr-find optimizer": {"optimizer="},
+    "lr-find output=n": {"notes.txt"},
+    "lr-find data=o": {"other.yml"},
     "nothing x": set(),
 }
 
