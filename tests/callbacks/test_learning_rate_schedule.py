@@ -301,3 +301,8 @@ def test_the_report_draws_the_schedule_beside_the_rates(train, blank_figures):
 
 def test_the_arguments_are_shown():
     assert repr(LearningRateSchedule("step", every=3)) == "LearningRateSchedule(schedule='step', every=3)"
+
+
+def test_epochs_cannot_be_chosen():
+    with pytest.raises(ValueError, match="epochs cannot be chosen for LearningRateSchedule"):
+        LearningRateSchedule("constant").in_epochs("5:")

@@ -304,3 +304,8 @@ def test_the_neck_is_what_is_between_backbone_and_head(train, tmp_path):
     same = {epoch: layers.same(epoch, epoch - 1) for epoch in (2, 3, 4)}
     assert same == {2: [True, True, False, False], 3: [True, True, False, True], 4: [False] * 4}
     assert unfreeze.stages == {1: "head", 2: "neck, head", 3: "neck", 4: "all layers"}
+
+
+def test_epochs_cannot_be_chosen():
+    with pytest.raises(ValueError, match="epochs cannot be chosen for Unfreeze: its schedule says"):
+        Unfreeze({0: "head"}).in_epochs("5:")

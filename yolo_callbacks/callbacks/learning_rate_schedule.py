@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from yolo_callbacks.callbacks.callback import Callback
 from yolo_callbacks.decisions.rate_schedule import RateSchedule, ScheduleError
 from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.files import LOGGER
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["LearningRateSchedule"]
 
@@ -82,6 +85,14 @@ class LearningRateSchedule(Callback):
         self.factor = 1.0
         self._follows, self._obstacle, self._warned = False, "", False
         self._factors: dict[int, float] = {}  # of the epochs so far, by their number from 1
+
+    def in_epochs(self, epochs: str | int) -> Self:
+        """Refuse: a run has one schedule in all its epochs.
+
+        Raises:
+            ValueError: Always.
+        """
+        raise ValueError("epochs cannot be chosen for LearningRateSchedule: give a function that knows the epoch")
 
     def validate(self, run: TrainingRun) -> bool:
         """Replace the schedule of the run, whose factors of all epochs must be right."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from yolo_callbacks.callbacks.callback import Callback
 from yolo_callbacks.decisions.layers import LayerSchedule, ModelParts, RateFactors
@@ -11,6 +11,9 @@ from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.arguments import validate_bool
 from yolo_callbacks.utils.files import LOGGER
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["Unfreeze"]
 
@@ -82,6 +85,14 @@ class Unfreeze(Callback):
         self._last_epoch, self._obstacle = 0, ""
         self._in_line = _EVERYTHING  # what the last line in the log said; a training without freezing needs no line
         self._statistics_frozen = False
+
+    def in_epochs(self, epochs: str | int) -> Self:
+        """Refuse: frozen layers must be kept frozen in every epoch.
+
+        Raises:
+            ValueError: Always.
+        """
+        raise ValueError("epochs cannot be chosen for Unfreeze: its schedule says what is trained in which epoch")
 
     def validate(self, run: TrainingRun) -> bool:
         """Check that the model has the layers, and that some of them are trained in every epoch."""
