@@ -22,6 +22,7 @@ from ultralytics import YOLO
 from examples import examples
 from yolo_callbacks import Callback, JsonlLogger, LearningRateSchedule, ReduceLROnPlateau, attach, extend
 from yolo_callbacks.decisions.rate_schedule import RateSchedule
+from yolo_callbacks.trainer.rate_scaling import warmup_iterations
 
 Make = Callable[[torch.optim.Optimizer], lr_scheduler.LRScheduler]
 
@@ -117,8 +118,10 @@ class Rates(Callback):
     def __init__(self) -> None:
         self.rates: dict[int, list[dict[str, float]]] = {}
         self.planned: dict[int, int] = {}
+        self.warm_up = 0
 
     def on_train_epoch_start(self, trainer: Any) -> None:
+        self.warm_up = warmup_iterations(trainer, len(trainer.train_loader))
         self.rates[trainer.epoch] = []
         self.planned[trainer.epoch] = trainer.epochs
 
@@ -145,17 +148,18 @@ def test_the_rates_are_those_of_torch_under_warm_up_and_a_reduction(train, scrip
     folder = train(model, **FIXED, warmup_epochs=WARM_UP, warmup_bias_lr=BIAS)
     assert plateau.reductions == [4]
     factors = rates_of_torch(make, EPOCHS)
+    assert rates.warm_up >= BATCHES * WARM_UP
     for epoch, batches in rates.rates.items():
         assert len(batches) == BATCHES
         for batch, found in enumerate(batches):
-            done, target = batch + BATCHES * epoch, BASE * factors[epoch] * (0.5 if epoch >= 4 else 1.0)
-            limits = [0, BATCHES * WARM_UP]
-            weight, bias = (np.interp(done, limits, [first, target]) for first in (0.0, BIAS))
+            done, target, scale = batch + BATCHES * epoch, BASE * factors[epoch], 0.5 if epoch >= 4 else 1.0
+            limits = [0, rates.warm_up]  # up to 8.4.52 at least 100 batches
+            weight, bias = (scale * np.interp(done, limits, [first, target]) for first in (0.0, BIAS))
             expected = {group: bias if group == "bias" else weight for group in found}
             if done > limits[1]:
-                expected = dict.fromkeys(found, target)
+                expected = dict.fromkeys(found, scale * target)
             if "bias" not in found:  # up to 8.3 the first group has the biases, without a name
-                expected["0"] = bias if done <= limits[1] else target
+                expected["0"] = bias if done <= limits[1] else scale * target
             assert found == pytest.approx(expected, rel=1e-6, abs=1e-12), (epoch, batch)
     logged = [json.loads(line) for line in (folder / "callbacks.jsonl").read_text().splitlines()]
     assert [row["lr/schedule"] for row in logged if "epoch" in row] == pytest.approx([BASE * each for each in factors])

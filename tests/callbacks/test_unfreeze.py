@@ -27,6 +27,7 @@ class Layers(Callback):
 
     def on_train_epoch_end(self, trainer: Any) -> None:
         epoch, layers = trainer.epoch + 1, list(trainer.model.model)
+        self.trained[epoch] = [any(each.requires_grad for each in layer.parameters()) for layer in layers]
         self.model[epoch] = [tensors(layer) for layer in layers]
         self.steps[epoch] = [
             {
@@ -138,14 +139,14 @@ def test_what_freeze_has_frozen_stays_frozen(train, messages):
 
 @pytest.mark.training
 def test_a_layer_with_a_factor_moves_by_that_share(train):
-    """With plain SGD the first step is the gradient times the rate."""
+    """The first step of SGD is in proportion to the gradient and the rate."""
     moved = {}
     for scale in (None, {"backbone": 0.25, "head": 0.5}):
         model, layers = YOLO(TINY), Layers()
         attach(model, Unfreeze({0: "all"}, lr_scale=scale), layers)
         seen: list[Any] = []
         model.add_callback("on_train_start", lambda trainer, seen=seen: seen.extend(map(tensors, trainer.model.model)))
-        fixed = {**FIXED, "optimizer": "SGD", "momentum": 0.0, "weight_decay": 0.0}
+        fixed = {**FIXED, "optimizer": "SGD", "weight_decay": 0.0}
         folder = train(model, epochs=1, batch=8, nbs=8, name=f"run-{scale is None}", **fixed)
         names = ("conv.weight", "conv.weight", "cv2.0.0.conv.weight")
         moved[scale is None] = [layers.model[1][number][name] - seen[number][name] for number, name in enumerate(names)]
@@ -205,10 +206,9 @@ def test_after_a_recovery_from_nan_the_layers_are_those_of_the_epoch(train, scri
     scripted([0.1, 0.2, float("nan"), 0.3, 0.4])
     train(model, epochs=4, **FIXED)
     assert poisoned == [2]
-    assert {epoch: [bool(steps) for steps in layers.steps[epoch]] for epoch in (2, 3, 4)} == {
-        2: [False, False, True], 3: [True] * 3, 4: [True] * 3
-    }  # fmt: skip
-    assert layers.steps[3][:2] == [{2.0}, {2.0}]  # those of the first attempt are forgotten
+    assert layers.trained == {1: [False, False, True], 2: [False, False, True], 3: [True] * 3, 4: [True] * 3}
+    # the steps of the first attempt are forgotten; up to 8.4.103 or so the second one makes none
+    assert layers.steps[3][:2] in ([{2.0}, {2.0}], [set(), set()])
 
 
 @pytest.mark.training
@@ -254,17 +254,17 @@ def test_a_training_whose_layers_cannot_be_frozen_goes_on(train, messages):
     attach(model, Unfreeze({0: "head"}), strict=True)
     # as with compile=True on several GPUs
     model.add_callback(
-        "on_pretrain_routine_start", lambda trainer: setattr(trainer, "get_model", without_unused(trainer.get_model))
+        "on_pretrain_routine_start", lambda trainer: setattr(trainer, "get_model", with_static_graph(trainer.get_model))
     )
     train(model, epochs=2)
-    warnings = [text for text in messages if "is off for this run" in text]
-    assert warnings == ["Unfreeze is off for this run: with compile=True on several GPUs every layer needs gradients"]
+    (warning,) = [text for text in messages if "is off for this run" in text]
+    assert warning.startswith("Unfreeze is off for this run: with compile=True on several GPUs the same layers must be")
 
 
-def without_unused(get_model: Any) -> Any:
+def with_static_graph(get_model: Any) -> Any:
     def get(*arguments: Any, **keywords: Any) -> Any:
         made = get_model(*arguments, **keywords)
-        made.find_unused_parameters = False
+        made.static_graph = True
         return made
 
     return get

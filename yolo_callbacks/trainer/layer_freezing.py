@@ -39,9 +39,9 @@ class LayerFreezing:
         """Why the layers of this model cannot be frozen; empty where they can."""
         if not _layers(self._trainer.model):
             return "the model of this training has no list of layers"
-        if not getattr(self._trainer.model, "find_unused_parameters", True):
-            # DistributedDataParallel waits for the gradients of all parameters then; from 8.4.51 on with compile=True
-            return "with compile=True on several GPUs every layer needs gradients"
+        if getattr(self._trainer.model, "static_graph", False):
+            # DistributedDataParallel expects the gradients of the first batch in every other one
+            return "with compile=True on several GPUs the same layers must be trained in every epoch"
         return ""
 
     @property
@@ -63,6 +63,7 @@ class LayerFreezing:
             factors: The factor of the learning rate by number of the layer; 1.0 where there is none.
         """
         every = range(self.parts.count)
+        self._allow_missing_gradients()
         if self._never is None:
             self._never = {id(each) for each in _parameters(self._trainer.model, every) if not each.requires_grad}
         self._frozen = frozenset(every) - frozenset(layers)
@@ -76,6 +77,19 @@ class LayerFreezing:
                 parameter.grad = None  # with accumulation, gradients of the last batches may be left
                 state.pop(parameter, None)
         self._scale_rates(factors)
+
+    def _allow_missing_gradients(self) -> None:
+        """Let several processes exchange gradients where some parameters have none.
+
+        Otherwise each waits for the gradients of all parameters: 8.4.51 and 8.4.52 do not ask for it. Every rank gets
+        here before its first batch.
+        """
+        parallel = self._trainer.model
+        if getattr(parallel, "find_unused_parameters", True):
+            return
+        self._trainer.model = type(parallel)(
+            parallel.module, device_ids=parallel.device_ids, find_unused_parameters=True
+        )
 
     def freeze_statistics(self) -> None:
         """Let the running statistics of frozen layers stay as they are, until the model is set to training mode again.
