@@ -37,7 +37,17 @@ from ultralytics import YOLO
 from ultralytics.engine.trainer import BaseTrainer
 from ultralytics.engine.validator import BaseValidator
 
-from yolo_callbacks import EarlyStopping, JsonlLogger, ReduceLROnPlateau, SaveBest, Unfreeze, WandbLogger, attach
+from yolo_callbacks import (
+    EarlyStopping,
+    JsonlLogger,
+    ReduceLROnPlateau,
+    RemoteControl,
+    SaveBest,
+    Unfreeze,
+    ValidateEvery,
+    WandbLogger,
+    attach,
+)
 from yolo_callbacks.callbacks.events import Event
 
 # values of a class are in no checkpoint
@@ -211,6 +221,8 @@ def train(folder: Path, data: Path, kill_at: int | str | None) -> None:
         EarlyStopping("mAP50-95", patience=3),
         ReduceLROnPlateau("val/box_loss", factor=0.5, patience=0),
         Unfreeze({0: "head", 2: "0", 4: "all"}, lr_scale=0.5),
+        ValidateEvery(1),
+        RemoteControl(),
         JsonlLogger(),
         WandbLogger(images=0, log_model=False, batch_period=0),
     )

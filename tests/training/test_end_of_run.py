@@ -99,6 +99,15 @@ def test_a_checkpoint_that_cannot_be_stripped_stays_whole(train, scripted, monke
     assert not temporary_files(folder)
 
 
+@pytest.fixture
+def interruptible():
+    """Handle SIGINT as in a terminal: a process in the background of a script inherits that it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("epoch", [1, 2])
 def test_a_ctrl_c_during_the_write_of_a_checkpoint_counts_its_epoch(train, scripted, monkeypatch, epoch):
     scripted([0.1, 0.3, 0.2])

@@ -176,14 +176,17 @@ def attach_suite(model: Any, suite: str) -> None:
         return
     from yolo_callbacks import (
         EarlyStopping,
+        FailingImages,
         JsonlLogger,
         MemoryCleanup,
         MemoryMonitor,
         ReduceLROnPlateau,
+        RemoteControl,
         SaveBest,
         StopOnOverfit,
         TensorBoardLogger,
         Unfreeze,
+        ValidateEvery,
         WandbLogger,
     )
 
@@ -196,6 +199,9 @@ def attach_suite(model: Any, suite: str) -> None:
         MemoryCleanup(),
         MemoryMonitor(),
         Unfreeze({0: "all"}),
+        ValidateEvery(1),
+        RemoteControl(),
+        FailingImages(),
         WandbLogger(images=2),
         TensorBoardLogger(),
         JsonlLogger(),
