@@ -33,6 +33,8 @@ def left_by(folder: Path) -> dict[str, Any]:
     """Return the content of a run's files that depends neither on the time nor on the folder."""
     state = json.loads((folder / "callbacks.json").read_text())
     states = {key: value for key, value in state["callbacks"].items() if not key.startswith("Wandb")}
+    for each in states.values():
+        each.pop("seconds", None)  # of `ValidateEvery`: how long things took
     logged = [json.loads(line) for line in (folder / "callbacks.jsonl").read_text().splitlines()]
     rates = {row["epoch"]: [row[key] for key in row if key.startswith("lr/")] for row in results_csv(folder)}
     return {

@@ -28,6 +28,7 @@ OURS = (
     "wandb",
     "wandb/*",
     "events.out.tfevents.*",
+    "failures.jsonl",
     "oom-*.json",
 )
 # What two trainings need not share: the seconds in results.csv, the date of a checkpoint, the commit it was made at.
