@@ -20,6 +20,7 @@ from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.console import FRESH_LINE
 from yolo_callbacks.utils.control_flow import is_pruned, is_stopped
 from yolo_callbacks.utils.files import remove_temporary_files
+from yolo_callbacks.utils.signals import Terminated
 
 __all__ = ["RunSession", "SessionOptions"]
 
@@ -38,8 +39,8 @@ _IN_BAR = frozenset(
 )
 _BEFORE_BAR = frozenset({Event.TRAIN_EPOCH_START, Event.VAL_START})
 
-# What a user has done, by the exception that it raises.
-_SIGNALS = {"KeyboardInterrupt": "Ctrl-C", "Terminated": "SIGTERM"}
+# What a user has done, by the exception that it raises. A signal has its own name.
+_SIGNALS = {"KeyboardInterrupt": "Ctrl-C"}
 
 
 def _status_of(failure: BaseException) -> str:
@@ -48,6 +49,8 @@ def _status_of(failure: BaseException) -> str:
         return "pruned"
     if is_stopped(failure):
         return STOPPED_BY_AGENT
+    if isinstance(failure, Terminated):
+        return f"ended by {failure.signal_name}"
     name = type(failure).__name__
     return f"ended by {_SIGNALS.get(name, name)}"
 
@@ -265,17 +268,20 @@ class RunSession:
 
     def _close_epoch(self) -> None:
         run, store = self.run, self._store
-        if store:
+        if store and (run.final or run.ended):
             store.end_decisions()
         if run.final:
             return
         if run.ended:
             store = None
+        run.shared.concluding = run.concluded
         # Before the exchange: with `strict` an exception of a callback in here ends every rank in this epoch.
         states = store.states() if store else {}
         files = store.written_files() if store else []
         self._exchange()
+        self.errors.attempt("leaving the training", run.leave_as_requested)
         if store:
+            store.end_decisions()
             self.errors.attempt("storing the state", store.store, states, files, self._clock.total)
         run.supervision.progress.epoch_fitted()
         for share, seconds in self._shares():

@@ -24,6 +24,7 @@ class SharedDecisions:
         held_factor: The factor at which the schedule of an extended run is held; None where it is not held.
         next_cleanups: The epoch of the next memory cleanup, by its step.
         validates_next: Whether the time allows a validation of the next epoch.
+        concluding: Whether the run ends with this epoch by a decision that a resume respects.
         leaving: The way in which the training ends early, with this epoch; None where no callback has asked for it.
     """
 
@@ -33,6 +34,7 @@ class SharedDecisions:
     held_factor: float | None = None
     next_cleanups: dict[str, int] = field(default_factory=dict)
     validates_next: bool = True
+    concluding: bool = False
     leaving: Leaving | None = None
 
     def replace_by(self, other: SharedDecisions) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from yolo_callbacks.trainer.method_patches import MethodPatches
 
-__all__ = ["Leaving", "watch_leaving"]
+__all__ = ["LeaveRequest", "Leaving", "watch_leaving"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,21 @@ class Leaving:
     evaluate: bool
     resumable: bool
     status: str
+
+
+@dataclass(frozen=True)
+class LeaveRequest:
+    """The request of one rank to leave the training, resumable, at the end of the epoch.
+
+    Attributes:
+        by: Who asks for it.
+        reason: Why.
+        evaluate: Whether best.pt is evaluated, and the plots are drawn.
+    """
+
+    by: str
+    reason: str
+    evaluate: bool
 
 
 def watch_leaving(methods: MethodPatches, leaving: Callable[[], Leaving | None], *, is_main: bool) -> None:

@@ -8,12 +8,13 @@ from typing import Any
 
 from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.trainer.checkpoint_writer import CheckpointWriter
+from yolo_callbacks.trainer.contexts import TrainingContexts
 from yolo_callbacks.trainer.distributed import SharedDecisions, gather, is_single_process, process_rank
 from yolo_callbacks.trainer.epoch_progress import EpochProgress
 from yolo_callbacks.trainer.epoch_reader import EpochReader
 from yolo_callbacks.trainer.layer_freezing import LayerFreezing
 from yolo_callbacks.trainer.learning_rate import LearningRate
-from yolo_callbacks.trainer.leaving import watch_leaving
+from yolo_callbacks.trainer.leaving import LeaveRequest, watch_leaving
 from yolo_callbacks.trainer.method_patches import MethodPatches
 from yolo_callbacks.trainer.observer import TrainingObserver
 from yolo_callbacks.trainer.replay import replay_epoch, restore_record
@@ -43,6 +44,10 @@ class Supervision:
         learning_rate: Schedules, reduces and holds the learning rate.
         skips: Leaves out validations.
         layers: Freezes layers of the model.
+        contexts: What is entered while the training runs.
+        request: What this rank asks for at the end of the epoch: to leave the training. None where it does not.
+        agreed: The request of the first rank that has one, after the exchange.
+        kill_time: When a scheduler ends this process, as `time.monotonic()`; None where that is unknown.
     """
 
     def __init__(self, trainer: Any, methods: MethodPatches) -> None:
@@ -52,6 +57,10 @@ class Supervision:
         self.reader = EpochReader(trainer, self.progress)
         self.checkpoints = CheckpointWriter(trainer)
         self.end = TrainingEnd()
+        self.contexts = TrainingContexts()
+        self.request: LeaveRequest | None = None
+        self.agreed: LeaveRequest | None = None
+        self.kill_time: float | None = None
         self.shared = SharedDecisions()
         self.learning_rate = LearningRate(trainer, methods, self.shared)
         self.skips = ValidationSkips(trainer, methods, self.progress)
@@ -72,7 +81,7 @@ class Supervision:
         if len(self._observers) > 1:  # the methods of the trainer are wrapped already
             return
         methods, is_main = self._methods, process_rank() == 0
-        watch_training(methods, self.end, self._finish, self._report_exit, is_main=is_main)
+        watch_training(methods, self.end, self._finish, self._report_exit, self.contexts, is_main=is_main)
         watch_end(methods, self.end, self.report_end)
         watch_leaving(methods, lambda: self.shared.leaving, is_main=is_main)
         watch_validation(methods, self.progress, self._before_validation)
@@ -87,13 +96,14 @@ class Supervision:
         return bool(self.progress.saved_epoch or self.checkpoints.has_written)
 
     def exchange(self, message: str) -> list[str]:
-        """Give every rank the shared decisions of rank 0, and return the messages of all ranks.
+        """Give every rank the shared decisions of rank 0 and a request of any rank; return the messages of all ranks.
 
         Every rank must call this, outside code that may raise on one rank only: the others would wait forever.
         """
-        received = gather(self._trainer, (self.shared, message))
+        received = gather(self._trainer, (self.shared, message, self.request))
         self.shared.replace_by(received[0][0])
-        return [text for _, text in received]
+        self.agreed = next((request for _, _, request in received if request is not None), None)
+        return [text for _, text, _ in received]
 
     def restore_records(self, contents: Iterable[Mapping[str, Any]]) -> list[EpochRecord]:
         """Return the records of the epochs before a resume, as the journal has stored them."""
@@ -133,6 +143,7 @@ class Supervision:
             failure: The error that has ended the training. Defaults to `None`.
         """
         self.checkpoints.close(failure)
+        self.contexts.close()
         self.learning_rate.close()
         self.layers.close()
         if self.reader.sizes is not None:

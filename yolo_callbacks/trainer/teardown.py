@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
+from yolo_callbacks.trainer.contexts import TrainingContexts
 from yolo_callbacks.trainer.method_patches import MethodPatches, call_and_log_error
 from yolo_callbacks.trainer.worker_exceptions import from_workers, hand_to_parent
 from yolo_callbacks.utils.control_flow import is_stopped
@@ -75,6 +76,7 @@ def watch_training(
     end: TrainingEnd,
     finish: Callable[[], None],
     on_exit: Callable[[], None],
+    contexts: TrainingContexts,
     *,
     is_main: bool,
 ) -> None:
@@ -86,6 +88,7 @@ def watch_training(
         finish: Does what Ultralytics does after the last epoch; called where `TrainingOver` left the loop.
         on_exit: Called where the training fails, and after `finish`. Up to 8.4.138 or so Ultralytics calls `teardown`
             in neither case; later versions call it after this.
+        contexts: What is entered while the training runs.
         is_main: Whether SIGTERM may raise an exception. Not on other ranks: one that waits for a rank that is gone
             never returns to Python, where a handler would run, and must end nevertheless.
     """
@@ -95,7 +98,8 @@ def watch_training(
         with raise_on_sigterm() if is_main else nullcontext():
             try:
                 try:
-                    return train(*arguments, **keywords)
+                    with contexts.entered():
+                        return train(*arguments, **keywords)
                 except TrainingOver:
                     finish()
             except BaseException as error:

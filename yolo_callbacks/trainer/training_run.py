@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -19,7 +20,7 @@ from yolo_callbacks.trainer.batches import BatchInFlight, watch_batches
 from yolo_callbacks.trainer.distributed import is_single_process, process_rank
 from yolo_callbacks.trainer.epoch_progress import current_epoch
 from yolo_callbacks.trainer.known_names import class_names, metric_names
-from yolo_callbacks.trainer.leaving import Leaving
+from yolo_callbacks.trainer.leaving import LeaveRequest, Leaving
 from yolo_callbacks.trainer.method_patches import MethodPatches
 from yolo_callbacks.trainer.stop_reason import OUTSIDE, find_stop_reason
 from yolo_callbacks.trainer.supervision import Supervision
@@ -383,6 +384,43 @@ class TrainingRun:
         end.raising = raising
         if resumable:
             self.checkpoints.keep_resumable()
+            if (
+                self._progress.in_epoch and self._progress.saved_epoch != self.epoch
+            ):  # as with save=False: a resume would repeat epochs
+                self.trainer.save_model()
+
+    def request_end(self, reason: str, *, evaluate: bool = False) -> None:
+        """Ask to leave the training at the end of the present epoch, so that a resume continues it; on any rank.
+
+        All callbacks of the epoch decide first. If the run ends with that epoch anyway, by a decision that a resume
+        respects, it finishes as ever. It needs a suite: without one, nothing happens.
+
+        Args:
+            reason: Why, for the table at the end and the report.
+            evaluate: Whether best.pt is evaluated and the plots are drawn. Defaults to `False`.
+        """
+        if self.supervision.request is None:
+            self.supervision.request = LeaveRequest(self.caller or "a callback", reason, evaluate)
+
+    def leave_as_requested(self) -> None:
+        """Leave the training with this epoch where a rank has asked for it; every rank must call it."""
+        request = self.supervision.agreed
+        if request is None or self.shared.concluding or self.left is not None:
+            return
+        if not self.is_main:
+            self.shared.leaving = Leaving(evaluate=request.evaluate, resumable=True, status="left early")
+            return
+        self.caller = request.by
+        try:
+            self.end(self.record(), evaluate=request.evaluate, resumable=True, reason=request.reason)
+        finally:
+            self.caller = ""
+
+    @property
+    def seconds_left(self) -> float:
+        """The seconds until a scheduler ends this process; infinite where that is unknown."""
+        kill_time = self.supervision.kill_time
+        return math.inf if kill_time is None else kill_time - time.monotonic()
 
     def release(self) -> None:
         """Free what only training needs: optimizer, EMA, gradients, loaders with their workers and data sets.
