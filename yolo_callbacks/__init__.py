@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from yolo_callbacks.callbacks.memory_monitor import MemoryMonitor
     from yolo_callbacks.callbacks.monitor_callback import MonitorCallback
     from yolo_callbacks.callbacks.optuna_pruning import OptunaPruning
+    from yolo_callbacks.callbacks.preemption import Preemption
     from yolo_callbacks.callbacks.ray_trainable import ray_trainable
     from yolo_callbacks.callbacks.ray_tune_reporter import RayTuneReporter
     from yolo_callbacks.callbacks.reduce_lr_on_plateau import ReduceLROnPlateau
@@ -60,6 +61,7 @@ __all__ = [
     "Monitor",
     "MonitorCallback",
     "OptunaPruning",
+    "Preemption",
     "RayTuneReporter",
     "ReduceLROnPlateau",
     "RemoteControl",
@@ -90,6 +92,7 @@ _MODULES = {
     "MemoryMonitor": "callbacks.memory_monitor",
     "MonitorCallback": "callbacks.monitor_callback",
     "OptunaPruning": "callbacks.optuna_pruning",
+    "Preemption": "callbacks.preemption",
     "ray_trainable": "callbacks.ray_trainable",
     "RayTuneReporter": "callbacks.ray_tune_reporter",
     "ReduceLROnPlateau": "callbacks.reduce_lr_on_plateau",

@@ -129,9 +129,10 @@ def _of_callback(callback: type[Callback]) -> dict[str, Any]:
 
 
 def _of_argument(argument: Argument) -> dict[str, Any]:
-    described = {"description": argument.description}
+    described: dict[str, Any] = {"description": argument.description}
     if not argument.required:
-        described["default"] = argument.default
+        default: Any = argument.default
+        described["default"] = list(default) if isinstance(default, tuple) else default  # JSON has no tuples
     kinds = _kinds(argument.annotation)
     if kinds is None:
         return described

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -262,6 +263,8 @@ class WandbLogger(Callback):
     def teardown(self, trainer: Any) -> None:
         """Finish the run of a training that failed, was pruned or was stopped: best.pt is not stripped there."""
         run = TrainingRun.of(trainer)
+        if self._session is not None and run.failure is not None and run.seconds_left < math.inf:
+            self._session.call("preempting", lambda opened: opened.mark_preempting())
         self._close(run, failure=run.failure, interrupted=True)
 
     def _close(
@@ -279,6 +282,8 @@ class WandbLogger(Callback):
             self._alerts.on_end(session, failure)
             uploads = self._last_uploads(run, with_model=bool(self.log_model) and not failed and not interrupted)
         finally:  # a run that was opened is finished, whatever fails before
+            # Where a scheduler is about to end the process, the table and the state come after this.
+            session.finish_timeout = min(session.finish_timeout, max(run.seconds_left / 2, 1.0))
             session.close(uploads, failed=failed)
             self.run_id, self._folders = session.run_id, session.folders
             self._session = None
