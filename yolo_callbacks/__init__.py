@@ -18,6 +18,7 @@ check_version()  # here: its message is clearer than that of an import that fail
 
 if TYPE_CHECKING:
     from yolo_callbacks.callbacks.callback import Callback
+    from yolo_callbacks.callbacks.deadline import Deadline
     from yolo_callbacks.callbacks.early_stopping import EarlyStopping
     from yolo_callbacks.callbacks.events import Event
     from yolo_callbacks.callbacks.failing_images import FailingImages
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Callback",
+    "Deadline",
     "EarlyStopping",
     "EpochRecord",
     "Event",
@@ -83,6 +85,7 @@ __all__ = [
 # A name is imported where it is used first: a script that stops early does not wait for the code of W&B.
 _MODULES = {
     "Callback": "callbacks.callback",
+    "Deadline": "callbacks.deadline",
     "EarlyStopping": "callbacks.early_stopping",
     "Event": "callbacks.events",
     "FailingImages": "callbacks.failing_images",

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -53,10 +54,12 @@ from ultralytics.models.yolo.detect import DetectionTrainer
 
 from yolo_callbacks import (
     Callback,
+    Deadline,
     EarlyStopping,
     FailingImages,
     JsonlLogger,
     LearningRateSchedule,
+    Preemption,
     ReduceLROnPlateau,
     SaveBest,
     Unfreeze,
@@ -154,6 +157,19 @@ def digest(tensors: Any) -> str:
     return hashlib.sha256(joined).hexdigest()
 
 
+class Signalled(Callback):
+    """Gets SIGUSR1 on one rank, in the second epoch."""
+
+    every_rank = True
+
+    def __init__(self, rank: int) -> None:
+        self.rank = rank
+
+    def on_train_batch_end(self, trainer: Any) -> None:
+        if (trainer.epoch, RANK) == (1, self.rank):
+            os.kill(os.getpid(), signal.SIGUSR1)
+
+
 class Failing(Callback):
     """Raises on one rank, in the second epoch."""
 
@@ -198,7 +214,11 @@ def train(folder: Path, data: str, case: str) -> None:
     if case == "unfreeze":
         callbacks = [Unfreeze({0: "head", 2: "0", 3: "all", 4: "-head"}, lr_scale=0.5), witness]
     kind, _, failing = case.partition(" ")
-    if failing:
+    if kind == "preempted":
+        callbacks += [Preemption(), Signalled(int(failing))]
+    if case == "deadline":
+        callbacks.append(Deadline(until="2020-01-01 00:00"))
+    if kind in ("strict", "lenient"):
         event, rank = failing.split()
         callbacks.append(Failing(int(rank), event))
     attach(model, *callbacks, strict=kind == "strict")

@@ -23,6 +23,7 @@ class StandInTrial:
 def made(kind: type) -> Any:
     """Return a callback of a class with the arguments that it needs."""
     needed: dict[str, Any] = {
+        "Deadline": "1000h",
         "LearningRateSchedule": "constant",
         "OptunaPruning": StandInTrial(),
         "Unfreeze": {0: "all"},

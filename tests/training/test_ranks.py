@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from made_once import made_once
 from shifted_predictions import predict_shifted_labels
 from trainings import TINY
@@ -40,6 +41,9 @@ CASES = (
     "skips-by-time",
     "unfreeze",
     "schedule",
+    "preempted 0",
+    "preempted 1",
+    "deadline",
 )
 
 
@@ -165,6 +169,27 @@ def test_the_images_of_all_ranks_are_compared_as_those_of_one_process(trained, s
     for line in (*several, *one):
         del line["root"]  # each process of pytest has its own copy of the scenes
     assert several == one
+
+
+@pytest.mark.parametrize(
+    ("case", "epochs", "by"),
+    [
+        ("preempted 0", 2, "Preemption: SIGUSR1"),
+        ("preempted 1", 2, "Preemption: SIGUSR1"),
+        ("deadline", 1, "Deadline: an epoch of"),
+    ],
+)
+def test_every_rank_leaves_with_the_same_epoch(trained, case, epochs, by):
+    """Whichever rank a signal has come to; none waits for another in the final evaluation, which is left out."""
+    ranks = seen(trained, case)
+    assert [(rank["error"], len(rank["rates"])) for rank in ranks] == [(None, epochs)] * 2
+    folder = trained / case / "run"
+    state = json.loads((folder / "callbacks.json").read_text())
+    assert (state["epoch"], state["ended"], state["summary"]["status"]) == (epochs, False, "left early")
+    assert state["summary"]["stopped_by"].startswith(by)
+    assert torch.load(folder / "weights" / "last.pt", weights_only=False)["optimizer"] is not None
+    lines = (folder / "callbacks.jsonl").read_text().splitlines()
+    assert [json.loads(line).get("epoch") for line in lines] == list(range(1, epochs + 1))
 
 
 @pytest.mark.skipif(installed_version() < (8, 3, 218), reason="up to 8.3.217 only rank 0 validates")

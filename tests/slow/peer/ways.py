@@ -24,6 +24,7 @@ ARGUMENTS: Mapping[str, dict[str, Any]] = {
     "StopOnOverfit": {"patience": NEVER},
     "ValidateEvery": {"n": 1},
     "Unfreeze": {"schedule": {0: "all"}},
+    "Deadline": {"duration": "100-00:00:00"},
 }
 
 # Exported, but not for a YAML of every callback.
