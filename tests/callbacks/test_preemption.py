@@ -288,6 +288,32 @@ def test_an_ignored_signal_is_watched_as_a_shell_may_have_ignored_it(train, scri
 
 
 @pytest.mark.training
+@pytest.mark.parametrize(
+    ("text", "signalled", "raised"),
+    [
+        ("DataLoader worker (pid(s) 1, 2) exited unexpectedly", True, Terminated),
+        ("DataLoader worker (pid(s) 1, 2) exited unexpectedly", False, RuntimeError),
+        ("something else", True, RuntimeError),
+    ],
+)
+def test_a_signal_that_ends_the_workers_of_the_loader_too(train, scripted, text, signalled, raised):
+    """What torch raises then is the signal, and no failure."""
+    scripted(VALUES)
+    model, sender = YOLO(TINY), Sender("SIGTERM", epoch=2 if signalled else 99)
+
+    def lose_a_worker(trainer: Any) -> None:
+        if trainer.epoch == 1:
+            raise RuntimeError(text)
+
+    attach(model, sender, Preemption(), strict=True)
+    model.add_callback("on_train_batch_end", lose_a_worker)
+    with pytest.raises(raised):
+        train(model, epochs=4)
+    name = "SIGTERM" if raised is Terminated else "RuntimeError"
+    assert (sender.summary["status"], sender.summary["epochs"]) == (f"ended by {name}", 1)
+
+
+@pytest.mark.training
 def test_as_plain_functions_it_changes_nothing_and_says_so(train, scripted, messages):
     scripted(VALUES)
     before = signal.getsignal(signal.SIGUSR1)

@@ -6,6 +6,8 @@ A whole training runs in `FOLDER/whole`, unless it is there. `FOLDER/whole/momen
 before and after the suite, and each step of each file that the library writes. For each of the moments, which are named
 or numbered as in that list, a training runs in `FOLDER/<number>`, is killed there (SIGKILL), and is resumed. A moment
 such as `SIGTERM@0.25` is a signal and a share of the time that the whole training took from its last epoch to its end.
+A moment such as `SIGUSR1!12` or `SIGUSR1!epoch 5 before save_model` is a signal that comes there, with `Preemption` in
+the suite; `SIGUSR1!12!0` gives a grace of 0 seconds.
 
 Validation is scripted by epoch number, so that every training is fed the same values.
 """
@@ -40,6 +42,7 @@ from ultralytics.engine.validator import BaseValidator
 from yolo_callbacks import (
     EarlyStopping,
     JsonlLogger,
+    Preemption,
     ReduceLROnPlateau,
     RemoteControl,
     SaveBest,
@@ -75,8 +78,9 @@ def validate(self: Any, trainer: Any = None, model: Any = None) -> dict[str, flo
 class Moments:
     """Counts moments; notes them, or kills the process at one."""
 
-    def __init__(self, log: Path, kill_at: int | None) -> None:
+    def __init__(self, log: Path, kill_at: int | None, name: str = "SIGKILL") -> None:
         self.log, self.kill_at, self.count = log, kill_at, 0
+        self.signal = getattr(signal, name)
         self.where = "start"
 
     def __call__(self, label: str) -> None:
@@ -84,7 +88,7 @@ class Moments:
             with self.log.open("a") as file:
                 file.write(f"{self.count} {self.where} {label}\n")
         elif self.count == self.kill_at:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), self.signal)
         self.count += 1
 
     def around(self, function: Callable[..., Any], label: Callable[..., str | None]) -> Callable[..., Any]:
@@ -198,7 +202,11 @@ def train(folder: Path, data: Path, kill_at: int | str | None) -> None:
     torch.set_num_threads(1)
     BaseValidator.__call__ = validate
     last = folder / "run" / "weights" / "last.pt"
-    moments = Moments(folder / "moments.txt", -1 if isinstance(kill_at, str) else kill_at)
+    preemption, name = [], "SIGKILL"
+    if isinstance(kill_at, str) and "!" in kill_at:
+        name, number, *grace = kill_at.split("!")
+        preemption, kill_at = [Preemption(grace=float(grace[0]) if grace else 30)], int(number)
+    moments = Moments(folder / "moments.txt", -1 if isinstance(kill_at, str) else kill_at, name)
     ended: list[float] = []
     model = YOLO(last if last.exists() else TINY, task="detect")
 
@@ -225,6 +233,7 @@ def train(folder: Path, data: Path, kill_at: int | str | None) -> None:
         RemoteControl(),
         JsonlLogger(),
         WandbLogger(images=0, log_model=False, batch_period=0),
+        *preemption,
     )
     for event in watched:
         model.add_callback(event, moment(event, "after"))
@@ -274,6 +283,15 @@ def killed_and_resumed(folder: Path, data: Path, moment: int | str) -> None:
         (folder / "failed").write_text(f"killed: {killed}, resumed: {resumed}")
 
 
+def numbered(moment: str, labels: list[str]) -> int | str:
+    """Return a moment with its number in place of its name."""
+    parts = moment.split("!")
+    index = min(1, len(parts) - 1)
+    number = int(parts[index]) if parts[index].isdigit() else labels.index(parts[index])
+    parts[index] = str(number)
+    return number if len(parts) == 1 else "!".join(parts)
+
+
 def main() -> None:
     """Run what the arguments say."""
     folder, data = Path(sys.argv[1]), Path(sys.argv[2])
@@ -284,7 +302,7 @@ def main() -> None:
             raise SystemExit(status)
     labels = [line.split(" ", 1)[1] for line in (whole / "moments.txt").read_text().splitlines()]
     moments = [
-        int(given) if given.isdigit() else given if "@" in given else labels.index(given) for given in sys.argv[3:]
+        int(given) if given.isdigit() else given if "@" in given else numbered(given, labels) for given in sys.argv[3:]
     ]
     running: set[int] = set()
     for moment in moments:

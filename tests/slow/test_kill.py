@@ -32,7 +32,7 @@ def run(folder: Path, data: Path, *moments: int | str) -> None:
 def left_by(folder: Path) -> dict[str, Any]:
     """Return the content of a run's files that depends neither on the time nor on the folder."""
     state = json.loads((folder / "callbacks.json").read_text())
-    states = {key: value for key, value in state["callbacks"].items() if not key.startswith("Wandb")}
+    states = {key: value for key, value in state["callbacks"].items() if not key.startswith(("Wandb", "Preemption"))}
     for each in states.values():
         each.pop("seconds", None)  # of `ValidateEvery`: how long things took
     logged = [json.loads(line) for line in (folder / "callbacks.jsonl").read_text().splitlines()]
@@ -73,6 +73,8 @@ def epoch_and_kind(path: Path) -> tuple[float, bool]:
 SAMPLE = (
     "epoch 5 after rename to best-recall-epoch005.pt",
     "epoch 7 half of the stripped last.pt",
+    "SIGUSR1!epoch 5 after on_train_batch_end",
+    "SIGTERM!epoch 4 before on_val_end!0",
 )
 
 
@@ -134,17 +136,52 @@ MOMENTS = (
 )  # fmt: skip
 
 
+# Signals of a scheduler, with `Preemption`: the epoch is finished, or with a grace of 0 seconds left at the batch.
+SIGNALLED = tuple(
+    f"{name}!{moment}{grace}"
+    for moment in (
+        "epoch 1 before on_train_epoch_start",
+        "epoch 1 after on_train_batch_end",
+        "epoch 1 half of last.pt",
+        "epoch 3 before on_train_epoch_start",
+        "epoch 4 after on_train_epoch_start",
+        "epoch 4 before on_val_end",
+        "epoch 4 half of best.pt",
+        "epoch 4 before rename to last.pt",
+        "epoch 5 after on_train_batch_end",
+        "epoch 5 half of a line of callbacks.journal.jsonl",
+        "epoch 5 before on_fit_epoch_end",
+        "epoch 5 half of callbacks.json",
+        "epoch 6 before save_model",
+        "epoch 7 before on_val_end",
+        "epoch 7 after save_model",
+        "epoch 7 half of the stripped best.pt",
+        "epoch 7 after on_train_end",
+    )
+    for name, grace in (("SIGUSR1", ""), ("SIGTERM", ""), ("SIGTERM", "!0"))
+)
+
+
 @pytest.mark.sample
 def test_a_run_that_is_killed_and_resumed_leaves_the_same(whole):
     _, moments, _ = whole
-    assert set(SAMPLE) <= set(MOMENTS)
-    assert not differences(whole, [moments.index(moment) for moment in SAMPLE])
+    assert {moment for moment in SAMPLE if "!" not in moment} <= set(MOMENTS)
+    assert {moment for moment in SAMPLE if "!" in moment} <= set(SIGNALLED)
+    assert not differences(whole, [numbered(moment, moments) for moment in SAMPLE])
 
 
 def test_at_every_other_moment_too(whole, scenes):
     _, moments, _ = whole
     assert len(set(MOMENTS)) >= 25
     assert not killed_at(whole, scenes, [moments.index(moment) for moment in MOMENTS if moment not in SAMPLE])
+
+
+def test_a_run_that_a_scheduler_signals_leaves_the_same(whole, scenes):
+    _, moments, _ = whole
+    assert not killed_at(whole, scenes, [numbered(moment, moments) for moment in SIGNALLED if moment not in SAMPLE])
+    left = [log.read_text() for log in whole[0].glob("SIG*!*/killed.log")]
+    assert sum("left early" in log for log in left) >= 20
+    assert sum("ended by SIGTERM" in log for log in left) >= 4
 
 
 def test_every_moment_after_the_last_epoch(whole, scenes):
@@ -160,6 +197,12 @@ def test_a_signal_at_a_random_moment_after_the_last_epoch(whole, scenes, name, t
     """Most come before the end; one that comes after it finds a run that is over and complete."""
     random = Random(name)
     assert not killed_at(whole, scenes, [f"{name}@{random.random():.4f}" for _ in range(times)])
+
+
+def numbered(moment: str, moments: list[str]) -> int | str:
+    """Return a moment with its number in place of its name, as the script names its folder."""
+    name, *rest = moment.split("!")
+    return "!".join([name, str(moments.index(rest[0])), *rest[1:]]) if rest else moments.index(moment)
 
 
 def killed_at(whole: Any, data: Path, chosen: Sequence[int | str]) -> dict[str, Any]:
