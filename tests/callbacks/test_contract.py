@@ -121,6 +121,7 @@ def test_silent_on_other_ranks(train, monkeypatch):
     for event in ("on_pretrain_routine_end", "on_train_start", "on_train_batch_end", "on_train_epoch_end"):
         model.add_callback(event, as_rank_one(event))
     model.add_callback("on_fit_epoch_end", as_rank_one("on_fit_epoch_end"))
+    model.add_callback("teardown", as_rank_one("teardown"))
     folder = train(model, epochs=2)
     for each, state in zip(callbacks, fresh, strict=True):
         assert each.every_rank or each.state_dict() == state, each  # memory is each process's own
