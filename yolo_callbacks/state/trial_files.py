@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import re
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from yolo_callbacks.state.journal import JOURNAL_FILE
+from yolo_callbacks.state.run_files import link_or_copy, needed_files
 from yolo_callbacks.state.state_file import STATE_FILE
 from yolo_callbacks.utils.fields import Field, read_fields, text, whole
 from yolo_callbacks.utils.files import LOGGER, parse_json, read_json, read_lines, replace_atomic, write_json
@@ -21,8 +19,6 @@ __all__ = ["Origin", "copy_from_trial", "copy_to_trial", "forget_wandb_run", "re
 
 _ORIGIN_FILE = "trial.json"
 _FIELDS = {"trial": Field(text), "epoch": Field(whole(1)), "folder": Field(text)}
-_SUFFIXES = frozenset({".json", ".jsonl", ".csv", ".yaml", ".pt"})
-_OF_SAVE_PERIOD = re.compile(r"epoch\d+\.pt")  # a resume needs none of them
 
 
 @dataclass(frozen=True)
@@ -45,10 +41,10 @@ def copy_to_trial(folder: Path, target: Path, origin: Origin) -> None:
 
     Pictures, TensorBoard's and W&B's files are left out. The run must write nothing meanwhile.
     """
-    for path in _needed(folder):
+    for path in needed_files(folder):
         copy = target / path.relative_to(folder)
         copy.parent.mkdir(parents=True, exist_ok=True)
-        _link_or_copy(path, copy)
+        link_or_copy(path, copy)
     write_json(target / _ORIGIN_FILE, asdict(origin))
 
 
@@ -75,7 +71,7 @@ def copy_from_trial(source: Path, folder: Path) -> None:
         path = folder / str(name)
         if path.resolve().is_relative_to(folder.resolve()) and not (source / str(name)).exists():
             path.unlink(missing_ok=True)
-    for path in _needed(source):
+    for path in needed_files(source):
         if path.name != _ORIGIN_FILE:
             target = folder / path.relative_to(source)
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -114,20 +110,5 @@ def _without_run(states: Any) -> Any:
     }
 
 
-def _link_or_copy(path: Path, copy: Path) -> None:
-    """Give a file a second name, where it is a checkpoint: those are replaced, and never written in place."""
-    if path.suffix == ".pt":
-        with suppress(OSError):
-            os.link(path, copy)
-            return
-    shutil.copyfile(path, copy)
-
-
 def _copy(source: Path, target: Path) -> None:
     replace_atomic(target, lambda temporary: shutil.copyfile(source, temporary))
-
-
-def _needed(folder: Path) -> Iterator[Path]:
-    for path in sorted([*folder.glob("*"), *folder.glob("weights/*")]):
-        if path.suffix in _SUFFIXES and path.is_file() and not _OF_SAVE_PERIOD.fullmatch(path.name):
-            yield path

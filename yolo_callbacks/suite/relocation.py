@@ -11,6 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from yolo_callbacks.state.journal import Journal
+from yolo_callbacks.state.run_files import rows_up_to
 from yolo_callbacks.state.state_file import holds_state
 from yolo_callbacks.trainer.installation import resume_takes_save_dir
 from yolo_callbacks.trainer.training_run import TrainingRun
@@ -39,7 +40,7 @@ def copy_run_files(folder: Path, run: TrainingRun) -> None:
         Journal(run.save_dir).add_from(Journal(folder))
         results, target = folder / "results.csv", run.results_file
         if results.is_file() and target is not None and not target.exists():
-            content = _rows_up_to(results, run.completed_epochs)
+            content = rows_up_to(results, run.completed_epochs)
             replace_atomic(target, lambda temporary: temporary.write_bytes(content))
     except OSError as error:
         LOGGER.warning(f"The journal and results.csv could not be copied from {folder} to {run.save_dir}: {error}")
@@ -69,16 +70,3 @@ def warn_of_move(folder: Path, run: TrainingRun) -> None:
         f"Callbacks: this run is resumed from {folder}, but Ultralytics continues it in {run.save_dir}, the folder "
         f"that the checkpoint names. State, logs and kept checkpoints were copied there. {in_place}"
     )
-
-
-def _rows_up_to(results: Path, epoch: int) -> bytes:
-    """Return the header and the rows up to an epoch: the later epochs are trained again."""
-    header, *rows = results.read_bytes().splitlines(keepends=True) or [b""]
-    return b"".join([header, *(row for row in rows if row.endswith(b"\n") and _epoch(row) <= epoch)])
-
-
-def _epoch(row: bytes) -> float:
-    try:
-        return float(row.split(b",", 1)[0])
-    except ValueError:
-        return 0.0  # a row of unknown content is kept
