@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from yolo_callbacks.callbacks.learning_rate_schedule import LearningRateSchedule
     from yolo_callbacks.callbacks.memory_cleanup import MemoryCleanup
     from yolo_callbacks.callbacks.memory_monitor import MemoryMonitor
+    from yolo_callbacks.callbacks.mirror import Mirror
     from yolo_callbacks.callbacks.monitor_callback import MonitorCallback
     from yolo_callbacks.callbacks.optuna_pruning import OptunaPruning
     from yolo_callbacks.callbacks.preemption import Preemption
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from yolo_callbacks.metrics.epoch_record import EpochRecord
     from yolo_callbacks.metrics.monitor import Monitor
     from yolo_callbacks.suite.attaching import attach, detach
+    from yolo_callbacks.suite.continuing import resume_or_train
     from yolo_callbacks.suite.extending import extend
     from yolo_callbacks.suite.suite import Suite
     from yolo_callbacks.trainer.training_run import TrainingRun
@@ -60,6 +62,7 @@ __all__ = [
     "LearningRateSchedule",
     "MemoryCleanup",
     "MemoryMonitor",
+    "Mirror",
     "Monitor",
     "MonitorCallback",
     "OptunaPruning",
@@ -80,6 +83,7 @@ __all__ = [
     "detach",
     "extend",
     "ray_trainable",
+    "resume_or_train",
 ]
 
 # A name is imported where it is used first: a script that stops early does not wait for the code of W&B.
@@ -93,6 +97,7 @@ _MODULES = {
     "LearningRateSchedule": "callbacks.learning_rate_schedule",
     "MemoryCleanup": "callbacks.memory_cleanup",
     "MemoryMonitor": "callbacks.memory_monitor",
+    "Mirror": "callbacks.mirror",
     "MonitorCallback": "callbacks.monitor_callback",
     "OptunaPruning": "callbacks.optuna_pruning",
     "Preemption": "callbacks.preemption",
@@ -112,6 +117,7 @@ _MODULES = {
     "Monitor": "metrics.monitor",
     "attach": "suite.attaching",
     "detach": "suite.attaching",
+    "resume_or_train": "suite.continuing",
     "extend": "suite.extending",
     "Suite": "suite.suite",
     "TrainingRun": "trainer.training_run",

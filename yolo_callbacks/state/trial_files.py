@@ -15,7 +15,7 @@ from yolo_callbacks.state.state_file import STATE_FILE
 from yolo_callbacks.utils.fields import Field, read_fields, text, whole
 from yolo_callbacks.utils.files import LOGGER, parse_json, read_json, read_lines, replace_atomic, write_json
 
-__all__ = ["Origin", "copy_from_trial", "copy_to_trial", "forget_wandb_run", "read_origin"]
+__all__ = ["Origin", "copy_from_trial", "copy_to_trial", "forget_wandb_run", "install_files", "read_origin"]
 
 _ORIGIN_FILE = "trial.json"
 _FIELDS = {"trial": Field(text), "epoch": Field(whole(1)), "folder": Field(text)}
@@ -61,7 +61,12 @@ def read_origin(folder: Path) -> Origin | None:
 
 
 def copy_from_trial(source: Path, folder: Path) -> None:
-    """Make the folder of a run hold what a checkpoint of Ray Tune holds.
+    """Make the folder of a run hold what a checkpoint of Ray Tune holds; see `install_files`."""
+    install_files(source, folder, without=_ORIGIN_FILE)
+
+
+def install_files(source: Path, folder: Path, *, without: str = "") -> None:
+    """Make the folder of a run hold what a copy of the run holds; last.pt comes last, so that a kill does no harm.
 
     Files of later epochs that callbacks have written, as callbacks.json lists them, are removed. All others stay.
     """
@@ -71,8 +76,8 @@ def copy_from_trial(source: Path, folder: Path) -> None:
         path = folder / str(name)
         if path.resolve().is_relative_to(folder.resolve()) and not (source / str(name)).exists():
             path.unlink(missing_ok=True)
-    for path in needed_files(source):
-        if path.name != _ORIGIN_FILE:
+    for path in sorted(needed_files(source), key=lambda path: path.name == "last.pt"):
+        if path.name != without:
             target = folder / path.relative_to(source)
             target.parent.mkdir(parents=True, exist_ok=True)
             _copy(path, target)
