@@ -71,7 +71,9 @@ def test_wrong_arguments(arguments, error, message):
 
 
 def test_credentials_are_not_shown():
-    mirror = Mirror("ftp://me:pass/word@host/runs", storage_options={"secret_key": "hidden", "endpoint_url": "http://x"})
+    mirror = Mirror(
+        "ftp://me:pass/word@host/runs", storage_options={"secret_key": "hidden", "endpoint_url": "http://x"}
+    )
     assert repr(mirror) == (
         "Mirror(url='ftp://•••@host/runs', storage_options={'secret_key': '•••', 'endpoint_url': 'http://x'})"
     )

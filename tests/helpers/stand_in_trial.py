@@ -25,6 +25,7 @@ def made(kind: type) -> Any:
     needed: dict[str, Any] = {
         "Deadline": "1000h",
         "LearningRateSchedule": "constant",
+        "Mirror": "memory://mirror",
         "OptunaPruning": StandInTrial(),
         "Unfreeze": {0: "all"},
         "ValidateEvery": 1,

@@ -75,8 +75,9 @@ def choose_callbacks(arguments: Sequence[str]) -> None:
 
 def run_yolo(command: Sequence[str]) -> None:
     """Continue as the `yolo` command."""
-    sys.argv = ["yolo", *command]
-    from ultralytics.cfg import entrypoint  # it reads sys.argv when it is imported
+    # In place: Ultralytics takes this list when it is imported, which may have been before (8.4.190).
+    sys.argv[:] = ["yolo", *command]
+    from ultralytics.cfg import entrypoint
 
     try:
         entrypoint()

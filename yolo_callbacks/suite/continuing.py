@@ -19,6 +19,7 @@ from yolo_callbacks.suite.attaching import attach
 from yolo_callbacks.suite.handlers import remove_handlers
 from yolo_callbacks.trainer.continuation import adopt_checkpoint, completed_epochs, fixed_folder, load_weights
 from yolo_callbacks.trainer.model_inspection import task_of
+from yolo_callbacks.trainer.stripping import strip_checkpoint
 from yolo_callbacks.trainer.trial_arguments import resume_from
 from yolo_callbacks.utils.files import LOGGER, set_aside, temporary_beside
 
@@ -120,6 +121,7 @@ def find_continuation(task: str, arguments: Mapping[str, Any], mirror: Mirror | 
     here = _local(folder)
     found = here if mirror is None else _with_mirror(here, mirror)
     if found.over:
+        _strip(found)
         LOGGER.info(f"Callbacks: the run in {folder} is over, there is nothing to train")
     elif found.epochs:
         adopt_checkpoint(found.last, folder, arguments)
@@ -160,6 +162,18 @@ def _local(folder: Path) -> Continuation:
         LOGGER.warning(f"{last} cannot be read ({error}){set_aside(last)}")
         return Continuation(folder)
     return Continuation(folder, epochs, over=not epochs or _status(folder) in _OVER)
+
+
+def _strip(over: Continuation) -> None:
+    """Strip last.pt of a run that is over, which is the last step of a run: a kill or a copy may have come before."""
+    state = read_state(over.folder / STATE_FILE) or {}
+    if state.get("keep_resumable"):
+        return
+    try:
+        if completed_epochs(over.last):
+            strip_checkpoint(over.last)
+    except Exception as error:  # torch raises several for a damaged file
+        LOGGER.warning(f"{over.last} could not be stripped and stays as it was: {error}")
 
 
 def _status(folder: Path) -> str:

@@ -25,6 +25,7 @@ ARGUMENTS: Mapping[str, dict[str, Any]] = {
     "ValidateEvery": {"n": 1},
     "Unfreeze": {"schedule": {0: "all"}},
     "Deadline": {"duration": "100-00:00:00"},
+    "Mirror": {"url": "memory://mirror"},
 }
 
 # Exported, but not for a YAML of every callback.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from yolo_callbacks.cli.auto_resume import OPTION, continued_command, takes_option
 from yolo_callbacks.cli.near_misses import refuse_near_misses
 from yolo_callbacks.cli.parser import Parser
 from yolo_callbacks.cli.yolo_command import (
@@ -24,7 +25,13 @@ def parser() -> Parser:
         "Train as `yolo train` does, with callbacks.",
         "yolo-callbacks train model=yolo11n.pt data=coco8.yaml",
         "yolo-callbacks train callbacks=callbacks.yaml model=yolo11n.pt data=coco8.yaml epochs=100",
+        "yolo-callbacks train --auto-resume callbacks=callbacks.yaml model=yolo11n.pt data=coco8.yaml name=first",
         "yolo-callbacks train callbacks=SaveBest,EarlyStopping segment model=yolo11n-seg.pt data=coco8-seg.yaml",
+    )
+    made.add_argument(
+        OPTION,
+        action="store_true",
+        help="continue the run that name=, project= or save_dir= name, from its folder or its Mirror; else start it",
     )
     add_training_arguments(made, "any argument of `yolo train`")
     return made
@@ -35,6 +42,12 @@ def train(arguments: Sequence[str]) -> None:
     if {"-h", "--help"}.intersection(arguments):
         parser().print_help()
         return
-    refuse_near_misses("yolo-callbacks train", arguments, {"callbacks": "callbacks.yaml"}, yolo_arguments())
-    choose_callbacks(arguments)
-    run_yolo(["train", *other_arguments(arguments, "callbacks")])
+    program = "yolo-callbacks train"
+    auto_resume = takes_option(program, arguments)
+    given = [argument for argument in arguments if argument != OPTION]
+    refuse_near_misses(program, given, {"callbacks": "callbacks.yaml"}, yolo_arguments())
+    choose_callbacks(given)
+    others = other_arguments(given, "callbacks")
+    command = continued_command(others) if auto_resume else ["train", *others]
+    if command is not None:
+        run_yolo(command)

@@ -1,0 +1,72 @@
+"""`yolo-callbacks train --auto-resume`: a run starts, goes on in its folder or from its mirror, and is over."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+from trainings import TINY, results_csv
+
+from yolo_callbacks.cli.command import main
+
+FAST = ["imgsz=32", "batch=4", "workers=0", "device=cpu", "plots=False", "seed=0", "epochs=3"]
+# Ends the process after epoch 1, once.
+KILL = """
+import os
+from pathlib import Path
+from yolo_callbacks import Callback
+
+class Kill(Callback):
+    def on_train_epoch_start(self, trainer):
+        if trainer.epoch == 1 and not Path("killed").exists():
+            Path("killed").touch()
+            mirrors = [f for f in Path("store").rglob("*.json") if f.parent.name == "copies"]
+            while not mirrors:
+                mirrors = [f for f in Path("store").rglob("*.json") if f.parent.name == "copies"]
+            os._exit(9)
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--auto-resum", "name=a"], "argument '--auto-resum': did you mean --auto-resume?"),
+        (["--auto_resume", "name=a"], "argument '--auto_resume': did you mean --auto-resume?"),
+        (["--auto-resume", "model=a.pt"], "--auto-resume needs name=, project= or save_dir=, which name the run"),
+        (["--auto-resume", "name=a", "resume=True"], "--auto-resume decides whether to resume: leave out resume"),
+    ],
+)
+def test_wrong_arguments(arguments, message, capsys):
+    assert main(["train", *arguments]) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.training
+def test_a_killed_command_goes_on_elsewhere_and_is_over_then(tmp_path, scenes):
+    (tmp_path / "killing.py").write_text(KILL)
+    (tmp_path / "callbacks.yaml").write_text(
+        f"callbacks:\n  - SaveBest\n  - Mirror: {{url: 'file://{tmp_path}/store'}}\n  - killing:Kill\n"
+    )
+
+    def command(project):
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"}
+        given = ["train", "--auto-resume", "callbacks=callbacks.yaml", f"model={TINY}", f"data={scenes}", *FAST]
+        code = "import sys, isolation; from yolo_callbacks.cli.command import main; sys.exit(main())"
+        run = [sys.executable, "-c", code, *given, f"project={tmp_path / project}", "name=first"]
+        options = {"check": False, "capture_output": True, "text": True, "timeout": 300}
+        return subprocess.run(run, cwd=tmp_path, env=environment, **options)
+
+    assert command("here").returncode == 9
+    (tmp_path / "here").rename(tmp_path / "lost")
+    second = command("there")
+    assert second.returncode == 0, second.stdout + second.stderr
+    assert "goes on after epoch 1" in second.stdout + second.stderr
+    folder = tmp_path / "there" / "first"
+    assert [row["epoch"] for row in results_csv(folder)] == [1, 2, 3]
+    third = command("there")
+    assert third.returncode == 0
+    assert "is over, there is nothing to train" in third.stdout + third.stderr
+    assert sorted(path.name for path in (tmp_path / "there").iterdir()) == ["first"]
+    assert not (tmp_path / "here").exists()
