@@ -55,8 +55,8 @@ def test_a_killed_command_goes_on_elsewhere_and_is_over_then(tmp_path, scenes):
         given = ["train", "--auto-resume", "callbacks=callbacks.yaml", f"model={TINY}", f"data={scenes}", *FAST]
         code = "import sys, isolation; from yolo_callbacks.cli.command import main; sys.exit(main())"
         run = [sys.executable, "-c", code, *given, f"project={tmp_path / project}", "name=first"]
-        options = {"check": False, "capture_output": True, "text": True, "timeout": 300}
-        return subprocess.run(run, cwd=tmp_path, env=environment, **options)
+        options = {"capture_output": True, "text": True, "timeout": 300}
+        return subprocess.run(run, check=False, cwd=tmp_path, env=environment, **options)
 
     assert command("here").returncode == 9
     (tmp_path / "here").rename(tmp_path / "lost")

@@ -34,9 +34,9 @@ class Mirror(Callback):
     until a newer epoch waits.
 
     Args:
-        url: The folder in the store, as `fsspec` takes it: `"s3://bucket/run"`, `"gs://bucket/run"`,
-            `"sftp://host/folder"`, `"file:///mnt/disk/run"`. Give each run a folder of its own. `file://`, `memory://`
-            and `ftp://` need no further package; others do, such as `s3fs` for `s3://`.
+        url: The folder in the store, as `fsspec` takes it: `"file:///mnt/store/run"`, `"s3://bucket/run"`,
+            `"gs://bucket/run"`, `"sftp://host/folder"`. Give each run a folder of its own. `file://`, `memory://` and
+            `ftp://` need no further package; others do, such as `s3fs` for `s3://`.
         every: Copy each n-th epoch, and the end of the run. Defaults to `1`.
         finish_timeout: How many seconds the end of a run waits for copies at most. Defaults to `60.0`.
         storage_options: Arguments for the file system, such as `{"endpoint_url": "https://host"}`. Defaults to `None`,

@@ -31,7 +31,11 @@ _ENVIRONMENT = {"type": "string", "pattern": r"\$\{[A-Za-z_][A-Za-z0-9_]*(:-[^}]
 _FOREIGN = {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_.]*(:[A-Za-z_][A-Za-z0-9_.]*)?$"}
 
 # What a template shows for an argument that has no default.
-_EXAMPLES = {("LearningRateSchedule", "schedule"): "constant", ("Unfreeze", "schedule"): "{0: head, 10: all}"}
+_EXAMPLES = {
+    ("LearningRateSchedule", "schedule"): "constant",
+    ("Mirror", "url"): '"s3://bucket/run"',
+    ("Unfreeze", "schedule"): "{0: head, 10: all}",
+}
 
 
 def schema() -> dict[str, Any]:
@@ -149,7 +153,8 @@ def _kinds(annotation: Any) -> list[dict[str, Any]] | None:
     if origin is Literal:
         return [{"enum": list(parameters)}]
     if origin is collections.abc.Mapping:
-        return [{"type": "object", "additionalProperties": {"anyOf": _kinds(parameters[1])}}]
+        values = _kinds(parameters[1])
+        return [{"type": "object", **({"additionalProperties": {"anyOf": values}} if values else {})}]
     if origin is collections.abc.Sequence:
         return [{"type": "array", "items": {"anyOf": _kinds(parameters[0])}}]
     if origin is collections.abc.Callable:
