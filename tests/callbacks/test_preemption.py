@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,18 @@ from stand_in_slurm import VARIABLES, StandInSlurm
 from trainings import TINY, results_csv
 from ultralytics import YOLO
 
-from yolo_callbacks import Callback, EarlyStopping, JsonlLogger, Preemption, ReduceLROnPlateau, SaveBest, attach
+from yolo_callbacks import (
+    Callback,
+    EarlyStopping,
+    JsonlLogger,
+    Preemption,
+    ReduceLROnPlateau,
+    SaveBest,
+    WandbLogger,
+    attach,
+)
 from yolo_callbacks.decisions import remaining_time
+from yolo_callbacks.loggers.wandb_parts.session import WandbSession
 from yolo_callbacks.utils.signals import Terminated
 
 VALUES = [0.1, 0.3, 0.2, 0.2, 0.1, 0.1]
@@ -400,6 +411,35 @@ def test_a_requeue_that_fails_is_a_warning(train, scripted, monkeypatch, tmp_pat
     attach(model, Sender(), Preemption(), strict=True)
     train(model, epochs=4)
     assert "Preemption: job 77 could not be put back into the queue: Access denied" in messages
+
+
+@pytest.mark.training
+@pytest.mark.parametrize("grace", [0, 20])
+def test_wandb_marks_the_run_and_leaves_time_for_the_rest(train, scripted, monkeypatch, grace):
+    import wandb
+
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    scripted(VALUES)
+    calls: list[Any] = []
+    mark, close = wandb.Run.mark_preempting, WandbSession.close
+
+    def marked(run: Any) -> None:
+        calls.append("preempting")
+        mark(run)
+
+    def closed(session: Any, uploads: Any, *, failed: bool) -> None:
+        calls.append((session.finish_timeout, failed))
+        close(session, uploads, failed=failed)
+
+    monkeypatch.setattr(wandb.Run, "mark_preempting", marked)
+    monkeypatch.setattr(WandbSession, "close", closed)
+    model = YOLO(TINY)
+    attach(model, Sender(), Preemption(grace=grace), WandbLogger(images=0, log_model=False), strict=True)
+    with pytest.raises(Terminated) if grace == 0 else nullcontext():
+        train(model, epochs=4)
+    (seconds, failed), *marks = sorted(calls, key=str)
+    assert (failed, set(marks)) == (True, {"preempting"})  # wandb calls itself again where it attaches the run
+    assert 1 <= seconds <= max(grace / 2, 1)
 
 
 @pytest.mark.training
