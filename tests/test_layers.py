@@ -10,6 +10,7 @@ PACKAGE = "yolo_callbacks"
 # From the top to the bottom; a module may import those of its own folder and of lower layers. Two folders in one layer
 # do not import each other.
 LAYERS = (
+    ("__main__",),  # a module, for `python -m`
     ("cli",),
     ("config",),
     ("suite",),
@@ -71,8 +72,9 @@ def test_the_public_names_are_imported_from_above_only(graph):
     assert found <= set(ABOVE_THE_PUBLIC_NAMES)
 
 
-def test_only_the_package_itself_is_at_the_top(graph):
-    assert not [module for module in graph.modules if module.count(".") == 1 and not graph.find_children(module)]
+def test_only_the_package_itself_and_its_command_are_at_the_top(graph):
+    alone = [module for module in graph.modules if module.count(".") == 1 and not graph.find_children(module)]
+    assert alone == [f"{PACKAGE}.__main__"]
 
 
 @pytest.mark.parametrize("name", ["ultralytics", "torch", "wandb", "matplotlib", "cv2"])
