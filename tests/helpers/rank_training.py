@@ -66,6 +66,7 @@ from yolo_callbacks import (
     ValidateEvery,
     attach,
 )
+from yolo_callbacks.trainer import launched_training
 
 RANK, WORLD_SIZE = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
 REAL_VALIDATION = validation.BaseValidator.__call__
@@ -89,6 +90,7 @@ def without_accelerator() -> None:
 
     parallel = torch.nn.parallel.DistributedDataParallel
     backend = validation.AutoBackend
+    launched_training._check_plain_launch = lambda arguments: None  # as if there were a GPU for each rank
     engine.BaseTrainer.__init__ = with_ranks
     engine.BaseTrainer._setup_ddp = set_up
     engine.nn.parallel.DistributedDataParallel = lambda model, device_ids=None, **rest: parallel(model, **rest)

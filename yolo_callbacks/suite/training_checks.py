@@ -11,6 +11,7 @@ from yolo_callbacks.callbacks.callback import Callback
 from yolo_callbacks.state.state_file import last_finished_epoch
 from yolo_callbacks.suite.handlers import is_attached
 from yolo_callbacks.suite.trials import prepare_trial
+from yolo_callbacks.trainer.launched_training import prepare_launch
 from yolo_callbacks.trainer.model_inspection import running_trainer
 from yolo_callbacks.trainer.resume import check_resume
 from yolo_callbacks.trainer.training_calls import before_training, before_tuning, before_workers_without_callbacks
@@ -28,16 +29,18 @@ def check_trainings() -> None:
 
 
 def check_training(model: Any, arguments: dict[str, Any]) -> None:
-    """Prepare a training in a trial of Ray Tune, and refuse to resume a run that is over.
+    """Prepare a training in a trial of Ray Tune or under a launcher, and refuse to resume a run that is over.
 
     Ultralytics would start another training instead.
 
     Raises:
-        ValueError: If there is nothing to resume. In a `yolo` command it becomes one line and exit code 2.
+        ValueError: If there is nothing to resume, or the processes of a launcher do not fit the devices. In a `yolo`
+            command it becomes one line and exit code 2.
     """
     if is_attached(model) or os.environ.get(VARIABLE):
         prepare_trial(model, arguments)
         try:
+            prepare_launch(model, arguments)
             check_resume(model, arguments, finished=last_finished_epoch)
         except ValueError as error:
             refuse(error)

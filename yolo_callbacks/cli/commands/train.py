@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 from yolo_callbacks.cli.auto_resume import OPTION, continued_command, takes_option
 from yolo_callbacks.cli.near_misses import refuse_near_misses
-from yolo_callbacks.cli.parser import Parser
+from yolo_callbacks.cli.parser import CommandError, Parser
 from yolo_callbacks.cli.yolo_command import (
     add_training_arguments,
     choose_callbacks,
@@ -14,6 +15,8 @@ from yolo_callbacks.cli.yolo_command import (
     run_yolo,
     yolo_arguments,
 )
+from yolo_callbacks.trainer.launched_training import leave_launch, train_in_launch
+from yolo_callbacks.utils.launcher import find_launch, slurm_variables
 
 __all__ = ["parser", "train"]
 
@@ -27,6 +30,7 @@ def parser() -> Parser:
         "yolo-callbacks train callbacks=callbacks.yaml model=yolo11n.pt data=coco8.yaml epochs=100",
         "yolo-callbacks train --auto-resume callbacks=callbacks.yaml model=yolo11n.pt data=coco8.yaml name=first",
         "yolo-callbacks train callbacks=SaveBest,EarlyStopping segment model=yolo11n-seg.pt data=coco8-seg.yaml",
+        "torchrun --nproc-per-node 2 -m yolo_callbacks train data=coco8.yaml",
     )
     made.add_argument(
         OPTION,
@@ -38,7 +42,10 @@ def parser() -> Parser:
 
 
 def train(arguments: Sequence[str]) -> None:
-    """Train as `yolo train` does, with callbacks; YOLO_CALLBACKS is set for child processes of Ultralytics too."""
+    """Train as `yolo train` does, with callbacks; YOLO_CALLBACKS is set for child processes of Ultralytics too.
+
+    In a process that torchrun or srun has started, be one rank of a training.
+    """
     if {"-h", "--help"}.intersection(arguments):
         parser().print_help()
         return
@@ -46,8 +53,16 @@ def train(arguments: Sequence[str]) -> None:
     auto_resume = takes_option(program, arguments)
     given = [argument for argument in arguments if argument != OPTION]
     refuse_near_misses(program, given, {"callbacks": "callbacks.yaml"}, yolo_arguments())
+    os.environ.update(slurm_variables(os.environ))  # before Ultralytics, which reads the rank where it is imported
+    launch = find_launch(os.environ)
+    if launch is not None:
+        if auto_resume:  # every process would write the copy of the mirror to the folder
+            raise CommandError(f"{program}: {OPTION} is for one process: under torchrun or srun, use resume=True")
+        train_in_launch(launch)
     choose_callbacks(given)
     others = other_arguments(given, "callbacks")
     command = continued_command(others) if auto_resume else ["train", *others]
     if command is not None:
         run_yolo(command)
+    if launch is not None:
+        leave_launch()

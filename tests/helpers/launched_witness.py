@@ -1,0 +1,64 @@
+"""A callback for YAML that notes what a rank sees, and ends a node or hides its files where a test asks for it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+from yolo_callbacks import Callback
+
+RANK = int(os.environ.get("RANK", "-1"))
+
+
+class Witness(Callback):
+    """Note the rates, the weights and the shard of this rank in `FOLDER/rank<N>.json`.
+
+    Args:
+        folder: The folder of the notes.
+        own_disk: Whether the ranks other than 0 have folders of their own, with an old best.pt that cannot be read.
+        dies: The rank whose node dies in the second epoch. Defaults to None, for no one.
+    """
+
+    every_rank = True
+
+    def __init__(self, folder: str, *, own_disk: bool = False, dies: int | None = None) -> None:
+        self.folder, self.own_disk, self.dies = Path(folder), own_disk, dies
+        self.seen: dict[str, Any] = {"rates": [], "weights": [], "averages": [], "final_evaluations": 0}
+
+    def on_train_start(self, trainer: Any) -> None:
+        sampler = trainer.train_loader.sampler
+        self.seen |= {"shard": [sampler.rank, sampler.num_replicas], "folder": str(trainer.save_dir)}
+        if self.own_disk and RANK:
+            trainer.save_dir = self.folder / f"disk{RANK}"
+            trainer.wdir = trainer.save_dir / "weights"
+            trainer.wdir.mkdir(parents=True)
+            trainer.last, trainer.best = trainer.wdir / "last.pt", trainer.wdir / "best.pt"
+            trainer.best.write_text("of an old run")
+
+    def on_train_batch_end(self, trainer: Any) -> None:
+        if trainer.epoch and self.dies == RANK:
+            os.kill(os.getppid(), signal.SIGKILL)  # torchrun, which would tell the other node
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def on_train_epoch_end(self, trainer: Any) -> None:
+        self.seen["rates"].append([group["lr"] for group in trainer.optimizer.param_groups])
+        self.seen["weights"].append(digest(trainer.model))
+        self.seen["averages"].append(digest(trainer.ema.ema))
+        self._write()
+
+    def on_val_start(self, validator: Any) -> None:
+        self.seen["final_evaluations"] += not validator.training
+        self._write()
+
+    def _write(self) -> None:
+        (self.folder / f"rank{RANK}.json").write_text(json.dumps(self.seen))
+
+
+def digest(model: Any) -> str:
+    """Return a digest of the bits of a model's parameters."""
+    joined = b"".join(parameter.detach().numpy().tobytes() for parameter in model.parameters())
+    return hashlib.sha256(joined).hexdigest()
