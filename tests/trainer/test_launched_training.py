@@ -85,10 +85,10 @@ def test_a_list_of_data_sets_is_refused(monkeypatch):
 @pytest.mark.parametrize(("device", "count"), [("cpu", 0), ("mps", 0), ("0", 1), (None, 1), ([0, 1, 2], 3)])
 def test_a_script_whose_loss_would_be_wrong_is_refused(monkeypatch, tmp_path, device, count):
     monkeypatch.setattr("ultralytics.utils.RANK", 0)
-    monkeypatch.setattr("ultralytics.utils.WORLD_SIZE", 2)
+    monkeypatch.setenv("WORLD_SIZE", "2")
     model = YOLO(TINY)
     attach(model, JsonlLogger())
-    said = f"a launcher has started 2 processes, but Ultralytics counts {count} from device=.* the loss by {count}:"
+    said = f"a launcher has started 2 process.es., but Ultralytics counts {count} from device=.* the loss by {count}:"
     with pytest.raises(ValueError, match=said):
         model.train(**{**FAST, "device": device}, data="none.yaml", project=str(tmp_path))
     assert list(tmp_path.iterdir()) == []
@@ -97,7 +97,7 @@ def test_a_script_whose_loss_would_be_wrong_is_refused(monkeypatch, tmp_path, de
 @pytest.mark.parametrize("arguments", [{"device": "0,1"}, {"device": [0, 1]}, {"device": "cpu", "trainer": object}])
 def test_a_script_whose_processes_fit_is_left_alone(monkeypatch, arguments):
     monkeypatch.setattr("ultralytics.utils.RANK", 0)
-    monkeypatch.setattr("ultralytics.utils.WORLD_SIZE", 2)
+    monkeypatch.setenv("WORLD_SIZE", "2")
     before = dict(arguments)
     launched_training.prepare_launch(YOLO(TINY), arguments)
     assert arguments == before

@@ -67,17 +67,18 @@ def _check_plain_launch(arguments: Mapping[str, Any]) -> None:
 
     Up to 8.4.190 at least it counts the devices of `device=`, and 0 for a CPU.
     """
-    from ultralytics.utils import RANK, WORLD_SIZE
+    from ultralytics.utils import RANK
 
     if RANK == -1 or arguments.get("trainer") is not None:  # a trainer of the user may count them itself
         return
     device = re.sub(r"[\s()\[\]']", "", str(arguments.get("device") or "").lower())
     count = 0 if device in {"cpu", "mps"} else len(device.split(","))
-    if count != WORLD_SIZE:
+    started = int(os.environ.get("WORLD_SIZE", "1"))  # older versions have no WORLD_SIZE
+    if count != started:
         raise ValueError(
-            f"a launcher has started {WORLD_SIZE} processes, but Ultralytics counts {count} from device={device}, and "
+            f"a launcher has started {started} process(es), but Ultralytics counts {count} from device={device}, and "
             f"would multiply the loss by {count}: start `yolo-callbacks train` with the launcher, or name "
-            f"{WORLD_SIZE} devices of one node"
+            f"{started} device(s) of one node"
         )
 
 
