@@ -63,7 +63,7 @@ def test_head_ends_the_command_in_silence():
     script = f"{run} list | head -1; PYTHONUNBUFFERED=1 {run} --help | true"
     done = subprocess.run(["bash", "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.stderr == ""
-    assert done.stdout.startswith("EarlyStopping: ")
+    assert done.stdout.startswith("Deadline: ")
 
 
 def test_a_reader_that_has_gone_is_an_exit_code():
