@@ -307,7 +307,7 @@ def test_an_ignored_signal_is_watched_as_a_shell_may_have_ignored_it(train, scri
         ("something else", True, RuntimeError),
     ],
 )
-def test_a_signal_that_ends_the_workers_of_the_loader_too(train, scripted, text, signalled, raised):
+def test_a_signal_that_ends_the_workers_of_the_loader_too(train, scripted, messages, text, signalled, raised):
     """What torch raises then is the signal, and no failure."""
     scripted(VALUES)
     model, sender = YOLO(TINY), Sender("SIGTERM", epoch=2 if signalled else 99)
@@ -322,6 +322,7 @@ def test_a_signal_that_ends_the_workers_of_the_loader_too(train, scripted, text,
         train(model, epochs=4)
     name = "SIGTERM" if raised is Terminated else "RuntimeError"
     assert (sender.summary["status"], sender.summary["epochs"]) == (f"ended by {name}", 1)
+    assert any("the workers of the loader have ended" in line for line in messages) is (raised is Terminated)
 
 
 @pytest.mark.training

@@ -97,11 +97,15 @@ def test_a_job_is_signalled_and_put_back_until_it_has_finished(job, scenes, whic
 
 
 def test_a_sigterm_that_ends_the_workers_of_the_loader_too_leaves_a_run_that_can_be_resumed(job, tmp_path):
-    """As `scancel` sends it. torch lets a worker end then, so the epoch lacks batches."""
+    """As `scancel` sends it. torch lets a worker end then, so the epoch may lack batches."""
     folder, slurm = job
     (tmp_path / "bin" / "srun").write_text(SRUN.replace("-USR1", "-TERM"))
     script = (folder / "train.py").read_text().replace("attach(model,", f"{SLOWLY}\nattach(model,")
-    script = script.replace("'batch': 4", "'batch': 1").replace("'imgsz': 32", "'imgsz': 64")
+    script = (
+        script.replace('"workers", 2', '"workers", 1')
+        .replace("'batch': 4", "'batch': 1")
+        .replace("'imgsz': 32", "'imgsz': 64")
+    )
     assert "'batch': 1" in script
     (folder / "train.py").write_text(script)
     (folder / "train.sbatch").write_text("srun python train.py")
@@ -112,7 +116,9 @@ def test_a_sigterm_that_ends_the_workers_of_the_loader_too_leaves_a_run_that_can
     assert "Preemption: SIGTERM came" in said
     assert re.search("Using [1-9] dataloader workers", said)
     assert "Traceback" not in said
-    assert (done.returncode, "ended by SIGTERM" in said) == (143, True), said[-3000:]
+    # 0 where the loader had all batches of the epoch before its workers ended
+    left = {143: "ended by SIGTERM", 0: "left early"}
+    assert left[done.returncode] in said, said[-3000:]
     assert slurm.calls == []
     before = len(results_csv(folder / "runs" / "job"))
     (folder / "train.py").write_text(script.replace(SLOWLY, ""))

@@ -125,6 +125,8 @@ class Preemption(Callback):
             except RuntimeError as error:
                 # The signal has ended the workers of the loader too, as torch lets SIGTERM do.
                 if self.received and "DataLoader worker" in str(error):
+                    self._note_signals()
+                    LOGGER.warning("Preemption: the workers of the loader have ended, and the training is left now")
                     raise self._terminated() from None
                 raise
 
