@@ -302,18 +302,21 @@ def test_an_ignored_signal_is_watched_as_a_shell_may_have_ignored_it(train, scri
 @pytest.mark.parametrize(
     ("text", "signalled", "raised"),
     [
-        ("DataLoader worker (pid(s) 1, 2) exited unexpectedly", True, Terminated),
-        ("DataLoader worker (pid(s) 1, 2) exited unexpectedly", False, RuntimeError),
-        ("something else", True, RuntimeError),
+        ("DataLoader worker (pid(s) 1, 2) exited unexpectedly", "before", Terminated),
+        ("DataLoader worker (pid 1) is killed by signal: Terminated.", "after", Terminated),
+        ("DataLoader worker (pid(s) 1, 2) exited unexpectedly", "", RuntimeError),
+        ("something else", "before", RuntimeError),
     ],
 )
 def test_a_signal_that_ends_the_workers_of_the_loader_too(train, scripted, messages, text, signalled, raised):
     """What torch raises then is the signal, and no failure."""
     scripted(VALUES)
-    model, sender = YOLO(TINY), Sender("SIGTERM", epoch=2 if signalled else 99)
+    model, sender = YOLO(TINY), Sender("SIGTERM", epoch=2 if signalled == "before" else 99)
 
     def lose_a_worker(trainer: Any) -> None:
         if trainer.epoch == 1:
+            if signalled == "after":
+                threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM)).start()
             raise RuntimeError(text)
 
     attach(model, sender, Preemption(), strict=True)

@@ -20,6 +20,7 @@ from yolo_callbacks.utils.slurm import job_end_time, requeue_job
 __all__ = ["Preemption"]
 
 _DEFAULT_GRACE = 30.0  # seconds from SIGTERM to SIGKILL: KillWait of SLURM, terminationGracePeriodSeconds of Kubernetes
+_MOMENT = 0.5  # seconds within which a signal comes to all processes of a group
 _NEVER_CAUGHT = ("SIGKILL", "SIGSTOP")
 # Those of Unix, which Windows does not have: a file of callbacks is valid there too.
 _OTHER_NAMES = ("SIGHUP", "SIGUSR1", "SIGUSR2", "SIGCONT", "SIGTSTP", "SIGXCPU", "SIGALRM", "SIGQUIT")
@@ -123,12 +124,20 @@ class Preemption(Callback):
             try:
                 yield
             except RuntimeError as error:
-                # The signal has ended the workers of the loader too, as torch lets SIGTERM do.
-                if self.received and "DataLoader worker" in str(error):
+                # The signal has ended the workers of the loader too, as torch lets SIGTERM do; perhaps before it has
+                # come to this process.
+                if "DataLoader worker" in str(error) and self._comes_now():
                     self._note_signals()
                     LOGGER.warning("Preemption: the workers of the loader have ended, and the training is left now")
                     raise self._terminated() from None
                 raise
+
+    def _comes_now(self) -> bool:
+        """Return whether a signal has come, or comes within a moment."""
+        until = time.monotonic() + _MOMENT
+        while not self.received and time.monotonic() < until:
+            time.sleep(0.01)
+        return bool(self.received)
 
     def _terminated(self) -> Terminated:
         return Terminated(getattr(signal, self.received[0]))
