@@ -16,6 +16,7 @@ from ultralytics import YOLO
 
 from yolo_callbacks import EarlyStopping, JsonlLogger, Mirror, SaveBest, attach
 from yolo_callbacks.callbacks.mirror_parts import uploader as uploads
+from yolo_callbacks.config.loading import load
 from yolo_callbacks.state.mirror_store import MirrorStore
 
 pytestmark = pytest.mark.training
@@ -68,6 +69,11 @@ def steps(monkeypatch):
 def test_wrong_arguments(arguments, error, message):
     with pytest.raises(error, match=message):
         Mirror(**arguments)
+
+
+def test_two_in_one_place_are_refused():
+    with pytest.raises(ValueError, match="Mirror and Mirror would both write the copies in memory://a: give each a"):
+        attach(YOLO(TINY, task="detect"), Mirror("memory://a"), Mirror("memory://a"))
 
 
 def test_credentials_are_not_shown():
@@ -152,6 +158,22 @@ def test_a_store_that_is_away_costs_one_warning_and_a_row(train, scripted, messa
     assert not [text for text in (*messages, (folder / "callbacks.json").read_text()) if "password" in text]
     assert [row["epoch"] for row in results_csv(folder)] == [1, 2, 3]
     assert not list(folder.glob(".*"))
+
+
+def test_a_url_of_the_environment_is_not_shown(train, scripted, messages, tmp_path, monkeypatch):
+    def away(step):
+        raise ConnectionError(f"{tmp_path}/hidden is away")
+
+    monkeypatch.setattr(FaultyFileSystem, "at_step", staticmethod(away))
+    monkeypatch.setenv("STORE", f"faulty://{tmp_path}/hidden")
+    (tmp_path / "callbacks.yaml").write_text("callbacks:\n  - Mirror: {url: '${STORE}'}\n")
+    scripted([0.1, 0.3])
+    model = YOLO(TINY, task="detect")
+    attach(model, *load(str(tmp_path / "callbacks.yaml")).callbacks, strict=True)
+    folder = train(model, epochs=2)
+    assert outcome_of(folder).startswith("nothing is in ${STORE}, ")
+    assert len([message for message in messages if "could not be copied to ${STORE}" in message]) == 1
+    assert not [text for text in (*messages, (folder / "callbacks.json").read_text()) if "hidden" in text]
 
 
 def test_a_store_that_hangs_stops_no_epoch_and_is_given_up_at_the_end(train, scripted, messages, tmp_path, monkeypatch):

@@ -117,6 +117,7 @@ def test_a_run_is_started_and_continued_in_its_folder_and_then_is_over(go_on, tm
     assert left_by(tmp_path / "run") == whole
     messages.clear()
     model = go_on(tmp_path)
+    assert [type(callback).__name__ for callback in detach(model).callbacks][-1] == "JsonlLogger"
     assert left_by(tmp_path / "run") == whole
     assert model.trainer is None  # nothing was trained
     assert Path(model.ckpt_path) == tmp_path / "run" / "weights" / "best.pt"

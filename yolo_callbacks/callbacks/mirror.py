@@ -102,6 +102,10 @@ class Mirror(Callback):
         """The store."""
         return self._store
 
+    def output_files(self, task: str) -> set[str]:
+        """Return where the copies are: two would be taken for two runs."""
+        return {f"the copies in {clean_text(self.url)}"}
+
     def reset(self) -> None:
         """Forget the last run."""
         if self._uploader is not None:
@@ -119,7 +123,9 @@ class Mirror(Callback):
         """Copy the epoch, where it has a checkpoint."""
         self._warn_once()
         is_last = run.stopping or record.epoch >= run.planned_epochs
-        if record.checkpoint is not None and (is_last or record.epoch % self.every == 0):
+        # A moved run that decides on the epoch of its checkpoint has none in its folder yet.
+        has_checkpoint = record.checkpoint is not None and run.last.is_file()
+        if has_checkpoint and (is_last or record.epoch % self.every == 0):
             # The thread of the run does it before the next checkpoint is written, and after what it has to write now.
             run.run_in_background(self._take, run.save_dir, record.epoch, False)
 

@@ -61,6 +61,8 @@ def _advice(output: str) -> str:
     """Return what the user can do about two callbacks with the same output."""
     if output.startswith("the W&B run"):
         return "give one of them a name, project or id of its own"
+    if output.startswith("the copies in"):
+        return "give each a folder of its own"
     if output in ("memory/*", "callbacks.jsonl", "tensorboard/"):
         return "attach one"
     return "promote only one" if output == "weights/best.pt" else "give one of them a filename of its own"

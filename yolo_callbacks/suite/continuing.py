@@ -16,7 +16,7 @@ from yolo_callbacks.state.mirror_store import Copy
 from yolo_callbacks.state.state_file import STATE_FILE, read_state
 from yolo_callbacks.state.trial_files import install_files
 from yolo_callbacks.suite.attaching import attach
-from yolo_callbacks.suite.handlers import remove_handlers
+from yolo_callbacks.suite.handlers import add_handlers, remove_handlers
 from yolo_callbacks.trainer.continuation import adopt_checkpoint, completed_epochs, fixed_folder, load_weights
 from yolo_callbacks.trainer.model_inspection import task_of
 from yolo_callbacks.trainer.stripping import strip_checkpoint
@@ -139,11 +139,13 @@ def _mirror_of(model: Any, given: str | Mirror | None) -> Mirror | None:
     suite = remove_handlers(model)
     callbacks = suite.callbacks if suite is not None else ()
     own = next((callback for callback in callbacks if isinstance(callback, Mirror)), None)
-    if suite is not None:
-        others = (mirror,) if own is None and mirror is not None else ()
+    if mirror is None or own is not None:
+        if suite is not None:
+            add_handlers(model, suite)
+    elif suite is not None:
         options = {name: getattr(suite, name) for name in ("strict", "report", "keep_resumable")}
-        attach(model, *callbacks, *others, **options)
-    elif mirror is not None and not os.environ.get(VARIABLE):
+        attach(model, *callbacks, mirror, **options)
+    elif not os.environ.get(VARIABLE):
         attach(model, mirror)
     return mirror or own
 
