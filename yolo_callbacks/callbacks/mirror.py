@@ -111,11 +111,17 @@ class Mirror(Callback):
         if self._uploader is not None:
             self._uploader.close()
         self._uploader = None
-        self._key = new_key()
+        self._key = ""
         self._deadline: float | None = None
         self._warned = False
         self.copied_epochs: list[int] = []
         self.failed_epochs: list[int] = []
+
+    def validate(self, run: TrainingRun) -> bool:
+        """Give a new run its key; a resumed one gets its own again."""
+        if run.is_main:
+            self._key = self._key or new_key()
+        return True
 
     # In each epoch ----------------------------------------------------------------------------------------------------
 
@@ -130,6 +136,7 @@ class Mirror(Callback):
             run.run_in_background(self._take, run.save_dir, record.epoch, False)
 
     def _take(self, folder: Path, epoch: int, finished: bool) -> None:
+        self._key = self._key or new_key()  # there is none without a suite
         uploader = self._uploader = self._uploader or Uploader(self._store, self._key)
         try:
             uploader.submit(Snapshot.take(folder, epoch, finished=finished))
