@@ -38,7 +38,8 @@ from yolo_callbacks import EarlyStopping, FailingImages, SaveBest, WandbLogger, 
 from yolo_callbacks.loggers.wandb_parts.content import draw_mask
 from yolo_callbacks.loggers.wandb_parts.history import History
 from yolo_callbacks.loggers.wandb_parts.media import ValidationImages
-from yolo_callbacks.trainer.validation_images import AnnotatedImage, Box, Classified
+from yolo_callbacks.trainer.validated_image import Classified
+from yolo_callbacks.trainer.validation_images import AnnotatedImage, Box
 
 ULTRALYTICS = tuple(int(part) for part in ultralytics.__version__.split(".")[:3])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -235,8 +236,7 @@ class WandbLogger(Callback):
         """Log the epoch, unless it was logged before."""
         if self._session is None:
             return
-        failures = run.failures if run.failures and run.failures.get("epoch") == record.epoch else None
-        images = self._validation_images.take(record.names, "validation/images", failures)
+        images = self._validation_images.take(record.names, "validation/images", _failures(run, record))
         if self._history.is_new(record):
             self._batch_losses.log(self._session, run)
             self._history.log_epoch(self._session, record, images)
@@ -248,8 +248,7 @@ class WandbLogger(Callback):
     def on_final_evaluation(self, run: TrainingRun, record: EpochRecord) -> None:
         """Log the final evaluation."""
         if self._session is not None:
-            failures = run.failures if run.failures and run.failures.get("final") else None
-            images = self._validation_images.take(record.names, "final/images", failures)
+            images = self._validation_images.take(record.names, "final/images", _failures(run, record))
             self._history.log_final(self._session, record, images)
 
     def on_train_end(self, trainer: Any) -> None:
@@ -335,3 +334,10 @@ class WandbLogger(Callback):
 
     def _find_folders(self, *places: Path) -> None:
         self._folders = [str(path) for stored in self._folders if (path := found_path(stored, *places))]
+
+
+def _failures(run: TrainingRun, record: EpochRecord) -> Mapping[str, Any] | None:
+    """Return the line of `FailingImages` about the validation of a record; None where that was not compared."""
+    line = run.failures or {}
+    of_record = line.get("final") if record.final else line.get("epoch") == record.epoch
+    return line if of_record else None

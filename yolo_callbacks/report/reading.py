@@ -14,7 +14,7 @@ from yolo_callbacks.report.monitors import monitored
 from yolo_callbacks.report.run_data import EVENT_KINDS, Event, RunData
 from yolo_callbacks.state.summary import read_summary, relative_outcome
 from yolo_callbacks.trainer.results import read_results
-from yolo_callbacks.trainer.validation_images import Classified
+from yolo_callbacks.trainer.validated_image import Classified
 from yolo_callbacks.utils.files import LOGGER
 from yolo_callbacks.utils.lenient import (
     any_json,

@@ -57,7 +57,8 @@ class ImageResult:
             import numpy as np
 
             one, none = np.ones((1, 1)), np.zeros((0, 4))
-            values = np.array([image.label]), np.array([image.predicted]), np.array([image.confidence])
+            found = image.classified
+            values = np.array([found.label]), np.array([found.predicted]), np.array([found.confidence])
             return cls(path, (0, 0), *values, one, one, none, none)
         return cls(
             path=path,

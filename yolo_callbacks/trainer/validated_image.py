@@ -5,7 +5,7 @@ Nothing is copied from the device before it is read, and nothing is copied twice
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Array = npt.NDArray[Any]
 
-__all__ = ["ClassifiedImage", "Objects", "ValidatedImage"]
+__all__ = ["Classified", "ClassifiedImage", "Objects", "ValidatedImage"]
 
 
 @dataclass(frozen=True)
@@ -171,17 +171,33 @@ class ValidatedImage:
 
 
 @dataclass(frozen=True)
-class ClassifiedImage:
-    """One image of a classification.
+class Classified:
+    """The label and the predicted class of an image, in a classification.
 
     Attributes:
-        path: The image file.
         label: The class index of the label.
         predicted: The class index of the prediction.
         confidence: The confidence of the prediction.
     """
 
-    path: Path
     label: int
     predicted: int
     confidence: float
+
+    def in_words(self, names: Mapping[int, str]) -> str:
+        """Return the label and the prediction with the names of the classes."""
+        label, predicted = (names.get(index, str(index)) for index in (self.label, self.predicted))
+        return f"label {label}, predicted {predicted} {self.confidence:.2f}"
+
+
+@dataclass(frozen=True)
+class ClassifiedImage:
+    """One image of a classification.
+
+    Attributes:
+        path: The image file.
+        classified: The classes of the label and of the prediction.
+    """
+
+    path: Path
+    classified: Classified

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from yolo_callbacks.trainer.image_files import size_of
 from yolo_callbacks.trainer.masks import Masks, Outline
-from yolo_callbacks.trainer.validated_image import ClassifiedImage, Objects, ValidatedImage
+from yolo_callbacks.trainer.validated_image import Classified, ClassifiedImage, Objects, ValidatedImage
 from yolo_callbacks.trainer.validation_tap import VALIDATED_TASKS, ValidationTap
 from yolo_callbacks.utils.files import LOGGER
 
-__all__ = ["AnnotatedImage", "Box", "Classified", "ImageCapture"]
+__all__ = ["AnnotatedImage", "Box", "ImageCapture"]
 
 _SURE = 0.25  # as Ultralytics draws keypoints
 
@@ -43,26 +43,6 @@ class Box:
     mask: Outline = ()
     corners: tuple[tuple[float, float], ...] = ()
     points: tuple[tuple[float, float], ...] = ()
-
-
-@dataclass(frozen=True)
-class Classified:
-    """The label and the predicted class of an image, in a classification.
-
-    Attributes:
-        label: The class index of the label.
-        predicted: The class index of the prediction.
-        confidence: The confidence of the prediction.
-    """
-
-    label: int
-    predicted: int
-    confidence: float
-
-    def in_words(self, names: Mapping[int, str]) -> str:
-        """Return the label and the prediction with the names of the classes."""
-        label, predicted = (names.get(index, str(index)) for index in (self.label, self.predicted))
-        return f"label {label}, predicted {predicted} {self.confidence:.2f}"
 
 
 @dataclass(frozen=True)
@@ -200,8 +180,7 @@ class ImageCapture:
         import numpy as np
 
         if isinstance(image, ClassifiedImage):
-            classified = Classified(image.label, image.predicted, image.confidence)
-            return AnnotatedImage(image.path, (0, 0), classified=classified)
+            return AnnotatedImage(image.path, (0, 0), classified=image.classified)
         found = image.predictions
         finite = np.isfinite(found.boxes).all(axis=1) & np.isfinite(found.confidences)
         if found.keypoints is not None:

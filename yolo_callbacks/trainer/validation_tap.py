@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from yolo_callbacks.trainer.distributed import is_single_process
 from yolo_callbacks.trainer.loader_order import ImageOrder
 from yolo_callbacks.trainer.method_patches import MethodPatches
-from yolo_callbacks.trainer.validated_image import ClassifiedImage, ValidatedImage
+from yolo_callbacks.trainer.validated_image import Classified, ClassifiedImage, ValidatedImage
 
 __all__ = ["VALIDATED_TASKS", "Listener", "ValidationTap"]
 
@@ -133,7 +133,10 @@ class ValidationTap:
         self._pass(
             arguments,
             keywords,
-            lambda preds, batch: [ClassifiedImage(*image) for image in self._order.results(preds, batch)],
+            lambda preds, batch: [
+                ClassifiedImage(path, Classified(label, predicted, confidence))
+                for path, label, predicted, confidence in self._order.results(preds, batch)
+            ],
         )
         return original(*arguments, **keywords)
 
