@@ -17,7 +17,7 @@ from yolo_callbacks.utils.fields import Field, listing, number, optional, pair, 
 from yolo_callbacks.utils.files import LOGGER, stamp
 from yolo_callbacks.utils.messages import text_of
 
-__all__ = ["CONTROL_FILE", "RemoteControl", "digest_of"]
+__all__ = ["CONTROL_FILE", "RemoteControl", "digest_of", "read_changes"]
 
 CONTROL_FILE = "control.yaml"
 _MAX_BYTES = 4096
@@ -81,7 +81,7 @@ class RemoteControl(Callback):
             return
         self._applied = digest
         try:
-            changes = _read(path)
+            changes = read_changes(path)
         except ValueError as error:
             LOGGER.warning(f"{path} changes nothing: {text_of(error)}")
             return
@@ -186,7 +186,7 @@ def digest_of(path: Path) -> str:
         return ""
 
 
-def _read(path: Path) -> RunChanges:
+def read_changes(path: Path) -> RunChanges:
     """Return the changes in a file.
 
     Raises:

@@ -15,6 +15,7 @@ from yolo_callbacks.cli.parser import CommandError, Parser
 __all__ = [
     "MODES",
     "TASKS",
+    "add_other_arguments",
     "add_training_arguments",
     "choose_callbacks",
     "given_value",
@@ -41,6 +42,16 @@ def add_training_arguments(parser: Parser, others: str) -> None:
         completed=("<yaml>", "default"),
         help="a YAML file, names, or default (default: YOLO_CALLBACKS, or default)",
     )
+    add_other_arguments(parser, others)
+
+
+def add_other_arguments(parser: Parser, others: str) -> None:
+    """Add the arguments of `yolo` to a parser that is for the help and the completion.
+
+    Args:
+        parser: The parser.
+        others: The description of the arguments.
+    """
     parser.add_argument("others", nargs="*", metavar="name=value", completed=("<yolo>",), help=others)
 
 

@@ -36,9 +36,7 @@ def make_callback(
     """
     try:
         found = find(name, folder)
-        chosen = given.get(EPOCHS) if takes_epochs(found) else None
-        arguments_of = {argument: at for argument, at in given.items() if at is not chosen}
-        mistakes = list(_argument_mistakes(name, found, arguments_of, where))
+        mistakes = list(_argument_mistakes(name, found, given, where))
     except Exception as error:  # a ValueError of `find`, or anything that a foreign metaclass raises
         if shown in (None, name):
             prefix = "" if isinstance(error, ValueError) else f"{name}: {_kind(error)}"
@@ -51,11 +49,11 @@ def make_callback(
     variables = {argument: at.variables for argument, at in given.items() if at.variables}
     origins = Origins(where, variables, {argument: at.where for argument, at in given.items()})
     try:
-        callback = _made(found, arguments_of)
+        callback = _made(found, given)
         if not isinstance(callback, Callback):  # a foreign `__new__` may return anything
             raise TypeError(f"made an object of type {type(callback).__name__}, not a callback")
-        if chosen is not None:
-            callback.in_epochs(chosen.value)
+        if EPOCHS in given and takes_epochs(found):
+            callback.in_epochs(given[EPOCHS].value)
     except BaseException as error:  # a foreign class may raise anything, SystemExit too
         refusal = _refusal(error, name, found, given, origins)
         refusal.others = tuple(_further_mistakes(error, name, found, given, origins))
@@ -65,7 +63,9 @@ def make_callback(
 
 
 def _made(found: type[Callback], given: Mapping[str, Value]) -> Callback:
-    return found(**{argument: at.value for argument, at in given.items()})
+    """Construct a callback from its own arguments."""
+    others = {EPOCHS} if takes_epochs(found) else set()
+    return found(**{argument: at.value for argument, at in given.items() if argument not in others})
 
 
 def _refusal(
@@ -110,7 +110,7 @@ def _further_mistakes(
         return
     rest = {argument: at for argument, at in given.items() if argument != blamed}
     try:
-        _made(found, {argument: at for argument, at in rest.items() if argument != EPOCHS or not takes_epochs(found)})
+        _made(found, rest)
     except Exception as other:
         yield _refusal(other, name, found, rest, origins)
         yield from _further_mistakes(other, name, found, rest, origins)
@@ -135,8 +135,7 @@ def _error_without(found: type[Callback], given: Mapping[str, Value], origins: O
     if not _is_own(found):
         return None
     try:
-        plain = {argument: at for argument, at in given.items() if argument not in origins.variables}
-        _made(found, {argument: at for argument, at in plain.items() if argument != EPOCHS or not takes_epochs(found)})
+        _made(found, {argument: at for argument, at in given.items() if argument not in origins.variables})
     except Exception as error:
         return error
     return None
@@ -158,11 +157,10 @@ def _argument_mistakes(
 ) -> Iterator[ConfigError]:
     """List the arguments that a callback does not have, and those that it needs and was not given."""
     known = arguments(found)
-    names = [argument.name for argument in known]
+    names = [*(argument.name for argument in known), *([EPOCHS] if takes_epochs(found) else [])]
     for argument, at in given.items():
         if argument not in names and not takes_any(found):
-            known_names = [*names, EPOCHS] if takes_epochs(found) else names
-            yield ConfigError(f"{at.where}: {unknown_argument_text(name, argument, known_names)}")
+            yield ConfigError(f"{at.where}: {unknown_argument_text(name, argument, names)}")
     for needed in known:
         if needed.required and needed.name not in given:
             yield ConfigError(f"{where}: {name} needs the argument {needed.name!r}")

@@ -97,14 +97,12 @@ def _state(run: Path) -> dict[str, Any]:
 
 def _unread(path: Path, state: dict[str, Any]) -> Any:
     """Return the changes of a file that the training has not read yet."""
-    import yaml
-
-    from yolo_callbacks.callbacks.remote_control import digest_of
+    from yolo_callbacks.callbacks.remote_control import digest_of, read_changes
     from yolo_callbacks.decisions.run_changes import RunChanges
 
     if digest_of(path) in ("", state.get("applied")):
         return RunChanges()
     try:
-        return RunChanges.of(yaml.safe_load(path.read_bytes()))
-    except Exception:  # a file of any content: it changes nothing
+        return read_changes(path)
+    except ValueError:  # a file with a mistake changes nothing
         return RunChanges()

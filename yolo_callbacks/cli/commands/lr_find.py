@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 
 from yolo_callbacks.cli.near_misses import refuse_near_misses
 from yolo_callbacks.cli.parser import CommandError, Parser
-from yolo_callbacks.cli.yolo_command import given_value, other_arguments, run_yolo, yolo_arguments
+from yolo_callbacks.cli.yolo_command import (
+    add_other_arguments,
+    given_value,
+    other_arguments,
+    run_yolo,
+    yolo_arguments,
+)
 
 if TYPE_CHECKING:
     from yolo_callbacks.trainer.range_test import RangeTraining
@@ -42,12 +48,8 @@ def parser() -> Parser:
     made.add_argument(
         "output", nargs="?", metavar="output=…", completed=("<file>",), help="the plot (default: lr-find.png)"
     )
-    made.add_argument(
-        "others",
-        nargs="*",
-        metavar="name=value",
-        completed=("<yolo>",),
-        help="any argument of `yolo train`: give those of your training, since batch, optimizer and freeze matter",
+    add_other_arguments(
+        made, "any argument of `yolo train`: give those of your training, since batch, optimizer and freeze matter"
     )
     return made
 
