@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from stand_in_slurm import VARIABLES, StandInSlurm
+from stand_in_slurm import StandInSlurm
 from trainings import TINY, results_csv
 from ultralytics import YOLO
 
@@ -21,10 +21,7 @@ RISING = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]
 START = 1_800_000_000.0
 
 
-@pytest.fixture(autouse=True)
-def no_slurm(monkeypatch):
-    for name in VARIABLES:
-        monkeypatch.delenv(name, raising=False)
+pytestmark = pytest.mark.usefixtures("no_slurm")
 
 
 @pytest.mark.parametrize(
@@ -72,7 +69,7 @@ class Clock:
 
 
 class Passing(Callback):
-    """Let the time of each epoch pass: `seconds` by its number, and its validation."""
+    """Move a clock forward by the seconds of each epoch, and by those of its validation."""
 
     def __init__(
         self, clock: Clock, seconds: dict[int, float], otherwise: float = 10.0, validation: float = 0.0
@@ -167,7 +164,7 @@ def test_with_the_final_evaluation(train, scripted, clock):
 @pytest.mark.training
 @pytest.mark.parametrize("first", [True, False])
 def test_a_run_that_ends_with_that_epoch_is_over(train, scripted, clock, first):
-    """Whether EarlyStopping decides before the deadline or after it."""
+    """The order of `EarlyStopping` and `Deadline` in the suite changes nothing."""
     scripted([0.5, 0.4, 0.3, 0.2])
     model, callback, stopping = YOLO(TINY), Deadline(35, margin=0), EarlyStopping(patience=2)
     passing = Passing(clock, {})

@@ -40,14 +40,6 @@ def no_delays(monkeypatch):
 
 
 @pytest.fixture
-def memory():
-    """A store in memory, which is emptied."""
-    fsspec.filesystem("memory").store.clear()
-    yield "memory://mirror/first"
-    fsspec.filesystem("memory").store.clear()
-
-
-@pytest.fixture
 def steps(monkeypatch):
     """Note the steps of the faulty store."""
     noted = []

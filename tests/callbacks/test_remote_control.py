@@ -34,15 +34,20 @@ def rates_of(folder: Path) -> list[float]:
     return [row["lr/pg0"] for row in results_csv(folder)]
 
 
+def controlled(train: Any, contents: dict[int, str], *others: Any, **arguments: Any) -> tuple[Path, RemoteControl]:
+    """Train with RemoteControl and other callbacks while control.yaml is written; return the folder and the former."""
+    model, control = YOLO(TINY), RemoteControl()
+    attach(model, control, *others, strict=True)
+    writing(model, contents)
+    return train(model, **arguments), control
+
+
 CONSTANT = {"lrf": 1.0, "warmup_epochs": 0, "optimizer": "SGD", "lr0": 0.01}
 
 
 def test_a_stop(train, scripted):
     scripted(FALLING)
-    model, control = YOLO(TINY), RemoteControl()
-    attach(model, control, strict=True)
-    writing(model, {3: "stop: true"})
-    folder = train(model, epochs=8)
+    folder, control = controlled(train, {3: "stop: true"}, epochs=8)
     assert len(results_csv(folder)) == 3
     assert control.changes == [(3, "stop")]
     summary = json.loads((folder / "callbacks.json").read_text())["summary"]
@@ -53,10 +58,7 @@ def test_a_stop(train, scripted):
 
 def test_a_copy_of_the_checkpoint_can_be_resumed(train, scripted):
     scripted(FALLING)
-    model, control = YOLO(TINY), RemoteControl()
-    attach(model, control, strict=True)
-    writing(model, {2: "save: true"})
-    folder = train(model, epochs=3)
+    folder, control = controlled(train, {2: "save: true"}, epochs=3)
     copy = folder / "weights" / "control-epoch002.pt"
     content = torch.load(copy, map_location="cpu", weights_only=False)
     assert content["epoch"] == 1
@@ -66,35 +68,26 @@ def test_a_copy_of_the_checkpoint_can_be_resumed(train, scripted):
 
 def test_the_patience_of_every_stopper(train, scripted):
     scripted(FALLING)
-    model, control, stopping = YOLO(TINY), RemoteControl(), EarlyStopping("mAP50", patience=50)
-    attach(model, control, stopping, strict=True)
-    writing(model, {2: "patience: 3"})
-    folder = train(model, epochs=8, patience=0)
+    stopping = EarlyStopping("mAP50", patience=50)
+    folder, control = controlled(train, {2: "patience: 3"}, stopping, epochs=8, patience=0)
     assert (stopping.stopped_epoch, control.changes) == (4, [(2, "patience 3")])
     assert len(results_csv(folder)) == 4
 
 
 def test_the_patience_of_ultralytics_own_stopper(train, scripted):
     scripted(FALLING)
-    model, control = YOLO(TINY), RemoteControl()
-    attach(model, control, strict=True)
-    writing(model, {2: "patience: 3"})
-    folder = train(model, epochs=8, patience=0)
+    folder, _ = controlled(train, {2: "patience: 3"}, epochs=8, patience=0)
     assert len(results_csv(folder)) == 4
     scripted(FALLING)
-    model, stopping = YOLO(TINY), EarlyStopping()
-    attach(model, RemoteControl(), stopping, strict=True)
-    writing(model, {2: "patience: 0"})
-    assert len(results_csv(train(model, epochs=8, patience=3, name="never"))) == 8
+    folder, _ = controlled(train, {2: "patience: 0"}, EarlyStopping(), epochs=8, patience=3, name="never")
+    assert len(results_csv(folder)) == 8
 
 
 def test_the_learning_rate_with_a_reduction_on_top(train, scripted):
     scripted(FALLING)
-    model, control = YOLO(TINY), RemoteControl()
     reduced = ReduceLROnPlateau("mAP50", patience=2, factor=0.1, cooldown=9)
-    attach(model, control, reduced, strict=True)
-    writing(model, {1: "lr-scale: 0.5", 3: "lr-scale: 0.25", 5: "lr-scale: 1"})
-    folder = train(model, epochs=7, **CONSTANT)
+    contents = {1: "lr-scale: 0.5", 3: "lr-scale: 0.25", 5: "lr-scale: 1"}
+    folder, control = controlled(train, contents, reduced, epochs=7, **CONSTANT)
     assert reduced.reductions == [4]
     assert rates_of(folder) == pytest.approx([0.01, 0.005, 0.005, 0.0025, 0.00025, 0.001, 0.001])
     assert [epoch for epoch, _ in control.changes] == [1, 3, 5]
@@ -102,10 +95,8 @@ def test_the_learning_rate_with_a_reduction_on_top(train, scripted):
 
 def test_a_mistake_is_one_warning_and_a_file_is_applied_once(train, scripted, messages):
     scripted(FALLING)
-    model, control = YOLO(TINY), RemoteControl()
-    attach(model, control, strict=True)
-    writing(model, {1: "stopx: true", 2: "save: true", 3: "save: true", 4: ": : :", 5: "x" * 5000, 6: "save: true"})
-    folder = train(model, epochs=7)
+    contents = {1: "stopx: true", 2: "save: true", 3: "save: true", 4: ": : :", 5: "x" * 5000, 6: "save: true"}
+    folder, control = controlled(train, contents, epochs=7)
     warnings = [line for line in messages if "changes nothing" in line]
     assert len(warnings) == 3
     assert "there is no change 'stopx', did you mean 'stop'" in warnings[0]
@@ -119,9 +110,7 @@ def test_a_file_of_an_earlier_run_in_the_folder_changes_nothing(train, scripted,
     scripted(FALLING)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "control.yaml").write_text("stop: true")
-    model, control = YOLO(TINY), RemoteControl()
-    attach(model, control, strict=True)
-    folder = train(model, epochs=3, exist_ok=True)
+    folder, control = controlled(train, {}, epochs=3, exist_ok=True)
     assert (len(results_csv(folder)), control.changes) == (3, [])
 
 

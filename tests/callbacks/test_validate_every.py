@@ -45,7 +45,7 @@ def test_wrong_arguments(arguments, error, said):
 
 
 class Seen:
-    """What each epoch leaves behind: the hash of best.pt, and whether it was validated."""
+    """Records the hash of best.pt after each epoch, and which epochs are validated."""
 
     def __init__(self, model: YOLO) -> None:
         self.best: list[str] = []
@@ -102,7 +102,7 @@ def test_nothing_is_stale_in_an_epoch_without_validation(callback, validated, tr
 
 @pytest.mark.training
 def test_the_plain_recipe_beside_it_repeats_old_values_and_writes_best_again(train, scripted):
-    """What the callback is for: `trainer.args.val` in a callback."""
+    """The usual recipe, for comparison: a callback sets `trainer.args.val`."""
     scripted([0.3, 0.5])
     model = YOLO(TINY)
     seen = Seen(model)

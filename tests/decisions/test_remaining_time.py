@@ -1,4 +1,4 @@
-"""Whether an epoch ends in time, from the times of the epochs before it."""
+"""Predict from the times of earlier epochs whether the next epoch ends before a limit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tell the copies of earlier iterations from those of the one that was copied last."""
+"""Find the copied checkpoints that belong to an earlier iteration than the last copied one."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_stale_copies(found, iterations, stale):
 
 
 def test_a_file_of_another_origin_is_never_stale():
-    """It has the name of one of ours, but another time or size."""
+    """A file that a callback did not write may have the name of a checkpoint of a callback."""
     found = {**copied(FIRST, SECOND), "best-a-epoch001.pt": (10, 2), "mine.pt": (1, 1)}
     assert stale_copies(found, [FIRST, SECOND]) == []
     assert stale_copies({"mine.pt": (1, 1)}, [FIRST, SECOND]) == []

@@ -21,7 +21,8 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -283,6 +284,21 @@ def killed_and_resumed(folder: Path, data: Path, moment: int | str) -> None:
         (folder / "failed").write_text(f"killed: {killed}, resumed: {resumed}")
 
 
+def at_once(works: Iterable[Callable[[], None]]) -> None:
+    """Run functions in processes of their own, some at once."""
+    running: set[int] = set()
+    for work in works:
+        if len(running) == BY_STEPS:
+            running.discard(os.wait()[0])
+        pid = os.fork()
+        if not pid:
+            work()
+            os._exit(0)
+        running.add(pid)
+    while running:
+        running.discard(os.wait()[0])
+
+
 def numbered(moment: str, labels: list[str]) -> int | str:
     """Return a moment with its number in place of its name."""
     parts = moment.split("!")
@@ -304,17 +320,7 @@ def main() -> None:
     moments = [
         int(given) if given.isdigit() else given if "@" in given else numbered(given, labels) for given in sys.argv[3:]
     ]
-    running: set[int] = set()
-    for moment in moments:
-        if len(running) == BY_STEPS:
-            running.discard(os.wait()[0])
-        pid = os.fork()
-        if not pid:
-            killed_and_resumed(folder / str(moment), data, moment)
-            os._exit(0)
-        running.add(pid)
-    while running:
-        running.discard(os.wait()[0])
+    at_once(partial(killed_and_resumed, folder / str(moment), data, moment) for moment in moments)
 
 
 if __name__ == "__main__":

@@ -14,12 +14,13 @@ import os
 import shutil
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from faulty_store import FaultyFileSystem
-from killed_runs import BY_STEPS, forked, validate
+from killed_runs import at_once, forked, validate
 from killed_values import EPOCHS
 from trainings import FAST, TINY
 from ultralytics import YOLO
@@ -109,18 +110,11 @@ def main() -> None:
         if status := forked(uninterrupted, whole / "run.log"):
             raise SystemExit(status)
     total = len((whole / "steps.txt").read_text().splitlines())
-    running: set[int] = set()
+    works = []
     for step in sys.argv[3:]:
-        if len(running) == BY_STEPS:
-            running.discard(os.wait()[0])
-        pid = os.fork()
-        if not pid:
-            number = total * int(step.removesuffix("%")) // 100 if step.endswith("%") else int(step)
-            killed_and_continued(folder / step.removesuffix("%"), data, number)
-            os._exit(0)
-        running.add(pid)
-    while running:
-        running.discard(os.wait()[0])
+        number = total * int(step.removesuffix("%")) // 100 if step.endswith("%") else int(step)
+        works.append(partial(killed_and_continued, folder / step.removesuffix("%"), data, number))
+    at_once(works)
 
 
 if __name__ == "__main__":

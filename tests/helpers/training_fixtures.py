@@ -73,6 +73,26 @@ def train(scenes: Path, tmp_path: Path) -> Train:
 
 
 @pytest.fixture
+def no_slurm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide that the tests run in a job of SLURM."""
+    from stand_in_slurm import VARIABLES
+
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def memory() -> Iterator[str]:
+    """The URL of an empty store in memory."""
+    import fsspec
+
+    store = fsspec.filesystem("memory").store
+    store.clear()
+    yield "memory://mirror/first"
+    store.clear()
+
+
+@pytest.fixture
 def amp_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Replace the weights with which Ultralytics checks AMP on a GPU, and which it would download."""
     from ultralytics import YOLO, utils

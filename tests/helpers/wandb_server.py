@@ -78,10 +78,10 @@ class ServedSweep:
     started: list[str] = field(default_factory=list)
     """The ids of the trials that an agent was given."""
     stopped: list[str] = field(default_factory=list)
-    """The ids of the trials that an agent was told to stop."""
+    """The ids of the trials for which an agent got the command to stop."""
 
     def commands(self, running: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Return what an agent is told that runs these trials."""
+        """Return the commands for an agent that runs the given trials."""
         for name in running:
             if name not in self.stopped and self.stops(name):
                 self.stopped.append(name)

@@ -83,7 +83,7 @@ def logs(folder: Path) -> str:
 
 
 def seen(folder: Path, ranks: int) -> list[dict[str, Any]]:
-    """What each rank has noted."""
+    """Return the values that each rank has recorded."""
     return [json.loads((folder / f"rank{rank}.json").read_text()) for rank in range(ranks)]
 
 

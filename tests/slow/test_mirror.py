@@ -23,7 +23,7 @@ POINTS = tuple(f"{share}%" for share in range(2, 100, 5))
 
 
 def left_in(folder: Path) -> dict[str, Any]:
-    """What a run leaves; without W&B's rows, which are in two folders, and the key in the store."""
+    """Read the files of a run, without the rows of W&B, which are in two folders, and without the key in the store."""
     left = left_by(folder)
     del left["wandb"]
     left["states"].pop("Mirror")

@@ -6,7 +6,6 @@ import json
 import shutil
 from pathlib import Path
 
-import fsspec
 import pytest
 import torch
 from faulty_store import FaultyFileSystem
@@ -48,13 +47,6 @@ def by_epoch(monkeypatch):
 
     monkeypatch.setattr(BaseValidator, "__call__", validate)
     monkeypatch.setattr(continuing, "_DELAYS", (0.0,))
-
-
-@pytest.fixture
-def memory():
-    fsspec.filesystem("memory").store.clear()
-    yield "memory://mirror/first"
-    fsspec.filesystem("memory").store.clear()
 
 
 @pytest.fixture
