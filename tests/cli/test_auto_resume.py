@@ -12,7 +12,7 @@ from trainings import TINY, results_csv
 from yolo_callbacks.cli.command import main
 
 FAST = ["imgsz=32", "batch=4", "workers=0", "device=cpu", "plots=False", "seed=0", "epochs=3"]
-# Ends the process after epoch 1, once.
+# Ends the process after epoch 1, once, and then leaves the training with epoch 2, once.
 KILL = """
 import os
 from pathlib import Path
@@ -26,6 +26,11 @@ class Kill(Callback):
             while not mirrors:
                 mirrors = [f for f in Path("store").rglob("*.json") if f.parent.name == "copies"]
             os._exit(9)
+
+    def on_epoch(self, run, record):
+        if record.epoch == 2 and not Path("left").exists():
+            Path("left").touch()
+            run.end(record, resumable=True, evaluate=False)
 """
 
 
@@ -50,9 +55,9 @@ def test_a_killed_command_goes_on_elsewhere_and_is_over_then(tmp_path, scenes):
         f"callbacks:\n  - SaveBest\n  - Mirror: {{url: 'file://{tmp_path}/store'}}\n  - killing:Kill\n"
     )
 
-    def command(project):
+    def command(project, model=TINY):
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"}
-        given = ["train", "--auto-resume", "callbacks=callbacks.yaml", f"model={TINY}", f"data={scenes}", *FAST]
+        given = ["train", "--auto-resume", "callbacks=callbacks.yaml", f"model={model}", f"data={scenes}", *FAST]
         code = "import sys, isolation; from yolo_callbacks.cli.command import main; sys.exit(main())"
         run = [sys.executable, "-c", code, *given, f"project={tmp_path / project}", "name=first"]
         options = {"capture_output": True, "text": True, "timeout": 300}
@@ -60,13 +65,18 @@ def test_a_killed_command_goes_on_elsewhere_and_is_over_then(tmp_path, scenes):
 
     assert command("here").returncode == 9
     (tmp_path / "here").rename(tmp_path / "lost")
-    second = command("there")
-    assert second.returncode == 0, second.stdout + second.stderr
+    # The folder is an absolute one, so that the model is not needed to find it.
+    second = command("there", model="is-not-there.pt")
     assert "goes on after epoch 1" in second.stdout + second.stderr
+    # Not 0, which Kubernetes would take for a job that is complete.
+    assert second.returncode == 75, second.stdout + second.stderr
     folder = tmp_path / "there" / "first"
-    assert [row["epoch"] for row in results_csv(folder)] == [1, 2, 3]
+    assert [row["epoch"] for row in results_csv(folder)] == [1, 2]
     third = command("there")
-    assert third.returncode == 0
-    assert "is over, there is nothing to train" in third.stdout + third.stderr
+    assert third.returncode == 0, third.stdout + third.stderr
+    assert [row["epoch"] for row in results_csv(folder)] == [1, 2, 3]
+    fourth = command("there", model="is-not-there.pt")
+    assert fourth.returncode == 0
+    assert "is over, there is nothing to train" in fourth.stdout + fourth.stderr
     assert sorted(path.name for path in (tmp_path / "there").iterdir()) == ["first"]
     assert not (tmp_path / "here").exists()

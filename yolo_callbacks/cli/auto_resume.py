@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
+from pathlib import Path
 
 from _yolo_callbacks_boot import VARIABLE
 from yolo_callbacks.cli.parser import CommandError
 from yolo_callbacks.cli.yolo_command import TASKS, given_value, other_arguments
 
-__all__ = ["OPTION", "continued_command", "takes_option"]
+__all__ = ["LEFT_EARLY", "OPTION", "Continued", "continued_command", "takes_option", "was_left_early"]
 
 OPTION = "--auto-resume"
+LEFT_EARLY = 75
+"""The exit code of a training that was left to be continued: EX_TEMPFAIL of sysexits.h, "try again later".
+
+With 0, Kubernetes would take the job for complete, and never start it again.
+"""
 _PLACE = ("project", "name", "save_dir")
 
 
@@ -35,8 +42,21 @@ def takes_option(program: str, arguments: Sequence[str]) -> bool:
     return given
 
 
-def continued_command(arguments: Sequence[str]) -> list[str] | None:
-    """Return the arguments of `yolo` that continue or start the run; None if it is over.
+@dataclass(frozen=True)
+class Continued:
+    """What continues or starts a run.
+
+    Attributes:
+        folder: The folder of the run.
+        command: The arguments of `yolo`; None if the run is over.
+    """
+
+    folder: Path
+    command: list[str] | None
+
+
+def continued_command(arguments: Sequence[str]) -> Continued:
+    """Find the run, and the arguments of `yolo` that continue or start it.
 
     Args:
         arguments: The arguments of the command, without the option and `callbacks=`.
@@ -50,19 +70,34 @@ def continued_command(arguments: Sequence[str]) -> list[str] | None:
     callbacks = load(os.environ[VARIABLE]).callbacks
     mirror = next((callback for callback in callbacks if isinstance(callback, Mirror)), None)
     given = {name: given_value(name, arguments) for name in (*_PLACE, "data")}
-    found = find_continuation(_task(arguments), {name: value for name, value in given.items() if value}, mirror)
-    if found.over:
-        return None
-    if not found.epochs:
-        return ["train", *other_arguments(arguments, "exist_ok"), "exist_ok=True"]
-    return ["train", "resume", f"model={found.last}", *other_arguments(arguments, "model", "exist_ok", *_PLACE)]
+    place = {name: value for name, value in given.items() if value}
+    found = find_continuation(_task(arguments, place), place, mirror)
+    command = None
+    if found.epochs and not found.over:
+        command = ["train", "resume", f"model={found.last}", *other_arguments(arguments, "model", "exist_ok", *_PLACE)]
+    elif not found.over:
+        command = ["train", *other_arguments(arguments, "exist_ok"), "exist_ok=True"]
+    return Continued(found.folder, command)
 
 
-def _task(arguments: Sequence[str]) -> str:
-    """Return the task, on which the folder of a run depends: that of the command, or that of the model."""
+def was_left_early(folder: Path) -> bool:
+    """Return whether the training that has just ended in a folder was left to be continued."""
+    from yolo_callbacks.state.state_file import STATE_FILE, read_state
+
+    state = read_state(folder / STATE_FILE) or {}
+    return (state.get("summary") or {}).get("status") == "left early"
+
+
+def _task(arguments: Sequence[str], place: Mapping[str, str]) -> str:
+    """Return the task, on which the folder of a run may depend: that of the command, or that of the model.
+
+    The model is loaded only where the folder depends on it: on another machine that would be a download.
+    """
+    from yolo_callbacks.trainer.continuation import fixed_folder
+
     named = given_value("task", arguments) or next((word for word in arguments if word in TASKS), None)
     model = given_value("model", arguments)
-    if named or not model:
+    if named or not model or fixed_folder("detect", place) == fixed_folder("segment", place):
         return named or "detect"
     from ultralytics import YOLO
 

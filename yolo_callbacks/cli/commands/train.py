@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 
-from yolo_callbacks.cli.auto_resume import OPTION, continued_command, takes_option
+from yolo_callbacks.cli.auto_resume import LEFT_EARLY, OPTION, continued_command, takes_option, was_left_early
 from yolo_callbacks.cli.near_misses import refuse_near_misses
 from yolo_callbacks.cli.parser import CommandError, Parser
 from yolo_callbacks.cli.yolo_command import (
@@ -61,8 +62,11 @@ def train(arguments: Sequence[str]) -> None:
         train_in_launch(launch)
     choose_callbacks(given)
     others = other_arguments(given, "callbacks")
-    command = continued_command(others) if auto_resume else ["train", *others]
+    continued = continued_command(others) if auto_resume else None
+    command = ["train", *others] if continued is None else continued.command
     if command is not None:
         run_yolo(command)
+    if continued is not None and command is not None and was_left_early(continued.folder):
+        sys.exit(LEFT_EARLY)
     if launch is not None:
         leave_launch()
