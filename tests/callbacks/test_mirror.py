@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
+import signal
 import threading
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import fsspec
 import pytest
@@ -14,7 +18,7 @@ from faulty_store import FaultyFileSystem
 from trainings import TINY, interrupted, results_csv
 from ultralytics import YOLO
 
-from yolo_callbacks import EarlyStopping, JsonlLogger, Mirror, SaveBest, attach
+from yolo_callbacks import Callback, EarlyStopping, JsonlLogger, Mirror, Preemption, SaveBest, attach
 from yolo_callbacks.callbacks.mirror_parts import uploader as uploads
 from yolo_callbacks.config.loading import load
 from yolo_callbacks.state.mirror_store import MirrorStore
@@ -195,6 +199,33 @@ def test_a_store_that_hangs_stops_no_epoch_and_is_given_up_at_the_end(train, scr
             thread.join()
     assert copies(f"{tmp_path}/store") == []
     assert not list(folder.glob(".*"))
+
+
+@pytest.mark.usefixtures("no_slurm")
+def test_the_end_leaves_time_before_a_scheduler_ends_the_process(train, scripted, memory, monkeypatch):
+    """The clock stands, so that the whole grace is left at the end of the run."""
+    clock = SimpleNamespace(monotonic=lambda: 1000.0, time=time.time, sleep=time.sleep)
+    for module in ("callbacks.preemption", "callbacks.mirror", "utils.signals", "trainer.training_run"):
+        monkeypatch.setattr(f"yolo_callbacks.{module}.time", clock)
+    waited: list[float] = []
+    wait = uploads.Uploader.wait
+
+    def noted(self, seconds):
+        waited.append(seconds)
+        return wait(self, seconds)
+
+    class Sender(Callback):
+        def on_train_batch_end(self, trainer):
+            if trainer.epoch == 1:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(uploads.Uploader, "wait", noted)
+    scripted([0.1, 0.3, 0.2])
+    model = YOLO(TINY, task="detect")
+    attach(model, Sender(), Preemption(grace=20), Mirror(memory), strict=True)
+    train(model, epochs=3)
+    assert set(waited) == {15.0}
+    assert copies(memory)[0].epoch == 2
 
 
 def test_a_newer_epoch_replaces_one_that_waits(tmp_path, monkeypatch):

@@ -22,6 +22,8 @@ from yolo_callbacks.utils.redaction import MASK, clean_arguments, clean_text
 
 __all__ = ["Mirror"]
 
+_SHARE_OF_TIME = 0.75  # of what a scheduler leaves until it ends the process; the state and the table need the rest
+
 
 class Mirror(Callback):
     """Keep what a resume needs in a store elsewhere: S3, Google Cloud, Azure, SSH, a mounted disk.
@@ -38,7 +40,8 @@ class Mirror(Callback):
             `"gs://bucket/run"`, `"sftp://host/folder"`. Give each run a folder of its own. `file://`, `memory://` and
             `ftp://` need no further package; others do, such as `s3fs` for `s3://`.
         every: Copy each n-th epoch, and the end of the run. Defaults to `1`.
-        finish_timeout: How many seconds the end of a run waits for copies at most. Defaults to `60.0`.
+        finish_timeout: How many seconds the end of a run waits for copies at most; less where `Preemption` knows that
+            the process is ended before. Defaults to `60.0`.
         storage_options: Arguments for the file system, such as `{"endpoint_url": "https://host"}`. Defaults to `None`,
             which gives none: credentials come from where the file system looks for them, such as the environment.
 
@@ -112,6 +115,7 @@ class Mirror(Callback):
             self._uploader.close()
         self._uploader = None
         self._key = ""
+        self._wait_seconds = self.finish_timeout
         self._deadline: float | None = None
         self._warned = False
         self.copied_epochs: list[int] = []
@@ -162,15 +166,16 @@ class Mirror(Callback):
             self._uploader = None
 
     def _wait(self, run: TrainingRun) -> None:
-        """Wait for the thread, at most `finish_timeout` seconds in a run."""
+        """Wait for the thread, at most `finish_timeout` seconds in a run, less where a scheduler ends the process."""
         run.wait_for_background()
         if self._deadline is None:
-            self._deadline = time.monotonic() + self.finish_timeout
+            self._wait_seconds = min(self.finish_timeout, max(run.seconds_left * _SHARE_OF_TIME, 0.0))
+            self._deadline = time.monotonic() + self._wait_seconds
         uploader = self._uploader
         if uploader is not None and not uploader.wait(self._deadline - time.monotonic()) and not self._warned:
             self._warned = True
             LOGGER.warning(
-                f"Mirror: after {self.finish_timeout:g} s a copy to {self.shown_url} was not complete and is given "
+                f"Mirror: after {self._wait_seconds:.3g} s a copy to {self.shown_url} was not complete and is given "
                 "up; the copies before it stay"
             )
         self._warn_once()
