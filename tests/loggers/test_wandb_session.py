@@ -168,6 +168,35 @@ class TestSender:
         run = Opened(earlier_folders=["gone"], summary={"epoch": 1, "final/loss": 0.3})
         assert self.replayed(run, news, EPOCHS[:1]) == []
 
+    def test_epochs_that_are_trained_again_are_not_logged_again(self, news, messages):
+        """The training goes on from a copy of epoch 1; the server has two epochs with two batches each."""
+        run = Opened(earlier_folders=["gone"], summary={"epoch": 2, "batch/step": 4})
+        rows = KeptRows()
+        rows.past = EPOCHS[:1]
+        sender = Sender(run, rows, news)
+        sender.replay()
+        again = [{"batch/step": 3}, {"batch/step": 4}, {"epoch": 2}]
+        new = [{"batch/step": 5}, {"batch/step": 6}, {"epoch": 3}]
+        for row in (*again, *new):
+            sender.log(row)
+        assert run.logged == new
+        news.print()
+        (said,) = messages
+        assert said.startswith("W&B: the run has rows of epoch 2 already, which are trained again, since the training")
+
+    @pytest.mark.parametrize(("logged", "said"), [(2, None), (3, (3, 3)), (5, (3, 5))])
+    def test_the_epochs_that_are_trained_again_are_named(self, logged, said):
+        rows = KeptRows()
+        rows.past = [{"epoch": 1}, {"epoch": 2}]
+        rows.logged = {("epoch", epoch) for epoch in range(1, logged + 1)} | {("final", 9)}
+        assert rows.logged_later() == said
+
+    def test_no_epoch_is_trained_again_where_none_is_past(self):
+        """As in a trial, whose run another process has opened."""
+        rows = KeptRows()
+        rows.logged = {("epoch", 3)}
+        assert rows.logged_later() is None
+
     def test_an_extended_run_logs_its_final_evaluation_again(self, news):
         run = Opened(earlier_folders=["gone"], summary={"epoch": 1, "final/loss": 0.3})
         assert self.replayed(run, news, EPOCHS[:2]) == EPOCHS[1:]

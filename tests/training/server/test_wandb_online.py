@@ -136,3 +136,61 @@ def test_a_training_that_is_resumed_goes_on_in_its_run(interpreter, tmp_path, sc
         (run,) = server.runs.values()
     assert [row["epoch"] for row in run.history if "epoch" in row] == [1, 2, 3, 4]
     assert run.exit_code == 0
+
+
+# Goes on from a copy of epoch 2, as from a store, although W&B has four epochs.
+COPIED = """
+import shutil, sys
+from pathlib import Path
+from trainings import FAST, TINY
+from ultralytics import YOLO
+from yolo_callbacks import JsonlLogger, WandbLogger, attach
+
+resumed, run = "resume" in sys.argv, Path(folder, "run")
+
+def copy_and_interrupt(trainer):
+    if trainer.epoch == 2:
+        shutil.copytree(run, Path(folder, "copy"), ignore=shutil.ignore_patterns("wandb"), dirs_exist_ok=True)
+    if trainer.epoch == 4:
+        raise KeyboardInterrupt
+
+if resumed:
+    shutil.move(run, Path(folder, "lost"))
+    shutil.move(Path(folder, "copy"), run)
+model = YOLO(run / "weights" / "last.pt" if resumed else TINY)
+attach(model, WandbLogger(images=0, log_model=False, batch_period=1, finish_timeout=120), JsonlLogger())
+if not resumed:
+    model.add_callback("on_train_epoch_start", copy_and_interrupt)
+arguments = {"resume": True} if resumed else {**FAST, "epochs": 5}
+model.train(data=data, project=folder, name="run", **arguments)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["online", "offline"])
+def test_a_training_that_goes_on_from_an_older_copy_logs_no_epoch_twice(interpreter, tmp_path, scenes, mode):
+    """W&B has the epochs 3 and 4 before they are trained again. An offline run is whole in the new folder."""
+    with WandbServer() as server:
+        said = []
+        for arguments, status in (([], -signal.SIGINT), (["resume"], 0)):
+            ended = interpreter.run(
+                COPIED, *arguments, environment={**server.environment, "WANDB_MODE": mode}, data=str(scenes),
+                folder=str(tmp_path),
+            )  # fmt: skip
+            assert ended.status == status, ended.said
+            said.append(ended.said)
+        lost, whole = (read_runs(tmp_path / name / "wandb") for name in ("lost", "run"))
+        assert {run.id for run in (*lost, *whole)} == {lost[0].id}
+        if mode == "offline":
+            (run,) = whole
+            rows = run.rows
+        else:
+            (served,) = server.runs.values()
+            rows = served.history
+    assert [row["epoch"] for row in rows if "epoch" in row] == [1, 2, 3, 4, 5]
+    batches = [row["batch/step"] for row in rows if "batch/step" in row]
+    # The rows of batches that are over are not kept for a resume.
+    assert batches == list(range(1 if mode == "online" else 5, 11))
+    again = "the run has rows of epochs 3 to 4 already, which are trained again"
+    assert (again in said[1]) == (mode == "online")
+    assert again not in said[0]

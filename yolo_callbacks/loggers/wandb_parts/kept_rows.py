@@ -29,12 +29,14 @@ class KeptRows:
         definitions: The definitions of metrics, which a new file of the run needs too.
         past: Rows of the epochs that a resumed run has completed, until `take_past`.
         logged: Rows that an earlier part of a resumed run has logged.
+        logged_batch: The last batch whose row the server has; those of all batches before it are there too.
     """
 
     def __init__(self) -> None:
         self.definitions: list[Definition] = []
         self.past: list[dict[str, Any]] = []
         self.logged: set[RowKey] = set()
+        self.logged_batch = 0
         self._rows: list[dict[str, Any]] = []  # of epochs, and of the final evaluation
         self._batch_rows: deque[dict[str, Any]] = deque(maxlen=MAX_BATCH_ROWS)
 
@@ -52,7 +54,18 @@ class KeptRows:
 
     def is_logged(self, row: Mapping[str, Any]) -> bool:
         """Return whether an earlier part of the run has logged a row."""
-        return row_key(row) in self.logged
+        key = row_key(row)
+        return key in self.logged or (key is not None and key[0] == "batch" and key[1] <= self.logged_batch)
+
+    def logged_later(self) -> tuple[int, int] | None:
+        """Return the first and the last epoch that are logged and that the run trains again; None if there is none.
+
+        A run may go on from a copy that is older than its rows. W&B can neither change nor remove a row. To rewind the
+        run, by `resume_from` of wandb 0.31.0, is a preview of some servers, and not for metrics with their own axis.
+        """
+        completed = max((row["epoch"] for row in self.past), default=0)
+        logged = max((epoch for kind, epoch in self.logged if kind == "epoch"), default=0)
+        return (completed + 1, logged) if 0 < completed < logged else None
 
     def log_final_again(self) -> None:
         """Log the final evaluation once more: an extended run has another one than before."""

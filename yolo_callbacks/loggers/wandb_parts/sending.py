@@ -34,6 +34,13 @@ class Sender:
         if not self._run.owned or not (self._run.earlier_folders or self._rows.past):
             return
         self._rows.logged = self._find_logged_rows()
+        again = self._rows.logged_later()
+        if again is not None:
+            epochs = "epoch {}" if again[0] == again[1] else "epochs {} to {}"
+            self._news.warning(
+                f"the run has rows of {epochs.format(*dict.fromkeys(again))} already, which are trained again, since "
+                "the training goes on from an older copy. These rows keep their values: W&B cannot change a row"
+            )
         for row in self._rows.take_past():
             self.log(row)
 
@@ -44,9 +51,9 @@ class Sender:
             row: Its plain values.
             media: Makes the images of the row.
         """
-        made = media() if media is not None else {}
         if self._rows.is_logged(row):
             return
+        made = media() if media is not None else {}
         key = row_key(row)
         if key is not None and key[0] == "epoch":
             self._rows.log_final_again()
@@ -64,7 +71,9 @@ class Sender:
         try:
             if self._run.offline:
                 return rows_in(self._run.earlier_folders)
-            return _rows_of_summary(self._run.wandb_run.summary)
+            summary = self._run.wandb_run.summary
+            self._rows.logged_batch = int(summary.get("batch/step", 0))
+            return _rows_of_summary(summary)
         except Exception as error:  # a file of another version of wandb, or a summary without an epoch
             LOGGER.debug(f"W&B: the rows that were logged before are not known: {error!r}")
             return KeptRows.keys_of(self._rows.past)  # a row may be lost then, but none is logged twice
