@@ -23,7 +23,7 @@ def left_by(folder: Path) -> dict[str, Any]:
         "epoch": state["epoch"],
         "status": state["summary"]["status"],
         "states": states,
-        "outcomes": [row["outcome"].replace(str(folder), "") for row in state["summary"]["callbacks"][:6]],
+        "outcomes": [(row["outcome"] or "").replace(str(folder), "") for row in state["summary"]["callbacks"][:6]],
         "files": sorted(path.name for path in (folder / "weights").iterdir()),
         "sidecars": {path.name: sidecar(path) for path in (folder / "weights").glob("*.json")},
         "checkpoints": {path.name: epoch_and_kind(path) for path in (folder / "weights").glob("*.pt")},
