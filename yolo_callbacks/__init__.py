@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from yolo_callbacks.callbacks.monitor_callback import MonitorCallback
     from yolo_callbacks.callbacks.optuna_pruning import OptunaPruning
     from yolo_callbacks.callbacks.preemption import Preemption
+    from yolo_callbacks.callbacks.rank_watchdog import RankWatchdog
     from yolo_callbacks.callbacks.ray_trainable import ray_trainable
     from yolo_callbacks.callbacks.ray_tune_reporter import RayTuneReporter
     from yolo_callbacks.callbacks.reduce_lr_on_plateau import ReduceLROnPlateau
@@ -67,6 +68,7 @@ __all__ = [
     "MonitorCallback",
     "OptunaPruning",
     "Preemption",
+    "RankWatchdog",
     "RayTuneReporter",
     "ReduceLROnPlateau",
     "RemoteControl",
@@ -101,6 +103,7 @@ _MODULES = {
     "MonitorCallback": "callbacks.monitor_callback",
     "OptunaPruning": "callbacks.optuna_pruning",
     "Preemption": "callbacks.preemption",
+    "RankWatchdog": "callbacks.rank_watchdog",
     "ray_trainable": "callbacks.ray_trainable",
     "RayTuneReporter": "callbacks.ray_tune_reporter",
     "ReduceLROnPlateau": "callbacks.reduce_lr_on_plateau",

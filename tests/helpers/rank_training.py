@@ -14,6 +14,7 @@ import json
 import os
 import signal
 import sys
+import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,7 @@ from yolo_callbacks import (
     JsonlLogger,
     LearningRateSchedule,
     Preemption,
+    RankWatchdog,
     ReduceLROnPlateau,
     SaveBest,
     Unfreeze,
@@ -172,6 +174,57 @@ class Signalled(Callback):
             os.kill(os.getpid(), signal.SIGUSR1)
 
 
+class Stands(Callback):
+    """Stands on one rank in the second epoch, until the stacks of that rank are written."""
+
+    every_rank = True
+
+    def __init__(self, rank: int, where: str) -> None:
+        self.rank, self.where = rank, where
+        self.trainer: Any = None
+
+    def on_train_start(self, trainer: Any) -> None:
+        self.trainer = trainer
+        if self.where == "loader":
+            dataset = trainer.train_loader.dataset
+            read = dataset.get_image_and_label
+
+            def read_from_a_slow_disk(index: int) -> Any:
+                self._stand("loader")
+                return read(index)
+
+            dataset.get_image_and_label = read_from_a_slow_disk
+
+    def on_train_batch_end(self, trainer: Any) -> None:
+        self._stand("callback")
+
+    def on_model_save(self, trainer: Any) -> None:
+        self._stand("save")
+
+    def _stand(self, where: str) -> None:
+        stacks = Path(self.trainer.save_dir) / f"stacks-rank{RANK}.txt"
+        end = time.monotonic() + 30
+        while (where, RANK, self.trainer.epoch) == (self.where, self.rank, 1) and time.monotonic() < end:
+            if stacks.is_file() and stacks.stat().st_size:
+                return
+            time.sleep(0.01)
+
+    def finalize(self, run: Any) -> None:
+        self.trainer = None
+
+
+class Slow(Callback):
+    """Takes its time on one rank, in the second and the third epoch."""
+
+    every_rank = True
+
+    def __init__(self, rank: int) -> None:
+        self.rank = rank
+
+    def on_train_batch_end(self, trainer: Any) -> None:
+        time.sleep(1.2 * (self.rank == RANK and trainer.epoch in (1, 2)))
+
+
 class Failing(Callback):
     """Raises on one rank, in the second epoch."""
 
@@ -220,6 +273,12 @@ def train(folder: Path, data: str, case: str) -> None:
         callbacks += [Preemption(), Signalled(int(failing))]
     if case == "deadline":
         callbacks.append(Deadline(until="2020-01-01 00:00"))
+    watchdog = RankWatchdog(timeout=1)
+    if kind == "stands":
+        where, rank = failing.split()
+        callbacks = [JsonlLogger(), witness, watchdog, Stands(int(rank), where)]
+    if kind == "slow":
+        callbacks = [witness, RankWatchdog(timeout=6), Slow(int(failing))]
     if kind in ("strict", "lenient"):
         event, rank = failing.split()
         callbacks.append(Failing(int(rank), event))

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from functools import partial
@@ -44,6 +45,9 @@ CASES = (
     "preempted 0",
     "preempted 1",
     "deadline",
+    "stands loader 1",
+    "stands save 0",
+    "slow 1",
 )
 
 
@@ -205,3 +209,40 @@ def test_every_rank_leaves_out_the_same_validations(trained):
     assert len(ranks[0]["validated"]) < 6
     lines = (trained / "skips" / "run" / "callbacks.jsonl").read_text().splitlines()
     assert ["metrics/mAP50(B)" in json.loads(line) for line in lines] == [False, True] * 3
+
+
+@pytest.mark.parametrize(
+    ("where", "rank", "place", "call"),
+    [
+        ("loader", 1, "between batches, before batch 1 of epoch 2", "read_from_a_slow_disk"),
+        ("save", 0, "after the validation of epoch 2, where checkpoints are written", "on_model_save"),
+    ],
+)
+def test_a_rank_that_stands_is_named_with_its_stacks_while_the_other_waits(trained, where, rank, place, call):
+    case = f"stands {where} {rank}"
+    ranks = seen(trained, case)
+    assert [(each["error"], len(each["rates"])) for each in ranks] == [(None, 6)] * 2  # nothing is ended
+    said = [line for line in (trained / "rank0.log").read_text().splitlines() if f"s, {place}" in line]
+    assert len(said) == 1
+    assert f"RankWatchdog: rank {rank} ({socket.gethostname()}, process " in said[0]
+    assert f"; rank {1 - rank} is waiting for it. It is in _stand (rank_training.py:" in said[0]
+    assert said[0].endswith(f"Its stacks are written to stacks-rank{rank}.txt in the folder of the run")
+    stacks = (trained / case / "run" / f"stacks-rank{rank}.txt").read_text()
+    assert f"rank {rank} of 2" in stacks.splitlines()[0]
+    training = stacks[stacks.index("Thread MainThread") :]
+    assert training.index("in _do_train") < training.index(f"in {call}") < training.index("in _stand")
+    findings = json.loads((trained / case / "run" / "callbacks.json").read_text())["callbacks"]["RankWatchdog"]
+    assert ("stuck", rank, 2) in [(each["kind"], each["rank"], each["epoch"]) for each in findings["findings"]]
+
+
+def test_a_slow_rank_is_named_with_a_figure(trained):
+    assert [rank["error"] for rank in seen(trained, "slow 1")] == [None, None]
+    state = json.loads((trained / "slow 1" / "run" / "callbacks.json").read_text())
+    findings = state["callbacks"]["RankWatchdog"]["findings"]
+    assert {(finding["kind"], finding["rank"]) for finding in findings} == {("slow", 1)}
+    assert findings[0]["epoch"] == 2
+    assert findings[0]["seconds"] >= 1.2
+    [row] = [row for row in state["summary"]["callbacks"] if row["name"] == "RankWatchdog"]
+    assert row["outcome"] in ("slow once: rank 1", "slow 2 times: rank 1")
+    assert "is slow in epoch 2: its loader and its callbacks take" in (trained / "rank0.log").read_text()
+    assert not list((trained / "slow 1" / "run").glob("stacks-*"))

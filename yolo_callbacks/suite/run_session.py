@@ -84,7 +84,7 @@ class RunSession:
         errors: Decides which exceptions end it.
         torn_down: Whether `teardown` was handled.
         settled: The events in which the suite itself has nothing more to do in this run, with the callbacks that
-            listen to them: `on_train_batch_end` after the first batch.
+            listen to them: those of a batch, after the first one.
 
     Args:
         run: The training.
@@ -258,8 +258,8 @@ class RunSession:
         if not self._validated:
             self._validated = True
             self.errors.validate(self.run)
-        event = Event.TRAIN_BATCH_END.value
-        self.settled[event] = self._dispatcher.listeners(event, self.run)
+        for event in (Event.TRAIN_BATCH_START.value, Event.TRAIN_BATCH_END.value):
+            self.settled[event] = self._dispatcher.listeners(event, self.run)
 
     def _complete_epoch(self) -> None:
         self.run.supervision.progress.epoch_complete()

@@ -26,6 +26,7 @@ class SharedDecisions:
         validates_next: Whether the time allows a validation of the next epoch.
         concluding: Whether the run ends with this epoch by a decision that a resume respects.
         leaving: The way in which the training ends early, with this epoch; None where no callback has asked for it.
+        rank_store: The host and the port of the store that the ranks share; None where no callback has opened one.
     """
 
     ended: bool = False
@@ -36,6 +37,7 @@ class SharedDecisions:
     validates_next: bool = True
     concluding: bool = False
     leaving: Leaving | None = None
+    rank_store: tuple[str, int] | None = None
 
     def replace_by(self, other: SharedDecisions) -> None:
         """Take over the values of another object."""

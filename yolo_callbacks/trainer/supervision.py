@@ -17,6 +17,7 @@ from yolo_callbacks.trainer.learning_rate import LearningRate
 from yolo_callbacks.trainer.leaving import LeaveRequest, watch_leaving
 from yolo_callbacks.trainer.method_patches import MethodPatches
 from yolo_callbacks.trainer.observer import TrainingObserver
+from yolo_callbacks.trainer.rank_store import RankServer
 from yolo_callbacks.trainer.replay import replay_epoch, restore_record
 from yolo_callbacks.trainer.resume import watch_resume
 from yolo_callbacks.trainer.size_metrics import SizeMetrics
@@ -116,6 +117,15 @@ class Supervision:
             content: The record of that epoch, as the journal has stored it.
         """
         return replay_epoch(self._trainer, self.reader, content)
+
+    def open_rank_store(self) -> None:
+        """Open a store for the threads of all ranks, in `on_train_start`; they know its address from the next event on.
+
+        Raises:
+            OSError, RuntimeError: If no port can be opened.
+        """
+        if self.shared.rank_store is None and process_rank() == 0 and not is_single_process():
+            self.shared.rank_store = RankServer().address
 
     def end_before_next_epoch(self) -> None:
         """End a resumed training that had reached its end, when its first epoch is about to start.

@@ -110,6 +110,11 @@ class TrainingRun:
         return is_single_process()
 
     @property
+    def ranks(self) -> int:
+        """The number of processes that train together."""
+        return 1 if is_single_process() else max(int(self.trainer.world_size), 1)
+
+    @property
     def device(self) -> Any:
         """The `torch.device` on which this process trains."""
         return self.trainer.device
