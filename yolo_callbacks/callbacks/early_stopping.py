@@ -66,6 +66,7 @@ class EarlyStopping(MonitorCallback):
         best_score: The best value so far, None before the first one.
         best_epoch: The epoch of `best_score`, 0 before the first one.
         wait_count: Checks in a row without improvement.
+        patience_left: The further checks without improvement after which it stops; None where it never does.
 
     Raises:
         TypeError: If an argument is of the wrong kind.
@@ -162,6 +163,11 @@ class EarlyStopping(MonitorCallback):
         """
         self.patience = validate_int("patience", patience, minimum=0)
         self._rule.patience = self.patience or None
+
+    @property
+    def patience_left(self) -> int | None:
+        """The checks without improvement after which it stops; None where it never does."""
+        return None if self._rule.patience is None else max(self._rule.patience - self.wait_count, 0)
 
     def restart_patience(self) -> None:
         """Set the count of checks without improvement to 0; the best value stays."""

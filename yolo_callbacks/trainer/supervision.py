@@ -49,6 +49,8 @@ class Supervision:
         request: What this rank asks for at the end of the epoch: to leave the training. None where it does not.
         agreed: The request of the first rank that has one, after the exchange.
         kill_time: When a scheduler ends this process, as `time.monotonic()`; None where that is unknown.
+        offered: What callbacks of this rank give to rank 0 with the next exchange, by key.
+        offers: What each rank has offered with the last exchange, that of rank 0 first.
     """
 
     def __init__(self, trainer: Any, methods: MethodPatches) -> None:
@@ -62,6 +64,8 @@ class Supervision:
         self.request: LeaveRequest | None = None
         self.agreed: LeaveRequest | None = None
         self.kill_time: float | None = None
+        self.offered: dict[str, Any] = {}
+        self.offers: list[dict[str, Any]] = []
         self.shared = SharedDecisions()
         self.learning_rate = LearningRate(trainer, methods, self.shared)
         self.skips = ValidationSkips(trainer, methods, self.progress)
@@ -101,10 +105,11 @@ class Supervision:
 
         Every rank must call this, outside code that may raise on one rank only: the others would wait forever.
         """
-        received = gather(self._trainer, (self.shared, message, self.request))
+        received = gather(self._trainer, (self.shared, message, self.request, self.offered))
         self.shared.replace_by(received[0][0])
-        self.agreed = next((request for _, _, request in received if request is not None), None)
-        return [text for _, text, _ in received]
+        self.agreed = next((request for _, _, request, _ in received if request is not None), None)
+        self.offers, self.offered = [offered for _, _, _, offered in received], {}
+        return [text for _, text, _, _ in received]
 
     def restore_records(self, contents: Iterable[Mapping[str, Any]]) -> list[EpochRecord]:
         """Return the records of the epochs before a resume, as the journal has stored them."""

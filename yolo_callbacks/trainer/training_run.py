@@ -22,7 +22,7 @@ from yolo_callbacks.trainer.epoch_progress import current_epoch
 from yolo_callbacks.trainer.known_names import class_names, metric_names
 from yolo_callbacks.trainer.leaving import LeaveRequest, Leaving
 from yolo_callbacks.trainer.method_patches import MethodPatches
-from yolo_callbacks.trainer.stop_reason import OUTSIDE, find_stop_reason
+from yolo_callbacks.trainer.stop_reason import OUTSIDE, epochs_before_stop, find_stop_reason, time_limit
 from yolo_callbacks.trainer.supervision import Supervision
 from yolo_callbacks.trainer.teardown import release
 from yolo_callbacks.utils.control_flow import is_pruned, is_stopped
@@ -119,6 +119,14 @@ class TrainingRun:
         """The `torch.device` on which this process trains."""
         return self.trainer.device
 
+    def offer(self, key: str, value: float) -> None:
+        """Give a number of this rank to the other ranks, with the exchange at the end of the epoch; in a suite."""
+        self.supervision.offered[key] = value
+
+    def offers(self, key: str) -> list[float | None]:
+        """Return what each rank has offered in the last epoch, rank 0 first; None for a rank that has not."""
+        return [offered.get(key) for offered in self.supervision.offers]
+
     # The settings -------------------------------------------------------------------------------------------------
 
     @property
@@ -130,6 +138,16 @@ class TrainingRun:
     def patience(self) -> int | None:
         """The argument `patience=` of the training; None where it is off."""
         return int(self.trainer.args.patience) or None
+
+    @property
+    def epochs_before_stop(self) -> int | None:
+        """After how many epochs without improvement Ultralytics' own stopper ends the run; None where it is off."""
+        return epochs_before_stop(self.trainer)
+
+    @property
+    def time_limit(self) -> float:
+        """The seconds of training that `time=` still allows; infinite without that argument."""
+        return time_limit(self.trainer)
 
     def change_patience(self, patience: int) -> None:
         """Change the patience of Ultralytics' own stopper, and the argument that a checkpoint stores; 0 for never."""
