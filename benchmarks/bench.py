@@ -18,6 +18,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import batch_events
 import memory_series
 import saving
 import scaling
@@ -73,6 +74,7 @@ def parts(*, quick: bool) -> dict[str, Callable[[], Any]]:
         "saving": lambda: saving.measure("n" if quick else "nmx", repeats=3 if quick else 5),
         "memory": lambda: memory_series.series(*((3, 3) if quick else (8, 8))),
         "startup": lambda: startup.measure(imports=4 if quick else 5, starts=20 if quick else 100),
+        "batch events": batch_events.measure,
         "scaling": lambda: scaling.measure(quick=quick),
     }
     if quick:
@@ -164,6 +166,7 @@ def table(found: dict[str, Any]) -> list[str]:
         ("saving", _saving),
         ("memory", _memory),
         ("disk", _disk),
+        ("batch events", batch_events.lines),
         ("scaling", _scaling),
     ):
         if name in found:

@@ -104,6 +104,7 @@ def prepare(variant: str, model: Any) -> Any:
             ours.StopOnOverfit(ratio=100.0, patience=1000),
             ours.MemoryCleanup(),
             ours.MemoryMonitor(),
+            ours.SpeedMonitor(),
             ours.FailingImages(),
             ours.JsonlLogger(),
             *([ours.TensorBoardLogger()] if find_spec("tensorboard") else []),  # not on every machine with a GPU

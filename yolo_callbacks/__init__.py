@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from yolo_callbacks.callbacks.reduce_lr_on_plateau import ReduceLROnPlateau
     from yolo_callbacks.callbacks.remote_control import RemoteControl
     from yolo_callbacks.callbacks.save_best import SaveBest
+    from yolo_callbacks.callbacks.speed_monitor import SpeedMonitor
     from yolo_callbacks.callbacks.stop_on_overfit import StopOnOverfit
     from yolo_callbacks.callbacks.unfreeze import Unfreeze
     from yolo_callbacks.callbacks.validate_every import ValidateEvery
@@ -73,6 +74,7 @@ __all__ = [
     "ReduceLROnPlateau",
     "RemoteControl",
     "SaveBest",
+    "SpeedMonitor",
     "StopOnOverfit",
     "StoppingReason",
     "Suite",
@@ -109,6 +111,7 @@ _MODULES = {
     "ReduceLROnPlateau": "callbacks.reduce_lr_on_plateau",
     "RemoteControl": "callbacks.remote_control",
     "SaveBest": "callbacks.save_best",
+    "SpeedMonitor": "callbacks.speed_monitor",
     "StopOnOverfit": "callbacks.stop_on_overfit",
     "ValidateEvery": "callbacks.validate_every",
     "Unfreeze": "callbacks.unfreeze",

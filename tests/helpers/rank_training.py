@@ -51,6 +51,7 @@ from shifted_predictions import predict_shifted_labels
 from torch import distributed
 from trainings import FAST, TINY, detection_metrics
 from ultralytics import YOLO
+from ultralytics.data.base import BaseDataset
 from ultralytics.models.yolo.detect import DetectionTrainer
 
 from yolo_callbacks import (
@@ -64,6 +65,7 @@ from yolo_callbacks import (
     RankWatchdog,
     ReduceLROnPlateau,
     SaveBest,
+    SpeedMonitor,
     Unfreeze,
     ValidateEvery,
     attach,
@@ -72,6 +74,7 @@ from yolo_callbacks.trainer import launched_training
 
 RANK, WORLD_SIZE = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
 REAL_VALIDATION = validation.BaseValidator.__call__
+REAL_LOADING = BaseDataset.__getitem__
 REAL = ("images", "skips", "skips-by-time")  # the cases with a real validation
 VALUES = (0.5, 0.6, 0.4, 0.3, 0.2, 0.1)
 
@@ -153,6 +156,16 @@ class Layers(Witness):
         super().on_train_epoch_end(trainer)
         layers = trainer.model.module.model
         self.layers.append([(digest(layer.parameters()), digest(layer.buffers())) for layer in layers])
+
+
+def load_slowly(rank: int) -> None:
+    """Let one rank wait for each image, in this case."""
+
+    def slow(self: Any, index: int) -> Any:
+        time.sleep(0.05 if rank == RANK else 0.0)
+        return REAL_LOADING(self, index)
+
+    BaseDataset.__getitem__ = slow
 
 
 def digest(tensors: Any) -> str:
@@ -254,6 +267,7 @@ class Failing(Callback):
 
 def train(folder: Path, data: str, case: str) -> None:
     """Train this rank's part."""
+    BaseDataset.__getitem__ = REAL_LOADING
     model = YOLO(TINY)
     witness = Layers() if case == "unfreeze" else Witness()
     validation.BaseValidator.__call__ = REAL_VALIDATION if case in REAL else validate
@@ -269,6 +283,9 @@ def train(folder: Path, data: str, case: str) -> None:
     if case == "unfreeze":
         callbacks = [Unfreeze({0: "head", 2: "0", 3: "all", 4: "-head"}, lr_scale=0.5), witness]
     kind, _, failing = case.partition(" ")
+    if kind == "waits":
+        callbacks += [SpeedMonitor()]
+        load_slowly(int(failing))
     if kind == "preempted":
         callbacks += [Preemption(), Signalled(int(failing))]
     if case == "deadline":

@@ -21,9 +21,12 @@ from yolo_callbacks import (
     MemoryMonitor,
     ReduceLROnPlateau,
     SaveBest,
+    SpeedMonitor,
     WandbLogger,
     attach,
 )
+from yolo_callbacks.trainer.forward_time import ForwardTime
+from yolo_callbacks.utils.usage import AcceleratorUse
 
 pytestmark = [
     pytest.mark.gpu,
@@ -34,7 +37,14 @@ GPU = {"device": 0, "imgsz": 64}
 
 
 def all_callbacks() -> list[Any]:
-    watching = [MemoryMonitor(), MemoryCleanup(), FailingImages(), JsonlLogger(), WandbLogger(images=4, image_period=1)]
+    watching = [
+        MemoryMonitor(),
+        SpeedMonitor(),
+        MemoryCleanup(),
+        FailingImages(),
+        JsonlLogger(),
+        WandbLogger(images=4, image_period=1),
+    ]
     return [SaveBest("mAP50-95/small"), EarlyStopping("val/loss"), ReduceLROnPlateau("val/loss"), *watching]
 
 
@@ -115,3 +125,63 @@ def test_a_run_resumes_on_the_gpu(train):
     losses = [sum(row[f"val/{name}_loss"] for name in ("box", "cls", "dfl")) for row in results_csv(folder)]
     assert best.best_score == pytest.approx(min(losses), rel=1e-3)
     assert torch.load(best.best_model_path, map_location="cpu", weights_only=False)
+
+
+class Unsynchronised(SpeedMonitor):
+    """Lets torch raise an error where one of its events waits for the device."""
+
+
+def _refusing(name: str) -> Any:
+    def event(self: SpeedMonitor, source: Any) -> None:
+        before = torch.cuda.get_sync_debug_mode()
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            getattr(SpeedMonitor, name)(self, source)
+        finally:
+            torch.cuda.set_sync_debug_mode(before)
+
+    return event
+
+
+for _name in ("on_train_epoch_start", "on_train_batch_start", "on_train_batch_end", "on_train_epoch_end"):
+    setattr(Unsynchronised, _name, _refusing(_name))
+
+
+def test_the_speed_is_measured_without_waiting_for_the_device(train):
+    model, monitor = YOLO(TINY), Unsynchronised()
+    attach(model, monitor, strict=True)
+    train(model, epochs=3, **GPU)
+    assert 0 < monitor.speed["data_share"] < 1
+    assert monitor.speed["images_per_second"] > 0
+
+
+def test_how_busy_the_device_is():
+    pytest.importorskip("pynvml")
+    use = AcceleratorUse(torch.device("cuda", 0), every=0.01)
+    matrix = torch.rand(2048, 2048, device=0)
+    found = None
+    for _ in range(2000):
+        matrix = torch.tanh(matrix @ matrix)
+        torch.cuda.synchronize()
+        found = use.take() or found
+        if found:
+            break
+    use.close()
+    assert found is not None
+    assert 0 < found <= 1
+
+
+def test_the_forward_passes_are_measured_on_the_device():
+    model = torch.nn.Linear(4096, 4096, device=0)
+    measured = ForwardTime(model, torch.device("cuda", 0))
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        model(torch.ones(8, 4096, device=0))
+        measured.take()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    torch.cuda.synchronize()
+    model(torch.ones(8, 4096, device=0))
+    torch.cuda.synchronize()
+    assert measured.take() > 0
+    measured.close()

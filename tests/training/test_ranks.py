@@ -48,6 +48,7 @@ CASES = (
     "stands loader 1",
     "stands save 0",
     "slow 1",
+    "waits 1",
 )
 
 
@@ -246,3 +247,15 @@ def test_a_slow_rank_is_named_with_a_figure(trained):
     assert row["outcome"] in ("slow once: rank 1", "slow 2 times: rank 1")
     assert "is slow in epoch 2: its loader and its callbacks take" in (trained / "rank0.log").read_text()
     assert not list((trained / "slow 1" / "run").glob("stacks-*"))
+
+
+def test_the_rank_that_waits_for_data_is_named(trained):
+    folder = trained / "waits 1" / "run"
+    lines = [json.loads(line) for line in (folder / "callbacks.jsonl").read_text().splitlines()]
+    found = [line for line in lines if "speed/slowest_rank" in line]
+    assert [line["epoch"] for line in found] == [2, 3, 4, 5]  # what the ranks have exchanged the epoch before
+    assert {line["speed/slowest_rank"] for line in found} == {1}
+    # the others wait for it in the exchange of gradients, which is no work of their own
+    assert all(line["speed/slowest_rank_seconds"] > line["speed/other_ranks_seconds"] for line in found)
+    said = [(trained / f"rank{rank}.log").read_text().count("SpeedMonitor: rank 1 is the slowest: ") for rank in (0, 1)]
+    assert said == [1, 0]

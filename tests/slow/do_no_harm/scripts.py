@@ -23,6 +23,7 @@ SUITE_OF_ALL = {
         {"StopOnOverfit": {"ratio": 1e9, "patience": 1000}},
         "MemoryCleanup",
         "MemoryMonitor",
+        "SpeedMonitor",
         {"WandbLogger": {"images": 2}},
         "TensorBoardLogger",
         "JsonlLogger",
