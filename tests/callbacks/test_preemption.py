@@ -29,8 +29,11 @@ from yolo_callbacks import (
     WandbLogger,
     attach,
 )
+from yolo_callbacks.callbacks.preemption_parts import joint_leave
+from yolo_callbacks.callbacks.preemption_parts.joint_leave import JointLeave
 from yolo_callbacks.decisions import remaining_time
 from yolo_callbacks.loggers.wandb_parts.session import WandbSession
+from yolo_callbacks.trainer.rank_store import RankServer
 from yolo_callbacks.utils.signals import Terminated
 
 VALUES = [0.1, 0.3, 0.2, 0.2, 0.1, 0.1]
@@ -478,3 +481,71 @@ def test_the_time_that_is_left_under_slurm(train, scripted, monkeypatch, standin
     scripted(VALUES)
     train(model, epochs=1, name="no-signal")
     assert left[1] == math.inf
+
+
+# Several ranks --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """The store of the ranks, on this machine."""
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    return RankServer()
+
+
+@pytest.mark.parametrize("asking", [(0,), (2,), (0, 1, 2)])
+def test_ranks_that_step_together_leave_after_the_same_batch(server, asking):
+    """Two real ranks are in tests/training/test_ranks.py."""
+    ranks = [JointLeave(rank, 3, lambda: server.address) for rank in range(3)]
+    step = threading.Barrier(3)
+    left: dict[int, int] = {}
+
+    def train(rank: int) -> None:
+        for batch in range(1, 1000):
+            step.wait(30)  # a rank that is alone in a step waits for the others
+            time.sleep(0.001 * (batch * (rank + 1) % 7))
+            if batch == 5 and rank in asking:
+                assert ranks[rank].ask("SIGUSR1")
+            if ranks[rank].leaves():
+                left[rank] = batch
+                return
+
+    threads = [threading.Thread(target=train, args=(rank,)) for rank in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(left) == 3
+    assert len(set(left.values())) == 1
+    assert left[0] > 5
+    assert [rank.reason for rank in ranks] == ["SIGUSR1"] * 3
+    for rank in ranks:
+        rank.close()
+        assert not rank._thread.is_alive()
+
+
+def test_nobody_leaves_unless_a_rank_asks_for_it(server):
+    ranks = [JointLeave(rank, 2, lambda: server.address) for rank in range(2)]
+    assert not any(rank.leaves() for rank in ranks for _ in range(100))
+    for rank in ranks:
+        rank.close()
+        assert (rank._thread.is_alive(), rank.reason) == (False, "")
+
+
+def test_a_rank_without_a_store_leaves_alone():
+    joint = JointLeave(1, 2, lambda: None)
+    assert not joint.ask("SIGUSR1")
+    assert not joint.leaves()
+    joint.close()
+
+
+def test_a_rank_that_gets_no_answer_leaves_alone(server, monkeypatch):
+    """The thread of the other one has ended."""
+    monkeypatch.setattr(joint_leave, "_LONGEST", 0.05)
+    joint = JointLeave(0, 2, lambda: server.address)
+    assert joint.ask("SIGUSR1")
+    deadline = time.monotonic() + 30
+    while not joint.leaves() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert time.monotonic() < deadline
+    joint.close()

@@ -238,6 +238,17 @@ class Slow(Callback):
         time.sleep(1.2 * (self.rank == RANK and trainer.epoch in (1, 2)))
 
 
+class Slowly(Callback):
+    """Counts the batches, and takes its time after each of the second epoch, as a real one does."""
+
+    every_rank = True
+    batches = 0
+
+    def on_train_batch_end(self, trainer: Any) -> None:
+        Slowly.batches += 1
+        time.sleep(0.4 * (trainer.epoch == 1))
+
+
 class Failing(Callback):
     """Raises on one rank, in the second epoch."""
 
@@ -288,6 +299,8 @@ def train(folder: Path, data: str, case: str) -> None:
         load_slowly(int(failing))
     if kind == "preempted":
         callbacks += [Preemption(), Signalled(int(failing))]
+    if kind == "left-at-the-batch":
+        callbacks = [witness, Slowly(), Signalled(int(failing)), Preemption(grace=0)]
     if case == "deadline":
         callbacks.append(Deadline(until="2020-01-01 00:00"))
     watchdog = RankWatchdog(timeout=1)
@@ -303,14 +316,17 @@ def train(folder: Path, data: str, case: str) -> None:
     seen: dict[str, Any] = {"error": None}
     try:
         arguments = {**FAST, "batch": 8, "nbs": 8, "optimizer": "SGD", "lr0": 0.01, "warmup_epochs": 0, "patience": 0}
+        if kind == "left-at-the-batch":
+            arguments |= {"batch": 2, "imgsz": 64}  # four batches an epoch
         if case == "unfreeze":
             arguments |= {"batch": 4, "patience": 100}  # two batches an epoch, on each rank
         if case in REAL:
             arguments |= {"batch": 2, "imgsz": 64}  # so that each rank has images to validate
         trainer = {"recursive": RecursiveTrainer, **dict.fromkeys(REAL, ValidatingTrainer)}.get(case)
         model.train(trainer=trainer, **arguments, data=data, epochs=6, project=str(folder), name="run", exist_ok=True)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         seen["error"] = f"{type(error).__name__}: {error}"
+    seen["batches"], Slowly.batches = Slowly.batches, 0
     distributed.destroy_process_group()
     (folder / f"rank{RANK}.json").write_text(json.dumps({**seen, **vars(witness)}))
 

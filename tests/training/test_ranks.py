@@ -44,6 +44,7 @@ CASES = (
     "schedule",
     "preempted 0",
     "preempted 1",
+    "left-at-the-batch 1",
     "deadline",
     "stands loader 1",
     "stands save 0",
@@ -195,6 +196,20 @@ def test_every_rank_leaves_with_the_same_epoch(trained, case, epochs, by):
     assert torch.load(folder / "weights" / "last.pt", weights_only=False)["optimizer"] is not None
     lines = (folder / "callbacks.jsonl").read_text().splitlines()
     assert [json.loads(line).get("epoch") for line in lines] == list(range(1, epochs + 1))
+
+
+def test_every_rank_leaves_after_the_same_batch_where_the_epoch_does_not_end_in_time(trained):
+    """The signal has come to one rank. The other one would wait in the next batch for it."""
+    ranks = seen(trained, "left-at-the-batch 1")
+    assert [rank["error"] for rank in ranks] == ["Terminated: 138"] * 2  # 128 and SIGUSR1
+    assert ranks[0]["batches"] == ranks[1]["batches"]
+    assert 5 < ranks[0]["batches"] < 8  # of the four in the second epoch, the first is that of the signal
+    folder = trained / "left-at-the-batch 1" / "run"
+    state = json.loads((folder / "callbacks.json").read_text())
+    assert (state["epoch"], state["ended"], state["summary"]["status"]) == (1, False, "ended by SIGUSR1")
+    [row] = [row for row in state["summary"]["callbacks"] if row["name"] == "Preemption"]
+    assert row["outcome"] == "SIGUSR1 came to another rank"
+    assert torch.load(folder / "weights" / "last.pt", weights_only=False)["optimizer"] is not None
 
 
 @pytest.mark.skipif(installed_version() < (8, 3, 218), reason="up to 8.3.217 only rank 0 validates")

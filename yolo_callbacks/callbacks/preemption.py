@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from yolo_callbacks.callbacks.callback import Callback
+from yolo_callbacks.callbacks.preemption_parts.joint_leave import JointLeave
 from yolo_callbacks.decisions.remaining_time import EpochTimes, must_leave, time_for_work
 from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.trainer.training_run import TrainingRun
@@ -34,6 +35,9 @@ class Preemption(Callback):
     epoch does not end in time, the training is left after the present batch by `SystemExit`, with the exit code of the
     signal: Ultralytics can resume at the start of an epoch only, so that the middle of one cannot be saved. A resume
     repeats that epoch. In both cases the resumed run decides as an uninterrupted one.
+
+    Several ranks leave after the same epoch, or after the same batch, whichever of them has got the signal. They do not
+    leave a validation before its end.
 
     A run whose last epoch is over when the signal comes is not left: it is evaluated and finished, if the time allows.
 
@@ -89,6 +93,11 @@ class Preemption(Callback):
         self._limit: float | None = None
         self._kill_time: float | None = None
         self._known: list[str] = []
+        self._joint: JointLeave | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy gets: a thread belongs to its process."""
+        return {**self.__dict__, "_joint": None}
 
     @property
     def received(self) -> list[str]:
@@ -108,7 +117,11 @@ class Preemption(Callback):
             run.supervision.contexts.enter(self._watching())
 
     def on_train_start(self, trainer: Any) -> None:
-        """Say which signals are not watched, and why."""
+        """Say which signals are not watched, and why; let several ranks agree on a batch."""
+        run = TrainingRun.of(trainer)
+        if run.in_suite(self) and run.ranks > 1:
+            run.supervision.open_rank_store()
+            self._joint = JointLeave(run.rank, run.ranks, lambda: run.shared.rank_store)
         if not TrainingRun.of(trainer).in_suite(self):
             LOGGER.warning("Preemption does nothing in this run: it needs a suite, attach(model, Preemption())")
         elif not self._watch.active:
@@ -140,7 +153,8 @@ class Preemption(Callback):
         return bool(self.received)
 
     def _terminated(self) -> Terminated:
-        return Terminated(getattr(signal, self.received[0]))
+        name = self.received[0] if self.received else self._joint.reason if self._joint else "SIGTERM"
+        return Terminated(getattr(signal, name))
 
     # The epoch --------------------------------------------------------------------------------------------------------
 
@@ -150,6 +164,9 @@ class Preemption(Callback):
 
     def on_train_batch_end(self, trainer: Any) -> None:
         """Leave the training if a signal has come and the epoch does not end in time."""
+        if self._joint is not None and self._joint.leaves():
+            LOGGER.warning("Preemption: all ranks leave the training after this batch")
+            raise self._terminated()
         if self._watch.received:
             self._leave_in_need()
 
@@ -198,6 +215,8 @@ class Preemption(Callback):
         shortest = self._times.shortest
         expected = None if shortest is None or self._epoch_start is None else self._epoch_start + shortest
         if self._limit is not None and must_leave(time.monotonic(), self._limit, expected):
+            if self._joint is not None and self._joint.ask(self.received[0]):
+                return
             LOGGER.warning("Preemption: this epoch does not end in time, and the training is left now")
             raise self._terminated()
 
@@ -211,8 +230,10 @@ class Preemption(Callback):
             self.left_epoch = run.last_epoch
 
     def teardown(self, trainer: Any) -> None:
-        """Let loggers know how much time there is."""
+        """Let loggers know how much time there is, and ask the other ranks no more."""
         TrainingRun.of(trainer).supervision.kill_time = self._kill_time
+        if self._joint is not None:
+            self._joint.close()
 
     def on_run_end(self, run: TrainingRun, summary: Mapping[str, Any]) -> None:
         """Let SLURM start the job again, if the run is not finished."""
@@ -225,12 +246,18 @@ class Preemption(Callback):
         """Return the signal by which this run was left, perhaps one that another rank has received; `""` for none."""
         agreed = run.supervision.agreed
         of_another_rank = agreed is not None and agreed.by == type(self).__name__
-        return self.received[0] if self.received else agreed.reason if agreed and of_another_rank else ""
+        if self.received:
+            return self.received[0]
+        if agreed and of_another_rank:
+            return agreed.reason
+        return self._joint.reason if self._joint else ""
 
     def outcome(self) -> str:
         """Return which signal has come, and when the training was left."""
         if self.left_epoch:
             return f"left with epoch {self.left_epoch}" + (f" by {self.received[0]}" if self.received else "")
+        if not self.received and self._joint is not None and self._joint.reason:
+            return f"{self._joint.reason} came to another rank"
         return f"{self.received[0]} came" if self.received else "no signal"
 
 

@@ -24,6 +24,7 @@ from yolo_callbacks.trainer.size_metrics import SizeMetrics
 from yolo_callbacks.trainer.teardown import TrainingEnd, TrainingOver, finish_training, watch_end, watch_training
 from yolo_callbacks.trainer.validation_skips import ValidationSkips
 from yolo_callbacks.trainer.validation_watch import watch_validation
+from yolo_callbacks.utils.files import LOGGER
 
 __all__ = ["Supervision"]
 
@@ -126,11 +127,14 @@ class Supervision:
     def open_rank_store(self) -> None:
         """Open a store for the threads of all ranks, in `on_train_start`; they know its address from the next event on.
 
-        Raises:
-            OSError, RuntimeError: If no port can be opened.
+        Where no port can be opened, there is none, and a warning says so.
         """
-        if self.shared.rank_store is None and process_rank() == 0 and not is_single_process():
+        if self.shared.rank_store is not None or process_rank() or is_single_process():
+            return
+        try:
             self.shared.rank_store = RankServer().address
+        except (OSError, RuntimeError, ValueError) as error:
+            LOGGER.warning(f"Callbacks: the ranks have no store to exchange their progress: {error}")
 
     def end_before_next_epoch(self) -> None:
         """End a resumed training that had reached its end, when its first epoch is about to start.
