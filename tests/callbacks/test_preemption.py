@@ -522,6 +522,16 @@ def test_ranks_that_step_together_leave_after_the_same_batch(server, asking):
     for rank in ranks:
         rank.close()
         assert not rank._thread.is_alive()
+    order: list[int] = []
+    others = [threading.Thread(target=lambda rank=rank: (rank.end_together(30), order.append(1))) for rank in ranks[1:]]
+    for thread in others:
+        thread.start()
+    time.sleep(0.2)
+    order.append(0)
+    ranks[0].end_together(0)
+    for thread in others:
+        thread.join(60)
+    assert order == [0, 1, 1]  # a launcher would end rank 0 otherwise, while it writes its files
 
 
 def test_nobody_leaves_unless_a_rank_asks_for_it(server):

@@ -6,6 +6,8 @@ import hashlib
 import json
 import os
 import signal
+import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +23,23 @@ class Witness(Callback):
         folder: The folder of the notes.
         own_disk: Whether the ranks other than 0 have folders of their own, with an old best.pt that cannot be read.
         dies: The rank whose node dies in the second epoch. Defaults to None, for no one.
+        fails: The rank whose process ends in the second epoch, once. Defaults to None, for no one.
+        stands: The rank that stands in the second epoch, and how: `"1 sleeps"` in a callback for hours, or `"1 is
+            stopped"` for some seconds, all threads of it. Defaults to `""`, for no one.
     """
 
     every_rank = True
 
-    def __init__(self, folder: str, *, own_disk: bool = False, dies: int | None = None) -> None:
-        self.folder, self.own_disk, self.dies = Path(folder), own_disk, dies
+    def __init__(
+        self,
+        folder: str,
+        *,
+        own_disk: bool = False,
+        dies: int | None = None,
+        fails: int | None = None,
+        stands: str = "",
+    ) -> None:
+        self.folder, self.own_disk, self.dies, self.fails, self.stands = Path(folder), own_disk, dies, fails, stands
         self.seen: dict[str, Any] = {"rates": [], "weights": [], "averages": [], "final_evaluations": 0}
 
     def on_train_start(self, trainer: Any) -> None:
@@ -43,6 +56,15 @@ class Witness(Callback):
         if trainer.epoch and self.dies == RANK:
             os.kill(os.getppid(), signal.SIGKILL)  # torchrun, which would tell the other node
             os.kill(os.getpid(), signal.SIGKILL)
+
+        if trainer.epoch and self.fails == RANK and not (self.folder / "failed").exists():
+            (self.folder / "failed").touch()
+            os._exit(3)
+        if trainer.epoch == 1 and self.stands == f"{RANK} sleeps":
+            time.sleep(10_000)
+        if trainer.epoch == 1 and self.stands == f"{RANK} is stopped":
+            subprocess.Popen(["sh", "-c", f"sleep 6; kill -CONT {os.getpid()}"])
+            os.kill(os.getpid(), signal.SIGSTOP)
 
     def on_train_epoch_end(self, trainer: Any) -> None:
         self.seen["rates"].append([group["lr"] for group in trainer.optimizer.param_groups])

@@ -21,6 +21,7 @@ from yolo_callbacks.utils.slurm import job_end_time, requeue_job
 __all__ = ["Preemption"]
 
 _DEFAULT_GRACE = 30.0  # seconds from SIGTERM to SIGKILL: KillWait of SLURM, terminationGracePeriodSeconds of Kubernetes
+_WAIT = 20.0  # seconds that the other ranks wait for the end of rank 0
 _MOMENT = 0.5  # seconds within which a signal comes to all processes of a group
 _NEVER_CAUGHT = ("SIGKILL", "SIGSTOP")
 # Those of Unix, which Windows does not have: a file of callbacks is valid there too.
@@ -241,6 +242,13 @@ class Preemption(Callback):
         left = run.left is not None or isinstance(run.failure, Terminated)
         if self.requeue and left and name and name != "SIGTERM":
             requeue_job("Preemption")
+        if self._joint is not None:
+            self._joint.end_together(0)
+
+    def finalize(self, run: TrainingRun) -> None:
+        """Wait on the other ranks until rank 0 has written its files, where all leave in the middle of an epoch."""
+        if self._joint is not None and not run.is_main:
+            self._joint.end_together(min(_WAIT, max(run.seconds_left - 1, 1)))
 
     def _signal_of(self, run: TrainingRun) -> str:
         """Return the signal by which this run was left, perhaps one that another rank has received; `""` for none."""

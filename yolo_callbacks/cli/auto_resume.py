@@ -8,10 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 from _yolo_callbacks_boot import VARIABLE
 from yolo_callbacks.cli.parser import CommandError
 from yolo_callbacks.cli.yolo_command import TASKS, given_value, other_arguments
+from yolo_callbacks.trainer.launched_training import exchange_in_launch
+from yolo_callbacks.utils.launcher import Launch
 
 __all__ = ["LEFT_EARLY", "OPTION", "Continued", "continued_command", "takes_option", "was_left_early"]
 
@@ -55,14 +58,44 @@ class Continued:
     command: list[str] | None
 
 
-def continued_command(arguments: Sequence[str]) -> Continued:
+@dataclass(frozen=True)
+class _Found:
+    """What the command goes on from.
+
+    Attributes:
+        folder: The folder of the run.
+        over: Whether the run is over.
+        checkpoint: The checkpoint to resume; None if the run starts.
+    """
+
+    folder: Path
+    over: bool
+    checkpoint: Path | None
+
+
+def continued_command(arguments: Sequence[str], launch: Launch | None = None) -> Continued:
     """Find the run, and the arguments of `yolo` that continue or start it.
 
     Args:
         arguments: The arguments of the command, without the option and `callbacks=`.
+        launch: The place of this process among those of a launcher. Defaults to `None`, for one process.
+
+    Raises:
+        CommandError: On the other ranks, if rank 0 cannot find out how the run goes on.
     """
     sys.argv = ["yolo", "train", *arguments]  # Ultralytics reads it when it is imported
+    found = _find(arguments) if launch is None else _find_together(arguments, launch)
+    command = None
+    if found.checkpoint is not None and not found.over:
+        others = other_arguments(arguments, "model", "exist_ok", *_PLACE)
+        command = ["train", "resume", f"model={found.checkpoint}", *others]
+    elif not found.over:
+        command = ["train", *other_arguments(arguments, "exist_ok"), "exist_ok=True"]
+    return Continued(found.folder, command)
 
+
+def _find(arguments: Sequence[str]) -> _Found:
+    """Find the newest complete copy of the run, and write it to the folder of the run."""
     from yolo_callbacks import Mirror
     from yolo_callbacks.config.loading import load
     from yolo_callbacks.suite.continuing import find_continuation
@@ -72,12 +105,29 @@ def continued_command(arguments: Sequence[str]) -> Continued:
     given = {name: given_value(name, arguments) for name in (*_PLACE, "data")}
     place = {name: value for name, value in given.items() if value}
     found = find_continuation(_task(arguments, place), place, mirror)
-    command = None
-    if found.epochs and not found.over:
-        command = ["train", "resume", f"model={found.last}", *other_arguments(arguments, "model", "exist_ok", *_PLACE)]
-    elif not found.over:
-        command = ["train", *other_arguments(arguments, "exist_ok"), "exist_ok=True"]
-    return Continued(found.folder, command)
+    return _Found(found.folder, found.over, found.last if found.epochs else None)
+
+
+def _find_together(arguments: Sequence[str], launch: Launch) -> _Found:
+    """Let rank 0 find it, so that no two processes write to one folder, and give each node its checkpoint."""
+    ranks = exchange_in_launch(launch)
+    content: dict[str, Any] = {"failed": True}
+    try:
+        if launch.rank == 0:
+            found = _find(arguments)
+            checkpoint = None if found.checkpoint is None else str(found.checkpoint)
+            content = {"failed": False, "folder": str(found.folder), "over": found.over, "checkpoint": checkpoint}
+    finally:
+        content = ranks.of_main(content)
+        if content["failed"]:
+            ranks.close()
+    if content["failed"]:
+        raise CommandError("yolo-callbacks train: rank 0 could not find out how the run goes on, see its message")
+    shared = None
+    if content["checkpoint"] is not None and not content["over"]:
+        shared = ranks.share_file(Path(content["checkpoint"]))
+    ranks.close()
+    return _Found(Path(content["folder"]), content["over"], shared)
 
 
 def was_left_early(folder: Path) -> bool:

@@ -6,6 +6,7 @@ multiply the loss by it. It starts no process group on a CPU, and each process n
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import tempfile
@@ -16,15 +17,19 @@ from pathlib import Path
 from typing import Any
 
 from yolo_callbacks.trainer.installation import installed_version
+from yolo_callbacks.trainer.launch_exchange import LaunchExchange, opened_store
+from yolo_callbacks.trainer.leaving import Leaving
 from yolo_callbacks.utils.files import LOGGER
 from yolo_callbacks.utils.launcher import Launch
 
-__all__ = ["leave_launch", "prepare_launch", "train_in_launch"]
+__all__ = ["exchange_in_launch", "launch_left_early", "leave_launch", "prepare_launch", "train_in_launch"]
 
 _OLDEST = (8, 4, 190)  # the methods that this module replaces had other arguments before
 _TIMEOUT = timedelta(hours=3)  # as Ultralytics: rank 0 alone may scan a data set, while the others wait
 
 _launches: list[Launch] = []  # that of this process, or none
+_controls: list[Any] = []  # the group of all its ranks on the CPU, or none
+_left: list[Leaving] = []  # how the last training was left to be continued, or none
 
 
 def train_in_launch(launch: Launch) -> None:
@@ -82,12 +87,34 @@ def _check_plain_launch(arguments: Mapping[str, Any]) -> None:
         )
 
 
+def exchange_in_launch(launch: Launch) -> LaunchExchange:
+    """Return what exchanges values between the processes of a launch, before a training; every process must call it.
+
+    Args:
+        launch: The place of this process.
+    """
+    return LaunchExchange(launch, _TIMEOUT)
+
+
+def launch_left_early() -> bool:
+    """Return whether the last training of this launch was left to be continued; every rank knows it."""
+    return bool(_left)
+
+
 def leave_launch() -> None:
-    """Leave the process group, where all ranks have ended their training."""
+    """Leave the process group when all ranks have ended their training.
+
+    A launcher may end the others where the first process ends, and rank 0 has files to write then.
+    """
     from torch import distributed
 
-    if distributed.is_initialized():
-        distributed.destroy_process_group()
+    if not distributed.is_initialized():
+        return
+    for group in _controls:
+        with contextlib.suppress(RuntimeError):  # a rank has failed, and nobody is to wait for it
+            distributed.barrier(group)
+    _controls.clear()
+    distributed.destroy_process_group()
 
 
 class LaunchedTraining:
@@ -109,6 +136,7 @@ class LaunchedTraining:
             _check_batch(settings.batch, self.launch)
         self._gpus = _gpus(settings.device, self.launch)
         self._control, self._leaders = _join(self.launch, self._gpus)
+        _controls[:] = [self._control]
         given = {**overrides, "device": ",".join(map(str, self._gpus)) or "cpu"}
         if not settings.resume:  # a checkpoint names its folder
             given["save_dir"] = self._of_main(str(get_save_dir(settings)) if self.launch.rank == 0 else None)
@@ -116,6 +144,15 @@ class LaunchedTraining:
         parent.__init__(overrides=given, **others)
         self.world_size, self.ddp = self.launch.world_size, False
         self._prepare_arguments()
+
+    def train(self) -> None:
+        """Train, and note how the training was left."""
+        parent: Any = super()
+        _left.clear()
+        parent.train()
+        run = vars(self).get("_yolo_callbacks")
+        if run is not None and run.left is not None and run.left.resumable:
+            _left.append(run.left)
 
     def _prepare_arguments(self) -> None:
         """Check and change the arguments as Ultralytics does before it starts workers of several GPUs."""
@@ -289,7 +326,10 @@ def _join(launch: Launch, gpus: tuple[int, ...]) -> tuple[Any, Any]:
     if gpus:
         torch.cuda.set_device(gpus[launch.local_rank])
         os.environ["TORCH_NCCL_BLOCKING_WAIT"] = "1"  # as Ultralytics, so that the timeout ends a wait
-    distributed.init_process_group("nccl" if gpus else "gloo", timeout=_TIMEOUT)
+    place: dict[str, Any] = {}
+    if (store := opened_store()) is not None:
+        place = {"store": store, "rank": launch.rank, "world_size": launch.world_size}
+    distributed.init_process_group("nccl" if gpus else "gloo", timeout=_TIMEOUT, **place)
     # not over NCCL: a checkpoint that is sent would need memory of each GPU
     control: Any = distributed.new_group(backend="gloo", timeout=_TIMEOUT)
     local_ranks: list[Any] = [None] * launch.world_size

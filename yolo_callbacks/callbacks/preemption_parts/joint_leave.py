@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+import time
 from collections.abc import Callable
 
 from yolo_callbacks.trainer.rank_store import RankStore, StoreLostError
@@ -44,6 +46,7 @@ class JointLeave:
         self._target: int | None = None
         self._known, self._changed = threading.Event(), threading.Event()
         self._closed = self._lost = False
+        self._store: RankStore | None = None
         self._thread = threading.Thread(target=self._work, name="yolo-callbacks-preemption", daemon=True)
         self._thread.start()
 
@@ -76,6 +79,23 @@ class JointLeave:
         self._changed.set()
         self._thread.join(_JOIN)
 
+    def end_together(self, seconds: float) -> None:
+        """Let no other rank end its process before rank 0 is done, where all leave; call it after `close`.
+
+        A launcher ends all processes where the first one fails, and rank 0 may be writing its files then.
+
+        Args:
+            seconds: How long the other ranks wait.
+        """
+        if self._target is None or self._store is None or self._thread.is_alive():
+            return
+        end = time.monotonic() + seconds
+        with contextlib.suppress(StoreLostError):
+            if self._rank == 0:
+                self._store.put("leave/done", "")
+            while self._store.get("leave/done") is None and time.monotonic() < end:
+                time.sleep(_SOON)
+
     def _work(self) -> None:
         try:
             self._agree()
@@ -91,7 +111,7 @@ class JointLeave:
         while (address := self._address()) is None:
             if self._sleep(_EVERY):
                 return
-        store = RankStore(address)
+        store = self._store = RankStore(address)
         while not (asked := store.get("leave/asked")):
             if self._wish:
                 store.put("leave/asked", self._wish)

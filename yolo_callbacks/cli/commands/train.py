@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from yolo_callbacks.cli.auto_resume import LEFT_EARLY, OPTION, continued_command, takes_option, was_left_early
 from yolo_callbacks.cli.near_misses import refuse_near_misses
-from yolo_callbacks.cli.parser import CommandError, Parser
+from yolo_callbacks.cli.parser import Parser
 from yolo_callbacks.cli.yolo_command import (
     add_training_arguments,
     choose_callbacks,
@@ -16,7 +16,7 @@ from yolo_callbacks.cli.yolo_command import (
     run_yolo,
     yolo_arguments,
 )
-from yolo_callbacks.trainer.launched_training import leave_launch, train_in_launch
+from yolo_callbacks.trainer.launched_training import launch_left_early, leave_launch, train_in_launch
 from yolo_callbacks.utils.launcher import find_launch, slurm_variables
 
 __all__ = ["parser", "train"]
@@ -57,16 +57,16 @@ def train(arguments: Sequence[str]) -> None:
     os.environ.update(slurm_variables(os.environ))  # before Ultralytics, which reads the rank where it is imported
     launch = find_launch(os.environ)
     if launch is not None:
-        if auto_resume:  # every process would write the copy of the mirror to the folder
-            raise CommandError(f"{program}: {OPTION} is for one process: under torchrun or srun, use resume=True")
         train_in_launch(launch)
     choose_callbacks(given)
     others = other_arguments(given, "callbacks")
-    continued = continued_command(others) if auto_resume else None
+    continued = continued_command(others, launch) if auto_resume else None
     command = ["train", *others] if continued is None else continued.command
     if command is not None:
         run_yolo(command)
-    if continued is not None and command is not None and was_left_early(continued.folder):
-        sys.exit(LEFT_EARLY)
     if launch is not None:
         leave_launch()
+    if continued is not None and command is not None:
+        left = was_left_early(continued.folder) if launch is None else launch_left_early()
+        if left:
+            sys.exit(LEFT_EARLY)
