@@ -62,6 +62,7 @@ def ray():
         slow("ray_search.py", r"\d of 8 epochs trained, \d saved\nbest mAP50 "),
         slow("learning_rate_schedule.py", "polynomial: 0.536 of the base rate in the last epoch"),
         slow("unfreeze.py", "Trained at the end: head"),
+        slow("mirror.py", r"Epoch 1 was in the store when the machine was lost, 2 is now\nThe run is in \S+first"),
         slow("stop_on_overfit.py", "Stopped at epoch 0, not by overfitting"),
     ],
 )
