@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from yolo_callbacks.callbacks.deadline import Deadline
     from yolo_callbacks.callbacks.early_stopping import EarlyStopping
     from yolo_callbacks.callbacks.events import Event
+    from yolo_callbacks.callbacks.export_best import ExportBest
     from yolo_callbacks.callbacks.failing_images import FailingImages
     from yolo_callbacks.callbacks.lambda_callback import LambdaCallback
     from yolo_callbacks.callbacks.learning_rate_schedule import LearningRateSchedule
@@ -58,6 +59,7 @@ __all__ = [
     "EarlyStopping",
     "EpochRecord",
     "Event",
+    "ExportBest",
     "FailingImages",
     "JsonlLogger",
     "LambdaCallback",
@@ -96,6 +98,7 @@ _MODULES = {
     "Deadline": "callbacks.deadline",
     "EarlyStopping": "callbacks.early_stopping",
     "Event": "callbacks.events",
+    "ExportBest": "callbacks.export_best",
     "FailingImages": "callbacks.failing_images",
     "LambdaCallback": "callbacks.lambda_callback",
     "LearningRateSchedule": "callbacks.learning_rate_schedule",

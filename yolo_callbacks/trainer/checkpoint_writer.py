@@ -68,6 +68,11 @@ class CheckpointWriter:
         best = Path(self._trainer.best)
         return best if epoch == self._best_epoch and stripped_from(best) == self._best_stamp else None
 
+    @property
+    def best_epoch(self) -> int:
+        """The epoch of the best.pt that Ultralytics has written in this process; 0 before that."""
+        return self._best_epoch
+
     def _note_best(self) -> None:
         found = stamp(Path(self._trainer.best))
         if found != self._best_stamp:

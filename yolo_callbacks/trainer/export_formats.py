@@ -1,0 +1,132 @@
+"""Know the formats that the installed Ultralytics exports to, and the arguments that each takes, without importing it.
+
+A callback is constructed where the import of Ultralytics' exporter would be circular: while Ultralytics itself is
+imported, by the plug-in of `YOLO_CALLBACKS`.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import util
+from pathlib import Path
+from typing import Any
+
+from yolo_callbacks.trainer.installation import installed_version
+from yolo_callbacks.utils.files import plain
+from yolo_callbacks.utils.unknown_arguments import UnknownArgumentError, hint, unknown_argument_text
+
+__all__ = ["ExportFormat", "export_formats", "precision_of", "validate_export_arguments", "validate_format"]
+
+# Every format takes these. The others are listed for some formats only, and used by more of them: in 8.3.200 no list
+# has `workspace` of TensorRT, nor `data` of an INT8 export.
+_OF_ALL = ("imgsz", "batch", "device")
+_NOT_LISTED = (
+    *("agnostic_nms", "conf", "data", "fraction", "iou", "max_det", "name"),
+    *("opset", "optimize", "simplify", "split", "workspace"),
+)
+# From 8.4.83 or so `quantize` replaces them; they are still accepted.
+_REPLACED = ("half", "int8")
+# Ultralytics has other names for these too.
+_ALIASES = {"tensorrt": "engine", "trt": "engine", "pytorch": "-"}
+
+
+@dataclass(frozen=True)
+class ExportFormat:
+    """A format of exports.
+
+    Attributes:
+        name: The argument `format=`.
+        suffix: How the name of its file or folder ends.
+        on_cpu: Whether a CPU can export to it; otherwise a GPU is needed.
+        arguments: The arguments that it takes.
+    """
+
+    name: str
+    suffix: str
+    on_cpu: bool
+    arguments: tuple[str, ...]
+
+
+@functools.cache
+def export_formats() -> Mapping[str, ExportFormat]:
+    """Return the formats of the installed Ultralytics by name; none where its source has another form."""
+    spec = util.find_spec("ultralytics")
+    origin = spec.origin if spec is not None else None
+    if origin is None:
+        return {}
+    try:
+        rows = _rows((Path(origin).parent / "engine" / "exporter.py").read_text(encoding="utf-8"))
+        found = [ExportFormat(str(row[1]), str(row[2]), bool(row[3]), tuple(map(str, row[5]))) for row in rows]
+    except (OSError, SyntaxError, ValueError, IndexError, TypeError):
+        return {}
+    return {each.name: each for each in found if each.name != "-"}
+
+
+def _rows(source: str) -> list[Any]:
+    """Return the table in the function `export_formats` of Ultralytics' exporter."""
+    for function in ast.parse(source).body:
+        if isinstance(function, ast.FunctionDef) and function.name == "export_formats":
+            for statement in function.body:
+                if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.List):
+                    return list(ast.literal_eval(statement.value))
+    return []
+
+
+def validate_format(value: object) -> str:
+    """Return the name of a format.
+
+    Raises:
+        TypeError: If it is no string.
+        ValueError: If the installed Ultralytics has no such format; the nearest one is named.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"format must be a string, received {value!r}")
+    name = _ALIASES.get(value.lower(), value.lower())
+    known = export_formats()
+    if known and name not in known:
+        version = ".".join(map(str, installed_version()))
+        raise ValueError(
+            f"format must be one that Ultralytics {version} exports to, received {value!r}{hint(value, known)} "
+            f"(there are {', '.join(known)})"
+        )
+    if not name.replace("_", "").isalnum():
+        raise ValueError(f"format must be a name of letters, digits and _, received {value!r}")
+    return name
+
+
+def validate_export_arguments(owner: str, own: tuple[str, ...], name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return further arguments of an export in plain types.
+
+    Args:
+        owner: The name of the callback or the command, for messages.
+        own: Its own arguments, for messages.
+        name: The format.
+        given: The arguments.
+
+    Raises:
+        UnknownArgumentError: If the installed Ultralytics has no such argument of an export; the nearest one is named.
+        ValueError: If the format does not take the argument.
+        TypeError: If a value is of a type that no argument has.
+    """
+    formats = export_formats()
+    everywhere = {*_OF_ALL, *_NOT_LISTED, *_REPLACED}
+    known = sorted(everywhere.union(*(each.arguments for each in formats.values())))
+    for argument in given:
+        if formats and argument not in known:
+            raise UnknownArgumentError(unknown_argument_text(owner, argument, [*own, *known]), argument)
+        if name in formats and argument not in everywhere and argument not in formats[name].arguments:
+            takes = ", ".join(dict.fromkeys([*_OF_ALL, *formats[name].arguments]))
+            raise ValueError(f"{argument} is no argument of an export to {name} (it takes {takes})")
+    values = {key: str(value) if isinstance(value, Path) else value for key, value in given.items()}
+    return {key: plain(value, key) for key, value in values.items()}
+
+
+def precision_of(arguments: Mapping[str, Any]) -> str:
+    """Return `"fp32"`, `"fp16"` or `"int8"`: the precision that an export has with these arguments."""
+    quantize = str(arguments.get("quantize", "")).lower()
+    if arguments.get("int8") or quantize in ("8", "int8") or quantize.startswith("w8"):
+        return "int8"
+    return "fp16" if arguments.get("half") or quantize in ("16", "fp16", "w16a16") else "fp32"

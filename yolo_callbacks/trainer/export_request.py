@@ -1,0 +1,112 @@
+"""Describe an export to the process that carries it out: the checkpoint, the arguments, and the validation images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from yolo_callbacks.utils.files import plain
+
+__all__ = ["ExportRequest", "ValidationSet", "untrained_model", "validation_set"]
+
+
+@dataclass(frozen=True)
+class ValidationSet:
+    """Validation images, on which an export is compared with its checkpoint.
+
+    Attributes:
+        images: The image files.
+        labels: The class of each image, for a classification; empty for other tasks.
+        names: The class names by index.
+        further: What else the data set says, such as `kpt_shape` of poses.
+    """
+
+    images: tuple[str, ...]
+    labels: tuple[int, ...] = ()
+    names: Mapping[int, str] = field(default_factory=dict)
+    further: Mapping[str, Any] = field(default_factory=dict)
+
+    def sample(self, count: int | None) -> ValidationSet:
+        """Return `count` of the images, at equal distances: a classification has them sorted by class."""
+        total = len(self.images)
+        if count is None or total <= count:
+            return self
+        chosen = [number * total // count for number in range(count)]
+        labels = tuple(self.labels[number] for number in chosen) if self.labels else ()
+        return ValidationSet(tuple(self.images[number] for number in chosen), labels, self.names, self.further)
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """An export and its comparison.
+
+    Attributes:
+        task: Ultralytics' name of the task.
+        format: The format.
+        arguments: The arguments of the export.
+        checkpoint: The name of the checkpoint; `""` to export an untrained model, of `model`.
+        model: The model to make where there is no checkpoint: its class and the content of its YAML.
+        data: The validation images; without images it is compared on noise.
+        threads: How many threads the process may use.
+    """
+
+    task: str
+    format: str
+    arguments: Mapping[str, Any]
+    checkpoint: str = ""
+    model: Mapping[str, Any] | None = None
+    data: ValidationSet = ValidationSet(())
+    threads: int = 1
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the request in plain types."""
+        content: dict[str, Any] = plain(asdict(self))
+        return content
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> ExportRequest:
+        """Return the request of a JSON file."""
+        data = dict(content["data"])
+        names = {int(index): str(name) for index, name in data["names"].items()}
+        images = ValidationSet(tuple(data["images"]), tuple(data["labels"]), names, data["further"])
+        return cls(**{**content, "data": images})
+
+
+def validation_set(trainer: Any) -> ValidationSet:
+    """Return the validation images of a training.
+
+    Raises:
+        ValueError: If its loader does not say which they are: it is the user's own.
+    """
+    dataset: Any = getattr(getattr(trainer, "test_loader", None), "dataset", None)
+    data = getattr(trainer, "data", None) or {}
+    names = {int(index): str(name) for index, name in dict(data.get("names") or {}).items()}
+    further = {name: data[name] for name in ("kpt_shape", "flip_idx", "channels") if data.get(name) is not None}
+    if trainer.args.task == "classify" and getattr(dataset, "samples", None):
+        pairs = [(str(Path(sample[0]).absolute()), int(sample[1])) for sample in dataset.samples]
+        return ValidationSet(tuple(image for image, _ in pairs), tuple(label for _, label in pairs), names, further)
+    files = getattr(dataset, "im_files", None)
+    if not files:
+        raise ValueError("the loader of this training does not say which images it validates")
+    return ValidationSet(tuple(str(Path(file).absolute()) for file in files), (), names, further)
+
+
+def untrained_model(trainer: Any) -> dict[str, Any] | None:
+    """Return the class and the YAML of the model of a training, from which another process makes an untrained copy.
+
+    None where the model is not made from a YAML of Ultralytics, or its class belongs to the script that is run.
+    """
+    model = getattr(trainer, "model", None)
+    model = getattr(model, "module", model)  # of DistributedDataParallel
+    model = getattr(model, "_orig_mod", model)  # of torch.compile
+    content, kind = getattr(model, "yaml", None), type(model)
+    if not isinstance(content, dict) or kind.__module__ == "__main__":
+        return None
+    try:
+        described: dict[str, Any] = plain(content)
+    except TypeError:
+        return None
+    names = {int(index): str(name) for index, name in dict(getattr(model, "names", None) or {}).items()}
+    return {"module": kind.__module__, "class": kind.__qualname__, "yaml": described, "names": names}
