@@ -22,7 +22,10 @@ from yolo_callbacks.utils.forks import ForkGuard
 from yolo_callbacks.utils.messages import one_line
 from yolo_callbacks.utils.redaction import clean_text
 
-__all__ = ["ExportJob"]
+__all__ = ["COMMAND", "ExportJob"]
+
+COMMAND = (sys.executable, "-m", "yolo_callbacks.trainer.export_process")
+"""What is started with the folder of a job as its argument."""
 
 _LOG = "log.txt"
 _FORK_GUARD = ForkGuard()
@@ -79,12 +82,11 @@ class ExportJob:
         options: dict[str, Any] = {"start_new_session": True}  # Ctrl-C in a terminal is for the training alone
         if os.name == "nt":
             options = {"creationflags": 0x4000}  # BELOW_NORMAL_PRIORITY_CLASS
-        command = [sys.executable, "-m", "yolo_callbacks.trainer.export_process", str(self.folder)]
         _FORK_GUARD.acquire()  # a worker of a loader that is forked now would keep the pipe of this process open
         try:
             with (self.folder / _LOG).open("wb") as log:
                 self._process = subprocess.Popen(  # noqa: S603 (our own module)
-                    command,
+                    [*COMMAND, str(self.folder)],
                     stdin=subprocess.PIPE,
                     stdout=log,
                     stderr=subprocess.STDOUT,

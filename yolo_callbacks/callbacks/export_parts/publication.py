@@ -75,7 +75,7 @@ class Publication:
         """Write the description into the JSON file of the checkpoint; into one of its own beside best.pt."""
         path = checkpoint.with_suffix(".json")
         found = read_json(path) or {}
-        if found.get("epoch") != (epoch or None):
+        if "epoch" not in found or found["epoch"] != (epoch or None):
             if "monitor" in found:  # that of a `SaveBest`, which has saved another epoch meanwhile
                 LOGGER.debug(f"{path} is of epoch {found.get('epoch')}, the export of epoch {epoch}")
                 return

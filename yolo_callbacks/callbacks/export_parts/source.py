@@ -45,15 +45,16 @@ class ExportSource:
             ValueError: If the suite has no such `SaveBest`.
         """
         savers = [member for member in run.supervision.members if isinstance(member, SaveBest)]
-        stamp = run.best_stamp if not run.completed_epochs else (0, 0)
+        stamp = (0, 0) if run.completed_epochs or run.epoch else run.best_stamp
         if name in _OF_ULTRALYTICS or (name is None and not savers):
             return cls(None, run.weights_dir, stamp)
         for saver in savers:
             if name is None or name in (saver.monitor_name, saver.filename, saver.monitor.name(run.task)):
                 return cls(saver, run.weights_dir, stamp)
         known = [*(str(saver.filename or saver.monitor.name(run.task)) for saver in savers), "best.pt"]
+        near = hint(str(name), known)
         raise ValueError(
-            f"of={name!r} is no SaveBest of the suite{hint(str(name), known)} (there are {', '.join(known)})"
+            f"of must name a SaveBest of the suite, received {name!r}{near} (there are {', '.join(known)})"
         )
 
     def check(self, run: TrainingRun) -> None:

@@ -1,0 +1,71 @@
+"""What runs in the place of the process that exports, for tests of the callback: it takes milliseconds.
+
+`use` chooses what it does. It is a script without imports of ours: torch alone takes seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+PROVEN = {
+    "stage": "done",
+    "outputs": {"images": 1, "max_abs": 0.0, "mean_abs": 0.0, "max_rel": 0.0, "mean_rel": 0.0},
+    "boxes": {"checkpoint": 5, "export": 5, "matched": 1.0, "score_max": 0.0, "score_mean": 0.0},
+    "mAP": {"metric": "mAP50-95", "checkpoint": 0.5, "export": 0.5, "images": 4},
+    "bytes": 3,
+    "seconds": 0.1,
+    "versions": {"onnx": "1"},
+}
+REFUSED = {**PROVEN, "mAP": {"metric": "mAP50-95", "checkpoint": 0.5, "export": 0.1, "images": 4}}
+
+
+def use(monkeypatch: Any, *, untrained: dict[str, Any] | None = None, **behaviour: Any) -> None:
+    """Let exports be done by the stand-in.
+
+    Args:
+        monkeypatch: That of pytest.
+        untrained: The behaviour for the untrained copy. Defaults to `None`, which is a proof.
+        **behaviour: `result`, `suffix` of the export (None: there is none), `seconds` to wait, `exit` code, `text` to
+            print, and `environment`, the file for its environment.
+    """
+    from yolo_callbacks.callbacks.export_parts import job
+
+    monkeypatch.setattr(job, "COMMAND", command(untrained=untrained or {}, trained=behaviour))
+
+
+def command(**behaviour: Any) -> tuple[str, ...]:
+    """Return the command of the stand-in, to which the folder is added."""
+    return sys.executable, "-S", __file__, json.dumps(behaviour)
+
+
+def main(behaviour: dict[str, Any], folder: Path) -> None:
+    """Do what is asked for."""
+    request = json.loads((folder / "request.json").read_text())
+    does = behaviour.get("trained" if request["checkpoint"] else "untrained", {})
+    print(does.get("text", ""), flush=True)
+    if "environment" in does:
+        Path(does["environment"]).write_text(json.dumps(dict(os.environ)))
+    time.sleep(does.get("seconds", 0))
+    if "exit" in does:
+        sys.exit(does["exit"])
+    result = does.get("result", PROVEN)
+    suffix = does.get("suffix", ".onnx")
+    if request["checkpoint"] and suffix:
+        checkpoint = folder / request["checkpoint"]
+        export = folder / f"{checkpoint.stem}{suffix}"
+        if suffix.startswith("."):
+            export.write_bytes(checkpoint.read_bytes()[:64])
+        else:
+            export.mkdir()
+            (export / "model.bin").write_bytes(b"1")
+        result = {**result, "file": export.name}
+    (folder / "result.json").write_text(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]), Path(sys.argv[2]))

@@ -1,0 +1,82 @@
+"""The comparison of a real export with its checkpoint: one changed tensor is found."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import digits
+import pytest
+from trainings import TINY
+
+from yolo_callbacks.callbacks.export_parts.finding import PROVEN, REFUSED, Finding
+from yolo_callbacks.decisions.export_proof import DEFAULT_TOLERANCES
+from yolo_callbacks.trainer.export_comparison import Comparison
+from yolo_callbacks.trainer.export_request import ExportRequest, ValidationSet
+
+# torch 2.14 warns of the ways in which Ultralytics exports
+pytestmark = [pytest.mark.training, pytest.mark.filterwarnings("ignore")]
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory) -> tuple[Path, ExportRequest]:
+    """A folder with an untrained checkpoint and its exports, and the request for them."""
+    import torch
+    from ultralytics import YOLO
+
+    folder = tmp_path_factory.mktemp("exported")
+    digits.detection(folder / "data", train=1, val=2, size=64)
+    images = tuple(map(str, sorted((folder / "data" / "images" / "val").iterdir())))
+    model = YOLO(TINY).model
+    checkpoint = folder / "best.pt"
+    torch.save({"model": model, "train_args": {"imgsz": 64, "task": "detect"}}, checkpoint)
+    for name in ("onnx", "torchscript"):
+        YOLO(checkpoint).export(format=name)
+    data = ValidationSet(images, (), {0: "zero", 1: "one", 2: "two"})
+    return folder, ExportRequest("detect", "onnx", {"imgsz": 64}, "best.pt", None, data)
+
+
+def finding(folder: Path, request: ExportRequest, export: Path, work: Path) -> Finding:
+    figures = Comparison(folder / "best.pt", export, request).figures(work)
+    return Finding.of(figures, DEFAULT_TOLERANCES["fp32"])
+
+
+def change_onnx(source: Path, target: Path) -> None:
+    import onnx
+
+    model = onnx.load(str(source))
+    weights = next(each for each in model.graph.initializer if len(each.dims) == 4)
+    values = onnx.numpy_helper.to_array(weights).copy()
+    values[0] *= 1.5
+    weights.CopyFrom(onnx.numpy_helper.from_array(values, weights.name))
+    onnx.save(model, str(target))
+
+
+def change_torchscript(source: Path, target: Path) -> None:
+    import torch
+
+    metadata = {"config.txt": ""}
+    module = torch.jit.load(str(source), _extra_files=metadata)
+    with torch.no_grad():
+        next(each for each in module.parameters() if each.dim() == 4)[0] *= 1.5
+    module.save(str(target), _extra_files={"config.txt": metadata["config.txt"]})
+
+
+@pytest.mark.parametrize(("suffix", "change"), [("onnx", change_onnx), ("torchscript", change_torchscript)])
+def test_one_changed_tensor_is_found(exported, tmp_path, suffix, change):
+    folder, request = exported
+    good = finding(folder, request, folder / f"best.{suffix}", tmp_path)
+    assert good.verdict == PROVEN, good.reason
+    assert good.result["outputs"]["images"] == 2
+    changed = tmp_path / f"best.{suffix}"
+    change(folder / f"best.{suffix}", changed)
+    wrong = finding(folder, request, changed, tmp_path)
+    assert wrong.verdict == REFUSED
+    assert "outputs differ by" in wrong.reason
+
+
+def test_the_labels_of_the_user_get_no_cache(exported, tmp_path):
+    folder, request = exported
+    finding(folder, request, folder / "best.onnx", tmp_path)
+    assert not list((folder / "data").rglob("*.cache"))
+    shutil.rmtree(tmp_path / "sample")
