@@ -135,7 +135,7 @@ def test_the_class_of_a_whole_image_counts_with_any_confidence():
 
 @pytest.mark.parametrize(
     ("confidences", "expected"),
-    [([], 0.25), ([0.9] * 30, 0.25), ([0.9, 0.02], 0.02), ([*[0.9] * 10, *[0.1] * 10, *[0.02] * 9], 0.1)],
+    [([], 0.25), ([0.9] * 300, 0.25), ([0.9, 0.02], 0.02), ([*[0.9] * 60, *[0.1] * 40, *[0.02] * 9], 0.1)],
 )
 def test_the_confidence_to_compare(confidences, expected):
     assert confidence_to_compare(confidences) == expected

@@ -67,6 +67,7 @@ class ExportBest(Callback):
     Attributes:
         exported_epoch: The epoch of the checkpoint that was exported last, counted from 1; 0 where there is none.
         exported_path: The file or folder of that export under its name, None where there is none.
+        reason: What was measured, or why the export is not proven; `""` before the first.
         verdict: `"proven"`, `"refused"`, `"unproven"` or `"failed"` of the last export; `""` before the first.
 
     Raises:
@@ -131,6 +132,11 @@ class ExportBest(Callback):
     def verdict(self) -> str:
         """The verdict on the last export, `""` before the first."""
         return self._finding.verdict if self._finding else ""
+
+    @property
+    def reason(self) -> str:
+        """What was measured, or why the export is not proven; `""` before the first."""
+        return self._finding.reason if self._finding else ""
 
     # Before the first epoch -------------------------------------------------------------------------------------------
 

@@ -177,7 +177,7 @@ class Agreement:
         }
 
 
-def confidence_to_compare(confidences: Iterable[float], *, usual: float = 0.25, enough: int = 20) -> float:
+def confidence_to_compare(confidences: Iterable[float], *, usual: float = 0.25, enough: int = 100) -> float:
     """Return the confidence from which on predictions are compared: the usual one where enough have it.
 
     Args:

@@ -9,7 +9,9 @@ from typing import Any
 
 from yolo_callbacks.utils.files import plain
 
-__all__ = ["ExportRequest", "ValidationSet", "untrained_model", "validation_set"]
+__all__ = ["ExportRequest", "ValidationSet", "stored_validation_set", "untrained_model", "validation_set"]
+
+_FURTHER = ("kpt_shape", "flip_idx", "channels")  # of a data set, beside its images and names
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def validation_set(trainer: Any) -> ValidationSet:
     dataset: Any = getattr(getattr(trainer, "test_loader", None), "dataset", None)
     data = getattr(trainer, "data", None) or {}
     names = {int(index): str(name) for index, name in dict(data.get("names") or {}).items()}
-    further = {name: data[name] for name in ("kpt_shape", "flip_idx", "channels") if data.get(name) is not None}
+    further = {name: data[name] for name in _FURTHER if data.get(name) is not None}
     if trainer.args.task == "classify" and getattr(dataset, "samples", None):
         pairs = [(str(Path(sample[0]).absolute()), int(sample[1])) for sample in dataset.samples]
         return ValidationSet(tuple(image for image, _ in pairs), tuple(label for _, label in pairs), names, further)
@@ -110,3 +112,41 @@ def untrained_model(trainer: Any) -> dict[str, Any] | None:
         return None
     names = {int(index): str(name) for index, name in dict(getattr(model, "names", None) or {}).items()}
     return {"module": kind.__module__, "class": kind.__qualname__, "yaml": described, "names": names}
+
+
+def stored_validation_set(data: str, task: str) -> ValidationSet:
+    """Return the validation images of a data set, as the arguments of a finished run name it.
+
+    Raises:
+        ValueError: If it is not on this machine.
+    """
+    from ultralytics.data.utils import IMG_FORMATS, check_cls_dataset, check_det_dataset
+
+    if task == "classify":
+        if not Path(data).is_dir():  # Ultralytics would download it
+            raise ValueError(f"the data set {data} of the run is not on this machine")
+        found = check_cls_dataset(data)
+        names = {int(index): str(name) for index, name in dict(found["names"]).items()}
+        by_name = {name: index for index, name in names.items()}
+        files = [path for path in sorted(Path(found["val"]).glob("*/*")) if _is_image(path, IMG_FORMATS)]
+        labels = tuple(by_name[path.parent.name] for path in files)
+        return ValidationSet(tuple(str(path.absolute()) for path in files), labels, names)
+    try:
+        found = check_det_dataset(data, autodownload=False)
+    except Exception as error:  # of any kind, by version
+        raise ValueError(f"the data set {data} of the run is not on this machine: {error}") from None
+    files = []
+    for place in found["val"] if isinstance(found["val"], list) else [found["val"]]:
+        path = Path(place)
+        if path.is_dir():
+            files += [each for each in sorted(path.rglob("*")) if _is_image(each, IMG_FORMATS)]
+        else:  # a list of files
+            lines = path.read_text(encoding="utf-8").splitlines()
+            files += [path.parent / line.strip() for line in lines if line.strip()]
+    names = {int(index): str(name) for index, name in dict(found["names"]).items()}
+    further = {name: found[name] for name in _FURTHER if found.get(name) is not None}
+    return ValidationSet(tuple(str(path.absolute()) for path in files), (), names, further)
+
+
+def _is_image(path: Path, formats: Any) -> bool:
+    return path.suffix[1:].lower() in formats

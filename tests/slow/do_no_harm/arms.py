@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import stand_in_export
 import torch
 from trainings import FAST, TINY  # first: it isolates Ultralytics
 from ultralytics import RTDETR, YOLO
@@ -176,6 +177,7 @@ def attach_suite(model: Any, suite: str) -> None:
         return
     from yolo_callbacks import (
         EarlyStopping,
+        ExportBest,
         FailingImages,
         JsonlLogger,
         MemoryCleanup,
@@ -192,7 +194,9 @@ def attach_suite(model: Any, suite: str) -> None:
         ValidateEvery,
         WandbLogger,
     )
+    from yolo_callbacks.callbacks.export_parts import job
 
+    job.COMMAND = stand_in_export.command()  # a real export takes longer than most of these trainings
     attach(
         model,
         SaveBest(top_k=2),
@@ -207,6 +211,7 @@ def attach_suite(model: Any, suite: str) -> None:
         RemoteControl(),
         RankWatchdog(),
         FailingImages(),
+        ExportBest(when="best", trials=True),
         Mirror("memory://mirror"),
         WandbLogger(images=2),
         TensorBoardLogger(),

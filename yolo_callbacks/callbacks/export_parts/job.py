@@ -57,7 +57,7 @@ class ExportJob:
     uses_gpu: bool = False
 
     def __post_init__(self) -> None:
-        self.folder = temporary_beside(self.weights / "export")
+        self.folder = temporary_beside(self.weights.absolute() / "export")  # the process has a folder of its own
         self._process: subprocess.Popen[bytes] | None = None
         self._started = time.monotonic()
         self._error = ""
