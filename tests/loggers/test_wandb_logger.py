@@ -478,7 +478,7 @@ def test_pictures_that_fail_cost_no_scalars_and_no_run(train, monkeypatch, messa
     def full(path: Path, **_: Any) -> bytes:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("yolo_callbacks.loggers.wandb_parts.picture_files.encode_jpeg", full)
+    monkeypatch.setattr("yolo_callbacks.loggers.logger_parts.picture_files.encode_jpeg", full)
     model = YOLO(TINY)
     attach(model, WandbLogger(images=2, image_period=1, log_model=False))
     folders = [train(model, epochs=2, name=name) for name in ("first", "second")]

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from yolo_callbacks import WandbLogger
-from yolo_callbacks.loggers.wandb_parts.options import clean_name, lasting_folder, target_of
+from yolo_callbacks.loggers.logger_parts.training_names import lasting_folder
+from yolo_callbacks.loggers.wandb_parts.options import clean_name, target_of
 from yolo_callbacks.utils.redaction import without_credentials
 
 

@@ -11,10 +11,10 @@ import pytest
 import wandb
 from wandb_runs import read_runs
 
+from yolo_callbacks.loggers.logger_parts.news import News
 from yolo_callbacks.loggers.wandb_parts.ending import Ending, Upload
 from yolo_callbacks.loggers.wandb_parts.file import logged_rows, write_completed
 from yolo_callbacks.loggers.wandb_parts.kept_rows import MAX_BATCH_ROWS, KeptRows
-from yolo_callbacks.loggers.wandb_parts.news import News
 from yolo_callbacks.loggers.wandb_parts.outcome import Outcome
 from yolo_callbacks.loggers.wandb_parts.saving import save_rows
 from yolo_callbacks.loggers.wandb_parts.sending import Sender

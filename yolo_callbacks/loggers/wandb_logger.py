@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from yolo_callbacks.callbacks.callback import Callback
+from yolo_callbacks.loggers.logger_parts.training_names import lasting_folder
 from yolo_callbacks.loggers.wandb_parts.alerts import Alerts
 from yolo_callbacks.loggers.wandb_parts.batch_losses import BatchLosses
 from yolo_callbacks.loggers.wandb_parts.ending import Upload
 from yolo_callbacks.loggers.wandb_parts.history import History
 from yolo_callbacks.loggers.wandb_parts.media import ValidationImages, last_uploads
-from yolo_callbacks.loggers.wandb_parts.options import lasting_folder, refuse_unknown_init, target_of
+from yolo_callbacks.loggers.wandb_parts.options import refuse_unknown_init, target_of
 from yolo_callbacks.loggers.wandb_parts.session import WandbSession
 from yolo_callbacks.loggers.wandb_parts.workspace import Publication, check_installed
 from yolo_callbacks.metrics.epoch_record import EpochRecord

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from yolo_callbacks.loggers.logger_parts.news import News
 from yolo_callbacks.loggers.wandb_parts.arrival import ROWS, last_step, refusals
 from yolo_callbacks.loggers.wandb_parts.at_exit import kill_service_if_unused
-from yolo_callbacks.loggers.wandb_parts.news import News
 from yolo_callbacks.loggers.wandb_parts.outcome import Outcome
 from yolo_callbacks.loggers.wandb_parts.session_run import SessionRun
 from yolo_callbacks.utils.files import LOGGER

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from yolo_callbacks.callbacks.failing_parts.marks import KINDS, Mark, counts_of, marks_of_images
-from yolo_callbacks.loggers.wandb_parts.picture_files import PictureFiles
+from yolo_callbacks.loggers.logger_parts.picture_files import PictureFiles
 from yolo_callbacks.utils.files import LOGGER
 from yolo_callbacks.utils.lenient import as_mapping, as_number, as_text
 

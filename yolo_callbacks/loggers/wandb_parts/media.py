@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from yolo_callbacks.decisions.validation_schedule import EpochPeriod
+from yolo_callbacks.loggers.logger_parts.picture_files import PictureFiles
 from yolo_callbacks.loggers.wandb_parts.content import (
     annotated_image,
     class_table,
@@ -21,7 +22,6 @@ from yolo_callbacks.loggers.wandb_parts.content import (
 )
 from yolo_callbacks.loggers.wandb_parts.ending import Upload
 from yolo_callbacks.loggers.wandb_parts.failing import FailingTable
-from yolo_callbacks.loggers.wandb_parts.picture_files import PictureFiles
 from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.metrics.scalars import MAX_CLASSES
 from yolo_callbacks.trainer.image_files import shown_size

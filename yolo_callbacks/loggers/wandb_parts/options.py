@@ -6,15 +6,15 @@ import inspect
 import os
 import re
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
+from yolo_callbacks.loggers.logger_parts.training_names import lasting_folder, training_name, training_project
 from yolo_callbacks.loggers.wandb_parts.service import import_bounded
 from yolo_callbacks.trainer.search import current_search
 from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.unknown_arguments import UnknownArgumentError, hint
 
-__all__ = ["clean_name", "lasting_folder", "refuse_unknown_init", "target_of"]
+__all__ = ["clean_name", "refuse_unknown_init", "target_of"]
 
 
 def target_of(run: TrainingRun, project: str | None, name: str | None) -> dict[str, Any]:
@@ -27,38 +27,16 @@ def target_of(run: TrainingRun, project: str | None, name: str | None) -> dict[s
         project: The W&B project; None for the one of the environment, else that of the training or of its search.
         name: The name of the W&B run; None for the one of the environment, else that of the run's folder.
     """
-    arguments, search = run.trainer.args, current_search()
-    training_project = search.project if search else str(arguments.project or "")
-    default = Path(training_project or "Ultralytics").name
-    training_name = _name_in_search(run.save_dir) if search else str(arguments.name)
+    search = current_search()
     target: dict[str, Any] = {
-        "project": clean_name(project or os.environ.get("WANDB_PROJECT") or default, "Ultralytics"),
-        "name": clean_name(name or os.environ.get("WANDB_NAME") or training_name, "train"),
+        "project": clean_name(project or os.environ.get("WANDB_PROJECT") or training_project(run), "Ultralytics"),
+        "name": clean_name(name or os.environ.get("WANDB_NAME") or training_name(run), "train"),
     }
     if search and "WANDB_RUN_GROUP" not in os.environ:
         target["group"] = search.folder.name
     if "WANDB_DIR" not in os.environ:
         target["dir"] = str(lasting_folder(run))
     return target
-
-
-def lasting_folder(run: TrainingRun) -> Path:
-    """Return the folder for files that must outlast a training.
-
-    That is the folder of the run. But Ultralytics' own tuner removes this folder of each iteration that is not the
-    best: there it is the folder of the search.
-    """
-    search = current_search()
-    return search.folder if search else run.save_dir
-
-
-def _name_in_search(folder: Path) -> str:
-    """Return the name of the run of an iteration, which no other iteration has.
-
-    In 8.4.139 and later an iteration has a folder, in which the folders of its trainings are named after data sets.
-    """
-    of_several = folder.parent.name.startswith("multitrain")
-    return f"{folder.parent.name}-{folder.name}" if of_several else folder.name
 
 
 def clean_name(name: str, default: str) -> str:

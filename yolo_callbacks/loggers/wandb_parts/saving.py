@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from yolo_callbacks.loggers.logger_parts.news import News
 from yolo_callbacks.loggers.wandb_parts.file import logged_rows, row_key, write_completed
 from yolo_callbacks.loggers.wandb_parts.kept_rows import Definition, KeptRows
-from yolo_callbacks.loggers.wandb_parts.news import News
 from yolo_callbacks.loggers.wandb_parts.outcome import Outcome
 from yolo_callbacks.loggers.wandb_parts.sending import rows_in
 from yolo_callbacks.loggers.wandb_parts.session_run import SessionRun

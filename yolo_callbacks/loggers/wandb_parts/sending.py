@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from yolo_callbacks.loggers.logger_parts.news import News
 from yolo_callbacks.loggers.wandb_parts.file import RowKey, logged_rows, row_key
 from yolo_callbacks.loggers.wandb_parts.kept_rows import KeptRows
-from yolo_callbacks.loggers.wandb_parts.news import News
 from yolo_callbacks.loggers.wandb_parts.session_run import SessionRun
 from yolo_callbacks.utils.files import LOGGER
 

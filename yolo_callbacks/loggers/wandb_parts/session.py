@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from yolo_callbacks.loggers.logger_parts.news import News
 from yolo_callbacks.loggers.wandb_parts import at_exit, open_runs
 from yolo_callbacks.loggers.wandb_parts.arrival import ROWS
 from yolo_callbacks.loggers.wandb_parts.ending import FINISHING, THREAD, Ending, Upload
 from yolo_callbacks.loggers.wandb_parts.file import row_key
 from yolo_callbacks.loggers.wandb_parts.kept_rows import MAX_BATCH_ROWS, Definition, KeptRows
-from yolo_callbacks.loggers.wandb_parts.news import News
 from yolo_callbacks.loggers.wandb_parts.outcome import Outcome
 from yolo_callbacks.loggers.wandb_parts.saving import save_rows
 from yolo_callbacks.loggers.wandb_parts.sending import Sender

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from yolo_callbacks.loggers.logger_parts.news import News
 from yolo_callbacks.loggers.wandb_parts import open_runs
 from yolo_callbacks.loggers.wandb_parts.at_exit import run_before_wandb
-from yolo_callbacks.loggers.wandb_parts.news import News
 from yolo_callbacks.loggers.wandb_parts.opening import chooses_id, named_id, new_id, open_run
 
 __all__ = ["SessionRun"]

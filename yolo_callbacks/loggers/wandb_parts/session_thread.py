@@ -6,7 +6,7 @@ import queue
 import threading
 from collections.abc import Callable
 
-from yolo_callbacks.loggers.wandb_parts.news import News
+from yolo_callbacks.loggers.logger_parts.news import News
 
 __all__ = ["SessionThread"]
 

@@ -1,4 +1,4 @@
-"""Collect messages about a W&B run on any thread, and print them on the training thread between two epochs."""
+"""Collect messages about the run of a service on any thread, and print them on the training thread between epochs."""
 
 from __future__ import annotations
 
@@ -16,20 +16,21 @@ class News:
 
     Args:
         describe: Returns the text of an error without arguments that no message may show.
+        service: The name of the service, with which each message begins. Defaults to `"W&B"`.
     """
 
-    def __init__(self, describe: Callable[[BaseException], str]) -> None:
-        self.describe = describe
+    def __init__(self, describe: Callable[[BaseException], str], service: str = "W&B") -> None:
+        self.describe, self._service = describe, service
         self._messages: deque[tuple[int, str]] = deque()
         self._warned: set[tuple[type, int | None]] = set()
 
     def info(self, text: str) -> None:
         """Add a message."""
-        self._messages.append((logging.INFO, f"W&B: {text}"))
+        self._messages.append((logging.INFO, f"{self._service}: {text}"))
 
     def warning(self, text: str) -> None:
         """Add a warning."""
-        self._messages.append((logging.WARNING, f"W&B: {text}"))
+        self._messages.append((logging.WARNING, f"{self._service}: {text}"))
 
     def warn_of(self, error: BaseException, what: str) -> None:
         """Add a warning of an error, once for each kind of error: a full disk fails every call.
