@@ -52,6 +52,13 @@ def wrapped(where: str, owner: Any) -> Iterator[tuple[str, str]]:
 
 
 def wrapped_in_modules() -> Iterator[tuple[str, str]]:
+    limited = "mlflow.environment_variables"
+    for variable in vars(sys.modules.get(limited, object)).values():
+        yield from (
+            (limited, name)
+            for name, value in getattr(variable, "__dict__", {}).items()
+            if name == "get" and is_of_the_package(value)
+        )
     for name, module in list(sys.modules.items()):
         if name.startswith("ultralytics") or name == "subprocess":
             yield from wrapped(name, module)

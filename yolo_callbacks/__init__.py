@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from yolo_callbacks.callbacks.validate_every import ValidateEvery
     from yolo_callbacks.decisions.stopping import StoppingReason
     from yolo_callbacks.loggers.jsonl_logger import JsonlLogger
+    from yolo_callbacks.loggers.mlflow_logger import MLflowLogger
     from yolo_callbacks.loggers.tensorboard_logger import TensorBoardLogger
     from yolo_callbacks.loggers.wandb_logger import WandbLogger
     from yolo_callbacks.metrics.epoch_record import EpochRecord
@@ -64,6 +65,7 @@ __all__ = [
     "JsonlLogger",
     "LambdaCallback",
     "LearningRateSchedule",
+    "MLflowLogger",
     "MemoryCleanup",
     "MemoryMonitor",
     "Mirror",
@@ -120,6 +122,7 @@ _MODULES = {
     "Unfreeze": "callbacks.unfreeze",
     "StoppingReason": "decisions.stopping",
     "JsonlLogger": "loggers.jsonl_logger",
+    "MLflowLogger": "loggers.mlflow_logger",
     "TensorBoardLogger": "loggers.tensorboard_logger",
     "WandbLogger": "loggers.wandb_logger",
     "EpochRecord": "metrics.epoch_record",

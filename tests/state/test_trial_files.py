@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from yolo_callbacks.state.trial_files import Origin, copy_from_trial, copy_to_trial, forget_wandb_run, read_origin
+from yolo_callbacks.state.trial_files import Origin, copy_from_trial, copy_to_trial, forget_logged_runs, read_origin
 
 ORIGIN = Origin(trial="a_0", epoch=3, folder="/runs/a_0")
 
@@ -91,7 +91,7 @@ def test_another_trial_has_a_run_of_its_own_in_wandb(tmp_path):
     entry = {"epoch": 2, "states": states, "record": {"metrics": {"a": math.nan}}}
     (tmp_path / "callbacks.json").write_text(json.dumps({"epoch": 2, "callbacks": states}))
     (tmp_path / "callbacks.journal.jsonl").write_text(f"{json.dumps(entry)}\nnot JSON\n")
-    forget_wandb_run(tmp_path)
+    forget_logged_runs(tmp_path)
     forgotten = {**states, "WandbLogger": {"run_id": None, "folders": [], "logged_epoch": 2}}
     assert json.loads((tmp_path / "callbacks.json").read_text()) == {"epoch": 2, "callbacks": forgotten}
     first, second = (tmp_path / "callbacks.journal.jsonl").read_text().splitlines()
@@ -102,5 +102,5 @@ def test_another_trial_has_a_run_of_its_own_in_wandb(tmp_path):
 
 
 def test_a_run_without_state(tmp_path):
-    forget_wandb_run(tmp_path)
+    forget_logged_runs(tmp_path)
     assert content(tmp_path) == {}

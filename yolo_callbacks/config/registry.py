@@ -59,6 +59,9 @@ _ELSEWHERE = {
     "CSVLogger": "JsonlLogger",
     "WandbCallback": "WandbLogger",
     "WandbMetricsLogger": "WandbLogger",
+    "MLFlowLogger": "MLflowLogger",
+    "MlflowLogger": "MLflowLogger",
+    "MlflowCallback": "MLflowLogger",
 }
 _ENTRY = re.compile(r"^    \*{0,2}(\w+): (.+(?:\n {5,}.+)*)", re.MULTILINE)
 _DEFAULT = re.compile(r"\s*Defaults to .*", re.DOTALL)

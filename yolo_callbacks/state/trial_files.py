@@ -15,9 +15,10 @@ from yolo_callbacks.state.state_file import STATE_FILE
 from yolo_callbacks.utils.fields import Field, read_fields, text, whole
 from yolo_callbacks.utils.files import LOGGER, parse_json, read_json, read_lines, replace_atomic, write_json
 
-__all__ = ["Origin", "copy_from_trial", "copy_to_trial", "forget_wandb_run", "install_files", "read_origin"]
+__all__ = ["Origin", "copy_from_trial", "copy_to_trial", "forget_logged_runs", "install_files", "read_origin"]
 
 _ORIGIN_FILE = "trial.json"
+_NO_RUN: dict[str, Any] = {"run_id": None, "run": None, "folders": []}  # of WandbLogger and MLflowLogger
 _FIELDS = {"trial": Field(text), "epoch": Field(whole(1)), "folder": Field(text)}
 
 
@@ -83,8 +84,8 @@ def install_files(source: Path, folder: Path, *, without: str = "") -> None:
             _copy(path, target)
 
 
-def forget_wandb_run(folder: Path) -> None:
-    """Remove the id of the W&B run from the state of a run that goes on in another trial: that one has its own."""
+def forget_logged_runs(folder: Path) -> None:
+    """Remove the ids of W&B and MLflow from the state of a run that goes on in another trial: that one has its own."""
     state = read_json(folder / STATE_FILE)
     if state is not None:
         write_json(folder / STATE_FILE, {**state, "callbacks": _without_run(state.get("callbacks"))})
@@ -110,7 +111,9 @@ def _without_run(states: Any) -> Any:
     if not isinstance(states, Mapping):
         return states
     return {
-        key: {**state, "run_id": None, "folders": []} if isinstance(state, Mapping) and "run_id" in state else state
+        key: {**state, **{name: value for name, value in _NO_RUN.items() if name in state}}
+        if isinstance(state, Mapping) and "run_id" in state
+        else state
         for key, state in states.items()
     }
 

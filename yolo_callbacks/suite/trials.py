@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from yolo_callbacks.state.trial_files import Origin, copy_from_trial, forget_wandb_run, read_origin
+from yolo_callbacks.state.trial_files import Origin, copy_from_trial, forget_logged_runs, read_origin
 from yolo_callbacks.trainer.resume import is_resumable, load_checkpoint
 from yolo_callbacks.trainer.trial_arguments import new_folder, resume_from, rewrite_arguments
 from yolo_callbacks.utils.files import LOGGER
@@ -47,7 +47,7 @@ def _restore(model: Any, arguments: dict[str, Any], trial: Trial, source: Path, 
         folder = new_folder(model, arguments)
     copy_from_trial(source, folder)
     if not is_own:
-        forget_wandb_run(folder)
+        forget_logged_runs(folder)
     last = folder / "weights" / "last.pt"
     rewrite_arguments(last, arguments, folder)
     resume_from(model, last, arguments)

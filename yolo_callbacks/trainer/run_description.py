@@ -21,6 +21,7 @@ __all__ = [
     "curves",
     "describe",
     "describe_training",
+    "drop_built_in_mlflow",
     "drop_built_in_ray_tune",
     "drop_built_in_wandb",
     "labelled_losses",
@@ -30,6 +31,7 @@ __all__ = [
 ]
 
 _BUILT_IN_WANDB = "ultralytics.utils.callbacks.wb"
+_BUILT_IN_MLFLOW = "ultralytics.utils.callbacks.mlflow"
 _BUILT_IN_RAY_TUNE = "ultralytics.utils.callbacks.raytune"
 
 
@@ -163,6 +165,11 @@ def labelled_losses(run: TrainingRun, losses: Any) -> dict[str, float]:
 def drop_built_in_wandb(run: TrainingRun) -> bool:
     """Remove Ultralytics' own W&B integration from this training, and return whether it was on."""
     return _drop_built_in(run, _BUILT_IN_WANDB)
+
+
+def drop_built_in_mlflow(run: TrainingRun) -> bool:
+    """Remove Ultralytics' own MLflow integration from this training, and return whether it was on."""
+    return _drop_built_in(run, _BUILT_IN_MLFLOW)
 
 
 def drop_built_in_ray_tune(run: TrainingRun) -> bool:

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from yolo_callbacks.decisions.stale_copies import Iteration, Stamp, stale_copies
-from yolo_callbacks.utils.fields import Field, StateError, mapping, pair, read_fields, text, whole
+from yolo_callbacks.utils.fields import Field, StateError, mapping, optional, pair, read_fields, text, whole
 from yolo_callbacks.utils.files import LOGGER, append_line, parse_json, stamp, to_json
 from yolo_callbacks.utils.lenient import json_lines
+from yolo_callbacks.utils.mlflow_run import active_run_id
 
 __all__ = ["Search", "current_search", "note_iteration", "watch_searches"]
 
@@ -34,19 +35,22 @@ class Search:
     Attributes:
         folder: The folder of the search, which stays.
         project: The argument `project=` of the search.
+        mlflow_run: The id of the MLflow run that was active when the search began; None without one.
     """
 
     folder: Path
     project: str
+    mlflow_run: str | None = None
 
 
 def current_search() -> Search | None:
     """Return the search that the trainings of this process are iterations of; None where they are of none."""
     try:
-        found = read_fields(parse_json(os.environ.get(_VARIABLE, "")), {"folder": Field(text), "project": Field(text)})
+        fields = {"folder": Field(text), "project": Field(text), "mlflow_run": Field(optional(text), None)}
+        found = read_fields(parse_json(os.environ.get(_VARIABLE, "")), fields)
     except ValueError:
         return None
-    return Search(Path(found["folder"]), found["project"])
+    return Search(Path(found["folder"]), found["project"], found["mlflow_run"])
 
 
 def watch_searches(tuner: type[Any]) -> None:
@@ -62,7 +66,7 @@ def watch_searches(tuner: type[Any]) -> None:
     @functools.wraps(search)
     def watched(self: Any, *arguments: Any, **keywords: Any) -> Any:
         folder = Path(self.tune_dir).absolute()
-        with _announced(Search(folder, str(self.args.project or ""))):
+        with _announced(Search(folder, str(self.args.project or ""), active_run_id())):
             try:
                 return search(self, *arguments, **keywords)
             finally:
@@ -76,7 +80,8 @@ def watch_searches(tuner: type[Any]) -> None:
 def _announced(search: Search) -> Iterator[None]:
     """Name a search to the processes that start in the block."""
     before = os.environ.get(_VARIABLE)
-    os.environ[_VARIABLE] = to_json({"folder": str(search.folder), "project": search.project})
+    content = {"folder": str(search.folder), "project": search.project, "mlflow_run": search.mlflow_run}
+    os.environ[_VARIABLE] = to_json(content)
     try:
         yield
     finally:

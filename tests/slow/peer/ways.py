@@ -34,6 +34,7 @@ LEFT_OUT: Mapping[str, str] = {
     "MonitorCallback": "a base class",
     "LambdaCallback": "takes functions",
     "LearningRateSchedule": "is there to change the rates",
+    "MLflowLogger": "needs a store of MLflow",
     "OptunaPruning": "takes a trial of Optuna",
     "RayTuneReporter": "does nothing outside of a trial, which a warning says",
 }
