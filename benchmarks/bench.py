@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from datetime import datetime, timezone
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from time import perf_counter
@@ -20,6 +21,7 @@ from typing import Any
 
 import batch_events
 import memory_series
+import mlflow_waits
 import saving
 import scaling
 import startup
@@ -70,6 +72,7 @@ def parts(*, quick: bool) -> dict[str, Callable[[], Any]]:
         "time": lambda: time_added.measure(rounds=rounds, epochs=epochs, variants=variants, reference_epochs=reference),
         "trials": lambda: trials.measure(rounds=2 if quick else 8),
         "waits": wandb_waits.measure,
+        "mlflow": mlflow_waits.measure,
         "disk": lambda: time_added.disk(epochs=10, variants=[name for name in variants if name != "init"]),
         "saving": lambda: saving.measure("n" if quick else "nmx", repeats=3 if quick else 5),
         "memory": lambda: memory_series.series(*((3, 3) if quick else (8, 8))),
@@ -78,7 +81,7 @@ def parts(*, quick: bool) -> dict[str, Callable[[], Any]]:
         "scaling": lambda: scaling.measure(quick=quick),
     }
     if quick:
-        del measured["disk"], measured["waits"]
+        del measured["disk"], measured["waits"], measured["mlflow"]
     return measured
 
 
@@ -129,9 +132,9 @@ def budgets(found: dict[str, Any]) -> list[tuple[str, str, str, bool | None]]:
     add("default suite, W&B offline, CPU of all it runs in 100 epochs", 0.5, " %", direct and 100 * direct)
     shares = {key: 100 * value for key, value in default.get("share", {}).items()}
     add("the same, by the time of epochs in turns", 0.5, " %", shares.get("median"), shares or None)
-    waits = found.get("waits")
-    slowest = max((row["start_s"] for row in waits.values()), default=None) if waits else None
-    add("waiting for W&B before the first batch, any server", 0.1, " s", slowest)
+    for part, service in (("waits", "W&B"), ("mlflow", "MLflow")):
+        slowest = max((row["start_s"] for row in found.get(part, {}).values()), default=None)
+        add(f"waiting for {service} before the first batch, any server", 0.1, " s", slowest)
     ratio = None
     if {"images", "peer"} <= set(variants):
         peer = variants["peer"]["added"]["elapsed"]["per_epoch_ms"]["median"]
@@ -161,7 +164,8 @@ def table(found: dict[str, Any]) -> list[str]:
     for name, section in (
         ("time", _time),
         ("trials", _trials),
-        ("waits", _waits),
+        ("waits", partial(_waits, logger="WandbLogger", cases=wandb_waits.CASES)),
+        ("mlflow", partial(_waits, logger="MLflowLogger", cases=mlflow_waits.CASES)),
         ("startup", _startup),
         ("saving", _saving),
         ("memory", _memory),
@@ -222,16 +226,16 @@ def _trials(found: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _waits(found: dict[str, dict[str, float]]) -> list[str]:
+def _waits(found: dict[str, dict[str, float]], *, logger: str, cases: dict[str, str]) -> list[str]:
     lines = [
-        "Seconds that the training thread spends in `WandbLogger`, by what the server does:",
+        f"Seconds that the training thread spends in `{logger}`, by what the server does:",
         "",
         "| | before the first batch | in the slowest epoch | after the last epoch |",
         "| --- | --- | --- | --- |",
     ]
     for case, row in found.items():
         cells = " | ".join(f"{row[key]:.3f}" for key in ("start_s", "epoch_s", "end_s"))
-        lines.append(f"| {wandb_waits.CASES[case]} | {cells} |")
+        lines.append(f"| {cases[case]} | {cells} |")
     return lines
 
 

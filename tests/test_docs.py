@@ -116,9 +116,11 @@ SLOW = {"docs/tuning.md", "docs/folds.md", "docs/reports.md"}
 
 
 def marks(page: Path) -> list[pytest.MarkDecorator]:
-    needs_ray = any("from ray " in block.code for block in blocks(page, "python"))
-    without_ray = pytest.mark.skipif(needs_ray and find_spec("ray") is None, reason="needs the extra ray")
-    return [without_ray, *([pytest.mark.slow] if name(page) in SLOW else [])]
+    code = "\n".join(block.code for block in blocks(page, "python"))
+    needed = {"ray": "from ray ", "mlflow": "MLflowLogger"}
+    missing = [extra for extra, sign in needed.items() if sign in code and find_spec(extra) is None]
+    skipped = pytest.mark.skipif(bool(missing), reason=f"needs the extra {', '.join(missing)}")
+    return [skipped, *([pytest.mark.slow] if name(page) in SLOW else [])]
 
 
 def python_pages() -> list[Any]:

@@ -129,7 +129,8 @@ def real_server(folder: Path) -> Iterator[str]:
     with (folder / "server.log").open("w") as log:
         process = subprocess.Popen(
             command, cwd=folder, stdout=log, stderr=log, start_new_session=True,
-            env={**environment, "MLFLOW_DISABLE_TELEMETRY": "true"},
+            # without the seven processes of its queue of jobs
+            env={**environment, "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
         )  # fmt: skip
         try:
             _wait_for(f"{url}/health", process, folder / "server.log")
