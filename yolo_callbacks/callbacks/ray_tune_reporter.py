@@ -12,7 +12,7 @@ from yolo_callbacks.decisions.comparison import counted
 from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.metrics.monitor import MonitorLike
 from yolo_callbacks.state.trial_files import Origin, copy_to_trial
-from yolo_callbacks.trainer.run_description import drop_built_in_ray_tune
+from yolo_callbacks.trainer.integrations import RAY_TUNE, drop_integration
 from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.arguments import validate_bool, validate_int
 from yolo_callbacks.utils.control_flow import TrialStopped
@@ -103,7 +103,7 @@ class RayTuneReporter(MonitorCallback):
         self._trial = current_trial() if run.single_process else None
         if self._trial is not None:
             self._trial.start()
-            if drop_built_in_ray_tune(run):
+            if drop_integration(run, RAY_TUNE):
                 LOGGER.info("RayTuneReporter: Ultralytics' own reporter is off in this training, this one reports")
             return
         self._why_off = "this is no trial of Ray Tune"

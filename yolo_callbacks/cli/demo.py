@@ -28,9 +28,13 @@ def run(folder: Path, *, epochs: int = 15) -> Path:
     import torch
     from ultralytics.utils.files import increment_path
 
+    from yolo_callbacks.trainer.integrations import drop_integrations
+
     new = Path(increment_path(folder.resolve() / "demo", mkdir=True))
     data = copy_trees(new / "data")
     model = _model(new)
+    # Ultralytics logs to MLflow and others where they are installed, in files beside the folder.
+    model.add_callback("on_pretrain_routine_start", drop_integrations)
     attach(
         model,
         SaveBest("mAP50", top_k=3),

@@ -20,7 +20,8 @@ from yolo_callbacks.loggers.mlflow_parts.target import Target, parameters, tags_
 from yolo_callbacks.loggers.mlflow_parts.uploads import last_uploads, late_uploads
 from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.metrics.scalars import epoch_scalars, final_scalars
-from yolo_callbacks.trainer.run_description import describe, drop_built_in_mlflow
+from yolo_callbacks.trainer.integrations import MLFLOW, drop_integration
+from yolo_callbacks.trainer.run_description import describe
 from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.arguments import validate_bool, validate_float, validate_int, validate_optional_str
 from yolo_callbacks.utils.fields import Field, StateError, optional, read_fields, text, whole
@@ -161,7 +162,7 @@ class MLflowLogger(Callback):
 
     def on_pretrain_routine_start(self, trainer: Any) -> None:
         """Switch Ultralytics' own integration off, so that one of the two logs."""
-        if drop_built_in_mlflow(TrainingRun.of(trainer)):
+        if drop_integration(TrainingRun.of(trainer), MLFLOW):
             LOGGER.info("MLflowLogger: Ultralytics' own MLflow integration is off in this training, this one logs")
 
     def on_train_start(self, trainer: Any) -> None:

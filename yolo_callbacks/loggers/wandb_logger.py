@@ -19,7 +19,8 @@ from yolo_callbacks.loggers.wandb_parts.options import refuse_unknown_init, targ
 from yolo_callbacks.loggers.wandb_parts.session import WandbSession
 from yolo_callbacks.loggers.wandb_parts.workspace import Publication, check_installed
 from yolo_callbacks.metrics.epoch_record import EpochRecord
-from yolo_callbacks.trainer.run_description import describe, drop_built_in_wandb
+from yolo_callbacks.trainer.integrations import WANDB, drop_integration
+from yolo_callbacks.trainer.run_description import describe
 from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.arguments import validate_bool, validate_float, validate_int, validate_optional_str
 from yolo_callbacks.utils.fields import Field, StateError, listing, optional, read_fields, text, whole
@@ -173,7 +174,7 @@ class WandbLogger(Callback):
 
     def on_pretrain_routine_start(self, trainer: Any) -> None:
         """Switch Ultralytics' own integration off, so that one of the two logs."""
-        if drop_built_in_wandb(TrainingRun.of(trainer)):
+        if drop_integration(TrainingRun.of(trainer), WANDB):
             LOGGER.info("WandbLogger: Ultralytics' own W&B integration is off in this training, this one logs")
 
     def on_train_start(self, trainer: Any) -> None:

@@ -21,18 +21,11 @@ __all__ = [
     "curves",
     "describe",
     "describe_training",
-    "drop_built_in_mlflow",
-    "drop_built_in_ray_tune",
-    "drop_built_in_wandb",
     "labelled_losses",
     "plots",
     "shareable",
     "training_losses",
 ]
-
-_BUILT_IN_WANDB = "ultralytics.utils.callbacks.wb"
-_BUILT_IN_MLFLOW = "ultralytics.utils.callbacks.mlflow"
-_BUILT_IN_RAY_TUNE = "ultralytics.utils.callbacks.raytune"
 
 
 def describe(run: TrainingRun) -> dict[str, Any]:
@@ -160,32 +153,6 @@ def labelled_losses(run: TrainingRun, losses: Any) -> dict[str, float]:
     """Return the result of `training_losses` as numbers by name."""
     labelled: Mapping[str, Any] = run.trainer.label_loss_items(losses, prefix="batch")
     return {str(name): float(value) for name, value in labelled.items()}
-
-
-def drop_built_in_wandb(run: TrainingRun) -> bool:
-    """Remove Ultralytics' own W&B integration from this training, and return whether it was on."""
-    return _drop_built_in(run, _BUILT_IN_WANDB)
-
-
-def drop_built_in_mlflow(run: TrainingRun) -> bool:
-    """Remove Ultralytics' own MLflow integration from this training, and return whether it was on."""
-    return _drop_built_in(run, _BUILT_IN_MLFLOW)
-
-
-def drop_built_in_ray_tune(run: TrainingRun) -> bool:
-    """Remove Ultralytics' own Ray Tune integration from this training, and return whether it was on."""
-    return _drop_built_in(run, _BUILT_IN_RAY_TUNE)
-
-
-def _drop_built_in(run: TrainingRun, module: str) -> bool:
-    found = False
-    for functions in run.trainer.callbacks.values():
-        others = [function for function in functions if getattr(function, "__module__", "") != module]
-        found |= len(others) < len(functions)
-        # In place, because Ultralytics iterates over one of these lists now. Up to 8.4.120 its integration opens its
-        # W&B run there.
-        functions[:] = others
-    return found
 
 
 def _same(row: Mapping[str, float], metrics: Mapping[str, float]) -> bool:
