@@ -52,8 +52,8 @@ def outcome(folder: Path, name: str = "ExportBest") -> str:
         ({"images": 1.5}, TypeError, "images"),
         ({"timeout": 0}, ValueError, "timeout"),
         ({"trials": 1}, TypeError, "trials"),
-        ({"dynamc": True}, TypeError, "did you mean 'dynamic'"),
-        ({"wehn": "best"}, TypeError, "did you mean 'when'"),
+        ({"dynamik": True}, TypeError, "did you mean 'dynamic'"),
+        ({"when_": "best"}, TypeError, "did you mean 'when'"),
     ],
 )
 def test_a_wrong_argument_raises(given, error, text):
@@ -316,6 +316,16 @@ def test_a_closed_job_leaves_neither_process_nor_folder(tmp_path, monkeypatch):
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
     assert [path.name for path in tmp_path.iterdir()] == ["best.pt"]
+
+
+def test_a_job_in_a_relative_folder(tmp_path, monkeypatch):
+    use(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    job = job_in(Path())
+    job.start()
+    job.wait(60.0)
+    assert job.result()["file"] == "best.onnx"
+    job.close()
 
 
 def test_a_job_that_cannot_start_is_an_error_and_no_exception(tmp_path):

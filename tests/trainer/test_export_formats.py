@@ -62,8 +62,8 @@ def test_arguments():
 @pytest.mark.parametrize(
     ("given", "error", "text"),
     [
-        ({"dynamc": True}, TypeError, "did you mean 'dynamic'"),
-        ({"wen": "best"}, TypeError, "did you mean 'when'"),
+        ({"dynamik": True}, TypeError, "did you mean 'dynamic'"),
+        ({"when_": "best"}, TypeError, "did you mean 'when'"),
         ({"model": "other.pt"}, TypeError, "no argument 'model'"),
         ({"project": "elsewhere"}, TypeError, "no argument 'project'"),
         ({"imgsz": object()}, TypeError, "imgsz"),

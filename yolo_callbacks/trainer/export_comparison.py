@@ -70,6 +70,8 @@ class Comparison:
         size = request.arguments["imgsz"]
         self._size = (size, size) if isinstance(size, int) else tuple(size[-2:] if len(size) > 1 else (*size, *size))
         self._batch = max(1, int(request.arguments.get("batch", 1)))
+        # An export with NMS drops what has a lower confidence; its default is Ultralytics' own (8.3.200 to 8.4.190).
+        self._own_confidence = float(request.arguments.get("conf") or 0.25) if request.arguments.get("nms") else None
 
     def figures(self, folder: Path) -> dict[str, Any]:
         """Return all figures; for an export without validation images only those of the outputs, on noise."""
@@ -146,7 +148,7 @@ class Comparison:
 
         whole = self._request.task == "classify"
         confidence = confidence_to_compare(float(each) for image in reference for each in image.confidences)
-        agreement = Agreement(0.0 if whole else confidence)
+        agreement = Agreement(0.0 if whole else max(confidence, self._own_confidence or 0.0))
         for left, right in zip(reference, other, strict=True):
             if whole:  # the first is the predicted class: the score that the other model gives to it
                 top = left.classes[:1]
@@ -175,6 +177,8 @@ class Comparison:
         options = {"imgsz": self._request.arguments["imgsz"], "batch": self._batch, "device": "cpu", "rect": False}
         options |= {"data": str(data), "workers": 0, "plots": False, "verbose": False, "save_json": False}
         options |= {"project": str(data.parent), "name": "val", "exist_ok": True}
+        if self._own_confidence is not None:
+            options["conf"] = self._own_confidence
         values = []
         for path in self._paths:
             metrics = YOLO(str(path), task=self._request.task).val(**options)

@@ -53,6 +53,8 @@ class Finding:
             return cls(UNPROVEN if result.get("file") else FAILED, reason, result)
         if untrained and result.get("outputs") is None:
             return cls(PROVEN, "it exports and runs", result)
+        if result.get("outputs") is None and result.get("boxes") is None:
+            return cls(UNPROVEN, "nothing could be compared: the model predicts nothing on these images", result)
         faults = exceeded(result, tolerance)
         return cls(REFUSED, "; ".join(faults), result) if faults else cls(PROVEN, _measured(result), result)
 

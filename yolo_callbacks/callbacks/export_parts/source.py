@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from yolo_callbacks.callbacks.export_parts.publication import published_names
@@ -26,12 +26,13 @@ class ExportSource:
     Attributes:
         saver: The `SaveBest`; None for Ultralytics' best.pt.
         folder: The folder of the checkpoints.
-        stamp: Time and size of best.pt when this run started: one of an earlier run is not exported.
+        has_begun: Whether epochs of the run had been trained before, so that best.pt may be of this run. One that an
+            earlier run has left in the folder is not exported.
     """
 
     saver: SaveBest | None
     folder: Path | None = None
-    stamp: tuple[int, int] = field(default=(0, 0))
+    has_begun: bool = False
 
     @classmethod
     def of(cls, run: TrainingRun, name: str | None) -> ExportSource:
@@ -45,12 +46,12 @@ class ExportSource:
             ValueError: If the suite has no such `SaveBest`.
         """
         savers = [member for member in run.supervision.members if isinstance(member, SaveBest)]
-        stamp = (0, 0) if run.completed_epochs or run.epoch else run.best_stamp
+        has_begun = bool(run.completed_epochs or run.epoch)
         if name in _OF_ULTRALYTICS or (name is None and not savers):
-            return cls(None, run.weights_dir, stamp)
+            return cls(None, run.weights_dir, has_begun)
         for saver in savers:
             if name is None or name in (saver.monitor_name, saver.filename, saver.monitor.name(run.task)):
-                return cls(saver, run.weights_dir, stamp)
+                return cls(saver, run.weights_dir, has_begun)
         known = [*(str(saver.filename or saver.monitor.name(run.task)) for saver in savers), "best.pt"]
         near = hint(str(name), known)
         raise ValueError(
@@ -83,7 +84,8 @@ class ExportSource:
             return None
         if self.saver is not None:
             return self.saver.best_epoch
-        return None if run.best_stamp == self.stamp else _epoch_of_best(run)
+        written = self.has_begun or run.checkpoints.best_epoch or run.choice is not None
+        return _epoch_of_best(run) if written else None
 
     def export_names(self, suffix: str) -> list[str]:
         """Return the names that an export of the present best checkpoint may get."""
