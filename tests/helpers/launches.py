@@ -73,7 +73,13 @@ def run(
                 os.killpg(process.pid, signal.SIGKILL)
 
 
+def printed(folder: Path) -> str:
+    """Return all that the commands have printed."""
+    return "".join(path.read_text() for path in sorted(folder.glob("log?")))
+
+
 def logs(folder: Path) -> str:
+    """Return the end of what each command has printed, for the message of a failed test."""
     return "".join(path.read_text()[-5000:] for path in sorted(folder.glob("log?")))
 
 

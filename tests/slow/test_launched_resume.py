@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from launches import EPOCHS, free_port, logs, run, seen, torchrun, training
+from launches import EPOCHS, free_port, logs, printed, run, seen, torchrun, training
 from trainings import results_csv
 
 from yolo_callbacks.trainer.installation import installed_version
@@ -44,19 +44,19 @@ def test_nodes_with_disks_of_their_own_go_on_from_the_folder_of_rank_0(tmp_path,
     command = continued(tmp_path, scenes, disk, dies=0)
     codes = run(tmp_path, [[*node, "-m", *command] for node in torchrun(*nodes)], prefixes=prefixes)
     assert codes == [-signal.SIGKILL, 1], logs(tmp_path)
-    assert "there is nothing to continue" in logs(tmp_path)
+    assert "there is nothing to continue" in printed(tmp_path)
     assert len(seen(tmp_path, ranks)[0]["weights"]) == 1
     command = continued(tmp_path, scenes, disk)
     codes = run(tmp_path, [[*node, "-m", *command] for node in torchrun(*nodes)], prefixes=prefixes)
     assert codes == [0, 0], logs(tmp_path)
-    assert logs(tmp_path).count("goes on after epoch 1") == 1  # rank 0 has found it for all
+    assert printed(tmp_path).count("goes on after epoch 1") == 1  # rank 0 has found it for all
     found = seen(tmp_path, ranks)
     assert [len(rank["weights"]) for rank in found] == [EPOCHS - 1] * ranks
     assert all(rank["weights"] == found[0]["weights"] for rank in found)
     assert [row["epoch"] for row in results_csv(disk / "run")] == [1, 2, 3]
     codes = run(tmp_path, [[*node, "-m", *command] for node in torchrun(*nodes)], prefixes=prefixes)
     assert codes == [0, 0], logs(tmp_path)
-    assert logs(tmp_path).count("is over, there is nothing to train") == 1
+    assert printed(tmp_path).count("is over, there is nothing to train") == 1
     assert [path.name for path in disk.iterdir()] == ["run"]
 
 
@@ -69,14 +69,14 @@ def test_a_restart_by_the_launcher_goes_on_from_the_mirror(tmp_path, scenes):
     callbacks = tmp_path / "callbacks.yaml"
     callbacks.write_text(callbacks.read_text() + f"\n  - Mirror: {{url: 'file://{store}'}}\n")
     assert run(tmp_path, [[*node, "--max-restarts", "1", "-m", *command]]) == [0], logs(tmp_path)
-    assert logs(tmp_path).count("goes on after epoch 1") == 1
+    assert printed(tmp_path).count("goes on after epoch 1") == 1
     assert [row["epoch"] for row in results_csv(lost / "run")] == [1, 2, 3]
     # elsewhere nothing but the store is left
     found = tmp_path / "found"
     command = [word.replace(str(lost), str(found)) for word in command]
     [node] = torchrun(1, 2)
     assert run(tmp_path, [[*node, "-m", *command]]) == [0], logs(tmp_path)
-    assert logs(tmp_path).count("is over, there is nothing to train") == 1
+    assert printed(tmp_path).count("is over, there is nothing to train") == 1
     assert (found / "run" / "weights" / "best.pt").is_file()
 
 
@@ -101,5 +101,5 @@ def test_no_rank_waits_where_rank_0_cannot_find_out(tmp_path, scenes):
     (tmp_path / "callbacks.yaml").write_text("callbacks:\n  - SaveBets\n")
     codes = run(tmp_path, [[*node, "-m", *command] for node in torchrun(2, 1)])
     assert 0 not in codes
-    assert "did you mean SaveBest?" in logs(tmp_path)
-    assert "rank 0 could not find out how the run goes on" in logs(tmp_path)
+    assert "did you mean SaveBest?" in printed(tmp_path)
+    assert "rank 0 could not find out how the run goes on" in printed(tmp_path)
