@@ -101,5 +101,5 @@ def test_no_rank_waits_where_rank_0_cannot_find_out(tmp_path, scenes):
     (tmp_path / "callbacks.yaml").write_text("callbacks:\n  - SaveBets\n")
     codes = run(tmp_path, [[*node, "-m", *command] for node in torchrun(2, 1)])
     assert 0 not in codes
-    assert "did you mean SaveBest?" in printed(tmp_path)
+    assert "no callback is called 'SaveBets'" in printed(tmp_path)
     assert "rank 0 could not find out how the run goes on" in printed(tmp_path)

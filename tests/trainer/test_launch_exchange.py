@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +18,7 @@ from yolo_callbacks.utils.launcher import Launch
 @pytest.fixture
 def together(monkeypatch):
     """Call a function in a thread of each of three ranks, each with its exchange."""
-    for name in ("GROUP_RANK", "SLURM_NODEID"):
+    for name in ("GROUP_RANK", "SLURM_NODEID", "TORCHELASTIC_RESTART_COUNT"):
         monkeypatch.delenv(name, raising=False)
     server = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
 
@@ -47,6 +48,19 @@ def test_every_rank_gets_what_rank_0_gives(together):
     given = {"over": False, "checkpoint": "/run/last.pt"}
     assert together(lambda rank, exchange: exchange.of_main(given if rank == 0 else None)) == [given] * 3
     assert opened_store() is not None  # the process group uses it
+
+
+def test_what_was_given_before_a_restart_is_forgotten(together, monkeypatch):
+    """The store of torchrun is still there then: a rank that is early would go on with it."""
+    together(lambda rank, exchange: exchange.of_main({"checkpoint": None} if rank == 0 else None))
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+
+    def call(rank: int, exchange: LaunchExchange) -> object:
+        if rank == 0:
+            time.sleep(0.2)
+        return exchange.of_main({"checkpoint": "last.pt"} if rank == 0 else None)
+
+    assert together(call) == [{"checkpoint": "last.pt"}] * 3
 
 
 @pytest.mark.parametrize("size", [0, 1000, 2500])

@@ -42,7 +42,12 @@ class LaunchExchange:
     def __init__(self, launch: Launch, timeout: timedelta) -> None:
         from torch.distributed import PrefixStore, rendezvous  # type: ignore[attr-defined]
 
-        store, _, _ = next(rendezvous("env://", timeout=timeout))
+        found, _, _ = next(rendezvous("env://", timeout=timeout))
+        # torchrun of one node keeps its store over a restart of the processes, with what they have written (2.14). On
+        # several nodes it opens another one, and their counts may differ.
+        alone = launch.local_world_size == launch.world_size
+        attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") if alone else "0"
+        store = PrefixStore(f"attempt {attempt}", found)
         _stores[:] = [store]
         self._launch = launch
         self._store: Any = PrefixStore("yolo-callbacks", store)
