@@ -22,6 +22,7 @@ from typing import Any
 import batch_events
 import memory_series
 import mlflow_waits
+import mirror_waits
 import saving
 import scaling
 import startup
@@ -73,6 +74,7 @@ def parts(*, quick: bool) -> dict[str, Callable[[], Any]]:
         "trials": lambda: trials.measure(rounds=2 if quick else 8),
         "waits": wandb_waits.measure,
         "mlflow": mlflow_waits.measure,
+        "mirror": mirror_waits.measure,
         "disk": lambda: time_added.disk(epochs=10, variants=[name for name in variants if name != "init"]),
         "saving": lambda: saving.measure("n" if quick else "nmx", repeats=3 if quick else 5),
         "memory": lambda: memory_series.series(*((3, 3) if quick else (8, 8))),
@@ -81,7 +83,7 @@ def parts(*, quick: bool) -> dict[str, Callable[[], Any]]:
         "scaling": lambda: scaling.measure(quick=quick),
     }
     if quick:
-        del measured["disk"], measured["waits"], measured["mlflow"]
+        del measured["disk"], measured["waits"], measured["mlflow"], measured["mirror"]
     return measured
 
 
@@ -135,6 +137,14 @@ def budgets(found: dict[str, Any]) -> list[tuple[str, str, str, bool | None]]:
     for part, service in (("waits", "W&B"), ("mlflow", "MLflow")):
         slowest = max((row["start_s"] for row in found.get(part, {}).values()), default=None)
         add(f"waiting for {service} before the first batch, any server", 0.1, " s", slowest)
+    mirror = found.get("mirror")
+    added = mirror and max(row["cpu_s"] for row in mirror.values()) - mirror["none"]["cpu_s"]
+    add(
+        "what Mirror adds to an epoch, CPU of the training thread, any store",
+        2,
+        " ms",
+        added if added is None else 1000 * added,
+    )
     ratio = None
     if {"images", "peer"} <= set(variants):
         peer = variants["peer"]["added"]["elapsed"]["per_epoch_ms"]["median"]
@@ -166,6 +176,7 @@ def table(found: dict[str, Any]) -> list[str]:
         ("trials", _trials),
         ("waits", partial(_waits, logger="WandbLogger", cases=wandb_waits.CASES)),
         ("mlflow", partial(_waits, logger="MLflowLogger", cases=mlflow_waits.CASES)),
+        ("mirror", _mirror),
         ("startup", _startup),
         ("saving", _saving),
         ("memory", _memory),
@@ -236,6 +247,20 @@ def _waits(found: dict[str, dict[str, float]], *, logger: str, cases: dict[str, 
     for case, row in found.items():
         cells = " | ".join(f"{row[key]:.3f}" for key in ("start_s", "epoch_s", "end_s"))
         lines.append(f"| {cases[case]} | {cells} |")
+    return lines
+
+
+def _mirror(found: dict[str, dict[str, float]]) -> list[str]:
+    lines = [
+        "Milliseconds that the training thread of YOLO11n spends in a suite of `Mirror` alone, in "
+        f"{mirror_waits.EPOCHS} epochs, by what the store does:",
+        "",
+        "| | in an epoch, CPU | in an epoch | after the last epoch | epochs that were copied |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for case, row in found.items():
+        cells = " | ".join(f"{1000 * row[key]:.1f}" for key in ("cpu_s", "epoch_s", "end_s"))
+        lines.append(f"| {mirror_waits.CASES[case]} | {cells} | {row['copied']:.0f} |")
     return lines
 
 

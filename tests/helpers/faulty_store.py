@@ -10,7 +10,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 
-class FaultyFileSystem(LocalFileSystem):
+class FaultyFileSystem(LocalFileSystem):  # type: ignore[misc]  # fsspec has no types
     """A local file system that calls `at_step` with the name of each step: before, within and after each write."""
 
     protocol = "faulty"
