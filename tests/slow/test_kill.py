@@ -94,6 +94,7 @@ MOMENTS = (
 
 
 # Signals of a scheduler, with `Preemption`: the epoch is finished, or with a grace of 0 seconds left at the batch.
+KINDS = tuple((name, grace) for name in ("SIGUSR1", "SIGTERM") for grace in ("", "!0"))
 SIGNALLED = tuple(
     f"{name}!{moment}{grace}"
     for moment in (
@@ -115,7 +116,7 @@ SIGNALLED = tuple(
         "epoch 7 half of the stripped best.pt",
         "epoch 7 after on_train_end",
     )
-    for name, grace in (("SIGUSR1", ""), ("SIGTERM", ""), ("SIGTERM", "!0"))
+    for name, grace in KINDS
 )
 
 
@@ -135,10 +136,18 @@ def test_at_every_other_moment_too(whole, scenes):
 
 def test_a_run_that_a_scheduler_signals_leaves_the_same(whole, scenes):
     _, moments, _ = whole
-    assert not killed_at(whole, scenes, [numbered(moment, moments) for moment in SIGNALLED if moment not in SAMPLE])
+    # The validation of the final evaluation has the same events as that of the last epoch, and comes after it.
+    final = [
+        len(moments) - 1 - moments[::-1].index(f"epoch 7 before {event}") for event in ("on_val_end", "on_val_start")
+    ]
+    assert all(number > moments.index("epoch 7 half of the stripped best.pt") for number in final)
+    evaluated = [f"{name}!{number}{grace}" for number in final for name, grace in KINDS]
+    signalled = [numbered(moment, moments) for moment in SIGNALLED if moment not in SAMPLE]
+    assert not killed_at(whole, scenes, [*signalled, *evaluated])
     left = [log.read_text() for log in whole[0].glob("SIG*!*/killed.log")]
     assert sum("left early" in log for log in left) >= 20
-    assert sum("ended by SIGTERM" in log for log in left) >= 4
+    for name in ("SIGUSR1", "SIGTERM"):
+        assert sum(f"ended by {name}" in log for log in left) >= 4
 
 
 def test_every_moment_after_the_last_epoch(whole, scenes):
