@@ -21,8 +21,8 @@ from typing import Any
 
 import batch_events
 import memory_series
-import mlflow_waits
 import mirror_waits
+import mlflow_waits
 import saving
 import scaling
 import startup

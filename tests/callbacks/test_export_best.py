@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import stand_in_export
-from stand_in_export import PROVEN, REFUSED, use
+from stand_in_export import PROVEN, REFUSED, command, use
 from trainings import TINY
 from ultralytics import YOLO
 
@@ -287,11 +287,11 @@ def test_ctrl_c_in_the_export_gives_it_up_and_keeps_the_run(train, scripted, mon
 # The process ----------------------------------------------------------------------------------------------------------
 
 
-def job_in(folder: Path) -> ExportJob:
+def job_in(folder: Path, **given) -> ExportJob:
     checkpoint = folder / "best.pt"
     checkpoint.write_bytes(b"checkpoint")
     request = ExportRequest("detect", "onnx", {"imgsz": 32}, "best.pt", None, ValidationSet(()))
-    return ExportJob(request, checkpoint, folder)
+    return ExportJob(request, checkpoint, folder, **given)
 
 
 def test_the_process_ends_with_the_one_that_has_started_it(tmp_path):
@@ -307,9 +307,8 @@ def test_the_process_ends_with_the_one_that_has_started_it(tmp_path):
     assert not job.folder.exists()
 
 
-def test_a_closed_job_leaves_neither_process_nor_folder(tmp_path, monkeypatch):
-    use(monkeypatch, seconds=60)
-    job = job_in(tmp_path)
+def test_a_closed_job_leaves_neither_process_nor_folder(tmp_path):
+    job = job_in(tmp_path, command=command(trained={"seconds": 60}))
     job.start()
     pid = job._process.pid
     job.close()
@@ -319,9 +318,8 @@ def test_a_closed_job_leaves_neither_process_nor_folder(tmp_path, monkeypatch):
 
 
 def test_a_job_in_a_relative_folder(tmp_path, monkeypatch):
-    use(monkeypatch)
     monkeypatch.chdir(tmp_path)
-    job = job_in(Path())
+    job = job_in(Path(), command=command())
     job.start()
     job.wait(60.0)
     assert job.result()["file"] == "best.onnx"

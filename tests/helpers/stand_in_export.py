@@ -33,9 +33,18 @@ def use(monkeypatch: Any, *, untrained: dict[str, Any] | None = None, **behaviou
         **behaviour: `result`, `suffix` of the export (None: there is none), `seconds` to wait, `exit` code, `text` to
             print, and `environment`, the file for its environment.
     """
-    from yolo_callbacks.callbacks.export_parts import job
+    from yolo_callbacks import ExportBest
+    from yolo_callbacks.callbacks.export_parts import finished_run
 
-    monkeypatch.setattr(job, "COMMAND", command(untrained=untrained or {}, trained=behaviour))
+    chosen = command(untrained=untrained or {}, trained=behaviour)
+    monkeypatch.setattr(ExportBest, "_command", chosen)
+    monkeypatch.setattr(finished_run, "COMMAND", chosen)
+
+
+def stand_in(export: Any) -> Any:
+    """Let an `ExportBest` have the stand-in do its exports, and return it."""
+    export._command = command()
+    return export
 
 
 def command(**behaviour: Any) -> tuple[str, ...]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from stand_in_export import stand_in
+
 
 class StandInTrial:
     """Take every report, and prune nothing. It can be pickled and copied."""
@@ -30,4 +32,6 @@ def made(kind: type) -> Any:
         "Unfreeze": {0: "all"},
         "ValidateEvery": 1,
     }
+    if kind.__name__ == "ExportBest":
+        return stand_in(kind(trials=True))
     return kind(needed[kind.__name__]) if kind.__name__ in needed else kind()

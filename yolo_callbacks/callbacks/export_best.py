@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 from yolo_callbacks.callbacks.callback import Callback
 from yolo_callbacks.callbacks.export_parts.finding import FAILED, PROVEN, Finding
-from yolo_callbacks.callbacks.export_parts.job import ExportJob
+from yolo_callbacks.callbacks.export_parts.job import COMMAND, ExportJob
 from yolo_callbacks.callbacks.export_parts.publication import Publication
 from yolo_callbacks.callbacks.export_parts.source import ExportSource, reason_for_no_export, trial_of
 from yolo_callbacks.callbacks.export_parts.tolerance import complete_tolerance, validate_tolerance
@@ -85,6 +85,8 @@ class ExportBest(Callback):
     file beside the checkpoint: the verdict, all figures, the arguments and the versions. Beside Ultralytics' best.pt
     it writes `best.json`. While it exports, that folder holds a temporary folder.
     """
+
+    _command: Sequence[str] = COMMAND
 
     needs_start: ClassVar[bool] = False  # attached late, it misses the export of the untrained copy only
 
@@ -188,6 +190,7 @@ class ExportBest(Callback):
 
     def _begin(self, run: TrainingRun, job: ExportJob) -> None:
         """Start a job in the thread of the run: after the copy of the checkpoint, and before the next one."""
+        job.command = self._command
         self._job = job
         run.run_in_background(job.start)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from yolo_callbacks.callbacks.export_parts.finding import FAILED, Finding
-from yolo_callbacks.callbacks.export_parts.job import ExportJob
+from yolo_callbacks.callbacks.export_parts.job import COMMAND, ExportJob
 from yolo_callbacks.callbacks.export_parts.publication import Publication
 from yolo_callbacks.callbacks.export_parts.tolerance import complete_tolerance
 from yolo_callbacks.trainer.export_formats import export_formats, precision_of
@@ -68,7 +68,7 @@ def export_finished_run(
     needs_gpu = (name in formats and not formats[name].on_cpu) or "device" in arguments
     described = (read_json(checkpoint.with_suffix(".json")) or {}).get("epoch")
     epoch = described if isinstance(described, int) else 0  # not known beside best.pt
-    job = ExportJob(request, checkpoint, checkpoint.parent, epoch, uses_gpu=needs_gpu)
+    job = ExportJob(request, checkpoint, checkpoint.parent, epoch, uses_gpu=needs_gpu, command=COMMAND)
     tolerance = complete_tolerance(None, precision_of(arguments))
     try:
         job.start()

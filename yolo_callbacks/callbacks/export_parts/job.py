@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from yolo_callbacks.utils.redaction import clean_text
 __all__ = ["COMMAND", "ExportJob"]
 
 COMMAND = (sys.executable, "-m", "yolo_callbacks.trainer.export_process")
-"""What is started with the folder of a job as its argument."""
+"""What carries out the request in a folder, which is its argument."""
 
 _LOG = "log.txt"
 _FORK_GUARD = ForkGuard()
@@ -47,6 +47,7 @@ class ExportJob:
         weights: The folder of the checkpoints, in which the temporary folder of the job is.
         epoch: The epoch of the checkpoint; 0 where it is not known.
         uses_gpu: Whether the process may use a GPU.
+        command: What is started, with the folder as its argument.
         folder: The temporary folder; what a killed process leaves of it, the next start of the run removes.
     """
 
@@ -55,6 +56,7 @@ class ExportJob:
     weights: Path
     epoch: int = 0
     uses_gpu: bool = False
+    command: Sequence[str] = COMMAND
 
     def __post_init__(self) -> None:
         self.folder = temporary_beside(self.weights.absolute() / "export")  # the process has a folder of its own
@@ -86,7 +88,7 @@ class ExportJob:
         try:
             with (self.folder / _LOG).open("wb") as log:
                 self._process = subprocess.Popen(  # noqa: S603 (our own module)
-                    [*COMMAND, str(self.folder)],
+                    [*self.command, str(self.folder)],
                     stdin=subprocess.PIPE,
                     stdout=log,
                     stderr=subprocess.STDOUT,

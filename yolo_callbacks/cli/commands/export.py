@@ -41,7 +41,10 @@ def export(arguments: Sequence[str]) -> None:
 
     given = parser().parse_args(arguments)
     name = validate_format(given.format)
-    further = validate_export_arguments("yolo-callbacks export", _OPTIONS, name, _named(given.arguments))
+    try:
+        further = validate_export_arguments("yolo-callbacks export", _OPTIONS, name, _named(given.arguments))
+    except TypeError as error:  # an unknown argument, or a value of a type that none has
+        raise CommandError(str(error)) from None
     checkpoint = best_checkpoint(given.run, given.checkpoint)
     print(f"Exporting {checkpoint} to {name}, and comparing both on {given.images} images at most")
     finding, path = export_finished_run(
