@@ -20,6 +20,7 @@ from time import perf_counter
 from typing import Any
 
 import batch_events
+import export_waits
 import memory_series
 import mirror_waits
 import mlflow_waits
@@ -80,6 +81,7 @@ def parts(*, quick: bool) -> dict[str, Callable[[], Any]]:
         "memory": lambda: memory_series.series(*((3, 3) if quick else (8, 8))),
         "startup": lambda: startup.measure(imports=4 if quick else 5, starts=20 if quick else 100),
         "batch events": batch_events.measure,
+        "export": export_waits.measure,
         "scaling": lambda: scaling.measure(quick=quick),
     }
     if quick:
@@ -182,6 +184,7 @@ def table(found: dict[str, Any]) -> list[str]:
         ("memory", _memory),
         ("disk", _disk),
         ("batch events", batch_events.lines),
+        ("export", export_waits.lines),
         ("scaling", _scaling),
     ):
         if name in found:
