@@ -17,6 +17,7 @@ import digits
 import pytest
 import wandb
 from pages import ROOT, blocks
+from stand_in_export import use
 from stand_in_trial import StandInTrial
 from trainings import FAST, TINY, results_csv
 from ultralytics import YOLO
@@ -95,6 +96,7 @@ def fast(monkeypatch: pytest.MonkeyPatch, scenes_of_a_page: Path, tmp_path: Path
     if find_spec("ray"):
         monkeypatch.setattr("ray.tune.Tuner", TunerInThisProcess)
     monkeypatch.setattr("ultralytics.utils.tuner.run_ray_tune", lambda model, **arguments: None)
+    use(monkeypatch)  # a real export takes longer than most pages
     monkeypatch.chdir(tmp_path)
     (tmp_path / "datasets").mkdir()
     (tmp_path / "datasets" / "trees").symlink_to(scenes_of_a_page.parent)
