@@ -21,6 +21,7 @@ from yolo_callbacks.cli.commands import (
     lr_find,
     report,
     show,
+    status,
     train,
 )
 from yolo_callbacks.cli.commands import list as list_command
@@ -159,6 +160,7 @@ COMMANDS = {
     "check": Command("validate such a file", check.parser, check.check),
     "list": Command("list the callbacks with their arguments", list_command.parser, list_command.show_list),
     "show": Command("show what the callbacks did in a run", show.parser, show.show),
+    "status": Command("say whether a run goes on, has ended or was killed", status.parser, status.status),
     "control": Command("stop or change a training that runs", control.parser, control.control),
     "failures": Command("list the images that fail, and labels that may be wrong", failures.parser, failures.failures),
     "export": Command("export the best checkpoint, and prove it", export.parser, export.export),

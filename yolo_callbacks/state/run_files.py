@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from yolo_callbacks.state.status_file import STATUS_FILE
+
 __all__ = ["is_needed", "link_or_copy", "needed_files", "rows_up_to"]
 
 _SUFFIXES = frozenset({".json", ".jsonl", ".csv", ".yaml", ".pt"})
@@ -29,7 +31,8 @@ def is_needed(name: str) -> bool:
     """Return whether a resume needs the file of a name, which is relative to the folder of the run."""
     path = Path(name)
     is_inside = not path.is_absolute() and ".." not in path.parts and path.parent.as_posix() in (".", "weights")
-    return is_inside and path.suffix in _SUFFIXES and not _OF_SAVE_PERIOD.fullmatch(path.name)
+    is_foreign = path.as_posix() == STATUS_FILE  # it is of the process that wrote it
+    return is_inside and not is_foreign and path.suffix in _SUFFIXES and not _OF_SAVE_PERIOD.fullmatch(path.name)
 
 
 def link_or_copy(path: Path, copy: Path) -> None:

@@ -16,6 +16,7 @@ from yolo_callbacks.suite.messages import log_start, repeat_at_exit, show_summar
 from yolo_callbacks.suite.next_step import STOPPED_BY_AGENT, can_be_resumed
 from yolo_callbacks.suite.run_end import RunOutputs, note_in_search, summarize, write_picture, write_report
 from yolo_callbacks.suite.state_store import StateStore
+from yolo_callbacks.suite.status_writer import StatusWriter
 from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.console import FRESH_LINE
 from yolo_callbacks.utils.control_flow import is_pruned, is_stopped
@@ -97,9 +98,10 @@ class RunSession:
         self, run: TrainingRun, dispatcher: Dispatcher, options: SessionOptions, on_close: Callable[[RunSession], None]
     ) -> None:
         self.run, self._dispatcher, self._options, self._on_close = run, dispatcher, options, on_close
-        self._members = dispatcher.members
+        self._members, self._events = dispatcher.members, run.supervision.events
         self.errors = ErrorPolicy(self._members, strict=options.strict)
         self._store: StateStore | None = None  # on rank 0
+        self._status: StatusWriter | None = None  # on rank 0
         self._clock = Clock()
         self.settled: dict[str, list[GuardedCallback]] = {}
         self._summary: dict[str, Any] | None = None
@@ -129,6 +131,7 @@ class RunSession:
         run = self.run
         if event not in CLOSING:  # an error may have left a bar open
             FRESH_LINE.bar_open = event in _IN_BAR
+        self._events.number += 1
         with self._clock.event():
             if not self._clock.running and event in _STARTING:
                 self.errors.attempt("the start of the training", self._start, event)
@@ -151,6 +154,7 @@ class RunSession:
 
     def handle_settled(self, event: str, source: Any) -> None:
         """Do what `handle` does, for an event in `settled`, in half of its time: there is one for each batch."""
+        self._events.number += 1
         members = [member for member in self.settled[event] if not member.off]
         if members:
             with self._clock.event():
@@ -188,6 +192,8 @@ class RunSession:
         with self._clock.event():
             self._dispatcher.finalize(run)
             self.errors.attempt("the end of the run", self._conclude_after, run.supervision.end.failure)
+            if self._status:
+                self.errors.attempt("the status", self._close_status, run.supervision.end.failure)
             if self._store:
                 self.errors.attempt("the end of the run", note_in_search, run, self._store.written_files())
             self.errors.attempt("the end of the run", self._announce_end)
@@ -238,8 +244,13 @@ class RunSession:
             self.errors.attempt("starting the state", store.begin, states)
         if run.is_main and not run.ended:
             self.errors.attempt("the line at the start", log_start, self._members, run)
+        if run.is_main:
+            self.errors.attempt("the status", self._open_status)
         for share, seconds in self._shares():
             share.begin(seconds)
+
+    def _open_status(self) -> None:
+        self._status = StatusWriter(self.run, self._members)
 
     def _shares(self) -> list[tuple[EpochShare, float]]:
         """List what counts the time in epochs, with the seconds so far: of all callbacks together, and of each."""
@@ -252,6 +263,13 @@ class RunSession:
         if self.run.ended:
             self.run.supervision.end_before_next_epoch()
         self.run.learning_rate.apply()
+        if self._status:
+            self._status.training()
+
+    def _open_validation(self) -> None:
+        self.run.supervision.progress.validation_started()
+        if self._status:
+            self._status.validating()
 
     def _validate_loss_names(self) -> None:
         """Validate again after the first batch: from Ultralytics 8.4.104 on the losses have names only then."""
@@ -283,6 +301,8 @@ class RunSession:
         if store:
             store.end_decisions()
             self.errors.attempt("storing the state", store.store, states, files, self._clock.total)
+        if self._status:
+            self.errors.attempt("the status", self._status.epoch_done, run.record())
         run.supervision.progress.epoch_fitted()
         for share, seconds in self._shares():
             share.end_epoch(seconds)
@@ -332,6 +352,12 @@ class RunSession:
         if self._store:
             self._store.conclude(summary, finished=status == "finished" or self.run.left is not None)
 
+    def _close_status(self, failure: BaseException | None) -> None:
+        summary = self._summary or {}  # there is none where a wrong argument has ended the run
+        status = summary.get("status") or ("ended" if failure is None else _status_of(failure))
+        if self._status:
+            self._status.close(status, summary.get("stopped_by", ""), summary.get("epochs", self.run.last_epoch))
+
     def _announce_end(self) -> None:
         """Call `on_run_end` of the callbacks, after all files of the run are written."""
         listening = [member for member in self._members if member.overrides("on_run_end") and not member.missed]
@@ -346,7 +372,7 @@ class RunSession:
         Event.TRAIN_EPOCH_START: _open_epoch,
         Event.TRAIN_BATCH_END: _validate_loss_names,
         Event.TRAIN_EPOCH_END: lambda session: session.run.supervision.progress.epoch_trained(),
-        Event.VAL_START: lambda session: session.run.supervision.progress.validation_started(),
+        Event.VAL_START: _open_validation,
         Event.MODEL_SAVE: lambda session: session.run.supervision.progress.model_saved(),
         Event.FIT_EPOCH_END: _complete_epoch,
     }

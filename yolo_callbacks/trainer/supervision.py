@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any
 
 from yolo_callbacks.metrics.epoch_record import EpochRecord
@@ -26,7 +27,18 @@ from yolo_callbacks.trainer.validation_skips import ValidationSkips
 from yolo_callbacks.trainer.validation_watch import watch_validation
 from yolo_callbacks.utils.files import LOGGER
 
-__all__ = ["Supervision"]
+__all__ = ["EventCount", "Supervision"]
+
+
+@dataclass
+class EventCount:
+    """Count the events of a training that a suite handles: where the number stands still, the training does too.
+
+    Attributes:
+        number: The number of events. The thread of the training counts, others read it.
+    """
+
+    number: int = 0
 
 
 class Supervision:
@@ -50,6 +62,7 @@ class Supervision:
         request: What this rank asks for at the end of the epoch: to leave the training. None where it does not.
         agreed: The request of the first rank that has one, after the exchange.
         kill_time: When a scheduler ends this process, as `time.monotonic()`; None where that is unknown.
+        events: The events so far.
         offered: What callbacks of this rank give to rank 0 with the next exchange, by key.
         offers: What each rank has offered with the last exchange, that of rank 0 first.
     """
@@ -65,6 +78,7 @@ class Supervision:
         self.request: LeaveRequest | None = None
         self.agreed: LeaveRequest | None = None
         self.kill_time: float | None = None
+        self.events = EventCount()
         self.offered: dict[str, Any] = {}
         self.offers: list[dict[str, Any]] = []
         self.shared = SharedDecisions()

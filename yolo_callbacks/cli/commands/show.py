@@ -44,4 +44,14 @@ def show(arguments: Sequence[str]) -> None:
     summary = read_summary(content.get("summary"))
     epoch = as_count(content.get("epoch"))
     table = render(with_folder(summary, path.parent.resolve()), console_width()) if summary else None
-    print(table or f"Callbacks: the run has not ended; {path} has the state after epoch {epoch}")
+    print(table or f"Callbacks: the run has not ended; {path} has the state after epoch {epoch}{_status(path.parent)}")
+
+
+def _status(folder: Path) -> str:
+    """Return what a run without a summary does, on a line of its own; `""` where that is unknown."""
+    from yolo_callbacks.state.status_file import described, read_status
+
+    try:
+        return f"\n  {described(read_status(folder))}"
+    except (OSError, ValueError):
+        return ""
