@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from yolo_callbacks.decisions.stopping import StoppingReason
     from yolo_callbacks.loggers.jsonl_logger import JsonlLogger
     from yolo_callbacks.loggers.mlflow_logger import MLflowLogger
+    from yolo_callbacks.loggers.notify import Notify
     from yolo_callbacks.loggers.tensorboard_logger import TensorBoardLogger
     from yolo_callbacks.loggers.wandb_logger import WandbLogger
     from yolo_callbacks.metrics.epoch_record import EpochRecord
@@ -71,6 +72,7 @@ __all__ = [
     "Mirror",
     "Monitor",
     "MonitorCallback",
+    "Notify",
     "OptunaPruning",
     "Preemption",
     "RankWatchdog",
@@ -123,6 +125,7 @@ _MODULES = {
     "StoppingReason": "decisions.stopping",
     "JsonlLogger": "loggers.jsonl_logger",
     "MLflowLogger": "loggers.mlflow_logger",
+    "Notify": "loggers.notify",
     "TensorBoardLogger": "loggers.tensorboard_logger",
     "WandbLogger": "loggers.wandb_logger",
     "EpochRecord": "metrics.epoch_record",

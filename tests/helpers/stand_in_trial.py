@@ -28,6 +28,7 @@ def made(kind: type) -> Any:
         "Deadline": "1000h",
         "LearningRateSchedule": "constant",
         "Mirror": "memory://mirror",
+        "Notify": "json://127.0.0.1:9/nobody-listens",
         "OptunaPruning": StandInTrial(),
         "Unfreeze": {0: "all"},
         "ValidateEvery": 1,

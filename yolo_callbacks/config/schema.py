@@ -33,6 +33,7 @@ _FOREIGN = {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_.]*(:[A-Za-z_][A-
 # What a template shows for an argument that has no default.
 _EXAMPLES = {
     ("LearningRateSchedule", "schedule"): "constant",
+    ("Notify", "urls"): "${NOTIFY_URLS}",
     ("Mirror", "url"): '"file:///mnt/disk/run"',
     ("Unfreeze", "schedule"): "{0: head, 10: all}",
 }

@@ -184,6 +184,7 @@ def attach_suite(model: Any, suite: str) -> None:
         MemoryMonitor,
         Mirror,
         MLflowLogger,
+        Notify,
         RankWatchdog,
         ReduceLROnPlateau,
         RemoteControl,
@@ -212,6 +213,7 @@ def attach_suite(model: Any, suite: str) -> None:
         FailingImages(),
         stand_in(ExportBest(when="best", trials=True)),  # a real export takes longer than most of these trainings
         Mirror("memory://mirror"),
+        Notify("json://127.0.0.1:9/nobody-listens"),
         WandbLogger(images=2),
         MLflowLogger(images=2),
         TensorBoardLogger(),

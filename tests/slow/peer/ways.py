@@ -25,6 +25,7 @@ ARGUMENTS: Mapping[str, dict[str, Any]] = {
     "ValidateEvery": {"n": 1},
     "Unfreeze": {"schedule": {0: "all"}},
     "Deadline": {"duration": "100-00:00:00"},
+    "Notify": {"urls": "json://127.0.0.1:9/nobody-listens"},
     "Mirror": {"url": "memory://mirror"},
 }
 

@@ -1,0 +1,128 @@
+"""Send messages in a thread, with bounds: training never waits for a service."""
+
+from __future__ import annotations
+
+import atexit
+import math
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from yolo_callbacks.loggers.notify_parts.services import QUIET_THREAD
+
+__all__ = ["Message", "Sender"]
+
+_DELAYS = (2.0, 8.0)  # before each further attempt
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message.
+
+    Attributes:
+        kind: The event.
+        title: The first line.
+        text: The rest.
+        urgent: Whether it is sent at once, however short ago the last one was.
+    """
+
+    kind: str
+    title: str
+    text: str
+    urgent: bool = False
+
+
+class Sender:
+    """Send messages one after the other, until `close` and the last one is sent.
+
+    One message of a kind can wait: a newer one replaces it. The thread does not keep the process alive, but the process
+    waits for the last messages when it exits, at most `finish_timeout` seconds.
+
+    Args:
+        send: Sends a title and a text, and returns whether that worked. It must not raise.
+        every: The least seconds between two messages that are not urgent.
+        finish_timeout: How many seconds the exit of the process waits at most.
+        idle: Returns a message where the training makes no progress, else None; called about once a second.
+
+    Attributes:
+        sent: How many messages were sent.
+        failed: How many could not be sent.
+    """
+
+    def __init__(
+        self,
+        send: Callable[[str, str], bool],
+        *,
+        every: float,
+        finish_timeout: float,
+        idle: Callable[[], Message | None] = lambda: None,
+    ) -> None:
+        self._send, self._every, self._finish_timeout, self._idle = send, every, finish_timeout, idle
+        self._changed = threading.Condition()
+        self._waiting: dict[str, Message] = {}
+        self._closed, self._closes_at = False, math.inf
+        self._last: float | None = None
+        self.sent = self.failed = 0
+        self._thread = threading.Thread(target=self._work, name=QUIET_THREAD, daemon=True)
+        self._thread.start()
+
+    def submit(self, message: Message) -> None:
+        """Send a message later."""
+        with self._changed:
+            self._waiting[message.kind] = message
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Send what waits, and end the thread then. Return at once."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        if self._thread.is_alive():
+            atexit.register(self._join)
+
+    def close_in(self, seconds: float) -> None:
+        """End the thread after some seconds, unless it is closed before."""
+        self._closes_at = time.monotonic() + seconds
+
+    def wait(self, seconds: float) -> bool:
+        """Return whether the thread has ended before the seconds have passed."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def _join(self) -> None:
+        self.wait(self._finish_timeout)
+
+    def _work(self) -> None:
+        while (message := self._next()) is not None:
+            delivered = self._deliver(message)
+            with self._changed:
+                self._last = time.monotonic()
+                self.sent, self.failed = self.sent + delivered, self.failed + (not delivered)
+        atexit.unregister(self._join)
+
+    def _next(self) -> Message | None:
+        """Return the next message when it is time for it; None at the end."""
+        with self._changed:
+            while True:
+                if self._waiting and self._may_send():
+                    return self._waiting.pop(next(iter(self._waiting)))
+                if self._closed or time.monotonic() >= self._closes_at:
+                    return None
+                self._changed.wait(1.0)
+                if (idle := self._idle()) is not None:
+                    self._waiting[idle.kind] = idle
+
+    def _may_send(self) -> bool:
+        if self._closed or self._last is None or any(message.urgent for message in self._waiting.values()):
+            return True  # what came before an urgent one is sent before it
+        return time.monotonic() - self._last >= self._every
+
+    def _deliver(self, message: Message) -> bool:
+        for delay in (*_DELAYS, None):
+            if self._send(message.title, message.text):
+                return True
+            if delay is None or (self._closed and not message.urgent):
+                return False
+            time.sleep(delay)
+        return False

@@ -1,0 +1,92 @@
+"""Send a message to services through apprise, and let none of its messages show a URL."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+__all__ = ["QUIET_THREAD", "open_services", "schemes", "send", "split"]
+
+QUIET_THREAD = "yolo-callbacks-notify"
+"""The name of the thread that sends: what apprise and urllib3 log there is dropped, since it may hold a URL."""
+
+_LOGGERS = ("apprise", "urllib3.connectionpool", "urllib3.util.retry")
+_quiet, _lock = threading.local(), threading.Lock()
+
+
+class _NoUrls(logging.Filter):
+    """Drop what is logged while this package calls apprise."""
+
+    in_flight = 0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        of_apprise = record.name == "apprise" and self.in_flight > 0  # apprise has threads of its own
+        return not (of_apprise or record.threadName == QUIET_THREAD or getattr(_quiet, "on", False))
+
+
+_FILTER = _NoUrls()
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    for name in _LOGGERS:
+        logging.getLogger(name).addFilter(_FILTER)  # once: a logger keeps a filter once only
+    with _lock:
+        _FILTER.in_flight += 1
+    _quiet.on = True
+    try:
+        yield
+    finally:
+        _quiet.on = False
+        with _lock:
+            _FILTER.in_flight -= 1
+
+
+def split(urls: str | Sequence[str]) -> list[str]:
+    """Return single URLs: a text may hold several, with spaces or lines between them."""
+    return [url for text in ([urls] if isinstance(urls, str) else urls) for url in text.split()]
+
+
+def schemes(urls: Sequence[str]) -> list[str]:
+    """Return the kinds of the services, such as `slack`; the rest of a URL may be a secret, its path too."""
+    return [url.partition("://")[0] if "://" in url else "?" for url in urls]
+
+
+def open_services(urls: Sequence[str]) -> Any:
+    """Return an `apprise.Apprise` of the services.
+
+    Raises:
+        ImportError: If apprise is not installed.
+        ValueError: If apprise does not take a URL; without the URL.
+    """
+    with _quietly():
+        try:
+            import apprise
+        except ImportError as error:
+            raise ImportError("Notify needs apprise: pip install 'yolo-callbacks[notify]'") from error
+        services = apprise.Apprise(asset=apprise.AppriseAsset(async_mode=False))
+        for number, url in enumerate(urls, start=1):
+            if not services.add(url):
+                raise ValueError(
+                    f"urls must be URLs as apprise takes them, such as slack://TokenA/TokenB/TokenC; number {number} "
+                    f"({schemes([url])[0]}) is none"
+                )
+        return services
+
+
+def send(services: Any, title: str, body: str) -> bool:
+    """Send a message, and return whether every service has taken it."""
+    import apprise
+
+    with _quietly():
+        try:
+            # Not `services.notify`, which sends in threads of a pool: what urllib3 logs there could not be told apart.
+            taken = [
+                service.notify(title=title, body=body, body_format=apprise.NotifyFormat.TEXT) for service in services
+            ]
+        except Exception:  # a service of apprise may raise anything, and its text may hold the URL
+            return False
+        return all(taken)
