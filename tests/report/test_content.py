@@ -107,6 +107,13 @@ def test_scalars_that_do_not_change_are_one_line(tmp_path):
     assert "The same in every epoch: mine/same 0.250." in page.text
 
 
+def test_a_scalar_that_is_never_a_number_is_said_to_be_nothing(tmp_path):
+    run = write(tmp_path / "run")
+    lines = [{"epoch": epoch, "mine/nothing": None, "mine/large": 1e300} for epoch in (1, 2, 3)]
+    (run / "callbacks.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    assert f"The same in every epoch: mine/nothing {NOTHING}; mine/large ∞." in Page(report(run)).text
+
+
 def test_a_run_with_a_small_map_has_detected_something(tmp_path):
     runs = [fold(tmp_path / f"run{index}", value) for index, value in enumerate((0.0, 1e-5))]
     assert "Nothing was detected in any epoch of run0." in Page(report(*runs)).text

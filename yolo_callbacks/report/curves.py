@@ -143,7 +143,7 @@ def logged(run: RunData, scale: Scale) -> list[Chart]:
 def constants(run: RunData) -> list[str]:
     """Return the other scalars that callbacks have logged, whose value was the same in every epoch, in words."""
     same = {key: min(series.values()) for key, series in _logged_series(run).items() if _is_constant(series)}
-    return [f"{key} {f'{value:g}' if value == round(value) else number(value)}" for key, value in same.items()]
+    return [f"{key} {f'{value:g}' if value.is_integer() else number(value)}" for key, value in same.items()]
 
 
 def _logged_series(run: RunData) -> dict[str, Series]:
