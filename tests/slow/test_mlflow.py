@@ -18,7 +18,7 @@ from mlflow_server import Gate, real_server
 from trainings import FAST, TINY, TINY_CLASSIFY, TINY_OBB, TINY_POSE, TINY_SEGMENT, as_task
 from ultralytics import YOLO
 
-from yolo_callbacks import Callback, MLflowLogger, SaveBest, WandbLogger, attach
+from yolo_callbacks import Callback, MLflowLogger, SaveBest, WandbLogger, attach, extend
 from yolo_callbacks.loggers.mlflow_parts.names import MetricNames
 
 pytestmark = pytest.mark.training
@@ -157,8 +157,6 @@ def test_a_server_that_dies_and_comes_back(train, scripted, gate, server, fault)
 @pytest.mark.parametrize("fault", ["drop", "hang", "403"])
 def test_a_server_that_dies_for_good_and_a_resume(train, scripted, gate, server, fault, messages):
     """The table names what is missing; a training that is extended logs it."""
-    from yolo_callbacks import extend
-
     scripted([0.1, 0.2, 0.3])
     logger = MLflowLogger(f"gone-{fault}", tracking_uri=gate.url, images=0, init_timeout=1, finish_timeout=3)
     model = YOLO(TINY)
@@ -170,10 +168,8 @@ def test_a_server_that_dies_for_good_and_a_resume(train, scripted, gate, server,
     assert logger.outcome().startswith("not logged: rows of epochs 2-3, best.pt, results.csv")
     gate.fault = None
     scripted([0.4])
-    again = YOLO(folder / "weights" / "last.pt")
     more = MLflowLogger(f"gone-{fault}", tracking_uri=gate.url, images=0, finish_timeout=100)
-    attach(again, more, strict=True, keep_resumable=True)
-    extend(again, epochs=4)
+    extend(folder, more, epochs=4, strict=True)
     (run,) = runs_of(server, f"gone-{fault}")
     assert (run.status, run.steps("epoch"), run.steps("fitness")) == ("FINISHED", [1, 2, 3, 4], [1, 2, 3, 4])
     assert messages

@@ -15,7 +15,7 @@ from yolo_callbacks.loggers.mlflow_parts.names import MetricNames
 from yolo_callbacks.loggers.mlflow_parts.opened_run import EPOCH, OpenedRun
 from yolo_callbacks.loggers.mlflow_parts.outbox import Task
 from yolo_callbacks.loggers.mlflow_parts.pictures import ValidationPictures, log_pictures
-from yolo_callbacks.loggers.mlflow_parts.session import IMAGES, MlflowSession
+from yolo_callbacks.loggers.mlflow_parts.session import IMAGES, MlflowSession, Upload
 from yolo_callbacks.loggers.mlflow_parts.target import Target, parameters, tags_of
 from yolo_callbacks.loggers.mlflow_parts.uploads import last_uploads, late_uploads
 from yolo_callbacks.metrics.epoch_record import EpochRecord
@@ -81,8 +81,8 @@ class MLflowLogger(Callback):
     (beyond that `per_class.json` at the end), and what other callbacks log; the evaluation after training under
     `final/`, at the last epoch. MLflow accepts no parentheses: `metrics/mAP50(B)` is `metrics/mAP50B` there. Logs
     `validation/images/…`, `final/images/…`, the arguments as parameters, `config.json`, and at the end `model/best.pt`,
-    the `.json` files of `SaveBest`, `results.csv`, `failures.jsonl`, `plots/…`, `callbacks.json` and the report. Writes
-    no file, except what MLflow writes to a local store.
+    the `.json` files of `SaveBest`, `results.csv`, `failures.jsonl`, `plots/…`, `callbacks.json` and, unless
+    `images=0`, the report. Writes no file, except what MLflow writes to a local store.
     """
 
     is_logger: ClassVar[bool] = True
@@ -253,7 +253,7 @@ class MLflowLogger(Callback):
         closed, self._closed = self._closed, None
         if closed is not None:
             closed.finish_timeout = min(closed.finish_timeout, max(run.seconds_left / 4, 1.0))
-            closed.send_late(late_uploads(run))
+            closed.send_late(late_uploads(run, pictures=self.images > 0))
 
     def finalize(self, run: TrainingRun) -> None:
         """Drop what belongs to the run."""
@@ -263,18 +263,21 @@ class MLflowLogger(Callback):
         session, self._session = self._session, None
         if session is None or session.inherited or not run.is_main:
             return
-        uploads = last_uploads(
-            run,
-            self._last,
-            pictures=self.images > 0,
-            model=model and bool(self.log_model),
-            registered_name=self.registered_name,
-        )
-        if run.seconds_left < math.inf:  # a scheduler is about to end the process: table and state come after this
-            session.finish_timeout = min(session.finish_timeout, max(run.seconds_left / 2, 1.0))
-        session.close(uploads, status)
-        self._closed, self._opened_id = session, session.run_id
-        self._outcome = session.outcome()
+        uploads: list[Upload] = []
+        try:
+            uploads = last_uploads(
+                run,
+                self._last,
+                pictures=self.images > 0,
+                model=model and bool(self.log_model),
+                registered_name=self.registered_name,
+            )
+        finally:  # a run that was opened is ended, whatever fails before
+            if run.seconds_left < math.inf:  # a scheduler is about to end the process: table and state come after this
+                session.finish_timeout = min(session.finish_timeout, max(run.seconds_left / 2, 1.0))
+            session.close(uploads, status)
+            self._closed, self._opened_id = session, session.run_id
+            self._outcome = session.outcome()
 
     def outcome(self) -> str:
         """Return where the run is, and what did not arrive."""

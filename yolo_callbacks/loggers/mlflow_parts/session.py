@@ -123,8 +123,9 @@ class MlflowSession:
         if self._thread.ident is not None:
             self._thread.join(self.finish_timeout)
         self._abandoned = self._thread.is_alive()
-        self._outcome.add_lost(self._outbox.left())
-        if self._outcome.missing:
+        left = self._outbox.left()
+        self._outcome.add_lost(left)
+        if left or self._abandoned:
             self._news.warning(f"what was not logged within finish_timeout={self.finish_timeout:g} s is given up")
         self.print_news()
 

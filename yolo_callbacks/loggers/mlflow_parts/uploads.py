@@ -22,7 +22,8 @@ __all__ = ["MODEL_FOLDER", "file_uploads", "last_uploads", "late_uploads"]
 
 MODEL_FOLDER = "model"
 _WEIGHTS, _PLOTS = "weights", "plots"
-_LATE = ("callbacks.json", "report.html", "callbacks.png")  # the suite writes them after the last event
+_LATE = ("callbacks.json", "callbacks.png")  # the suite writes them after the last event
+_REPORT = "report.html"  # it shows images of the data set
 _FILES = ("results.csv", "failures.jsonl")
 
 
@@ -49,9 +50,10 @@ def last_uploads(
     return uploads + file_uploads(plots(run, pictures=pictures).values(), _PLOTS)
 
 
-def late_uploads(run: TrainingRun) -> list[Upload]:
-    """Return what is uploaded after the suite has written its last files."""
-    return file_uploads([run.save_dir / name for name in _LATE])
+def late_uploads(run: TrainingRun, *, pictures: bool) -> list[Upload]:
+    """Return what is uploaded after the suite has written its last files; the report only with `pictures`."""
+    names = [*_LATE, *([_REPORT] if pictures else [])]
+    return file_uploads([run.save_dir / name for name in names])
 
 
 def file_uploads(paths: Iterable[Path], folder: str | None = None) -> list[Upload]:
