@@ -13,7 +13,7 @@ import subprocess
 import threading
 from typing import Any
 
-__all__ = ["ForkGuard"]
+__all__ = ["FORK_GUARD", "ForkGuard"]
 
 # A child process starts within milliseconds. Where its program is on a file system that hangs, the training goes on.
 _LONGEST_WAIT = 2.0  # seconds
@@ -67,3 +67,7 @@ class ForkGuard:
     def _after_fork_in_child(self) -> None:
         # the threads that may hold the old locks are not in the child
         self._users_lock, self._starting = threading.Lock(), threading.RLock()
+
+
+FORK_GUARD = ForkGuard()
+"""The one of this process: two would restore each other's replacement."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from yolo_callbacks.decisions.export_proof import exceeded, show
 from yolo_callbacks.utils.messages import one_line
-from yolo_callbacks.utils.redaction import clean_text
+from yolo_callbacks.utils.redaction import clean_arguments, clean_text
 
 __all__ = ["FAILED", "PROVEN", "REFUSED", "UNPROVEN", "Finding"]
 
@@ -71,7 +71,7 @@ class Finding:
             "verdict": self.verdict,
             "reason": self.reason,
             "file": file,
-            "arguments": dict(arguments),
+            "arguments": clean_arguments(arguments),
             "tolerance": dict(tolerance),
             **{name: value for name, value in measured.items() if value is not None},
         }

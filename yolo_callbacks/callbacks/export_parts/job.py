@@ -18,7 +18,7 @@ from yolo_callbacks.state.run_files import link_or_copy
 from yolo_callbacks.trainer.export_process import REQUEST, RESULT
 from yolo_callbacks.trainer.export_request import ExportRequest
 from yolo_callbacks.utils.files import has_room, read_json, temporary_beside, write_json
-from yolo_callbacks.utils.forks import ForkGuard
+from yolo_callbacks.utils.forks import FORK_GUARD
 from yolo_callbacks.utils.messages import one_line
 from yolo_callbacks.utils.redaction import clean_text
 
@@ -28,7 +28,6 @@ COMMAND = (sys.executable, "-m", "yolo_callbacks.trainer.export_process")
 """What carries out the request in a folder, which is its argument."""
 
 _LOG = "log.txt"
-_FORK_GUARD = ForkGuard()
 _END_OF_LOG = 4096  # bytes
 # What makes a process a rank of a training, and what would give it callbacks or a run of W&B of its own.
 _NOT_INHERITED = (
@@ -84,7 +83,7 @@ class ExportJob:
         options: dict[str, Any] = {"start_new_session": True}  # Ctrl-C in a terminal is for the training alone
         if os.name == "nt":
             options = {"creationflags": 0x4000}  # BELOW_NORMAL_PRIORITY_CLASS
-        _FORK_GUARD.acquire()  # a worker of a loader that is forked now would keep the pipe of this process open
+        FORK_GUARD.acquire()  # a worker of a loader that is forked now would keep the pipe of this process open
         try:
             with (self.folder / _LOG).open("wb") as log:
                 self._process = subprocess.Popen(  # noqa: S603 (our own module)
@@ -97,7 +96,7 @@ class ExportJob:
                     **options,
                 )
         finally:
-            _FORK_GUARD.release()
+            FORK_GUARD.release()
 
     def _environment(self) -> dict[str, str]:
         """Return the environment of the process: it installs nothing, downloads nothing, and logs nowhere."""

@@ -22,14 +22,12 @@ from yolo_callbacks.loggers.wandb_parts.saving import save_rows
 from yolo_callbacks.loggers.wandb_parts.sending import Sender
 from yolo_callbacks.loggers.wandb_parts.session_run import SessionRun
 from yolo_callbacks.loggers.wandb_parts.session_thread import SessionThread
-from yolo_callbacks.utils.forks import ForkGuard
+from yolo_callbacks.utils.forks import FORK_GUARD
 
 __all__ = ["WandbSession"]
 
 # Rows whose images wait for wandb; further ones lose theirs.
 _MAX_WAITING_IMAGES = 8
-
-_FORK_GUARD = ForkGuard()
 
 
 class WandbSession:
@@ -107,7 +105,7 @@ class WandbSession:
         self._rows.past = [dict(row) for row in past]
         self._thread.submit(self._sender.replay)
         at_exit.add(self)
-        _FORK_GUARD.acquire()  # the thread starts wandb's process, and git
+        FORK_GUARD.acquire()  # the thread starts wandb's process, and git
         self._guarded = True
         self._thread.start()
         if not background:
@@ -167,7 +165,7 @@ class WandbSession:
         ended = self._thread.end(self.finish_timeout * THREAD)
         if self._guarded:
             self._guarded = False
-            _FORK_GUARD.release()
+            FORK_GUARD.release()
         if not ended:
             self._abandon()
         elif self._ending.finished:
