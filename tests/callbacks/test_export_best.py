@@ -260,6 +260,28 @@ def test_a_failed_training_exports_nothing(train, scripted, monkeypatch):
 
 
 @pytest.mark.training
+def test_no_export_stays_beside_a_better_checkpoint(train, scripted, monkeypatch):
+    use(monkeypatch)
+    scripted([0.1, 0.2, 0.3])
+    model, export, seen = YOLO(TINY), ExportBest(when="best"), []
+    attach(model, SaveBest(), export)
+
+    def wait(trainer):
+        if export._job:
+            export._job.wait(60.0)
+        if trainer.epoch == 2:
+            trainer._yolo_callbacks.wait_for_background()
+            seen.append(export.exported_epoch)
+            raise KeyboardInterrupt
+
+    model.add_callback("on_fit_epoch_end", wait)
+    with pytest.raises(KeyboardInterrupt):
+        train(model, epochs=4)
+    assert seen == [2]  # the export of epoch 3 has begun
+    assert not [name for name in names(Path(model.trainer.save_dir)) if "onnx" in name or name.endswith(".tmp")]
+
+
+@pytest.mark.training
 def test_ctrl_c_in_the_export_gives_it_up_and_keeps_the_run(train, scripted, monkeypatch):
     use(monkeypatch, seconds=60)
     scripted([0.1])

@@ -280,6 +280,7 @@ class ExportBest(Callback):
         epoch = self._source.last_best(run)
         if self._off or epoch is None:
             self._off = self._off or "nothing: the run has no best checkpoint"
+            self._retract(run, epoch)
             return
         job = self._job
         if job is not None and (job.checkpoint is None or job.epoch != epoch):
@@ -299,6 +300,12 @@ class ExportBest(Callback):
         job.wait(timeout)
         self._take_over(run, job)
         run.wait_for_background()
+
+    def _retract(self, run: TrainingRun, epoch: int | None) -> None:
+        """Remove an export whose checkpoint has been replaced by a better one: it has that one's name."""
+        if self.exported_epoch and epoch and epoch != self.exported_epoch:
+            self._publication.retract(run.weights_dir)
+            self.exported_path = self._finding = None
 
     def _is_exported(self, run: TrainingRun, epoch: int) -> bool:
         path = self.exported_path

@@ -25,6 +25,7 @@ OURS = (
     "report.html",
     "weights/best-*.pt",
     "weights/best-*.json",
+    "weights/best-*.onnx",
     "wandb",
     "wandb/*",
     "events.out.tfevents.*",

@@ -71,6 +71,12 @@ class Publication:
         self._describe(checkpoint, epoch, {**entry, "file": target.name if target is not None else None})
         return target
 
+    def retract(self, folder: Path) -> None:
+        """Remove what was published in a folder."""
+        for name in self.files:
+            _remove(folder / name)
+        self.files = []
+
     def _describe(self, checkpoint: Path, epoch: int, entry: Mapping[str, Any]) -> None:
         """Write the description into the JSON file of the checkpoint; into one of its own beside best.pt."""
         path = checkpoint.with_suffix(".json")
