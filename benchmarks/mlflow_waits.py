@@ -7,6 +7,7 @@ python benchmarks/mlflow_waits.py FOLDER     # as a worker
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tempfile
 import time
@@ -83,6 +84,7 @@ def main() -> None:
         return
     folder = Path(sys.argv[1])
     isolate(folder)
+    os.chdir(folder)  # MLflow puts the artifacts of a local database into the working directory
     for line in iter(sys.stdin.readline, ""):
         answer(run(folder, **json.loads(line)))
 
