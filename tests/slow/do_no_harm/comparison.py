@@ -21,6 +21,7 @@ __all__ = ["ASPECTS", "Outcome", "compare"]
 
 # What is written by a suite. Everything else in a run's folder is Ultralytics' own.
 OURS = (
+    "status.json",
     "callbacks.*",
     "report.html",
     "weights/best-*.pt",

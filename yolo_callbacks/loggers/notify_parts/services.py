@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -62,12 +63,13 @@ def open_services(urls: Sequence[str]) -> Any:
         ImportError: If apprise is not installed.
         ValueError: If apprise does not take a URL; without the URL.
     """
-    with _quietly():
+    with _quietly(), warnings.catch_warnings():
         try:
             import apprise
         except ImportError as error:
             raise ImportError("Notify needs apprise: pip install 'yolo-callbacks[notify]'") from error
         services = apprise.Apprise(asset=apprise.AppriseAsset(async_mode=False))
+        warnings.simplefilter("ignore", DeprecationWarning)  # apprise 2.3 imports imghdr, up to Python 3.12
         for number, url in enumerate(urls, start=1):
             if not services.add(url):
                 raise ValueError(
