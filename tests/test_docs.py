@@ -16,6 +16,7 @@ from typing import Any
 import digits
 import pytest
 import wandb
+from message_server import MessageServer, message_server
 from pages import ROOT, blocks
 from stand_in_export import use
 from stand_in_trial import StandInTrial
@@ -60,8 +61,17 @@ class TunerInThisProcess:
         return SimpleNamespace(get_best_result=lambda: SimpleNamespace(metrics=result, config=self.trial.config))
 
 
+@pytest.fixture(scope="module")
+def service() -> Iterator[MessageServer]:
+    """Take the messages of `Notify`."""
+    with message_server() as found:
+        yield found
+
+
 @pytest.fixture
-def fast(monkeypatch: pytest.MonkeyPatch, scenes_of_a_page: Path, tmp_path: Path) -> Iterator[Callable[[], int]]:
+def fast(
+    monkeypatch: pytest.MonkeyPatch, scenes_of_a_page: Path, tmp_path: Path, service: MessageServer
+) -> Iterator[Callable[[], int]]:
     """Let every training be a small one on the CPU, whatever its device, without weights; count them."""
     trained: list[dict[str, Any]] = []
     make, train, tune, extend = YOLO.__init__, YOLO.train, YOLO.tune, yolo_callbacks.extend
@@ -97,6 +107,7 @@ def fast(monkeypatch: pytest.MonkeyPatch, scenes_of_a_page: Path, tmp_path: Path
         monkeypatch.setattr("ray.tune.Tuner", TunerInThisProcess)
     monkeypatch.setattr("ultralytics.utils.tuner.run_ray_tune", lambda model, **arguments: None)
     use(monkeypatch)  # a real export takes longer than most pages
+    monkeypatch.setenv("NOTIFY_URLS", service.url)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "datasets").mkdir()
     (tmp_path / "datasets" / "trees").symlink_to(scenes_of_a_page.parent)
@@ -119,7 +130,7 @@ SLOW = {"docs/tuning.md", "docs/folds.md", "docs/reports.md"}
 
 def marks(page: Path) -> list[pytest.MarkDecorator]:
     code = "\n".join(block.code for block in blocks(page, "python"))
-    needed = {"ray": "from ray ", "mlflow": "MLflowLogger"}
+    needed = {"ray": "from ray ", "mlflow": "MLflowLogger", "apprise": "Notify("}
     missing = [extra for extra, sign in needed.items() if sign in code and find_spec(extra) is None]
     skipped = pytest.mark.skipif(bool(missing), reason=f"needs the extra {', '.join(missing)}")
     return [skipped, *([pytest.mark.slow] if name(page) in SLOW else [])]
@@ -203,6 +214,7 @@ def test_the_yaml_of_a_page_is_right(page, tmp_path, monkeypatch):
         "class SlowEpochs(Callback):\n    def __init__(self, factor=3.0, patience=3): ...\n"
     )
     monkeypatch.setenv("WANDB_TEAM", "team")
+    monkeypatch.setenv("SLACK_URL", "slack://TokenAaaaa/TokenBbbbb/TokenCcccccccccccccccccc")
     for block in blocks(page, "yaml"):
         file = tmp_path / "callbacks.yaml"
         if block.code.startswith(("method:", "apiVersion:", "- name: runs")):
