@@ -7,6 +7,7 @@ import logging
 import math
 import pickle
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -292,6 +293,37 @@ def test_a_thread_that_nobody_closes_ends():
     sender = Sender(Service().send, every=0.0, finish_timeout=1.0)
     sender.close_in(0.0)
     assert sender.wait(30)
+
+
+def test_a_message_after_the_thread_has_ended_is_sent():
+    """The report or an upload at the end of a run may take longer than the thread waits."""
+    service = Service()
+    sender = Sender(service.send, every=1000.0, finish_timeout=1.0)
+    sender.close_in(0.0)
+    assert sender.wait(30)
+    sender.submit(Message("end", "end", "", urgent=True))
+    sender.close()
+    assert sender.wait(30)
+    assert service.titles == ["end"]
+
+
+def test_the_exit_waits_once_for_all_senders(monkeypatch):
+    now, waited = [100.0], []
+    monkeypatch.setattr(sender_module, "_exit_began", cache(lambda: now[0]))
+    monkeypatch.setattr(sender_module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    def wait(self: Sender, seconds: float) -> bool:
+        waited.append(seconds)
+        now[0] += seconds
+        return False
+
+    monkeypatch.setattr(Sender, "wait", wait)
+    senders = [Sender(Service().send, every=0.0, finish_timeout=10.0) for _ in range(3)]
+    for sender in senders:
+        sender._join()
+    assert waited == [10.0, 0.0, 0.0]
+    for sender in senders:
+        sender.close()
 
 
 def test_a_stall_is_told_once_until_the_training_goes_on(monkeypatch):

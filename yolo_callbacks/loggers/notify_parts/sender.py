@@ -8,12 +8,19 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 from yolo_callbacks.loggers.notify_parts.services import QUIET_THREAD
 
 __all__ = ["Message", "Sender"]
 
 _DELAYS = (2.0, 8.0)  # before each further attempt
+
+
+@cache
+def _exit_began() -> float:
+    """Return when the exit of the process has called this for the first time: all senders wait at the same time."""
+    return time.monotonic()
 
 
 @dataclass(frozen=True)
@@ -64,13 +71,15 @@ class Sender:
         self._closed, self._closes_at = False, math.inf
         self._last: float | None = None
         self.sent = self.failed = 0
-        self._thread = threading.Thread(target=self._work, name=QUIET_THREAD, daemon=True)
-        self._thread.start()
+        self._start()
 
     def submit(self, message: Message) -> None:
         """Send a message later."""
         with self._changed:
             self._waiting[message.kind] = message
+            if self._ended:  # `close_in` has ended it: a report or an upload may take longer than that
+                self._closes_at = math.inf
+                self._start()
             self._changed.notify_all()
 
     def close(self) -> None:
@@ -90,8 +99,13 @@ class Sender:
         self._thread.join(seconds)
         return not self._thread.is_alive()
 
+    def _start(self) -> None:
+        self._ended = False
+        self._thread = threading.Thread(target=self._work, name=QUIET_THREAD, daemon=True)
+        self._thread.start()
+
     def _join(self) -> None:
-        self.wait(self._finish_timeout)
+        self.wait(max(_exit_began() + self._finish_timeout - time.monotonic(), 0.0))
 
     def _work(self) -> None:
         while (message := self._next()) is not None:
@@ -108,6 +122,7 @@ class Sender:
                 if self._waiting and self._may_send():
                     return self._waiting.pop(next(iter(self._waiting)))
                 if self._closed or time.monotonic() >= self._closes_at:
+                    self._ended = True
                     return None
                 self._changed.wait(1.0)
                 if (idle := self._idle()) is not None:
