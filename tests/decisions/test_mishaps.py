@@ -24,6 +24,20 @@ def test_a_first_epoch_with_smaller_batches():
 
 
 def test_metrics_that_are_no_numbers():
-    assert Mishaps.of_metrics(3, {"a": 1.0, "b": math.inf}) is None
-    found = Mishaps.of_metrics(3, {"a": math.nan, "b": 1.0, "c": math.nan})
+    assert Mishaps().of_metrics(3, {"a": 1.0, "b": math.inf}) is None
+    found = Mishaps().of_metrics(3, {"a": math.nan, "b": 1.0, "c": math.nan})
     assert found == ("nan", "epoch 3: a, c is no number")
+
+
+def test_a_metric_that_stays_nan_is_named_once():
+    mishaps = Mishaps()
+    epochs = [{"a": math.nan}, {"a": math.nan}, {}, {"a": math.nan, "b": math.nan}, {"a": 1.0}, {"a": math.nan}]
+    found = [mishaps.of_metrics(number, metrics) for number, metrics in enumerate(epochs, start=1)]
+    assert [each and each[1] for each in found] == [
+        "epoch 1: a is no number",
+        None,
+        None,
+        "epoch 4: b is no number",
+        None,
+        "epoch 6: a is no number",
+    ]

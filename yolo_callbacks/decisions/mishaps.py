@@ -16,6 +16,7 @@ class Mishaps:
 
     def __init__(self) -> None:
         self._trained_epoch = self._batch_size = 0
+        self._broken: set[str] = set()
 
     def start_epoch(self, epoch: int, batch_size: int) -> tuple[str, str] | None:
         """Return the kind of a mishap, `"nan"` or `"oom"`, and a description; None where the epoch starts as it should.
@@ -35,8 +36,12 @@ class Mishaps:
         """Note that all batches of an epoch were trained."""
         self._trained_epoch = epoch
 
-    @staticmethod
-    def of_metrics(epoch: int, metrics: Mapping[str, float]) -> tuple[str, str] | None:
-        """Return the kind and a description where metrics are NaN; None where all are numbers."""
-        broken = [key for key, value in metrics.items() if value != value]
-        return ("nan", f"epoch {epoch}: {', '.join(broken)} is no number") if broken else None
+    def of_metrics(self, epoch: int, metrics: Mapping[str, float]) -> tuple[str, str] | None:
+        """Return the kind and a description where metrics have become NaN; None where none has.
+
+        A metric without a value, such as one of an absent class, is NaN in every epoch.
+        """
+        new = [key for key, value in metrics.items() if value != value and key not in self._broken]
+        numbers = {key for key, value in metrics.items() if value == value}
+        self._broken = self._broken.union(new) - numbers
+        return ("nan", f"epoch {epoch}: {', '.join(new)} is no number") if new else None
