@@ -9,6 +9,7 @@ import pickle
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from time import sleep
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,6 +24,7 @@ from yolo_callbacks.loggers import notify
 from yolo_callbacks.loggers.notify import _Watch
 from yolo_callbacks.loggers.notify_parts import sender as sender_module
 from yolo_callbacks.loggers.notify_parts.sender import Message, Sender
+from yolo_callbacks.loggers.notify_parts.services import open_services, send
 from yolo_callbacks.trainer.supervision import EventCount
 
 
@@ -58,6 +60,9 @@ def logged() -> Iterator[list[str]]:
     ("arguments", "error", "said"),
     [
         ({"env": f"json://{SECRET}"}, ValueError, "env must be the name of an environment variable$"),
+        ({"env": f"mailto:user:{SECRET}@host"}, ValueError, "env must be the name of an environment variable$"),
+        ({"urls": f"host/{SECRET}?from=nothing://x"}, ValueError, r"number 1 \(\?\) is none"),
+        ({"urls": f"{SECRET}@x://y"}, ValueError, r"number 1 \(\?\) is none"),
         ({"env": ""}, ValueError, "env must be the name of an environment variable$"),
         ({"urls": ""}, ValueError, "urls must not be empty"),
         ({"urls": 7}, TypeError, "urls must be a string or a list of strings, received a int"),
@@ -69,7 +74,7 @@ def logged() -> Iterator[list[str]]:
         ({"urls": "json://h", "every": -1}, ValueError, "every must be finite and at least 0"),
         ({"urls": "json://h", "stall_after": "1h"}, TypeError, "stall_after must be a number, received '1h'"),
         ({"urls": "json://h", "finish_timeout": None}, TypeError, "finish_timeout must be a number"),
-        ({"env": 7}, TypeError, "env must be a string, received 7"),
+        ({"env": 7}, TypeError, "env must be a string, received a int"),
     ],
 )
 def test_wrong_arguments(arguments, error, said, logged):
@@ -163,6 +168,25 @@ def test_a_training_that_makes_no_progress(train, scripted, server):
     attach(model, Stalling(), Notify(server.url, stall_after=0.05), strict=True)
     train(model, epochs=1)
     assert server.wait("no progress")["message"] == "no batch for 0 minutes"
+
+
+@pytest.mark.training
+def test_single_methods_watch_for_no_stall(train, scripted, server):
+    """Without a suite nobody counts the events of a training: each would seem to stall."""
+    scripted([0.1, 0.2])
+    model, callback = YOLO(TINY), Notify(server.url, events="all", stall_after=0.0, every=0)
+    model.add_callback("on_train_start", callback.on_train_start)
+
+    def look(trainer: Any) -> None:
+        server.wait("training starts")
+        while (sender := callback._sender) is not None and not sender.sent:
+            sleep(0.01)
+        sender.submit(Message("best", "x: the thread goes on", "text"))
+        server.wait("the thread goes on")
+
+    model.add_callback("on_train_batch_end", look)
+    train(model, epochs=2)
+    assert "no progress" not in server.kinds()
 
 
 @pytest.mark.training
@@ -264,7 +288,7 @@ def messages_of(kind: str, count: int) -> list[Message]:
 
 def test_the_newest_of_each_kind_waits_for_its_time():
     service = Service()
-    sender = Sender(service.send, every=1000.0, finish_timeout=1.0)
+    sender = Sender([service.send], every=1000.0, finish_timeout=1.0)
     sender.submit(Message("start", "start 0", ""))
     while not sender.sent:
         pass
@@ -282,15 +306,35 @@ def test_the_newest_of_each_kind_waits_for_its_time():
 def test_a_message_is_tried_three_times(monkeypatch, failures, sent, failed, tried):
     monkeypatch.setattr(sender_module, "_DELAYS", (0.0, 0.0))
     service = Service(failures)
-    sender = Sender(service.send, every=0.0, finish_timeout=1.0)
+    sender = Sender([service.send], every=0.0, finish_timeout=1.0)
     sender.submit(Message("end", "end", "", urgent=True))
     sender.close()
     assert sender.wait(30)
     assert (sender.sent, sender.failed, len(service.titles)) == (sent, failed, tried)
 
 
+def test_a_service_that_has_taken_a_message_gets_it_once(monkeypatch):
+    monkeypatch.setattr(sender_module, "_DELAYS", (0.0, 0.0))
+    services = [Service(failures=2), Service(), Service(failures=9)]
+    sender = Sender([service.send for service in services], every=0.0, finish_timeout=1.0)
+    sender.submit(Message("end", "end", "", urgent=True))
+    sender.close()
+    assert sender.wait(30)
+    assert [len(service.titles) for service in services] == [3, 1, 3]
+    assert (sender.sent, sender.failed) == (0, 1)
+
+
+def test_a_service_that_raises_keeps_no_message_from_the_others(server):
+    class Raising:
+        def notify(self, **_: Any) -> bool:
+            raise OSError(SECRET)
+
+    taken = [send(service, "title", "x: text") for service in [Raising(), *open_services([server.url])]]
+    assert taken == [False, True]
+
+
 def test_a_thread_that_nobody_closes_ends():
-    sender = Sender(Service().send, every=0.0, finish_timeout=1.0)
+    sender = Sender([Service().send], every=0.0, finish_timeout=1.0)
     sender.close_in(0.0)
     assert sender.wait(30)
 
@@ -298,7 +342,7 @@ def test_a_thread_that_nobody_closes_ends():
 def test_a_message_after_the_thread_has_ended_is_sent():
     """The report or an upload at the end of a run may take longer than the thread waits."""
     service = Service()
-    sender = Sender(service.send, every=1000.0, finish_timeout=1.0)
+    sender = Sender([service.send], every=1000.0, finish_timeout=1.0)
     sender.close_in(0.0)
     assert sender.wait(30)
     sender.submit(Message("end", "end", "", urgent=True))
@@ -318,7 +362,7 @@ def test_the_exit_waits_once_for_all_senders(monkeypatch):
         return False
 
     monkeypatch.setattr(Sender, "wait", wait)
-    senders = [Sender(Service().send, every=0.0, finish_timeout=10.0) for _ in range(3)]
+    senders = [Sender([Service().send], every=0.0, finish_timeout=10.0) for _ in range(3)]
     for sender in senders:
         sender._join()
     assert waited == [10.0, 0.0, 0.0]

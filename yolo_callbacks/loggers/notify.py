@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 from yolo_callbacks.callbacks.callback import Callback
@@ -26,6 +28,7 @@ __all__ = ["Notify"]
 
 _EVENTS = ("start", "best", "stall", "nan", "oom", "failure", "end")
 _DEFAULT = ("stall", "nan", "oom", "failure", "end")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LINGER = 60.0  # seconds
 _MOST = 3000  # characters of a message: some services refuse longer ones
 
@@ -124,54 +127,54 @@ class Notify(Callback):
     # Events -----------------------------------------------------------------------------------------------------------
 
     def on_train_start(self, trainer: Any) -> None:
-        """Start the thread, and tell the start."""
+        """Start the thread, and send a message about the start."""
         run = TrainingRun.of(trainer)
         self._open(run)
         if run.completed_epochs:
             text = f"resumed after epoch {run.completed_epochs} of {run.planned_epochs}"
         else:
             text = f"{counted(run.planned_epochs, 'epoch')}, task {run.task}"
-        self._tell("start", "training starts", f"{text}\n{clean_text(str(run.save_dir))}")
+        self._submit("start", "training starts", f"{text}\n{clean_text(str(run.save_dir))}")
 
     def on_train_epoch_start(self, trainer: Any) -> None:
-        """Tell that an epoch is trained again."""
+        """Send a message where an epoch is trained again."""
         run = TrainingRun.of(trainer)
         self._open(run)
-        self._tell_mishap(self._mishaps.start_epoch(run.epoch, run.batch_size))
+        self._submit_mishap(self._mishaps.start_epoch(run.epoch, run.batch_size))
 
     def on_train_epoch_end(self, trainer: Any) -> None:
         """Note that the batches of the epoch are trained."""
         self._mishaps.end_batches(TrainingRun.of(trainer).epoch)
 
     def on_val_batch_end(self, validator: Any) -> None:
-        """Do nothing: a suite counts the events that somebody listens to, and these are progress."""
+        """Do nothing: a suite counts only the events that a callback listens to, and these are progress."""
 
     def on_epoch(self, run: TrainingRun, record: EpochRecord) -> None:
-        """Tell a new best epoch, and metrics that are no numbers."""
-        self._tell_mishap(self._mishaps.of_metrics(record.epoch, record.metrics))
+        """Send messages about a new best epoch, and about metrics that become NaN."""
+        self._submit_mishap(self._mishaps.of_metrics(record.epoch, record.metrics))
         best, before = best_of(run.supervision.members), self._best
         self._best = best
         if best is not None and best.epoch == record.epoch:
             was = f", {before.value:.4g} before" if before is not None else ""
             text = f"{best.monitor} {best.value:.4g} at epoch {best.epoch} of {record.epochs}{was}"
-            self._tell("best", "new best", text)
+            self._submit("best", "new best", text)
 
     def on_run_end(self, run: TrainingRun, summary: Mapping[str, Any]) -> None:
-        """Tell how the run has ended, and let the thread end."""
+        """Send how the run has ended, and let the thread end."""
         state, reason = ended_state(summary["status"], summary["stopped_by"])
         epochs = f"{summary['epochs']} of {counted(summary['planned_epochs'], 'epoch')}"
         why = f" ({clean_text(reason)})" if reason else ""
         rows = [
             f"{row['name']}: {clean_text(relative_outcome(row, summary))}"
             for row in summary["callbacks"]
-            if row["outcome"] and not row["of_report"] and row["name"] != type(self).__name__
+            if row["outcome"] and not row["of_report"] and row["name"].split()[0] != type(self).__name__
         ]
         text = "\n".join([f"{state}{why} after {epochs} in {summary['seconds']:.0f} s", *rows])
         kind = "end"
         if state == "failed":
             kind = "oom" if is_out_of_memory(run.failure) and "oom" in self.events else "failure"
         titles = {"oom": "out of memory", "failure": "training failed", "end": f"training {state}"}
-        self._tell(kind, titles[kind], text, urgent=True)
+        self._submit(kind, titles[kind], text, urgent=True)
         self._close()
 
     def finalize(self, run: TrainingRun) -> None:
@@ -211,18 +214,19 @@ class Notify(Callback):
         self._watch = watch
         self._name = run.save_dir.name
         self._sender = Sender(
-            lambda title, text: send(services, title, text),
+            [partial(send, service) for service in services],
             every=self.every,
             finish_timeout=self.finish_timeout,
-            idle=watch.message if "stall" in self.events else lambda: None,
+            # A suite counts the events. Without one, as with `model.add_callback`, every training would seem to stall.
+            idle=watch.message if "stall" in self.events and run.supervision.members else lambda: None,
         )
 
-    def _tell_mishap(self, mishap: tuple[str, str] | None) -> None:
+    def _submit_mishap(self, mishap: tuple[str, str] | None) -> None:
         if mishap is not None:
             kind, text = mishap
-            self._tell(kind, "NaN" if kind == "nan" else "out of memory", text)
+            self._submit(kind, "NaN" if kind == "nan" else "out of memory", text)
 
-    def _tell(self, kind: str, title: str, text: str, *, urgent: bool = False) -> None:
+    def _submit(self, kind: str, title: str, text: str, *, urgent: bool = False) -> None:
         if kind in self.events and self._sender is not None:
             self._sender.submit(Message(kind, f"{self._name}: {title}", text[:_MOST], urgent))
 
@@ -253,16 +257,16 @@ class _Watch:
         self._count = run.supervision.events
         self._name, self._after = run.save_dir.name, after
         self.over = False
-        self._seen, self._since, self._told = -1, time.monotonic(), False
+        self._seen, self._since, self._reported = -1, time.monotonic(), False
 
     def message(self) -> Message | None:
         """Return a message once, where the training has stalled; again after it has gone on."""
         now = time.monotonic()
         if self._seen != self._count.number:
-            self._seen, self._since, self._told = self._count.number, now, False
-        if self.over or self._told or now - self._since < self._after:
+            self._seen, self._since, self._reported = self._count.number, now, False
+        if self.over or self._reported or now - self._since < self._after:
             return None
-        self._told = True
+        self._reported = True
         minutes = (now - self._since) / 60
         return Message("stall", f"{self._name}: no progress", f"no batch for {minutes:.0f} minutes")
 
@@ -281,8 +285,8 @@ def _validate_urls(urls: object) -> list[str]:
 
 def _validate_env(env: object) -> str:
     if not isinstance(env, str):
-        raise TypeError(f"env must be a string, received {env!r}")
-    if not env or "://" in env:  # a URL in its place must not be shown
+        raise TypeError(f"env must be a string, received a {type(env).__name__}")
+    if not _VARIABLE.fullmatch(env):  # not shown: it may be a URL or a token
         raise ValueError("env must be the name of an environment variable")
     return env
 

@@ -6,7 +6,7 @@ import atexit
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -47,7 +47,7 @@ class Sender:
     waits for the last messages when it exits, at most `finish_timeout` seconds.
 
     Args:
-        send: Sends a title and a text, and returns whether that worked. It must not raise.
+        services: Functions that send a title and a text, and return whether that worked. They must not raise.
         every: The least seconds between two messages that are not urgent.
         finish_timeout: How many seconds the exit of the process waits at most.
         idle: Returns a message where the training makes no progress, else None; called about once a second.
@@ -59,13 +59,13 @@ class Sender:
 
     def __init__(
         self,
-        send: Callable[[str, str], bool],
+        services: Sequence[Callable[[str, str], bool]],
         *,
         every: float,
         finish_timeout: float,
         idle: Callable[[], Message | None] = lambda: None,
     ) -> None:
-        self._send, self._every, self._finish_timeout, self._idle = send, every, finish_timeout, idle
+        self._services, self._every, self._finish_timeout, self._idle = services, every, finish_timeout, idle
         self._changed = threading.Condition()
         self._waiting: dict[str, Message] = {}
         self._closed, self._closes_at = False, math.inf
@@ -134,8 +134,11 @@ class Sender:
         return time.monotonic() - self._last >= self._every
 
     def _deliver(self, message: Message) -> bool:
+        """Send a message, again to those services only that have not taken it; return whether all have."""
+        missing = self._services
         for delay in (*_DELAYS, None):
-            if self._send(message.title, message.text):
+            missing = [send for send in missing if not send(message.title, message.text)]
+            if not missing:
                 return True
             if delay is None or (self._closed and not message.urgent):
                 return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,7 @@ __all__ = ["QUIET_THREAD", "open_services", "schemes", "send", "split"]
 QUIET_THREAD = "yolo-callbacks-notify"
 """The name of the thread that sends: what apprise and urllib3 log there is dropped, since it may hold a URL."""
 
+_SCHEME = re.compile(r"([a-z0-9]{1,20})://", re.I)  # as those of apprise; anything else may be a part of a secret
 _LOGGERS = ("apprise", "urllib3.connectionpool", "urllib3.util.retry")
 _quiet, _lock = threading.local(), threading.Lock()
 
@@ -53,7 +55,7 @@ def split(urls: str | Sequence[str]) -> list[str]:
 
 def schemes(urls: Sequence[str]) -> list[str]:
     """Return the kinds of the services, such as `slack`; the rest of a URL may be a secret, its path too."""
-    return [url.partition("://")[0] if "://" in url else "?" for url in urls]
+    return [found[1] if (found := _SCHEME.match(url)) else "?" for url in urls]
 
 
 def open_services(urls: Sequence[str]) -> Any:
@@ -79,16 +81,13 @@ def open_services(urls: Sequence[str]) -> Any:
         return services
 
 
-def send(services: Any, title: str, body: str) -> bool:
-    """Send a message, and return whether every service has taken it."""
+def send(service: Any, title: str, body: str) -> bool:
+    """Send a message to one service, and return whether it has taken it."""
     import apprise
 
+    # Not by `Apprise.notify`, which sends in threads of a pool: what urllib3 logs there could not be dropped alone.
     with _quietly():
         try:
-            # Not `services.notify`, which sends in threads of a pool: what urllib3 logs there could not be told apart.
-            taken = [
-                service.notify(title=title, body=body, body_format=apprise.NotifyFormat.TEXT) for service in services
-            ]
+            return bool(service.notify(title=title, body=body, body_format=apprise.NotifyFormat.TEXT))
         except Exception:  # a service of apprise may raise anything, and its text may hold the URL
             return False
-        return all(taken)
