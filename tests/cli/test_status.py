@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from yolo_callbacks.cli.command import main
-from yolo_callbacks.state.status_file import moment, process_start, write_status
+from yolo_callbacks.state.status_file import moment, pid_namespace, process_start, write_status
 
 
 def made(folder: Path, **changed: Any) -> Path:
@@ -20,6 +20,7 @@ def made(folder: Path, **changed: Any) -> Path:
     now = moment(time.time())
     usual = {"state": "training", "epoch": 3, "epochs": 9, "seconds_left": 600.0, "heartbeat": now, "progress": now}
     process = {"pid": os.getpid(), "process_start": moment(process_start()), "host": socket.gethostname()}
+    process["pid_namespace"] = pid_namespace()
     write_status(folder, {**usual, **process, **changed})
     return folder
 
@@ -54,8 +55,22 @@ def test_as_json(tmp_path, capsys):
 def test_a_folder_without_one(tmp_path, capsys, content, said):
     if content:
         (tmp_path / "status.json").write_text(content)
-    assert main(["status", str(tmp_path)]) == 2
+    with pytest.raises(SystemExit) as ended:
+        main(["status", str(tmp_path)])
+    assert ended.value.code == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("state", "code"), [("finished", 2), ("failed", 3)])
+def test_a_folder_without_one_keeps_none_of_the_others_back(tmp_path, capsys, state, code):
+    (tmp_path / "val").mkdir()
+    ended = made(tmp_path / "train", state=state)
+    with pytest.raises(SystemExit) as raised:
+        main(["status", "--json", str(tmp_path / "val"), str(ended)])
+    assert raised.value.code == code
+    out, err = capsys.readouterr()
+    assert json.loads(out)["state"] == state
+    assert f"{tmp_path / 'val'} has no status.json" in err
 
 
 def test_show_says_what_a_run_does_that_has_not_ended(tmp_path, capsys):

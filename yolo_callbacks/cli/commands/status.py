@@ -18,13 +18,16 @@ __all__ = ["parser", "status"]
 NOT_WELL = 3
 """The exit code where a run has failed, was killed or is silent."""
 
+NO_STATUS = 2
+"""The exit code where a folder has no status, and no run is `NOT_WELL`."""
+
 
 def parser() -> Parser:
     """Return the parser."""
     made = Parser(
         "status",
         "Print whether a run goes on, has ended or was killed. The exit code is 3 where one failed, was killed, was "
-        "interrupted or is silent.",
+        "interrupted or is silent; else 2 where a folder has no status.",
         "yolo-callbacks status runs/detect/train",
         "yolo-callbacks status --json runs/detect/*",
     )
@@ -37,19 +40,26 @@ def status(arguments: Sequence[str]) -> None:
     """Print the status of runs."""
     from yolo_callbacks.decisions.run_health import is_well
     from yolo_callbacks.state.status_file import described
+    from yolo_callbacks.utils.console import show_error
     from yolo_callbacks.utils.files import to_json
 
     given = parser().parse_args(arguments)
-    all_well = True
+    code = 0
     for folder in given.runs:
-        found = _read(folder)
-        all_well &= is_well(found.state)
+        try:
+            found = _read(folder)
+        except CommandError as error:  # `runs/detect/*` also holds folders of validations
+            show_error(str(error))
+            code = code or NO_STATUS
+            continue
+        if not is_well(found.state):
+            code = NOT_WELL
         if given.json:
             print(to_json({"run": str(folder), **dataclasses.asdict(found)}))
         else:
             print(f"{folder}: {described(found)}" if len(given.runs) > 1 else described(found))
-    if not all_well:
-        raise SystemExit(NOT_WELL)
+    if code:
+        raise SystemExit(code)
 
 
 def _read(folder: Path) -> RunStatus:
