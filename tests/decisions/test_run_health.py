@@ -52,3 +52,9 @@ def test_a_run_that_has_ended_needs_no_heartbeat(state):
 def test_what_is_well():
     well = {state for state in (*ACTIVE, *ENDED, "killed", "silent", "unknown") if is_well(state)}
     assert well == {*ACTIVE, "finished", "stopped", "left", "pruned"}
+
+
+def test_the_states_of_a_run_that_goes_on_end_in_ing():
+    """A command of docs/watching.md waits for the end of a run by that."""
+    assert all(state.endswith("ing") for state in ACTIVE)
+    assert not [state for state in (*ENDED, "killed", "silent", "unknown") if state.endswith("ing")]

@@ -19,6 +19,7 @@ from yolo_callbacks.state.status_file import (
     RunStatus,
     described,
     moment,
+    pid_namespace,
     process_start,
     read_status,
     write_status,
@@ -39,6 +40,7 @@ def content(**changed: Any) -> dict[str, Any]:
         "pid": os.getpid(),
         "process_start": moment(process_start()),
         "host": socket.gethostname(),
+        "pid_namespace": pid_namespace(),
     }
     return {**usual, **changed}
 
@@ -72,6 +74,12 @@ def test_a_run_of_another_machine_is_judged_by_its_heartbeat(tmp_path):
     assert written(tmp_path, **elsewhere, heartbeat=moment(time.time() - 120)).state == "silent"
 
 
+def test_a_container_with_the_name_of_its_machine_is_judged_by_its_heartbeat(tmp_path):
+    inside = {"pid_namespace": "pid:[1]", "process_start": moment(0.0)}
+    assert written(tmp_path, **inside).state == "training"
+    assert written(tmp_path, **inside, heartbeat=moment(time.time() - 120)).state == "silent"
+
+
 def test_the_time_left_goes_down_with_the_age_of_the_heartbeat(tmp_path):
     found = written(tmp_path, heartbeat=moment(time.time() - 30))
     assert found.seconds_left == pytest.approx(600 - found.age)
@@ -101,6 +109,7 @@ def status(**changed: Any) -> RunStatus:
             "finished: epoch 3 of 9, best mAP50 0.5123 at epoch 2",
         ),
         ({"idle": 300.0}, "training: epoch 3 of 9, about 10 min left, process 7 on gpu3, no progress for 5 min"),
+        ({"idle": 300.0, "state": "validating"}, "validating: epoch 3 of 9, about 10 min left, process 7 on gpu3"),
         ({"state": "killed", "age": 90.0}, "killed: epoch 3 of 9, the last heartbeat is 90 s old"),
         (
             {"state": "silent", "age": 7200.0},
@@ -123,6 +132,8 @@ def test_in_words(changed, said):
         '{"heartbeat": 5, "best": [1], "epoch": -1, "pid": "x", "interval": "y", "host": null, "state": 7}',
         '{"heartbeat": "9999-99-99T00:00:00Z", "seconds_left": "soon", "best": {"value": "high"}}',
         '{"state": "training", "pid": 1e300, "heartbeat": "0001-01-01T00:00:00Z"}',
+        '{"state": "training", "heartbeat": "2999-01-01T00:00:00Z", "seconds_left": NaN, "best": {"value": NaN}}',
+        '{"state": "training", "heartbeat": "2999-01-01T00:00:00Z", "seconds_left": Infinity, "interval": NaN}',
     ],
 )
 def test_any_content_is_read(tmp_path, broken):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from trainings import TINY
+from trainings import TINY, detection_metrics, interrupted
 from ultralytics import YOLO
 
 from yolo_callbacks import Callback, EarlyStopping, SaveBest, attach
@@ -158,6 +159,35 @@ def test_without_a_monitor_the_best_epoch_is_that_of_the_fitness(train, scripted
     model = YOLO(TINY)
     attach(model, Callback())
     assert content_of(train(model, epochs=3))["best"] == {"monitor": "fitness", "value": 0.4, "epoch": 2}
+
+
+@pytest.mark.training
+def test_a_resumed_run_keeps_its_best_fitness(train, scripted):
+    scripted([0.4, 0.1])
+    model = YOLO(TINY)
+    attach(model, Callback())
+    folder = interrupted(train, model, after=2, epochs=3)
+    scripted([0.4, 0.1, 0.2])
+    model = YOLO(folder / "weights" / "last.pt")
+    attach(model, Callback())
+    model.train(resume=True)
+    found = content_of(folder)
+    assert (found["state"], found["best"]) == ("finished", {"monitor": "fitness", "value": 0.4, "epoch": 1})
+
+
+@pytest.mark.training
+def test_a_fitness_that_is_no_number_is_no_best(train, scripted):
+    scripted([detection_metrics(0.3, fitness=math.nan), 0.2])
+    seen: list[Any] = []
+
+    class See(Callback):
+        def on_epoch(self, run, record):
+            seen.append(record.metrics["fitness"])
+
+    model = YOLO(TINY)
+    attach(model, See())
+    assert content_of(train(model, epochs=2))["best"] == {"monitor": "fitness", "value": 0.2, "epoch": 2}
+    assert math.isnan(seen[0])
 
 
 # The thread alone -----------------------------------------------------------------------------------------------------

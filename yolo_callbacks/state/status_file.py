@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import time
@@ -20,6 +21,7 @@ __all__ = [
     "RunStatus",
     "described",
     "moment",
+    "pid_namespace",
     "process_start",
     "read_status",
     "write_status",
@@ -84,18 +86,19 @@ def read_status(folder: Path) -> RunStatus:
     found = as_mapping(any_json(folder / STATUS_FILE))
     heartbeat = _seconds(found.get("heartbeat"))
     age = max(time.time() - heartbeat, 0.0)
-    interval = as_number(found.get("interval"), _INTERVAL) or _INTERVAL
+    interval = _finite(found.get("interval")) or _INTERVAL
     host, pid = as_text(found.get("host")), as_count(found.get("pid"))
-    alive = _is_alive(pid, _seconds(found.get("process_start"))) if pid and host == socket.gethostname() else None
+    is_visible = host == socket.gethostname() and as_text(found.get("pid_namespace")) == pid_namespace()
+    alive = _is_alive(pid, _seconds(found.get("process_start"))) if pid and is_visible else None
     best = as_mapping(found.get("best"))
-    left = as_number(found.get("seconds_left"))
+    left = _finite(found.get("seconds_left"))
     return RunStatus(
         state=health(as_text(found.get("state"), "unknown"), age, interval, process_alive=alive),
         reason=as_text(found.get("reason")),
         epoch=as_count(found.get("epoch")),
         epochs=as_count(found.get("epochs")),
         best={"monitor": as_text(best.get("monitor")), "value": best.get("value"), "epoch": as_count(best.get("epoch"))}
-        if as_number(best.get("value")) is not None
+        if _finite(best.get("value")) is not None
         else {},
         seconds_left=None if left is None else max(left - age, 0.0),
         age=age,
@@ -119,7 +122,7 @@ def described(status: RunStatus) -> str:
         if status.seconds_left is not None:
             parts.append(f"about {_duration(status.seconds_left)} left")
         parts.append(f"process {status.pid} on {status.host}")
-        if status.idle > _IDLE:
+        if status.idle > _IDLE and status.state not in ("validating", "evaluating"):  # no event in a validation
             parts.append(f"no progress for {_duration(status.idle + status.age)}")
     reason = f" ({status.reason})" if status.reason else ""
     return f"{status.state}{reason}: {', '.join(parts)}"
@@ -138,6 +141,23 @@ def process_start() -> float:
     import psutil
 
     return float(int(psutil.Process(os.getpid()).create_time()))
+
+
+def pid_namespace() -> str:
+    """Return the namespace of the numbers of processes; `""` where the system has none.
+
+    A container has its own, also where it has the name of its machine, as with `docker run --network host`.
+    """
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:  # not on Linux, or a container without rights
+        return ""
+
+
+def _finite(value: object) -> float | None:
+    """Return a finite number; None for any other value."""
+    number = as_number(value)
+    return number if number is not None and math.isfinite(number) else None
 
 
 def _is_alive(pid: int, started: float) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from yolo_callbacks.callbacks.callback import Callback
 from yolo_callbacks.callbacks.events import TRAINER_EVENTS, Event
+from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.suite.clock import Clock, EpochShare
 from yolo_callbacks.suite.dispatch import CLOSING, Dispatcher
 from yolo_callbacks.suite.error_policy import ErrorPolicy
@@ -238,6 +239,7 @@ class RunSession:
         self._exchange()
         run.ended, run.shared.ended = run.shared.ended, False
         self.errors.attempt("holding the learning rate", run.learning_rate.apply_held_schedule)
+        past: Sequence[EpochRecord] = run.past
         if store:
             run.past = []
             self._clock.earlier = store.seconds_before
@@ -245,12 +247,12 @@ class RunSession:
         if run.is_main and not run.ended:
             self.errors.attempt("the line at the start", log_start, self._members, run)
         if run.is_main:
-            self.errors.attempt("the status", self._open_status)
+            self.errors.attempt("the status", self._open_status, past)
         for share, seconds in self._shares():
             share.begin(seconds)
 
-    def _open_status(self) -> None:
-        self._status = StatusWriter(self.run, self._members)
+    def _open_status(self, past: Sequence[EpochRecord]) -> None:
+        self._status = StatusWriter(self.run, self._members, past)
 
     def _shares(self) -> list[tuple[EpochShare, float]]:
         """List what counts the time in epochs, with the seconds so far: of all callbacks together, and of each."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import socket
 import threading
@@ -16,7 +17,7 @@ from yolo_callbacks.callbacks.monitor_parts.best import best_of
 from yolo_callbacks.decisions.run_health import ended_state
 from yolo_callbacks.decisions.training_speed import EpochTime, TimeLeft
 from yolo_callbacks.metrics.epoch_record import EpochRecord
-from yolo_callbacks.state.status_file import moment, process_start, write_status
+from yolo_callbacks.state.status_file import moment, pid_namespace, process_start, write_status
 from yolo_callbacks.suite.guarded_callback import GuardedCallback
 from yolo_callbacks.trainer.supervision import EventCount
 from yolo_callbacks.trainer.training_run import TrainingRun
@@ -115,12 +116,15 @@ class StatusWriter:
     Args:
         run: The training.
         members: Its callbacks: the first one with a best value says what the best epoch is.
+        past: The records of the epochs before a resume.
     """
 
-    def __init__(self, run: TrainingRun, members: Sequence[GuardedCallback]) -> None:
+    def __init__(self, run: TrainingRun, members: Sequence[GuardedCallback], past: Sequence[EpochRecord]) -> None:
         self._run, self._members = run, members
         self._remaining, self._epoch_end = TimeLeft(), time.monotonic()
         self._fitness: tuple[float, int] | None = None
+        for record in past:
+            self._compare(record)
         started = moment(time.time())
         self.heartbeat = Heartbeat(
             run.save_dir,
@@ -134,6 +138,7 @@ class StatusWriter:
                 "pid": os.getpid(),
                 "process_start": moment(process_start()),
                 "host": socket.gethostname(),
+                "pid_namespace": pid_namespace(),
                 "version": __version__,
             },
             run.supervision.events,
@@ -153,9 +158,7 @@ class StatusWriter:
         now = time.monotonic()
         whole, self._epoch_end = now - self._epoch_end, now
         self._remaining.add(EpochTime(whole, whole, 0.0, 0.0, 0), validated=False)
-        fitness = record.metrics.get("fitness")
-        if record.validated and fitness is not None and (self._fitness is None or fitness > self._fitness[0]):
-            self._fitness = (fitness, record.epoch)
+        self._compare(record)
         run = self._run
         epochs = 0 if run.stopping else max(run.planned_epochs - record.epoch, 0)
         self.heartbeat.update(
@@ -170,6 +173,12 @@ class StatusWriter:
             {"state": state, "reason": reason, "epoch": epochs, "best": self._best()}, seconds_left=0.0
         )
         self.heartbeat.close()
+
+    def _compare(self, record: EpochRecord) -> None:
+        """Take the epoch of a record as the best one where its fitness is better."""
+        fitness = record.metrics.get("fitness", math.nan)
+        if record.validated and math.isfinite(fitness) and (self._fitness is None or fitness > self._fitness[0]):
+            self._fitness = (fitness, record.epoch)
 
     def _best(self) -> dict[str, Any] | None:
         best = best_of(member.callback for member in self._members)
