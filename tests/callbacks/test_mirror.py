@@ -74,12 +74,12 @@ def test_two_in_one_place_are_refused():
 
 def test_credentials_are_not_shown():
     mirror = Mirror(
-        "ftp://me:pass/word@host/runs", storage_options={"secret_key": "hidden", "endpoint_url": "http://x"}
+        "ftp://me:pass/wo,r'd@host/runs", storage_options={"secret_key": "hidden", "endpoint_url": "http://x"}
     )
     assert repr(mirror) == (
         "Mirror(url='ftp://•••@host/runs', storage_options={'secret_key': '•••', 'endpoint_url': 'http://x'})"
     )
-    error = OSError("login of ftp://me:pass/word@host/runs with hidden failed\nat once")
+    error = OSError("login of ftp://me:pass/wo,r'd@host/runs with hidden failed\nat once")
     assert mirror.described(error) == "OSError: login of ftp://host/runs with ••• failed at once"
 
 

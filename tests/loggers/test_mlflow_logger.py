@@ -17,6 +17,7 @@ from ultralytics import YOLO
 
 from yolo_callbacks import JsonlLogger, MLflowLogger, OptunaPruning, SaveBest, attach
 from yolo_callbacks.loggers.mlflow_parts.names import MetricNames
+from yolo_callbacks.loggers.mlflow_parts.opened_run import OpenedRun
 from yolo_callbacks.loggers.mlflow_parts.pictures import draw
 from yolo_callbacks.loggers.mlflow_parts.target import parameters
 from yolo_callbacks.trainer.validated_image import Classified
@@ -260,5 +261,10 @@ def test_arguments_are_checked(arguments, error, message):
         MLflowLogger(**arguments)
 
 
-def test_no_password_in_its_repr():
-    assert "sesame" not in repr(MLflowLogger(tracking_uri="https://me:sesame@host"))
+@pytest.mark.parametrize("password", ["sesame", "ses,ame", "ses ame", "ses'ame"])
+def test_no_password_in_its_repr(password):
+    shown = MLflowLogger(tracking_uri=f"postgresql://me:{password}@host/runs")
+    assert repr(shown) == "MLflowLogger(tracking_uri='postgresql://host/runs')"
+    assert shown.output_files("detect") == {"the MLflow run of tracking_uri 'postgresql://host/runs'"}
+    opened = OpenedRun(None, "1", "0", "", shown.tracking_uri, owned=True)
+    assert opened.place == "run 1 in postgresql://host/runs"

@@ -211,6 +211,16 @@ def test_no_password_in_a_message(gate, messages):
     assert "sesame" not in "\n".join(messages) + opened.outcome()
 
 
+def test_no_password_in_a_message_that_quotes_the_address(messages):
+    opened = session("unknown://user:ses,ame@host", finish_timeout=1)
+    opened.start()
+    opened.submit(row(1))
+    opened._opened.wait(1)
+    opened.close([], "FINISHED")
+    assert "unknown://host" in "\n".join(messages)
+    assert "ame" not in "\n".join(messages).replace("named", "")
+
+
 def test_limits_hold_for_one_thread_and_change_no_environment(monkeypatch):
     from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_MAX_RETRIES, MLFLOW_HTTP_REQUEST_TIMEOUT
 

@@ -18,7 +18,7 @@ from yolo_callbacks.utils.arguments import validate_float, validate_int
 from yolo_callbacks.utils.fields import Field, read_fields
 from yolo_callbacks.utils.files import LOGGER
 from yolo_callbacks.utils.origins import origins_of
-from yolo_callbacks.utils.redaction import MASK, clean_arguments, clean_text
+from yolo_callbacks.utils.redaction import MASK, clean_arguments, clean_url
 
 __all__ = ["Mirror"]
 
@@ -95,8 +95,8 @@ class Mirror(Callback):
     def _argument(self, name: str) -> Any:
         if name == "storage_options" and self.storage_options is not None:
             return clean_arguments(self.storage_options)
-        if name == "url" and clean_text(self.url) != self.url:
-            scheme, _, rest = clean_text(self.url).partition("://")
+        if name == "url" and clean_url(self.url) != self.url:
+            scheme, _, rest = clean_url(self.url).partition("://")
             return f"{scheme}://{MASK}@{rest}"
         return getattr(self, name)
 
@@ -107,7 +107,7 @@ class Mirror(Callback):
 
     def output_files(self, task: str) -> set[str]:
         """Return where the copies are: two would be taken for two runs."""
-        return {f"the copies in {clean_text(self.url)}"}
+        return {f"the copies in {clean_url(self.url)}"}
 
     def reset(self) -> None:
         """Forget the last run."""
@@ -197,7 +197,7 @@ class Mirror(Callback):
     def shown_url(self) -> str:
         """The URL without credentials; the name of the variable that it came from."""
         variables = origins_of(self).variables.get("url")
-        return " and ".join(f"${{{name}}}" for name in variables) if variables else clean_text(self.url)
+        return " and ".join(f"${{{name}}}" for name in variables) if variables else clean_url(self.url)
 
     def described(self, error: Exception) -> str:
         """Return the class and the text of an exception, without credentials."""

@@ -27,7 +27,7 @@ from yolo_callbacks.utils.arguments import validate_bool, validate_float, valida
 from yolo_callbacks.utils.fields import Field, StateError, optional, read_fields, text, whole
 from yolo_callbacks.utils.files import LOGGER
 from yolo_callbacks.utils.origins import origins_of
-from yolo_callbacks.utils.redaction import clean_arguments, clean_text
+from yolo_callbacks.utils.redaction import clean_arguments, clean_url
 
 __all__ = ["MLflowLogger"]
 
@@ -124,7 +124,7 @@ class MLflowLogger(Callback):
 
     def _argument(self, name: str) -> Any:
         value = getattr(self, name)
-        return clean_text(value) if name == "tracking_uri" and value else value
+        return clean_url(value) if name == "tracking_uri" and value else value
 
     @property
     def run_id(self) -> str | None:
@@ -147,7 +147,7 @@ class MLflowLogger(Callback):
 
     def output_files(self, task: str) -> set[str]:
         """Return the run that it logs to, as far as it is known before a training."""
-        uri = clean_text(self.tracking_uri) if self.tracking_uri else None
+        uri = clean_url(self.tracking_uri) if self.tracking_uri else None
         target = {"tracking_uri": uri, "experiment": self.experiment, "name": self.name}
         named = ", ".join(f"{key} {value!r}" for key, value in target.items() if value is not None)
         return {f"the MLflow run of {named}" if named else "the MLflow run"}

@@ -23,7 +23,7 @@ from typing import Any
 from yolo_callbacks.state.run_files import is_needed, needed_files
 from yolo_callbacks.utils.fields import SCHEMA, Field, StateError, flag, mapping, read_fields, schema, text, whole
 from yolo_callbacks.utils.files import LOGGER, parse_json, stamp
-from yolo_callbacks.utils.redaction import MASK, clean_arguments, clean_text
+from yolo_callbacks.utils.redaction import MASK, clean_arguments, clean_text, clean_url
 from yolo_callbacks.utils.version import versions
 
 __all__ = ["Copy", "CopyChangedError", "MirrorStore", "new_key", "read_key"]
@@ -116,7 +116,7 @@ class MirrorStore:
     @property
     def shown(self) -> str:
         """The URL without credentials."""
-        return clean_text(self._url)
+        return clean_url(self._url)
 
     def described(self, error: BaseException) -> str:
         """Return the class and the text of an exception, without credentials."""

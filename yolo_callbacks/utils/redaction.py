@@ -17,6 +17,7 @@ __all__ = [
     "clean_checkpoint",
     "clean_command_line",
     "clean_text",
+    "clean_url",
     "without_credentials",
 ]
 
@@ -57,8 +58,8 @@ def clean_text(text: str) -> str:
     return _NO_SCHEME.sub("", _URL.sub(r"\1\2", text))
 
 
-def _clean_value(text: str) -> str:
-    """Return a value without credentials. The whole value may be one URL."""
+def clean_url(text: str) -> str:
+    """Return a text without credentials. If all of it is one URL, its password may hold any character."""
     whole = _ONE_URL.fullmatch(text)
     return whole[1] + whole[2] if whole else clean_text(text)
 
@@ -71,7 +72,7 @@ def without_credentials(value: Any) -> Any:
         return [without_credentials(item) for item in value]
     if value is None or isinstance(value, (bool, int, float)):
         return value
-    return _clean_value(str(value))
+    return clean_url(str(value))
 
 
 def clean_arguments(arguments: Mapping[Any, Any]) -> dict[str, Any]:
@@ -103,9 +104,9 @@ def clean_command_line(arguments: Sequence[str]) -> list[str]:
         if named and _hides_value(named["name"].lstrip("-"), named["value"]):
             cleaned.append(f"{named['name']}={MASK}")
         elif named:
-            cleaned.append(f"{named['name']}={_clean_value(named['value'])}")
+            cleaned.append(f"{named['name']}={clean_url(named['value'])}")
         else:
-            cleaned.append(_clean_value(argument))
+            cleaned.append(clean_url(argument))
     return cleaned
 
 
@@ -151,6 +152,6 @@ def _same_kind_of(name: str, value: Any) -> Any:
         return items if isinstance(value, list) else tuple(items)
     if isinstance(value, (str, PurePath)):
         text = str(value)
-        cleaned = _clean_value(text)
+        cleaned = clean_url(text)
         return value if cleaned == text else cleaned
     return value

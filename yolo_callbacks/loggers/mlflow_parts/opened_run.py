@@ -12,7 +12,7 @@ from typing import Any
 
 from yolo_callbacks.loggers.mlflow_parts.limits import apply_limits
 from yolo_callbacks.loggers.mlflow_parts.target import KEY_TAG, Target
-from yolo_callbacks.utils.redaction import clean_text
+from yolo_callbacks.utils.redaction import clean_url
 
 __all__ = ["EPOCH", "OpenedRun", "is_refused", "open_run"]
 
@@ -55,7 +55,7 @@ class OpenedRun:
     @property
     def address(self) -> str:
         """The address of the run's page, without credentials; empty for a store without pages."""
-        uri = clean_text(self.tracking_uri)
+        uri = clean_url(self.tracking_uri)
         if not uri.startswith(("http://", "https://")):
             return ""
         return f"{uri.rstrip('/')}/#/experiments/{self.experiment_id}/runs/{self.run_id}"
@@ -63,7 +63,7 @@ class OpenedRun:
     @property
     def place(self) -> str:
         """Where the run is, without credentials: the table shows no part of an address after `#`."""
-        return f"run {self.run_id} in {clean_text(self.tracking_uri)}"
+        return f"run {self.run_id} in {clean_url(self.tracking_uri)}"
 
     def log_row(self, scalars: Mapping[str, float], step: int, timestamp: int) -> None:
         """Log scalars at a step, `epoch` last.

@@ -15,7 +15,7 @@ from yolo_callbacks.loggers.mlflow_parts.opened_run import OpenedRun, is_refused
 from yolo_callbacks.loggers.mlflow_parts.outbox import Outbox, Task
 from yolo_callbacks.loggers.mlflow_parts.outcome import Outcome
 from yolo_callbacks.loggers.mlflow_parts.target import Target
-from yolo_callbacks.utils.redaction import clean_text
+from yolo_callbacks.utils.redaction import clean_text, clean_url
 
 __all__ = ["IMAGES", "MlflowSession", "Upload"]
 
@@ -53,7 +53,8 @@ class MlflowSession:
         self._target = target
         self.init_timeout, self.finish_timeout = init_timeout, finish_timeout
         self._pid = os.getpid()
-        self._news = News(lambda error: clean_text(describe(error))[:_LONGEST_MESSAGE], "MLflow")
+        self._describe = describe
+        self._news = News(self._described, "MLflow")
         self._outcome = Outcome()
         self._outbox = Outbox()
         self._run: OpenedRun | None = None
@@ -152,6 +153,13 @@ class MlflowSession:
     def _left(self, share: float) -> float:
         """Return the seconds until a share of `finish_timeout` has passed."""
         return max(self._closing + share * self.finish_timeout - time.monotonic(), 0.0)
+
+    def _described(self, error: BaseException) -> str:
+        """Return the text of an error without credentials, also where it quotes the address of the store."""
+        text, uri = self._describe(error), self._target.tracking_uri
+        if uri:
+            text = text.replace(uri, clean_url(uri))
+        return clean_text(text)[:_LONGEST_MESSAGE]
 
     # On the thread ----------------------------------------------------------------------------------------------------
 
