@@ -116,6 +116,52 @@ def test_a_method_of_a_class_that_is_no_callback_resets_too(kind, seen):
     assert callback.seen == ["reset", *seen]
 
 
+@pytest.mark.parametrize("base", [Callback, MonitorCallback])
+@pytest.mark.training
+def test_private_names_of_a_user_do_not_meet_those_of_the_base_classes(train, base):
+    """Such as `_run_id` of a logger: each event would reset it."""
+    taken = ["run_id", "epochs", "origins", "task", "checked_epoch", "mosaic_closed", "untrained", "finish"]
+
+    class Mine(base):
+        def __init__(self) -> None:
+            super().__init__()
+            self.seen: list[int] = []
+            vars(self).update({f"_{name}": object() for name in taken})
+
+        def reset(self) -> None:
+            super().reset()
+            self.seen = []
+
+        def on_train_start(self, trainer: Any) -> None:
+            self._run_id, self._task = "mine", "mine"
+
+        def on_epoch(self, run: Any, record: Any) -> None:
+            super().on_epoch(run, record)
+            self.seen.append(record.epoch)
+
+        def decide(self, run: Any, record: Any, value: float) -> None: ...
+
+    model, mine = YOLO(TINY), Mine()
+    attach(model, mine, strict=True)
+    train(model, epochs=2)
+    assert mine.seen == [1, 2]
+    assert mine.epoch_filter is None
+
+
+@pytest.mark.parametrize("in_class", [True, False])
+@pytest.mark.parametrize("name", ["resume", "outcome", "state_key", "on_epoch"])
+def test_an_attribute_that_hides_a_method_is_refused(name, in_class):
+    kind = type("Mine", (Callback,), {name: True} if in_class else {})
+    callback = kind()
+    if not in_class:
+        setattr(callback, name, True)
+    with pytest.raises(TypeError, match=f"Mine.{name} hides the method {name} of Callback"):
+        attach(YOLO(TINY), callback)
+    callback = type("Mine", (Callback,), {})()
+    callback.key = True  # the old name of a method
+    attach(YOLO(TINY), callback)
+
+
 def test_a_frozen_dataclass_is_reset_too():
     @dataclass(frozen=True)
     class Frozen(Callback):

@@ -149,7 +149,7 @@ def test_a_retried_trial_has_the_reports_from_before_the_kill(train, scripted, i
 
 def test_a_value_that_is_not_finite_survives_a_resume():
     first, second = (OptunaPruning(study().ask(), "mAP50") for _ in range(2))
-    first._checked_epoch, first.reported = 2, {1: 0.5, 2: math.nan}
+    first._MonitorCallback__checked_epoch, first.reported = 2, {1: 0.5, 2: math.nan}
     second.load_state_dict(json.loads(json.dumps(plain(first.state_dict()))))
     assert second.reported[1] == 0.5
     assert math.isnan(second.reported[2])

@@ -20,16 +20,16 @@ from yolo_callbacks.utils.unknown_arguments import refuse_unknown
 if TYPE_CHECKING:
     from typing_extensions import Self  # typing has it from Python 3.11 on
 
-__all__ = ["Callback"]
+__all__ = ["RENAMED", "Callback"]
 
-# Names of methods in version 0.1, and their names now. The old names work for one minor version.
-_RENAMED = {
+RENAMED = {
     "check": "validate",
     "claims": "output_files",
     "key": "state_key",
     "old_keys": "old_state_keys",
     "release": "finalize",
 }
+"""Names of methods in version 0.1, and their names now. The old names work for one minor version."""
 
 # Methods of callbacks in Keras, Lightning and Composer, and what is called here at that time.
 _METHODS_OF_OTHERS = {
@@ -98,12 +98,14 @@ class Callback:
     is_logger: ClassVar[bool] = False
     needs_start: ClassVar[bool] = True
 
-    _run_id: str | None = None
-    _epochs: EpochFilter | None = None
+    # The prefix keeps them apart from the attributes of subclasses: a `_run_id` of a user would reset the callback at
+    # every event.
+    _yolo_callbacks_run: str | None = None
+    _yolo_callbacks_epochs: EpochFilter | None = None
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        for old, new in _RENAMED.items():
+        for old, new in RENAMED.items():
             if inspect.isfunction(vars(cls).get(old)) and new not in vars(cls):
                 warnings.warn(f"{cls.__name__}.{old} is called {new} now", DeprecationWarning, stacklevel=2)
                 setattr(cls, new, vars(cls)[old])
@@ -120,7 +122,7 @@ class Callback:
 
     def __repr__(self) -> str:
         """Show the arguments that differ from their defaults."""
-        chosen = f".in_epochs({self._epochs.text!r})" if self._epochs else ""
+        chosen = f".in_epochs({self.epoch_filter.text!r})" if self.epoch_filter else ""
         return f"{type(self).__name__}({', '.join(_shown_arguments(self))}){chosen}"
 
     def _argument(self, name: str) -> Any:
@@ -150,13 +152,14 @@ class Callback:
             >>> EarlyStopping("mAP50", patience=10).in_epochs("50:")
             EarlyStopping(monitor='mAP50', patience=10).in_epochs('50:')
         """
-        object.__setattr__(self, "_epochs", EpochFilter.of(epochs))  # a frozen dataclass refuses an assignment
+        # A frozen dataclass refuses an assignment.
+        object.__setattr__(self, "_yolo_callbacks_epochs", EpochFilter.of(epochs))
         return self
 
     @property
     def epoch_filter(self) -> EpochFilter | None:
         """The epochs in which the callback runs; None for all."""
-        return self._epochs
+        return self._yolo_callbacks_epochs
 
     # One call an epoch ------------------------------------------------------------------------------------------------
 
@@ -178,8 +181,8 @@ class Callback:
     def start_run(self, trainer: Any) -> None:
         """Reset the callback if it has not seen this training yet."""
         run_id = TrainingRun.of(trainer).id
-        if self._run_id != run_id:
-            object.__setattr__(self, "_run_id", run_id)  # a frozen dataclass refuses an assignment
+        if self._yolo_callbacks_run != run_id:
+            object.__setattr__(self, "_yolo_callbacks_run", run_id)  # a frozen dataclass refuses an assignment
             self.reset()
 
     def enter(self, trainer: Any) -> TrainingRun:
@@ -190,7 +193,7 @@ class Callback:
 
     def rests(self, run: TrainingRun) -> bool:
         """Return whether the callback does nothing in the present epoch, because of `in_epochs`."""
-        chosen = self._epochs
+        chosen = self.epoch_filter
         return chosen is not None and not run.final and not chosen.matches(run.epoch, run.planned_epochs)
 
     def reset(self) -> None:
@@ -384,7 +387,7 @@ def _warn_of_unknown_events(cls: type[Callback]) -> None:
 
 def _offer_old_names(cls: type[Callback]) -> None:
     """Offer the renamed methods of a class under their old names, for calls and for `super()` in a subclass."""
-    for old, new in _RENAMED.items():
+    for old, new in RENAMED.items():
         if new in vars(cls) and (old not in vars(cls) or vars(cls)[old] is vars(cls)[new]):
             setattr(cls, old, _deprecated(cls.__name__, old, new, vars(cls)[new]))
 
@@ -414,7 +417,7 @@ def _starting_run(method: Callable[[Any, Any], None], event: str) -> Callable[[A
     @functools.wraps(method)
     def started(self: Callback, trainer: Any) -> None:
         self.start_run(trainer)
-        if of_epoch and self._epochs is not None and self.rests(TrainingRun.of(trainer)):
+        if of_epoch and self.epoch_filter is not None and self.rests(TrainingRun.of(trainer)):
             return None
         return method(self, trainer)
 

@@ -95,12 +95,13 @@ class MonitorCallback(Callback):
         training_phases: bool = False,
         skip_untrained: bool = True,
     ) -> None:
-        self.monitor, self._mode_argument = Monitor(monitor, mode), mode
+        self.monitor, self.__mode_argument = Monitor(monitor, mode), mode
         self.min_delta = validate_float("min_delta", min_delta, minimum=0.0)
         self.start_epoch = validate_int("start_epoch", start_epoch, minimum=0)
         self.training_phases = validate_bool("training_phases", training_phases)
         self.skip_untrained = validate_bool("skip_untrained", skip_untrained)
-        self._task = "detect"
+        # Attributes with two underscores, or with this prefix, do not meet those of a subclass.
+        self._yolo_callbacks_task = "detect"
         MonitorCallback.reset(self)  # not that of a subclass, whose arguments are not set yet
 
     @property
@@ -111,7 +112,7 @@ class MonitorCallback(Callback):
     @property
     def monitor_name(self) -> str:
         """The name of the monitor on the console and in files."""
-        return self.monitor.name(self._task)
+        return self.monitor.name(self._yolo_callbacks_task)
 
     @property
     def shown_name(self) -> str:
@@ -130,7 +131,7 @@ class MonitorCallback(Callback):
         return in_words(self.monitor_name) if self.shown_name == self.monitor_name else self.shown_name
 
     def _argument(self, name: str) -> Any:
-        value = self._mode_argument if name == "mode" else super()._argument(name)
+        value = self.__mode_argument if name == "mode" else super()._argument(name)
         return value.monitor if isinstance(value, Monitor) else value
 
     # What a subclass overrides ----------------------------------------------------------------------------------------
@@ -162,20 +163,20 @@ class MonitorCallback(Callback):
 
     def no_check(self) -> str | None:
         """Return why the run has had no check so far, or None if it has had one."""
-        return self._check_log.no_check()
+        return self.__check_log.no_check()
 
     # From epochs to checks --------------------------------------------------------------------------------------------
 
     def reset(self) -> None:
         """Forget the last run."""
-        self._checked_epoch, self._mosaic_closed = 0, False
-        self._untrained = UntrainedRule(skip=self.skip_untrained)
-        self._check_log = CheckLog(type(self).__name__)
+        self.__checked_epoch, self.__mosaic_closed = 0, False
+        self.__untrained = UntrainedRule(skip=self.skip_untrained)
+        self.__check_log = CheckLog(type(self).__name__)
         self.monitor.unbind()
 
     def validate(self, run: TrainingRun) -> bool:
         """Check that the monitor exists in this run; return False while it may be a loss without a name yet."""
-        self._task = run.task
+        self._yolo_callbacks_task = run.task
         names = run.metric_names(before=self)
         if self.monitor.reads_sizes(names):
             run.measure_sizes()
@@ -187,36 +188,36 @@ class MonitorCallback(Callback):
 
     def on_epoch(self, run: TrainingRun, record: EpochRecord) -> None:
         """Decide on the epoch, unless it was decided on before or is no check."""
-        if run.is_main and record.epoch > self._checked_epoch:
+        if run.is_main and record.epoch > self.__checked_epoch:
             if not self.monitor.bound:
                 self.validate(run)
-            self._checked_epoch = record.epoch
-            self._decide_if_check(run, record)
+            self.__checked_epoch = record.epoch
+            self.__decide_if_check(run, record)
 
     def on_final_evaluation(self, run: TrainingRun, record: EpochRecord) -> None:
         """Finish: the training is over."""
         if run.is_main:
-            self._finish(run)
+            self.__finish(run)
 
     def on_train_end(self, trainer: Any) -> None:
         """Finish, also where there was no final evaluation."""
-        self._finish(TrainingRun.of(trainer))
+        self.__finish(TrainingRun.of(trainer))
 
-    def _decide_if_check(self, run: TrainingRun, record: EpochRecord) -> None:
+    def __decide_if_check(self, run: TrainingRun, record: EpochRecord) -> None:
         """Find out what the epoch is, and decide on it if it is a check."""
         affected = self._measures_detection(record)
-        kind = self._untrained.judge(record.metrics, validated=record.validated, affected=affected)
-        if not self._takes_part(record):
-            self._check_log.miss(LEFT_OUT)
+        kind = self.__untrained.judge(record.metrics, validated=record.validated, affected=affected)
+        if not self.__takes_part(record):
+            self.__check_log.miss(LEFT_OUT)
             return
         value = self.monitor.value(record)
         if kind is EpochKind.NO_CHECK:
-            self._check_log.miss(NOTHING_DETECTED)
+            self.__check_log.miss(NOTHING_DETECTED)
             self.skip(run, record, value)
-        elif value is None and (kind is EpochKind.CHECK or not self._check_log.checks):
-            self._check_log.miss_value(record, self.shown_name, self._why_no_value(record))
+        elif value is None and (kind is EpochKind.CHECK or not self.__check_log.checks):
+            self.__check_log.miss_value(record, self.shown_name, self.__why_no_value(record))
         else:
-            self._check_log.checks += 1
+            self.__check_log.checks += 1
             if kind is EpochKind.CHECK and value is not None:
                 self.decide(run, record, value)
             else:
@@ -226,18 +227,18 @@ class MonitorCallback(Callback):
         """Return whether the value means nothing in an epoch that detects nothing."""
         return self.monitor.measures_detection(record)
 
-    def _takes_part(self, record: EpochRecord) -> bool:
+    def __takes_part(self, record: EpochRecord) -> bool:
         """Return whether `start_epoch` and `training_phases` let the epoch be a check."""
         if not self.training_phases:
             return record.epoch > self.start_epoch
-        if record.mosaic_closed and not self._mosaic_closed:
-            self._mosaic_closed = True
+        if record.mosaic_closed and not self.__mosaic_closed:
+            self.__mosaic_closed = True
             if record.epoch > 1:
                 self.restart_patience()
                 LOGGER.info(f"{type(self).__name__}: mosaic closed with epoch {record.epoch}, patience starts again")
         return record.epoch > self.start_epoch and not record.warming_up
 
-    def _why_no_value(self, record: EpochRecord) -> str:
+    def __why_no_value(self, record: EpochRecord) -> str:
         """Return why the monitor has no value in an epoch."""
         if not record.validated:
             return "validation did not run"
@@ -247,9 +248,9 @@ class MonitorCallback(Callback):
         named = self.shown_name == self.monitor_name  # else the class is a part of an environment variable
         return f"the validation set has no object of {f'class {absent!r}' if named else 'its class'}"
 
-    def _finish(self, run: TrainingRun) -> None:
+    def __finish(self, run: TrainingRun) -> None:
         if not any(member is self for member in run.supervision.members):  # the table of a suite says it
-            self._check_log.finish(self.shown_name)
+            self.__check_log.finish(self.shown_name)
         self.finish(run)
 
     # State ------------------------------------------------------------------------------------------------------------
@@ -257,13 +258,13 @@ class MonitorCallback(Callback):
     def state_dict(self) -> dict[str, Any]:
         """Return the last epoch decided on, the monitor, and the counts of checks."""
         return {
-            "task": self._task,
-            "checked_epoch": self._checked_epoch,
+            "task": self._yolo_callbacks_task,
+            "checked_epoch": self.__checked_epoch,
             "monitor": self.monitor_name,
             "mode": self.monitor.mode,
-            "mosaic_closed": self._mosaic_closed,
-            **self._untrained.state_dict(),
-            **self._check_log.state_dict(),
+            "mosaic_closed": self.__mosaic_closed,
+            **self.__untrained.state_dict(),
+            **self.__check_log.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -272,7 +273,7 @@ class MonitorCallback(Callback):
         found = read_fields(
             state,
             {
-                "task": Field(text, self._task),
+                "task": Field(text, self._yolo_callbacks_task),
                 "checked_epoch": Field(until, 0),
                 "monitor": Field(text),
                 "mode": Field(one_of("min", "max", "auto"), self.monitor.mode),
@@ -289,14 +290,14 @@ class MonitorCallback(Callback):
             raise ValueError(f"it is that of monitor={found['monitor']!r}, mode={found['mode']!r}")
         if found["checks"] is None:  # version 0.1 did not store it either
             found["checks"] = found["checked_epoch"]
-        self._task = found["task"]
+        self._yolo_callbacks_task = found["task"]
         if self.monitor.mode == "auto":
             self.monitor.mode = found["mode"]
-        self._checked_epoch, self._mosaic_closed = found["checked_epoch"], found["mosaic_closed"]
-        self._untrained.load_state_dict(found)
-        self._check_log.load_state_dict(found)
+        self.__checked_epoch, self.__mosaic_closed = found["checked_epoch"], found["mosaic_closed"]
+        self.__untrained.load_state_dict(found)
+        self.__check_log.load_state_dict(found)
 
     def resume(self, run: TrainingRun) -> None:
         """Refuse a state of later epochs than the run has had: the next epochs would not be decided on."""
-        if self._checked_epoch > run.completed_epochs:
-            raise StateError(f"it is of epoch {self._checked_epoch}, the run has completed {run.completed_epochs}")
+        if self.__checked_epoch > run.completed_epochs:
+            raise StateError(f"it is of epoch {self.__checked_epoch}, the run has completed {run.completed_epochs}")

@@ -215,7 +215,7 @@ class SaveBest(MonitorCallback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the checks, the epochs kept, the name of their files and the reference of the guards."""
-        stem = self._files.stem or self._stem(self._task)
+        stem = self._files.stem or self._stem(self._yolo_callbacks_task)
         return {**super().state_dict(), **self._kept.state_dict(), **self._guards.state_dict(), "stem": stem}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -235,7 +235,7 @@ class SaveBest(MonitorCallback):
         self._kept.load_state_dict(kept)
         self._guards.load_state_dict(found)
         # A file of any content must not choose where files are written: accept only a name that this monitor gives.
-        own, old = self._stem(self._task), self._first_version_stem(self._task)
+        own, old = self._stem(self._yolo_callbacks_task), self._first_version_stem(self._yolo_callbacks_task)
         self._files.stem = own if found["stem"] == own else old
         if found["folder"] is not None:
             self._files.folder = Path(found["folder"]) / "weights"

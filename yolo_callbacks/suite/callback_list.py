@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from yolo_callbacks.callbacks.callback import Callback
+from yolo_callbacks.callbacks.callback import RENAMED, Callback
 from yolo_callbacks.callbacks.monitor_callback import MonitorCallback
 
 __all__ = ["state_keys", "validate_callbacks"]
@@ -18,7 +18,7 @@ def validate_callbacks(callbacks: Iterable[object], task: str) -> None:
         task: Ultralytics' name of the task, on which the names of files depend.
 
     Raises:
-        TypeError: If an object is no callback.
+        TypeError: If an object is no callback, or hides a method of its class behind an attribute.
         ValueError: If a callback is given twice, or two callbacks write the same file.
     """
     writers: dict[str, Callback] = {}
@@ -33,12 +33,25 @@ def validate_callbacks(callbacks: Iterable[object], task: str) -> None:
         if any(callback is other for other in seen):
             raise ValueError(f"attach was given the same {type(callback).__name__} twice")
         seen.append(callback)
+        _validate_attributes(callback)
         _validate_class(callback)
         for output in callback.output_files(task):
             if output in writers:
                 names = f"{type(writers[output]).__name__} and {type(callback).__name__}"
                 raise ValueError(f"{names} would both write {output}: {_advice(output)}")
             writers[output] = callback
+
+
+def _validate_attributes(callback: Callback) -> None:
+    """Refuse an attribute with the name of a method: a suite could not call it, `resume` for example.
+
+    Raises:
+        TypeError: If there is one.
+    """
+    kind = type(callback).__name__
+    for name in vars(Callback).keys() - RENAMED.keys():
+        if callable(getattr(Callback, name)) and not callable(getattr(callback, name)):
+            raise TypeError(f"{kind}.{name} hides the method {name} of Callback: give the attribute another name")
 
 
 def _validate_class(callback: Callback) -> None:

@@ -65,12 +65,13 @@ class Origins:
 
 
 _NONE = Origins()
+_ATTRIBUTE = "_yolo_callbacks_origins"  # not a name that a callback may use itself
 
 
 def origins_of(callback: object) -> Origins:
     """Return the origins that `remember_origins` has stored on a callback."""
     try:
-        found = vars(callback).get("_origins")
+        found = vars(callback).get(_ATTRIBUTE)
     except TypeError:  # an object without `__dict__`
         return _NONE
     return found if isinstance(found, Origins) else _NONE
@@ -78,4 +79,4 @@ def origins_of(callback: object) -> Origins:
 
 def remember_origins(callback: object, origins: Origins) -> None:
     """Store the origins of the arguments on a callback; they are pickled with it for the workers."""
-    object.__setattr__(callback, "_origins", origins)
+    object.__setattr__(callback, _ATTRIBUTE, origins)
