@@ -141,6 +141,31 @@ def test_the_run_of_the_user_is_used_and_left_open(uri):
     assert (run.tags["mlflow.user"], run.tags["yolo_callbacks.task"]) == ("her", "detect")
 
 
+@pytest.mark.parametrize("nested", [None, False])
+def test_a_second_training_in_a_run_of_the_user_is_its_child(uri, messages, nested):
+    import mlflow
+
+    user = mlflow.MlflowClient(tracking_uri=uri).create_run("0").info.run_id
+    for key, resumed in (("a", False), ("b", False), ("b", True), ("a", True)):
+        goal = Target(
+            uri, None, "Ultralytics", key, key * 32, active=user, nested=nested, continues=resumed,
+            tags={KEY_TAG: key * 32},
+        )  # fmt: skip
+        opened = MlflowSession(goal, init_timeout=5, finish_timeout=20, describe=str)
+        opened.start()
+        opened.submit(Task("parameters", lambda run, goal=goal: run.describe({}, goal.tags)))
+        for epoch in (1, 2)[: 2 if resumed else 1]:
+            opened.submit(row(epoch))
+        opened.close([], "FINISHED")
+    found = {run.id: run.steps("epoch") for run in read_runs(uri)}
+    if nested is False:
+        assert found == {user: [1, 1, 2]}  # each resume finds the steps of both
+        return
+    assert found.pop(user) == [1, 2]
+    assert list(found.values()) == [[1, 2]]
+    assert sum("epochs of another training" in message for message in messages) == 2
+
+
 def test_a_nested_run_has_its_parent_and_its_experiment(uri):
     import mlflow
 

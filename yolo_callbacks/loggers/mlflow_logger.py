@@ -54,8 +54,8 @@ class MLflowLogger(Callback):
         registered_name: The name of a model in the registry that gets best.pt as a new version. The version has the
             alias `best` if its score is better than that of the version that had it. Defaults to `None`, which
             registers none.
-        nested: Whether the run is a child of the active one. Defaults to `None`: in a trial of Optuna or Ray Tune, and
-            in an iteration of `model.tune()`.
+        nested: Whether the run is a child of the active one. Defaults to `None`: in a trial of Optuna or Ray Tune, in
+            an iteration of `model.tune()`, and if the active run has the epochs of another training already.
         images: How many validation images to log with ground truth and predictions; 0 for none. Defaults to `16`.
         image_period: Epochs from one logging of images to the next. Defaults to `5`.
         init_timeout: Seconds that one request may take. Defaults to `10`.

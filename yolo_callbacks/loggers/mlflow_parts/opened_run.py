@@ -35,6 +35,7 @@ class OpenedRun:
         artifact_uri: Where its artifacts are.
         tracking_uri: The address of the store.
         owned: Whether the logger has opened it, and therefore ends it.
+        is_beside: Whether it is a child of the active run since that has the epochs of another training.
         arrived: The epochs that the run has rows of already, where it is continued.
         arrived_final: The steps at which the run has the final evaluation already.
         parameters: The names of the parameters that it has, which MLflow does not allow to change.
@@ -47,6 +48,7 @@ class OpenedRun:
     artifact_uri: str
     tracking_uri: str
     owned: bool
+    is_beside: bool = False
     arrived: frozenset[int] = frozenset()
     parameters: frozenset[str] = frozenset()
     tags: frozenset[str] = frozenset()
@@ -121,23 +123,30 @@ def open_run(target: Target, *, search: bool) -> OpenedRun:
     apply_limits()
     uri = target.tracking_uri or str(mlflow.get_tracking_uri())
     client = mlflow.MlflowClient(tracking_uri=uri)
-    if target.active and not target.nested:
-        return _opened(client, client.get_run(target.active), uri, owned=False, continues=target.continues)
+    active = client.get_run(target.active) if target.active else None
+    shared = active is not None and target.nested is None and _has_another_training(active, target.key)
+    if active is not None and not (target.nested or shared):
+        return _opened(client, active, uri, owned=False, continues=target.continues)
+    parent = active
     found = _known_run(client, target.run_id) if target.run_id else None
-    parent = client.get_run(target.active) if target.active else None
     if found is None:
         experiment = _experiment(client, target, parent)
         if target.continues or search:
             found = _run_of_key(client, experiment, target.key)
     if found is not None:
         client.update_run(found.info.run_id, status="RUNNING")
-        return _opened(client, found, uri, owned=True, continues=True)
+        return _opened(client, found, uri, owned=True, continues=True, is_beside=shared)
     tags = {**target.tags, **({"mlflow.parentRunId": parent.info.run_id} if parent else {})}
     made = client.create_run(experiment, tags=tags, run_name=target.name)
-    return _opened(client, made, uri, owned=True, continues=False)
+    return _opened(client, made, uri, owned=True, continues=False, is_beside=shared)
 
 
-def _opened(client: Any, run: Any, uri: str, *, owned: bool, continues: bool) -> OpenedRun:
+def _has_another_training(run: Any, key: str) -> bool:
+    """Return whether a run of the user has epochs of another training: their rows would have the same steps."""
+    return run.data.tags.get(KEY_TAG, key) != key and EPOCH in run.data.metrics
+
+
+def _opened(client: Any, run: Any, uri: str, *, owned: bool, continues: bool, is_beside: bool = False) -> OpenedRun:
     return OpenedRun(
         client=client,
         run_id=run.info.run_id,
@@ -145,6 +154,7 @@ def _opened(client: Any, run: Any, uri: str, *, owned: bool, continues: bool) ->
         artifact_uri=run.info.artifact_uri,
         tracking_uri=uri,
         owned=owned,
+        is_beside=is_beside,
         arrived=_steps(client, run.info.run_id, EPOCH) if continues else frozenset(),
         parameters=frozenset(run.data.params),
         tags=frozenset(run.data.tags),

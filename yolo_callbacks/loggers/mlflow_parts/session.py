@@ -194,6 +194,8 @@ class MlflowSession:
             self._attempts += 1
             self._run = open_run(self._target, search=self._attempts > 1)
             self._outcome.place = self._run.place
+            if self._run.is_beside:
+                self._news.info("the active run has epochs of another training, this one is logged to a child of it")
             if self._run.address:
                 self._news.info(self._run.address)
             self._opened.set()

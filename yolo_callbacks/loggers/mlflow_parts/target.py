@@ -38,7 +38,7 @@ class Target:
         key: Identifies the run; see `KEY_TAG`.
         run_id: The run of a resumed training, as far as it is known.
         active: The id of the run that the user has open; None without one.
-        nested: Whether a new run is a child of `active`.
+        nested: Whether a new run is a child of `active`; None for a child if `active` has another training already.
         continues: Whether the training is resumed.
         tags: The tags of a new run.
     """
@@ -50,7 +50,7 @@ class Target:
     key: str
     run_id: str | None = None
     active: str | None = None
-    nested: bool = False
+    nested: bool | None = None
     continues: bool = False
     tags: Mapping[str, str] = field(default_factory=dict)
 
@@ -89,7 +89,7 @@ class Target:
             key=key,
             run_id=run_id,
             active=active_run(given_uri),
-            nested=is_trial(run) if nested is None else nested,
+            nested=(is_trial(run) or None) if nested is None else nested,
             continues=run.completed_epochs > 0,
             tags=tags,
         )
