@@ -177,7 +177,7 @@ def test_a_resumed_run_keeps_its_best_fitness(train, scripted):
 
 @pytest.mark.training
 def test_a_fitness_that_is_no_number_is_no_best(train, scripted):
-    scripted([detection_metrics(0.3, fitness=math.nan), 0.2])
+    scripted([detection_metrics(0.3, fitness=math.nan), 0.0, 0.2])
     seen: list[Any] = []
 
     class See(Callback):
@@ -186,8 +186,31 @@ def test_a_fitness_that_is_no_number_is_no_best(train, scripted):
 
     model = YOLO(TINY)
     attach(model, See())
-    assert content_of(train(model, epochs=2))["best"] == {"monitor": "fitness", "value": 0.2, "epoch": 2}
+    assert content_of(train(model, epochs=3))["best"] == {"monitor": "fitness", "value": 0.2, "epoch": 3}
     assert math.isnan(seen[0])
+
+
+@pytest.mark.training
+def test_nothing_is_best_while_nothing_is_detected(train, scripted):
+    scripted([0.0])
+    model = YOLO(TINY)
+    attach(model, SaveBest("mAP50"))
+    assert content_of(train(model, epochs=1))["best"] is None
+
+
+@pytest.mark.training
+def test_a_reason_shows_no_credentials(train, scripted):
+    scripted([0.1])
+
+    class Stopping(Callback):
+        def on_epoch(self, run, record):
+            run.stop(record, "see https://user:secret@host/page?token=secret")
+
+    model = YOLO(TINY)
+    attach(model, Stopping())
+    folder = train(model, epochs=2)
+    assert content_of(folder)["reason"] == "Stopping: see https://host/page"
+    assert "secret" not in (folder / "callbacks.json").read_text()
 
 
 # The thread alone -----------------------------------------------------------------------------------------------------

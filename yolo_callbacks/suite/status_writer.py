@@ -16,6 +16,7 @@ from typing import Any
 from yolo_callbacks.callbacks.monitor_parts.best import best_of
 from yolo_callbacks.decisions.run_health import ended_state
 from yolo_callbacks.decisions.training_speed import EpochTime, TimeLeft
+from yolo_callbacks.decisions.untrained import detects_nothing
 from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.state.status_file import moment, pid_namespace, process_start, write_status
 from yolo_callbacks.suite.guarded_callback import GuardedCallback
@@ -175,9 +176,11 @@ class StatusWriter:
         self.heartbeat.close()
 
     def _compare(self, record: EpochRecord) -> None:
-        """Take the epoch of a record as the best one where its fitness is better."""
+        """Take the epoch of a record as the best one where it detects something, and its fitness is better."""
         fitness = record.metrics.get("fitness", math.nan)
-        if record.validated and math.isfinite(fitness) and (self._fitness is None or fitness > self._fitness[0]):
+        if not record.validated or detects_nothing(record.metrics) or not math.isfinite(fitness):
+            return
+        if self._fitness is None or fitness > self._fitness[0]:
             self._fitness = (fitness, record.epoch)
 
     def _best(self) -> dict[str, Any] | None:

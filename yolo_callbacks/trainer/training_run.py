@@ -27,6 +27,7 @@ from yolo_callbacks.trainer.supervision import Supervision
 from yolo_callbacks.trainer.teardown import release
 from yolo_callbacks.utils.control_flow import is_pruned, is_stopped
 from yolo_callbacks.utils.files import stamp
+from yolo_callbacks.utils.redaction import clean_text
 
 __all__ = ["TrainingRun"]
 
@@ -362,7 +363,7 @@ class TrainingRun:
             raise TypeError(f"reason must be a string, received {reason!r}")
         stops_anyway = self.stopping
         by = self.caller or "a callback"
-        self.trainer.stop, self._stopped_by = True, f"{by}: {reason}" if reason else by
+        self.trainer.stop, self._stopped_by = True, f"{by}: {clean_text(reason)}" if reason else by
         # Do not look for the file: an earlier run in the same folder may have written it (exist_ok=True).
         if not (stops_anyway or self.trainer.args.save or self._progress.saved_epoch or self.completed_epochs):
             self.trainer.save_model()
