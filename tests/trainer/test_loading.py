@@ -27,7 +27,7 @@ def trainer(loader: Any, *, ranks: int = 0, task: str = "detect", imgsz: int = 6
 
 @pytest.fixture(autouse=True)
 def machine(monkeypatch):
-    monkeypatch.setattr(loading.os, "sched_getaffinity", lambda process: range(8), raising=False)
+    monkeypatch.setattr(loading, "available_cores", lambda: 8)
     monkeypatch.setattr(loading, "host_available", lambda: (1000, 2000))
     monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
 
@@ -74,3 +74,12 @@ def test_how_the_images_are_loaded(loader, options, expected):
     found = describe_loading(trainer(loader, **options), 0.5, mosaic=True)
     assert (found.workers, found.most_workers, found.cached, found.cache_bytes, found.mosaic) == expected
     assert (found.busy, found.free_bytes) == (0.5, 1000)
+
+
+@pytest.mark.parametrize(("device", "workers", "most"), [("cpu", 0, 0), ("mps", 0, 0), ("cpu", 1, 8), ("cuda", 0, 8)])
+def test_no_workers_are_advised_where_ultralytics_has_none(device, workers, most):
+    made = trainer(Loader(100, 4, workers=workers))
+    made.device = SimpleNamespace(type=device)
+    found = describe_loading(made, 0.5, mosaic=True)
+    assert found is not None
+    assert found.most_workers == most

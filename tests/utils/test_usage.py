@@ -5,7 +5,10 @@ from __future__ import annotations
 import threading
 import time
 
-from yolo_callbacks.utils.usage import AcceleratorUse, processor_seconds
+import pytest
+
+from yolo_callbacks.utils import usage
+from yolo_callbacks.utils.usage import AcceleratorUse, available_cores, processor_seconds
 
 
 def test_the_processor_time_grows_with_work():
@@ -53,3 +56,15 @@ def test_nothing_is_read_after_the_end():
     use.close()
     time.sleep(0.1)
     assert asked == []
+
+
+@pytest.mark.parametrize(
+    ("quota", "cores"),
+    [("200000 100000", 2), ("150000 100000", 1), ("1 100000", 1), ("max 100000", 8), ("9900000 100000", 8), (None, 8)],
+)
+def test_the_cores_of_a_container(tmp_path, monkeypatch, quota, cores):
+    monkeypatch.setattr(usage.os, "sched_getaffinity", lambda process: range(8), raising=False)
+    monkeypatch.setattr(usage, "_QUOTA", tmp_path / "cpu.max")
+    if quota:
+        (tmp_path / "cpu.max").write_text(f"{quota}\n")
+    assert available_cores() == cores

@@ -7,6 +7,7 @@ from typing import Any
 
 from yolo_callbacks.decisions.loading_advice import Loading
 from yolo_callbacks.utils.memory import host_available
+from yolo_callbacks.utils.usage import available_cores
 
 __all__ = ["cores_of_rank", "describe_loading", "images_in"]
 
@@ -24,10 +25,8 @@ def images_in(trainer: Any, batches: int) -> int:
 
 def cores_of_rank(trainer: Any) -> int:
     """Return how many cores this process may use, where the ranks share those of the machine."""
-    affinity = getattr(os, "sched_getaffinity", None)  # Linux only
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     ranks = int(os.environ.get("LOCAL_WORLD_SIZE", "0")) or _ranks(trainer)
-    return max(cores // ranks, 1)
+    return max(available_cores() // ranks, 1)
 
 
 def describe_loading(trainer: Any, busy: float | None, *, mosaic: bool) -> Loading | None:
@@ -46,7 +45,7 @@ def describe_loading(trainer: Any, busy: float | None, *, mosaic: bool) -> Loadi
     except (AttributeError, TypeError, ValueError):
         return None
     # Ultralytics caps the workers by the batches; 8.4.190 loads a single batch in the process itself.
-    most = 0 if batches < 2 else min(cores_of_rank(trainer), batches)
+    most = 0 if batches < 2 or _ignores_workers(trainer, workers) else min(cores_of_rank(trainer), batches)
     # Ultralytics refuses a cache in memory for classification: it leaks there.
     can_cache = trainer.args.task != "classify"
     return Loading(
@@ -58,6 +57,11 @@ def describe_loading(trainer: Any, busy: float | None, *, mosaic: bool) -> Loadi
         busy=busy,
         mosaic=mosaic and can_cache and bool(getattr(trainer.args, "mosaic", 0)),  # a classifier has none
     )
+
+
+def _ignores_workers(trainer: Any, workers: int) -> bool:
+    """Return whether `workers=` has no effect: Ultralytics 8.3.200 to 8.4.190 has no workers on CPU and MPS."""
+    return workers == 0 and getattr(getattr(trainer, "device", None), "type", "") in ("cpu", "mps")
 
 
 def _ranks(trainer: Any) -> int:

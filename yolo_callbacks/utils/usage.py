@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-__all__ = ["AcceleratorUse", "processor_seconds"]
+__all__ = ["AcceleratorUse", "available_cores", "processor_seconds"]
 
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")  # as `docker run --cpus` and the limits of Kubernetes set it
 _EVERY = 5.0  # seconds
 _MOST_ERRORS = 3
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use: those of the machine, of its affinity, or of its container."""
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux only
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    try:
+        quota, period = (int(part) for part in _QUOTA.read_text().split())
+    except (OSError, ValueError):  # no container, version 1, or "max": no limit
+        return cores
+    return max(min(cores, quota // max(period, 1)), 1)
 
 
 def processor_seconds() -> float:
