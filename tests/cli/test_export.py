@@ -87,6 +87,7 @@ def test_a_mistake_is_one_line(run, capsys, arguments, text):
     ("content", "text"),
     [
         (None, "args.yaml cannot be read"),
+        ("{task: detect, data: /nowhere.yaml, imgsz: [a]}", "args.yaml cannot be used: imgsz is ['a']"),
         ("task: detect", "does not say task, data and imgsz"),
         ("{task: detect, data: /nowhere.yaml, imgsz: 32}", "is not on this machine"),
         ("{task: classify, data: /nowhere, imgsz: 32}", "is not on this machine"),
@@ -97,6 +98,14 @@ def test_a_run_that_cannot_be_compared(run, capsys, content, text):
     path.unlink() if content is None else path.write_text(content)
     assert main(["export", str(run)]) == 2
     assert text in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("size", "trained"), [([32, 64], 64), ("64", 64)])
+def test_the_image_size_of_the_training(run, scenes, monkeypatch, size, trained):
+    use(monkeypatch)
+    (run / "args.yaml").write_text(yaml.safe_dump({"task": "detect", "data": str(scenes), "imgsz": size}))
+    assert main(["export", str(run)]) == 0
+    assert json.loads((run / "weights" / "best.json").read_text())["exports"]["onnx"]["arguments"]["imgsz"] == trained
 
 
 def test_no_run(tmp_path, capsys):

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import digits
 import pytest
+import ultralytics
 from do_no_harm.arms import MODELS
 from stand_in_export import use
 from stand_in_trial import StandInTrial
@@ -33,6 +34,15 @@ TASKS = {
     "obb": TINY_OBB,
     "classify": "yolo11n-cls.yaml",  # an export of the tiny one is too small for Ultralytics 8.4.190
 }
+TINY_RTDETR = """
+nc: 3
+backbone:
+  - [-1, 1, Conv, [8, 3, 4]]
+  - [-1, 1, Conv, [16, 3, 2]]
+  - [-1, 1, Conv, [16, 3, 2]]
+head:
+  - [[1, 2], 1, RTDETRDecoder, [nc, 32, 100, 4, 4, 1, 64]]
+"""
 KILLED = """
 import sys
 from trainings import FAST, TINY
@@ -71,6 +81,13 @@ def outcome(folder: Path, name: str = "ExportBest") -> str:
     return next(row["outcome"] for row in rows if row["name"] == name)
 
 
+def settle(trainer, export: ExportBest) -> None:
+    """Wait until the job of an export, which a thread starts, is done."""
+    trainer._yolo_callbacks.wait_for_background()
+    if export._job is not None:
+        export._job.wait(120.0)
+
+
 # Real exports ---------------------------------------------------------------------------------------------------------
 
 
@@ -99,6 +116,51 @@ def test_every_task_is_exported_and_proven(tmp_path, task, messages):
     assert {"best.onnx", "best.torchscript"} <= names(folder)
     assert before == files()  # the caches of labels too
     assert not [name for name in names(folder) if name.endswith(".tmp")]
+
+
+def test_a_training_with_one_class_for_all_labels(tmp_path):
+    from yolo_callbacks.cli.command import main
+
+    data = digits.detection(tmp_path / "data", train=8, val=4, size=64)
+    model, export = YOLO(TINY), ExportBest("torchscript")
+    attach(model, export)
+    options = {**FAST, "imgsz": 64, "data": str(data), "project": str(tmp_path), "name": "run", "single_cls": True}
+    model.train(**options, epochs=1)
+    assert export.verdict == "proven", export.reason
+    assert described(tmp_path / "run", "best.json")["exports"]["torchscript"]["mAP"]["images"] == 4
+    assert main(["export", str(tmp_path / "run"), "--format", "torchscript"]) == 0
+
+
+def test_a_model_that_selects_its_predictions(tmp_path):
+    from ultralytics import RTDETR
+
+    data = digits.detection(tmp_path / "data", train=8, val=4, size=64)
+    path = tmp_path / "rtdetr.yaml"
+    path.write_text(TINY_RTDETR)
+    model, export = RTDETR(str(path)), ExportBest()
+    attach(model, export)
+    model.train(**{**FAST, "imgsz": 64, "data": str(data), "epochs": 1, "project": str(tmp_path), "name": "run"})
+    found = described(tmp_path / "run", "best.json")["exports"]["onnx"]
+    assert export.verdict == "proven", found
+    assert "outputs" not in found  # rounding decides on the order of its predictions
+    assert found["boxes"]["matched"] == 1.0
+
+
+@pytest.mark.parametrize("task", ["semantic", "depth"])
+def test_a_task_without_objects_is_compared_by_its_outputs(tmp_path, task):
+    from do_no_harm.data import data_set
+
+    name = {"semantic": "yolo26n-sem.yaml", "depth": "yolo26n-depth.yaml"}[task]
+    if not any(Path(ultralytics.__file__).parent.rglob(name.replace("26n", "26"))):
+        pytest.skip(f"this version of Ultralytics has no task {task}")
+    data = data_set(tmp_path, task)
+    model, export = YOLO(name), ExportBest("torchscript")
+    attach(model, export)
+    model.train(**{**FAST, "data": str(data), "epochs": 1, "project": str(tmp_path), "name": "run"})
+    found = described(Path(model.trainer.save_dir), "best.json")["exports"]["torchscript"]
+    assert export.verdict == "proven", found
+    assert found["outputs"]["max_rel"] < 1e-3
+    assert "boxes" not in found
 
 
 def test_predictions_and_means_of_a_model_that_has_learned(train, trained, monkeypatch):
@@ -171,7 +233,7 @@ def test_a_missing_package_is_named_and_not_installed(train, scripted, monkeypat
     scripted([0.1, 0.2])
     model, export = YOLO(TINY), ExportBest()
     attach(model, SaveBest(), export)
-    model.add_callback("on_train_epoch_end", lambda trainer: export._job and export._job.wait(120.0))
+    model.add_callback("on_train_epoch_end", lambda trainer: settle(trainer, export))
     train(model, epochs=2)
     assert not called.exists()
     text = "the package onnx is not installed: pip install 'yolo-callbacks[export]'"
@@ -306,7 +368,7 @@ def test_the_export_of_an_evicted_checkpoint_goes(train, scripted, monkeypatch):
     scripted([0.1, 0.2, 0.3, 0.4])
     model, export = YOLO(TINY), ExportBest(when="best")
     attach(model, SaveBest(top_k=2), export)
-    model.add_callback("on_fit_epoch_end", lambda trainer: export._job and export._job.wait(60.0))
+    model.add_callback("on_fit_epoch_end", lambda trainer: settle(trainer, export))
     folder = train(model, epochs=4)
     assert [name for name in sorted(names(folder)) if name.endswith(".onnx")] == ["best-mAP50-95-epoch004.onnx"]
 
@@ -344,8 +406,7 @@ def test_a_resumed_run_does_not_export_the_same_epoch_twice(train, scripted, mon
     attach(model, SaveBest(), export)
 
     def wait(trainer):
-        if export._job:
-            export._job.wait(60.0)
+        settle(trainer, export)
         if trainer.epoch + 1 == 4 and trainer.validator.training:
             raise KeyboardInterrupt
 

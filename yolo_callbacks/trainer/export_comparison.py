@@ -44,7 +44,7 @@ class Predictions:
         places: The boxes, as two corners; of `obb` as centre, size and angle.
         classes: The class of each.
         confidences: The confidence of each.
-        masks: The masks, each as a row of booleans; None for other tasks.
+        masks: The masks, each as a row of bits, eight in a byte; None for other tasks.
         points: The keypoints, as x and y; None for other tasks.
     """
 
@@ -74,15 +74,15 @@ class Comparison:
         self._own_confidence = float(request.arguments.get("conf") or 0.25) if request.arguments.get("nms") else None
 
     def figures(self, folder: Path) -> dict[str, Any]:
-        """Return all figures; for an export without validation images only those of the outputs, on noise."""
+        """Return all figures; only those of the outputs without validation images, and for a task without objects."""
         found: dict[str, Any] = self._compare_outputs()
-        if not self._request.data.images:
+        if not self._request.data.images or self._request.task not in (*_METRICS, "classify"):
             return {**found, "boxes": None, "mAP": None}
         reference, other = (self._predictions(path) for path in self._paths)
         found["boxes"] = self._agreement(reference, other).figures()
         if self._request.task == "classify":
             found["mAP"] = self._accuracies(reference, other)
-        elif self._request.task in _METRICS:
+        else:
             found["mAP"] = self._means(write_sample(folder, self._request))
         return found
 
@@ -97,6 +97,8 @@ class Comparison:
         if self._request.arguments.get("nms") is not None or getattr(backend, "end2end", False):
             return {"outputs": None, "note": "the export selects its predictions itself: outputs are not compared"}
         model = _exporting_model(self._paths[0], self._request.task)
+        if type(model.model[-1]).__name__ == "RTDETRDecoder":  # rounding decides in which order it selects
+            return {"outputs": None, "note": "the model selects its predictions itself: outputs are not compared"}
         channels = int(model.yaml.get("channels", model.yaml.get("ch", 3)))
         difference, note = OutputDifference(), ""
         with torch.no_grad():
@@ -177,6 +179,7 @@ class Comparison:
         options = {"imgsz": self._request.arguments["imgsz"], "batch": self._batch, "device": "cpu", "rect": False}
         options |= {"data": str(data), "workers": 0, "plots": False, "verbose": False, "save_json": False}
         options |= {"project": str(data.parent), "name": "val", "exist_ok": True}
+        options["single_cls"] = self._request.data.one_class  # Ultralytics takes it from a checkpoint only (8.4.190)
         if self._own_confidence is not None:
             options["conf"] = self._own_confidence
         values = []
@@ -248,7 +251,7 @@ def _read_result(result: Any, task: str) -> Predictions:
     masks = points = None
     if task == "segment" and result.masks is not None:
         chosen = result.masks.data[:, ::_MASK_STEP, ::_MASK_STEP] > 0.5
-        masks = chosen.flatten(1).float().cpu().numpy()
+        masks = np.packbits(chosen.flatten(1).cpu().numpy(), axis=1)  # those of all images are in memory at once
     if task == "pose" and result.keypoints is not None:
         points = result.keypoints.xy.float().cpu().numpy()
     return Predictions(places, classes.astype(np.int64), confidences, masks, points)
@@ -270,8 +273,9 @@ def _similarity(left: Predictions, right: Predictions, task: str) -> Array:
         return np.asarray(batch_probiou(torch.from_numpy(left.places), torch.from_numpy(right.places)))
     similar = iou_of_boxes(left.places, right.places)
     if left.masks is not None and right.masks is not None:
-        common = left.masks @ right.masks.T
-        union = left.masks.sum(1)[:, None] + right.masks.sum(1)[None, :] - common
+        ones, others = (np.unpackbits(each, axis=1).astype(np.float32) for each in (left.masks, right.masks))
+        common = ones @ others.T
+        union = ones.sum(1)[:, None] + others.sum(1)[None, :] - common
         # two masks without a point are equal
         similar = np.minimum(similar, np.where(union > 0, common / np.maximum(union, 1), 1.0))
     if left.points is not None and right.points is not None:
@@ -308,6 +312,7 @@ def write_sample(folder: Path, request: ExportRequest) -> Path:
 
 
 def _place(source: Path, target: Path) -> None:
+    source = source.resolve()  # on Linux `os.link` gives a second name to a symbolic link, whose target may be relative
     for give in (os.link, os.symlink, shutil.copyfile):
         with contextlib.suppress(OSError):
             give(source, target)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,14 @@ class ValidationSet:
         labels: The class of each image, for a classification; empty for other tasks.
         names: The class names by index.
         further: What else the data set says, such as `kpt_shape` of poses.
+        one_class: Whether every label counts as class 0, as with `single_cls=True`.
     """
 
     images: tuple[str, ...]
     labels: tuple[int, ...] = ()
     names: Mapping[int, str] = field(default_factory=dict)
     further: Mapping[str, Any] = field(default_factory=dict)
+    one_class: bool = False
 
     def sample(self, count: int | None) -> ValidationSet:
         """Return `count` of the images, at equal distances: a classification has them sorted by class."""
@@ -37,7 +39,7 @@ class ValidationSet:
             return self
         chosen = [number * total // count for number in range(count)]
         labels = tuple(self.labels[number] for number in chosen) if self.labels else ()
-        return ValidationSet(tuple(self.images[number] for number in chosen), labels, self.names, self.further)
+        return replace(self, images=tuple(self.images[number] for number in chosen), labels=labels)
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class ExportRequest:
         """Return the request of a JSON file."""
         data = dict(content["data"])
         names = {int(index): str(name) for index, name in data["names"].items()}
-        images = ValidationSet(tuple(data["images"]), tuple(data["labels"]), names, data["further"])
+        images = ValidationSet(tuple(data["images"]), tuple(data["labels"]), names, data["further"], data["one_class"])
         return cls(**{**content, "data": images})
 
 
@@ -92,7 +94,8 @@ def validation_set(trainer: Any) -> ValidationSet:
     files = getattr(dataset, "im_files", None)
     if not files:
         raise ValueError("the loader of this training does not say which images it validates")
-    return ValidationSet(tuple(str(Path(file).absolute()) for file in files), (), names, further)
+    one_class = bool(trainer.args.single_cls)
+    return ValidationSet(tuple(str(Path(file).absolute()) for file in files), (), names, further, one_class)
 
 
 def untrained_model(trainer: Any) -> dict[str, Any] | None:
@@ -114,8 +117,13 @@ def untrained_model(trainer: Any) -> dict[str, Any] | None:
     return {"module": kind.__module__, "class": kind.__qualname__, "yaml": described, "names": names}
 
 
-def stored_validation_set(data: str, task: str) -> ValidationSet:
+def stored_validation_set(data: str, task: str, *, one_class: bool = False) -> ValidationSet:
     """Return the validation images of a data set, as the arguments of a finished run name it.
+
+    Args:
+        data: The argument `data=` of the run.
+        task: Ultralytics' name of the task.
+        one_class: Whether the run had `single_cls=True`. Defaults to `False`.
 
     Raises:
         ValueError: If it is not on this machine.
@@ -143,9 +151,10 @@ def stored_validation_set(data: str, task: str) -> ValidationSet:
         else:  # a list of files
             lines = path.read_text(encoding="utf-8").splitlines()
             files += [path.parent / line.strip() for line in lines if line.strip()]
-    names = {int(index): str(name) for index, name in dict(found["names"]).items()}
+    # what Ultralytics calls the only class
+    names = {0: "item"} if one_class else {int(index): str(name) for index, name in dict(found["names"]).items()}
     further = {name: found[name] for name in _FURTHER if found.get(name) is not None}
-    return ValidationSet(tuple(str(path.absolute()) for path in files), (), names, further)
+    return ValidationSet(tuple(str(path.absolute()) for path in files), (), names, further, one_class)
 
 
 def _is_image(path: Path, formats: Any) -> bool:

@@ -59,8 +59,9 @@ def export_finished_run(
         ValueError: If the folder does not say what was trained, or the data set is not on this machine.
     """
     trained = _trained_with(folder)
-    data = stored_validation_set(str(trained["data"]), str(trained["task"])).sample(images)
-    given = {"imgsz": int(trained["imgsz"]), **arguments}
+    one_class = bool(trained.get("single_cls"))
+    data = stored_validation_set(str(trained["data"]), str(trained["task"]), one_class=one_class).sample(images)
+    given = {"imgsz": trained["imgsz"], **arguments}
     request = ExportRequest(
         str(trained["task"]), name, given, checkpoint.name, None, data, threads=min(4, os.cpu_count() or 1)
     )
@@ -74,8 +75,7 @@ def export_finished_run(
         job.start()
         job.wait(timeout)
         finding = Finding.of(job.result(), tolerance)
-        file = finding.result.get("file")
-        exported = job.folder / Path(str(file)).name if file and finding.verdict != FAILED else None
+        exported = None if finding.verdict == FAILED else job.exported(finding.result)
         entry = finding.entry(None, given, tolerance)
         return finding, Publication(name).publish(exported, checkpoint, epoch, finding, entry)
     finally:
@@ -92,4 +92,8 @@ def _trained_with(folder: Path) -> Mapping[str, Any]:
         raise ValueError(f"{path} cannot be read: {error}") from None
     if not isinstance(found, dict) or not all(found.get(name) for name in ("task", "data", "imgsz")):
         raise ValueError(f"{path} does not say task, data and imgsz of the run")
-    return found
+    size = found["imgsz"]
+    try:  # Ultralytics trains with the largest of several
+        return {**found, "imgsz": max(map(int, size)) if isinstance(size, list) else int(size)}
+    except (TypeError, ValueError):
+        raise ValueError(f"{path} cannot be used: imgsz is {size!r}") from None
