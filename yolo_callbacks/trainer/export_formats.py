@@ -18,7 +18,14 @@ from yolo_callbacks.trainer.installation import installed_version
 from yolo_callbacks.utils.files import plain
 from yolo_callbacks.utils.unknown_arguments import UnknownArgumentError, hint, unknown_argument_text
 
-__all__ = ["ExportFormat", "export_formats", "precision_of", "validate_export_arguments", "validate_format"]
+__all__ = [
+    "ExportFormat",
+    "export_formats",
+    "precision_of",
+    "suffix_of",
+    "validate_export_arguments",
+    "validate_format",
+]
 
 # Every format takes these. The others are listed for some formats only, and used by more of them: in 8.3.200 no list
 # has `workspace` of TensorRT, nor `data` of an INT8 export.
@@ -63,6 +70,12 @@ def export_formats() -> Mapping[str, ExportFormat]:
     except (OSError, SyntaxError, ValueError, IndexError, TypeError):
         return {}
     return {each.name: each for each in found if each.name != "-"}
+
+
+def suffix_of(name: str) -> str:
+    """Return how the name of an export to a format ends; `""` for a format that is not known."""
+    formats = export_formats()
+    return formats[name].suffix if name in formats else ""
 
 
 def _rows(source: str) -> list[Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from yolo_callbacks.callbacks.export_parts.finding import PROVEN, Finding
+from yolo_callbacks.trainer.export_formats import suffix_of
 from yolo_callbacks.utils.fields import SCHEMA
 from yolo_callbacks.utils.files import LOGGER, read_json, temporary_beside, write_json
 
@@ -57,11 +58,11 @@ class Publication:
             OSError: If the folder does not allow it. No export has the name of the checkpoint then, unless it is whole.
         """
         target: Path | None = None
-        old = [checkpoint.with_name(name) for name in self.files]
+        suffix = exported.name.removeprefix(checkpoint.stem) if exported is not None else suffix_of(self._format)
+        names = published_names(checkpoint.stem, suffix) if suffix else {}
+        # an earlier run may have left one here (exist_ok=True)
+        old = [checkpoint.with_name(name) for name in [*self.files, *names.values()]]
         if exported is not None:
-            names = published_names(checkpoint.stem, exported.name.removeprefix(checkpoint.stem))
-            # an earlier run may have left one here (exist_ok=True)
-            old += [checkpoint.with_name(name) for name in names.values()]
             target = checkpoint.with_name(names[finding.verdict])
             _replace(exported, target)
         for path in dict.fromkeys(old):
