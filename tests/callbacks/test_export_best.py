@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -32,6 +34,13 @@ def described(folder: Path, name: str = "best-mAP50-95.json") -> dict:
 def outcome(folder: Path, name: str = "ExportBest") -> str:
     rows = json.loads((folder / "callbacks.json").read_text())["summary"]["callbacks"]
     return next(row["outcome"] for row in rows if row["name"] == name)
+
+
+def settle(trainer, export: ExportBest) -> None:
+    """Wait until the job of an export, which a thread starts, is done."""
+    trainer._yolo_callbacks.wait_for_background()
+    if export._job is not None:
+        export._job.wait(60.0)
 
 
 # Arguments ------------------------------------------------------------------------------------------------------------
@@ -166,6 +175,25 @@ def test_what_fails_is_said_and_ends_no_training(train, scripted, monkeypatch, m
 
 
 @pytest.mark.training
+@pytest.mark.parametrize("is_folder", [False, True])
+def test_a_failed_export_leaves_none_of_an_earlier_run(train, scripted, monkeypatch, is_folder):
+    use(monkeypatch, suffix=None, exit=3)
+    scripted([0.1])
+    model, export = YOLO(TINY), ExportBest("openvino" if is_folder else "onnx")
+    attach(model, SaveBest(), export)
+    old = []
+
+    def leave_old(trainer):
+        old.append(Path(trainer.wdir) / ("best-mAP50-95_openvino_model" if is_folder else "best-mAP50-95.onnx"))
+        old[0].mkdir() if is_folder else old[0].touch()
+
+    model.add_callback("on_train_end", leave_old)
+    train(model, epochs=1)
+    assert export.verdict == "failed"
+    assert not old[0].exists()
+
+
+@pytest.mark.training
 def test_best_pt_has_a_json_of_its_own(train, scripted, monkeypatch):
     use(monkeypatch)
     scripted([0.1, 0.3, 0.2])
@@ -188,12 +216,9 @@ def test_each_new_best_is_exported(train, scripted, monkeypatch):
     attach(model, SaveBest(top_k=1), export)
 
     def wait(trainer):
-        job = export._job
         if trainer.validator.training:
-            trainer._yolo_callbacks.wait_for_background()
+            settle(trainer, export)
             seen[trainer.epoch + 1] = export.exported_epoch
-            if job is not None:
-                job.wait(60.0)
 
     model.add_callback("on_fit_epoch_end", wait)
     folder = train(model, epochs=6)
@@ -215,7 +240,7 @@ def test_a_model_that_cannot_be_exported_is_known_early(train, scripted, monkeyp
     scripted([0.1, 0.2])
     model, export, known = YOLO(TINY), ExportBest(), []
     attach(model, SaveBest(), export)
-    model.add_callback("on_train_epoch_end", lambda trainer: export._job and export._job.wait(60.0))
+    model.add_callback("on_train_epoch_end", lambda trainer: settle(trainer, export))
     model.add_callback("on_fit_epoch_end", lambda trainer: known.append([each for each in messages if text in each]))
     train(model, epochs=2)
     assert known[0]
@@ -267,10 +292,8 @@ def test_no_export_stays_beside_a_better_checkpoint(train, scripted, monkeypatch
     attach(model, SaveBest(), export)
 
     def wait(trainer):
-        if export._job:
-            export._job.wait(60.0)
+        settle(trainer, export)
         if trainer.epoch == 2:
-            trainer._yolo_callbacks.wait_for_background()
             seen.append(export.exported_epoch)
             raise KeyboardInterrupt
 
@@ -329,6 +352,65 @@ def test_the_process_ends_with_the_one_that_has_started_it(tmp_path):
     assert not job.folder.exists()
 
 
+def test_a_process_that_fails_meanwhile_removes_its_folder_too(tmp_path):
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "request.json").write_text("{}")
+    code = """
+import shutil, sys, threading, time
+from pathlib import Path
+from yolo_callbacks.trainer import export_process
+remove = shutil.rmtree
+removing = threading.Event()
+shutil.rmtree = lambda *given, **options: (removing.set(), time.sleep(0.5), remove(*given, **options))
+export_process.parse_json = lambda text: (removing.wait(60), 1 / 0)
+export_process.main(Path(sys.argv[1]))
+"""
+    arguments = [sys.executable, "-c", code, str(tmp_path / "work")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    process = subprocess.Popen(arguments, stdin=subprocess.PIPE, env=environment, start_new_session=True)
+    process.stdin.close()
+    assert process.wait(60) == -signal.SIGKILL
+    assert not (tmp_path / "work").exists()
+
+
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_a_job_that_is_closed_before_its_process_starts_leaves_none(tmp_path, monkeypatch, when):
+    job = job_in(tmp_path, command=command(trained={"seconds": 60}))
+    if when == "before":
+        job.close()
+    else:
+        launch = job._launch
+        monkeypatch.setattr(job, "_launch", lambda: (job.close(), job.folder.mkdir(), launch()))
+    job.start()
+    assert job._process is None or job._process.poll() is not None
+    assert [path.name for path in tmp_path.iterdir()] == ["best.pt"]
+
+
+def test_an_export_in_a_folder_of_the_exporter(tmp_path):
+    job = job_in(tmp_path)
+    assert job.exported({"file": "best_saved_model/best_edgetpu.tflite"}) == (
+        job.folder / "best_saved_model" / "best_edgetpu.tflite"
+    )
+    assert [job.exported({"file": file}) for file in ("", "/etc/passwd", "../../best.onnx")] == [None] * 3
+    assert job.exported({}) is None
+
+
+def test_the_process_names_an_export_in_a_folder_of_the_exporter(tmp_path, monkeypatch):
+    from yolo_callbacks.trainer import export_comparison, export_process
+
+    def export(checkpoint, request):
+        made = tmp_path / "best_saved_model" / "best_edgetpu.tflite"
+        made.parent.mkdir()
+        made.write_bytes(b"1")
+        return made
+
+    monkeypatch.setattr(export_process, "_run_exporter", export)
+    monkeypatch.setattr(export_comparison.Comparison, "figures", lambda self, folder: {})
+    request, found = job_in(tmp_path).request, {}
+    export_process._export(tmp_path, request, found)
+    assert found["file"] == "best_saved_model/best_edgetpu.tflite"
+
+
 def test_a_closed_job_leaves_neither_process_nor_folder(tmp_path):
     job = job_in(tmp_path, command=command(trained={"seconds": 60}))
     job.start()
@@ -357,7 +439,7 @@ def test_a_job_that_cannot_start_is_an_error_and_no_exception(tmp_path):
 
 
 def test_a_request_is_the_same_after_json(tmp_path):
-    data = ValidationSet(("a.jpg",), (1,), {0: "cat", 1: "dog"}, {"kpt_shape": [1, 3]})
+    data = ValidationSet(("a.jpg",), (1,), {0: "cat", 1: "dog"}, {"kpt_shape": [1, 3]}, one_class=True)
     request = ExportRequest("pose", "onnx", {"imgsz": [32, 64]}, "best.pt", {"yaml": {"nc": 2}}, data, 2)
     assert ExportRequest.from_json(json.loads(json.dumps(request.as_json()))) == request
 

@@ -17,6 +17,7 @@ from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.trainer.export_formats import (
     export_formats,
     precision_of,
+    suffix_of,
     validate_export_arguments,
     validate_format,
 )
@@ -239,8 +240,8 @@ class ExportBest(Callback):
 
     def _publish(self, job: ExportJob, finding: Finding, entry: Mapping[str, Any]) -> None:
         """Publish an export. A thread calls it: it does not raise."""
-        name, checkpoint = finding.result.get("file"), job.checkpoint
-        exported = job.folder / Path(str(name)).name if name and finding.verdict != FAILED else None
+        checkpoint = job.checkpoint
+        exported = None if finding.verdict == FAILED else job.exported(finding.result)
         try:
             if checkpoint is not None:
                 self.exported_path = self._publication.publish(exported, checkpoint, job.epoch, finding, entry)
@@ -333,8 +334,7 @@ class ExportBest(Callback):
         """Return the exports of this run that are files, also that of the end, which is not there yet."""
         if self._source is None or self._source.folder is None:
             return []
-        suffix = export_formats()[self.format].suffix if self.format in export_formats() else ""
-        names = [*self._publication.files, *self._source.export_names(suffix)]
+        names = [*self._publication.files, *self._source.export_names(suffix_of(self.format))]
         return [path for path in map(self._source.folder.joinpath, dict.fromkeys(names)) if not path.is_dir()]
 
     # A resume ---------------------------------------------------------------------------------------------------------

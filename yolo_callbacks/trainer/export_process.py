@@ -25,21 +25,25 @@ __all__ = ["REQUEST", "RESULT", "main"]
 
 REQUEST, RESULT = "request.json", "result.json"
 _NICE = 10
+_REMOVALS = 10  # the exporter may write into the folder while it is removed
 _UNTRAINED = "untrained.pt"
 
 
 def main(folder: Path) -> None:
     """Carry out the request in a folder."""
-    _end_with_parent(folder)
-    request = ExportRequest.from_json(parse_json((folder / REQUEST).read_text(encoding="utf-8")))
-    _take_little(request.threads)
-    started = time.monotonic()
-    result: dict[str, Any] = {"stage": "start"}
+    ending = _end_with_parent(folder)
     try:
-        _export(folder, request, result)
-    except Exception as error:  # an exporter may raise anything
-        result |= {"error": _described(error), "missing": _missing_module(error)}
-    write_json(folder / RESULT, {**result, "seconds": time.monotonic() - started})
+        request = ExportRequest.from_json(parse_json((folder / REQUEST).read_text(encoding="utf-8")))
+        _take_little(request.threads)
+        started = time.monotonic()
+        result: dict[str, Any] = {"stage": "start"}
+        try:
+            _export(folder, request, result)
+        except Exception as error:  # an exporter may raise anything
+            result |= {"error": _described(error), "missing": _missing_module(error)}
+        write_json(folder / RESULT, {**result, "seconds": time.monotonic() - started})
+    finally:
+        ending.acquire()  # never returns while the folder is removed: the end of this thread would end the removal
 
 
 def _export(folder: Path, request: ExportRequest, result: dict[str, Any]) -> None:
@@ -50,7 +54,9 @@ def _export(folder: Path, request: ExportRequest, result: dict[str, Any]) -> Non
     checkpoint = folder / request.checkpoint if request.checkpoint else _make_untrained(folder, request)
     result["stage"] = "export"
     exported = _run_exporter(checkpoint, request)
-    result |= {"file": exported.name, "bytes": _size(exported), "versions": _versions(request.format)}
+    # Ultralytics puts some into a folder of its own, such as that of Edge TPU (8.3.200 to 8.4.190)
+    file = exported.resolve().relative_to(folder.resolve()).as_posix()
+    result |= {"file": file, "bytes": _size(exported), "versions": _versions(request.format)}
     result["stage"] = "compare"
     result |= Comparison(checkpoint, exported, request).figures(folder)
     result["stage"] = "done"
@@ -93,19 +99,29 @@ def _make_untrained(folder: Path, request: ExportRequest) -> Path:
 # The process ---------------------------------------------------------------------------------------------------------
 
 
-def _end_with_parent(folder: Path) -> None:
-    """End this process and those that it has started, and remove its folder, when standard input is closed."""
+def _end_with_parent(folder: Path) -> threading.Lock:
+    """End this process and those that it has started, and remove its folder, when standard input is closed.
+
+    Returns:
+        A lock that is held from that moment on.
+    """
+    ending = threading.Lock()
 
     def watch() -> None:
         with contextlib.suppress(OSError):
             os.read(0, 1)  # not `sys.stdin.read`, whose lock would abort the interpreter at its end
-        shutil.rmtree(folder, ignore_errors=True)
+        ending.acquire()
+        for _ in range(_REMOVALS):
+            shutil.rmtree(folder, ignore_errors=True)
+            if not folder.exists():
+                break
         if hasattr(os, "killpg") and os.getpgrp() == os.getpid():
             os.killpg(os.getpgrp(), signal.SIGKILL)
         os._exit(1)
 
     if sys.stdin is not None:  # None where it was closed from the start
         threading.Thread(target=watch, name="parent", daemon=True).start()
+    return ending
 
 
 def _take_little(threads: int) -> None:

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -62,14 +63,19 @@ class ExportJob:
         self._process: subprocess.Popen[bytes] | None = None
         self._started = time.monotonic()
         self._error = ""
+        self._closed = threading.Event()
 
     def start(self) -> None:
-        """Start the process. It does not raise."""
+        """Start the process, unless the job is closed. It does not raise."""
+        if self._closed.is_set():
+            return
         try:
             self._prepare()
             self._launch()
         except Exception as error:
             self._error = f"its process could not be started: {error}"
+        if self._closed.is_set():  # meanwhile, by another thread, which has found no process yet
+            self.close()
 
     def _prepare(self) -> None:
         self.folder.mkdir(mode=0o700)
@@ -146,8 +152,14 @@ class ExportJob:
         by = f"was ended by signal {-code}" if code is not None and code < 0 else f"ended with exit code {code}"
         return {"error": f"its process {by}{self._last_line()}", "stage": "process"}
 
+    def exported(self, result: Mapping[str, Any]) -> Path | None:
+        """Return the export of a result, in the temporary folder; None where there is none."""
+        file = Path(str(result.get("file") or ""))
+        return None if file.name == "" or file.is_absolute() or ".." in file.parts else self.folder / file
+
     def close(self) -> None:
-        """End the process where it runs, and remove its folder."""
+        """End the process where it runs, and remove its folder; a job that has not started never starts."""
+        self._closed.set()
         self._kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
