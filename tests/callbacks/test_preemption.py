@@ -505,7 +505,7 @@ def test_ranks_that_step_together_leave_after_the_same_batch(server, asking):
             step.wait(30)  # a rank that is alone in a step waits for the others
             time.sleep(0.001 * (batch * (rank + 1) % 7))
             if batch == 5 and rank in asking:
-                assert ranks[rank].ask("SIGUSR1")
+                assert ranks[rank].ask("SIGUSR1", time.monotonic() + 100)
             if ranks[rank].leaves():
                 left[rank] = batch
                 return
@@ -519,6 +519,8 @@ def test_ranks_that_step_together_leave_after_the_same_batch(server, asking):
     assert len(set(left.values())) == 1
     assert left[0] > 5
     assert [rank.reason for rank in ranks] == ["SIGUSR1"] * 3
+    # each rank limits its loggers: rank 0 would wait for a dead server until it is killed
+    assert all(0 < rank.kill_time - time.monotonic() < 100 for rank in ranks)
     for rank in ranks:
         rank.close()
         assert not rank._thread.is_alive()
@@ -542,9 +544,42 @@ def test_nobody_leaves_unless_a_rank_asks_for_it(server):
         assert (rank._thread.is_alive(), rank.reason) == (False, "")
 
 
+def test_a_rank_does_not_leave_a_validation_alone_after_the_agreement(server):
+    """The agreed batch may be one that never comes: that after the last one of the epoch."""
+    ranks = [JointLeave(rank, 2, lambda: server.address) for rank in range(2)]
+    assert ranks[1].ask("SIGUSR1", time.monotonic() + 100)
+    for rank in ranks:
+        rank._thread.join(30)
+    assert all(rank.ask("SIGUSR1", 0) for rank in ranks)
+
+
+def test_the_time_of_another_rank_limits_the_loggers_of_this_one(train, scripted):
+    class OtherRank(Callback):
+        """Offers what another rank offers with the exchange of the epoch."""
+
+        def on_epoch(self, run, record):
+            run.offer("preemption/seconds_left", 100.0)
+
+    from yolo_callbacks import TrainingRun
+
+    left = []
+
+    class Seen(Callback):
+        is_logger = True
+
+        def on_train_end(self, trainer):
+            left.append(TrainingRun.of(trainer).seconds_left)
+
+    scripted(VALUES)
+    model = YOLO(TINY)
+    attach(model, OtherRank(), Preemption(requeue=False), Seen(), strict=True)
+    train(model, epochs=1)
+    assert 0 < left[0] < 100
+
+
 def test_a_rank_without_a_store_leaves_alone():
     joint = JointLeave(1, 2, lambda: None)
-    assert not joint.ask("SIGUSR1")
+    assert not joint.ask("SIGUSR1", 0)
     assert not joint.leaves()
     joint.close()
 
@@ -553,7 +588,7 @@ def test_a_rank_that_gets_no_answer_leaves_alone(server, monkeypatch):
     """The thread of the other one has ended."""
     monkeypatch.setattr(joint_leave, "_LONGEST", 0.05)
     joint = JointLeave(0, 2, lambda: server.address)
-    assert joint.ask("SIGUSR1")
+    assert joint.ask("SIGUSR1", 0)
     deadline = time.monotonic() + 30
     while not joint.leaves() and time.monotonic() < deadline:
         time.sleep(0.01)

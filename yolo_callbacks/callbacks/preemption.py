@@ -22,6 +22,7 @@ __all__ = ["Preemption"]
 
 _DEFAULT_GRACE = 30.0  # seconds from SIGTERM to SIGKILL: KillWait of SLURM, terminationGracePeriodSeconds of Kubernetes
 _WAIT = 20.0  # seconds that the other ranks wait for the end of rank 0
+_SECONDS_LEFT = "preemption/seconds_left"  # of the rank that has got the signal, for the others
 _MOMENT = 0.5  # seconds within which a signal comes to all processes of a group
 _NEVER_CAUGHT = ("SIGKILL", "SIGSTOP")
 # Those of Unix, which Windows does not have: a file of callbacks is valid there too.
@@ -193,6 +194,8 @@ class Preemption(Callback):
         if self._watch.received:
             self._note_signals()
             run.request_end(self.received[0])
+            if self._kill_time is not None:
+                run.offer(_SECONDS_LEFT, self._kill_time - time.monotonic())
 
     def _note_signals(self) -> None:
         """Say once which signal has come, and find out how much time there is."""
@@ -216,7 +219,8 @@ class Preemption(Callback):
         shortest = self._times.shortest
         expected = None if shortest is None or self._epoch_start is None else self._epoch_start + shortest
         if self._limit is not None and must_leave(time.monotonic(), self._limit, expected):
-            if self._joint is not None and self._joint.ask(self.received[0]):
+            kill_time = time.monotonic() if self._kill_time is None else self._kill_time
+            if self._joint is not None and self._joint.ask(self.received[0], kill_time):
                 return
             LOGGER.warning("Preemption: this epoch does not end in time, and the training is left now")
             raise self._terminated()
@@ -226,15 +230,20 @@ class Preemption(Callback):
     def on_train_end(self, trainer: Any) -> None:
         """Note with which epoch the training was left, and let loggers know how much time there is."""
         run = TrainingRun.of(trainer)
+        for seconds in run.offers(_SECONDS_LEFT):
+            if seconds is not None:
+                self._kill_time = _earlier(self._kill_time, time.monotonic() + seconds)
         run.supervision.kill_time = self._kill_time
         if run.left is not None and self._signal_of(run):
             self.left_epoch = run.last_epoch
 
     def teardown(self, trainer: Any) -> None:
         """Let loggers know how much time there is, and ask the other ranks no more."""
-        TrainingRun.of(trainer).supervision.kill_time = self._kill_time
         if self._joint is not None:
             self._joint.close()
+            if self._joint.kill_time is not None:
+                self._kill_time = _earlier(self._kill_time, self._joint.kill_time)
+        TrainingRun.of(trainer).supervision.kill_time = self._kill_time
 
     def on_run_end(self, run: TrainingRun, summary: Mapping[str, Any]) -> None:
         """Let SLURM start the job again, if the run is not finished."""

@@ -35,12 +35,14 @@ class JointLeave:
 
     Attributes:
         reason: The name of the signal by which a rank has asked to leave; `""` where none has.
+        kill_time: When a scheduler ends that rank, as `time.monotonic()` of this process; None where none has asked.
     """
 
     def __init__(self, rank: int, ranks: int, address: Callable[[], tuple[str, int] | None]) -> None:
         self._rank, self._ranks, self._address = rank, ranks, address
         self.reason = ""
-        self._wish = ""
+        self.kill_time: float | None = None
+        self._wish: tuple[str, float] | None = None
         self._batches = 0  # those that are complete, written by the training thread
         self._holds = False
         self._target: int | None = None
@@ -50,16 +52,19 @@ class JointLeave:
         self._thread = threading.Thread(target=self._work, name="yolo-callbacks-preemption", daemon=True)
         self._thread.start()
 
-    def ask(self, reason: str) -> bool:
-        """Ask to leave; return whether the others can be asked.
+    def ask(self, reason: str, kill_time: float) -> bool:
+        """Ask to leave; return whether all ranks leave together: False if the others cannot be asked.
 
         Args:
             reason: The name of the signal.
+            kill_time: When a scheduler ends this process, as `time.monotonic()`.
         """
+        if self._target is not None:  # the thread has ended; in a validation a rank must not leave before the others
+            return True
         if self._lost or self._address() is None or not self._thread.is_alive():
             return False
         if not self._wish:
-            self._wish = reason
+            self._wish = reason, kill_time
             self._changed.set()
         return True
 
@@ -114,10 +119,13 @@ class JointLeave:
         store = self._store = RankStore(address)
         while not (asked := store.get("leave/asked")):
             if self._wish:
-                store.put("leave/asked", self._wish)
+                reason, kill_time = self._wish
+                store.put("leave/asked", f"{reason} {kill_time - time.monotonic():.3f}")  # clocks differ by machine
             elif self._sleep(_EVERY):
                 return
-        self.reason, self._holds = asked, True
+        reason, seconds = asked.split()
+        self.kill_time = time.monotonic() + float(seconds)
+        self.reason, self._holds = reason, True
         # After the line before: the training thread counts a batch first, and looks then whether it holds.
         store.put(f"leave/bound/{self._rank}", str(self._batches + 1))
         while (answer := store.get("leave/target")) is None:
