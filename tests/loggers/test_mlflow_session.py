@@ -224,7 +224,7 @@ def test_a_server_that_fails_costs_the_timeouts_at_most(gate, fault, messages, t
     opened.print_news()
     text = "\n".join(messages)
     assert "MLflow: the run could not be opened yet, it is tried again" in text
-    assert "MLflow: what was not logged within finish_timeout=1 s is given up" in text
+    assert "MLflow: what was not logged within 1 s (finish_timeout) is given up" in text
 
 
 def test_no_password_in_a_message(gate, messages):

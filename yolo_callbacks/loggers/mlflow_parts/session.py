@@ -127,7 +127,7 @@ class MlflowSession:
         left = self._outbox.left()
         self._outcome.add_lost(left)
         if left or self._abandoned:
-            self._news.warning(f"what was not logged within finish_timeout={self.finish_timeout:g} s is given up")
+            self._news.warning(f"what was not logged within {self.finish_timeout:.3g} s (finish_timeout) is given up")
         self.print_news()
 
     def send_late(self, uploads: Sequence[Upload]) -> None:
