@@ -10,18 +10,13 @@ from typing import Any, ClassVar
 from yolo_callbacks.callbacks.callback import Callback
 from yolo_callbacks.callbacks.export_parts.finding import FAILED, PROVEN, Finding
 from yolo_callbacks.callbacks.export_parts.job import COMMAND, ExportJob
+from yolo_callbacks.callbacks.export_parts.preparation import Preparation
 from yolo_callbacks.callbacks.export_parts.publication import Publication
 from yolo_callbacks.callbacks.export_parts.source import ExportSource, reason_for_no_export, trial_of
 from yolo_callbacks.callbacks.export_parts.tolerance import complete_tolerance, validate_tolerance
 from yolo_callbacks.metrics.epoch_record import EpochRecord
-from yolo_callbacks.trainer.export_formats import (
-    export_formats,
-    precision_of,
-    suffix_of,
-    validate_export_arguments,
-    validate_format,
-)
-from yolo_callbacks.trainer.export_request import ExportRequest, ValidationSet, untrained_model, validation_set
+from yolo_callbacks.trainer.export_formats import precision_of, suffix_of, validate_export_arguments, validate_format
+from yolo_callbacks.trainer.export_request import validation_set
 from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.arguments import validate_bool, validate_choice, validate_int, validate_optional_str
 from yolo_callbacks.utils.durations import validate_duration
@@ -122,8 +117,7 @@ class ExportBest(Callback):
     def reset(self) -> None:
         """Forget the last run."""
         self._drop_job()
-        self._source: ExportSource | None = None
-        self._data = ValidationSet(())
+        self._preparation: Preparation | None = None
         self._off = ""
         self._reached_end = self._validated = False
         self._publication = Publication(self.format)
@@ -147,14 +141,15 @@ class ExportBest(Callback):
         """Find the checkpoint and the validation images of this run."""
         if not run.is_main or self._validated:
             return True
-        self._source = ExportSource.of(run, self.of)
+        preparation = Preparation(self.format, self.arguments, ExportSource.of(run, self.of))
+        self._preparation = preparation
         self._validated = True
         if not self.trials and (search := trial_of(run)):
             self._off = f"nothing: this is a trial of {search} (trials=True exports)"
             return True
         try:
-            self._source.check(run)
-            self._data = validation_set(run.trainer).sample(self.images)
+            preparation.source.check(run)
+            preparation.data = validation_set(run.trainer).sample(self.images)
         except ValueError as error:
             self._off = f"nothing: {error}"
             LOGGER.warning(f"ExportBest does nothing in this run: {error}")
@@ -166,57 +161,35 @@ class ExportBest(Callback):
         self.validate(run)
         if self._off or run.ended or not run.is_main:
             return
-        model = untrained_model(trainer)
-        if model is None:
+        job = self._preparation.untrained_job(run) if self._preparation is not None else None
+        if job is None:
             LOGGER.warning(
                 f"ExportBest: whether this model exports to {self.format} shows at the first export only: it is not "
                 "made from a YAML of Ultralytics that another process can load"
             )
         else:
-            self._begin(run, ExportJob(self._request(run, model=model), None, run.weights_dir))
+            self._begin(run, job)
 
     # In each epoch ----------------------------------------------------------------------------------------------------
 
     def on_epoch(self, run: TrainingRun, record: EpochRecord) -> None:
         """Take over an export that is done; start that of a new best."""
-        if self._off or self._source is None:
+        preparation = self._preparation
+        if self._off or preparation is None:
             return
         job = self._job
         if job is not None and job.is_done(self._timeout):
             self._take_over(run, job)
         if self.when == "best" and self._job is None and not run.stopping and record.epoch < run.planned_epochs:
-            epoch = self._source.new_best(run)
+            epoch = preparation.source.new_best(run)
             if epoch and epoch != self.exported_epoch:
-                self._begin(run, self._export_job(run, epoch, threads=_THREADS))
+                self._begin(run, preparation.job(run, epoch, threads=_THREADS))
 
     def _begin(self, run: TrainingRun, job: ExportJob) -> None:
         """Start a job in the thread of the run: after the copy of the checkpoint, and before the next one."""
         job.command = self._command
         self._job = job
         run.run_in_background(job.start)
-
-    def _export_job(self, run: TrainingRun, epoch: int, *, threads: int) -> ExportJob:
-        checkpoint = self._checkpoint(run)
-        request = self._request(run, checkpoint=checkpoint.name, threads=threads)
-        formats = export_formats()
-        needs_gpu = self.format in formats and not formats[self.format].on_cpu
-        return ExportJob(request, checkpoint, run.weights_dir, epoch, uses_gpu=needs_gpu or "device" in self.arguments)
-
-    def _checkpoint(self, run: TrainingRun) -> Path:
-        found = None if self._source is None else self._source.checkpoint(run)
-        return run.best if found is None else found
-
-    def _request(
-        self,
-        run: TrainingRun,
-        *,
-        checkpoint: str = "",
-        model: Mapping[str, Any] | None = None,
-        threads: int = _THREADS,
-    ) -> ExportRequest:
-        arguments = {"imgsz": run.image_size, **self.arguments}
-        data = self._data if checkpoint else ValidationSet(())
-        return ExportRequest(run.task, self.format, arguments, checkpoint, model, data, threads)
 
     def _take_over(self, run: TrainingRun, job: ExportJob) -> None:
         """Judge what a job has reached; publish its export."""
@@ -274,11 +247,12 @@ class ExportBest(Callback):
             self._drop_job()
 
     def _finish(self, run: TrainingRun) -> None:
-        if self._off or self._source is None or not run.is_main:
+        preparation = self._preparation
+        if self._off or preparation is None or not run.is_main:
             return
         run.wait_for_background()
         self._off = reason_for_no_export(run, reached_end=self._reached_end)
-        epoch = self._source.last_best(run)
+        epoch = preparation.source.last_best(run)
         if self._off or epoch is None:
             self._off = self._off or "nothing: the run has no best checkpoint"
             self._retract(run, epoch)
@@ -290,12 +264,12 @@ class ExportBest(Callback):
         if job is None and self._is_exported(run, epoch):
             return
         if job is None:
-            job = self._export_job(run, epoch, threads=min(_THREADS_AT_END, os.cpu_count() or 1))
+            job = preparation.job(run, epoch, threads=min(_THREADS_AT_END, os.cpu_count() or 1))
             self._begin(run, job)
         timeout = min(self._timeout, max(1.0, run.seconds_left - _RESERVE))
         LOGGER.info(
-            f"ExportBest: exporting {self._checkpoint(run).name} to {self.format} and comparing both on "
-            f"{len(self._data.images)} images, at most {timeout:.0f} s"
+            f"ExportBest: exporting {preparation.checkpoint(run).name} to {self.format} and comparing both on "
+            f"{len(preparation.data.images)} images, at most {timeout:.0f} s"
         )
         run.wait_for_background()
         job.wait(timeout)
@@ -332,10 +306,11 @@ class ExportBest(Callback):
 
     def written_files(self) -> list[Path]:
         """Return the exports of this run that are files, also that of the end, which is not there yet."""
-        if self._source is None or self._source.folder is None:
+        source = self._preparation.source if self._preparation is not None else None
+        if source is None or source.folder is None:
             return []
-        names = [*self._publication.files, *self._source.export_names(suffix_of(self.format))]
-        return [path for path in map(self._source.folder.joinpath, dict.fromkeys(names)) if not path.is_dir()]
+        names = [*self._publication.files, *source.export_names(suffix_of(self.format))]
+        return [path for path in map(source.folder.joinpath, dict.fromkeys(names)) if not path.is_dir()]
 
     # A resume ---------------------------------------------------------------------------------------------------------
 
