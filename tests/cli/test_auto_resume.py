@@ -14,17 +14,24 @@ from yolo_callbacks.cli.command import main
 FAST = ["imgsz=32", "batch=4", "workers=0", "device=cpu", "plots=False", "seed=0", "epochs=3"]
 # Ends the process after epoch 1, once, and then leaves the training with epoch 2, once.
 KILL = """
-import os
+import json, os
+from contextlib import suppress
 from pathlib import Path
 from yolo_callbacks import Callback
+
+def is_copied():
+    # A copy is complete with its manifest, which is written last, and not at once.
+    for manifest in Path("store").rglob("copies/*.json"):
+        with suppress(ValueError):
+            return bool(json.loads(manifest.read_text()))
+    return False
 
 class Kill(Callback):
     def on_train_epoch_start(self, trainer):
         if trainer.epoch == 1 and not Path("killed").exists():
             Path("killed").touch()
-            mirrors = [f for f in Path("store").rglob("*.json") if f.parent.name == "copies"]
-            while not mirrors:
-                mirrors = [f for f in Path("store").rglob("*.json") if f.parent.name == "copies"]
+            while not is_copied():
+                pass
             os._exit(9)
 
     def on_epoch(self, run, record):
