@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import importlib
 import inspect
 import shutil
 import sys
@@ -19,7 +18,9 @@ READS_ANY_CSV = "except" in inspect.getsource(BaseTrainer.read_results_csv)
 # 8.4.103 and 8.4.104 at least load last.pt and repeat an epoch whose fitness has dropped to 0, not only one with NaN.
 REPEATS_COLLAPSED = "(loss_nan or fitness_nan or fitness_collapse)" in inspect.getsource(BaseTrainer)
 INTEGRATIONS = ("wandb", "tensorboard", "mlflow", "comet", "clearml", "dvc")
-SETTINGS.update({name: False for name in INTEGRATIONS if name in SETTINGS})
+# Ultralytics imports Ray where it is installed: that takes two seconds, and changes the exit status after Ctrl-C. A
+# worker of Ray has it already.
+SETTINGS.update({name: False for name in INTEGRATIONS if name in SETTINGS} | {"raytune": "ray" in sys.modules})
 
 # A detection model of some thousand weights, for what happens around a training; `yolo11n.yaml` for what is in it.
 TINY = str(Path(__file__).with_name("tiny.yaml"))
@@ -28,13 +29,6 @@ TINY_CLASSIFY, TINY_SEGMENT, TINY_POSE, TINY_OBB = (
     str(Path(__file__).with_name(f"tiny-{task}.yaml")) for task in ("cls", "seg", "pose", "obb")
 )
 FAST = {"imgsz": 32, "batch": 4, "nbs": 4, "workers": 0, "device": "cpu", "plots": False, "verbose": False, "seed": 0}
-
-
-if "ray" not in sys.modules:  # it is there in a worker of Ray
-    # Ultralytics imports Ray where it is installed: that takes a second, and changes the exit status after Ctrl-C.
-    sys.modules["ray"] = None  # type: ignore[assignment]
-    importlib.import_module("ultralytics.utils.callbacks.raytune")
-    del sys.modules["ray"]
 
 
 def detection_metrics(value: float, **others: float) -> dict[str, float]:
