@@ -57,6 +57,13 @@ def steps(monkeypatch):
         ({"url": 3}, TypeError, "url must be a string, received 3"),
         ({"url": " "}, ValueError, "url must not be empty"),
         ({"url": "nope://bucket"}, ValueError, "Protocol not known: nope"),
+        ({"url": "s3:/bucket/x"}, ValueError, "url needs two slashes after s3: such as 's3://bucket/x', received"),
+        ({"url": "s3:bucket/x"}, ValueError, "such as 's3://bucket/x', received 's3:bucket/x'"),
+        ({"url": "nope:/bucket"}, ValueError, "such as 'nope://bucket'"),
+        ({"url": "file:/mnt/store"}, ValueError, "such as 'file:///mnt/store'"),
+        ({"url": "simplecache::s3:/bucket"}, ValueError, "such as 's3://bucket'"),
+        ({"url": "nope::memory://a"}, ValueError, "Protocol not known: nope"),
+        ({"url": "~nobody-of-that-name/store"}, ValueError, "the home folder of ~nobody-of-that-name is not known"),
         ({"url": "memory://a", "every": 0}, ValueError, "every must be at least 1"),
         ({"url": "memory://a", "finish_timeout": -1}, ValueError, "finish_timeout must be finite and at least 0"),
         ({"url": "memory://a", "storage_options": "secret"}, TypeError, "must be a mapping or None, received a str"),
@@ -67,7 +74,48 @@ def test_wrong_arguments(arguments, error, message):
         Mirror(**arguments)
 
 
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("store", "{cwd}/store"),
+        ("./~/store", "{cwd}/~/store"),
+        ("runs:1", "{cwd}/runs:1"),
+        ("~/store", "{home}/store"),
+        ("file://~/store", "file://{home}/store"),
+        ("local://store", "local://{cwd}/store"),
+        ("/mnt/store/", "/mnt/store"),
+        ("simplecache::memory://a", "simplecache::memory://a"),
+    ],
+)
+def test_a_folder_is_shown_by_its_absolute_path(url, shown, tmp_path, monkeypatch):
+    home = tmp_path / "home"
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(tmp_path)
+    assert Mirror(url).shown_url == shown.format(cwd=tmp_path, home=home)
+
+
+@pytest.mark.parametrize("url", ["store/first", "~/store/first", "file://~/store/first"])
+def test_the_copies_and_the_table_are_at_that_path(url, train, scripted, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    scripted([0.1])
+    model = YOLO(TINY, task="detect")
+    attach(model, Mirror(url), strict=True)
+    folder = train(model, epochs=1)
+    assert [copy.epoch for copy in copies(str(tmp_path / "store" / "first"))] == [1, 1]
+    assert outcome_of(folder).endswith(f"{tmp_path}/store/first")
+    assert not (tmp_path / "~").exists()
+
+
+def test_a_wrong_url_shows_no_password():
+    with pytest.raises(ValueError, match="two slashes") as caught:
+        Mirror("ftp:/me:pass/word@host/runs")
+    assert "pass" not in str(caught.value)
+
+
 def test_two_in_one_place_are_refused():
+    with pytest.raises(ValueError, match=r"Mirror and Mirror would both write the copies in /mnt/a: give each a"):
+        attach(YOLO(TINY, task="detect"), Mirror("/mnt/a"), Mirror("file:///mnt/a/"))
     with pytest.raises(ValueError, match="Mirror and Mirror would both write the copies in memory://a: give each a"):
         attach(YOLO(TINY, task="detect"), Mirror("memory://a"), Mirror("memory://a"))
 

@@ -36,8 +36,8 @@ class Mirror(Callback):
     until a newer epoch waits.
 
     Args:
-        url: The folder in the store, as `fsspec` takes it: `"file:///mnt/store/run"`, `"s3://bucket/run"`,
-            `"gs://bucket/run"`, `"sftp://host/folder"`. Give each run a folder of its own. `file://`, `memory://` and
+        url: The folder in the store, as `fsspec` takes it: `"/mnt/store/run"`, `"~/store/run"`, `"s3://bucket/run"`,
+            `"gs://bucket/run"`, `"sftp://host/folder"`. Give each run a folder of its own. A path, `memory://` and
             `ftp://` need no further package; others do, such as `s3fs` for `s3://`.
         every: Copy each n-th epoch, and the end of the run. Defaults to `1`.
         finish_timeout: How many seconds the end of a run waits for copies at most; less where `Preemption` knows that
@@ -51,7 +51,8 @@ class Mirror(Callback):
 
     Raises:
         TypeError: If an argument is of the wrong kind.
-        ValueError: If `url` is empty or of an unknown kind, `every` is less than 1, or `finish_timeout` is negative.
+        ValueError: If `url` is empty, of an unknown kind or has one slash after its scheme, `every` is less than 1, or
+            `finish_timeout` is negative.
         ImportError: If the package for this kind of store is not installed.
 
     Example:
@@ -107,7 +108,7 @@ class Mirror(Callback):
 
     def output_files(self, task: str) -> set[str]:
         """Return where the copies are: two would be taken for two runs."""
-        return {f"the copies in {clean_url(self.url)}"}
+        return {f"the copies in {self._store.shown.removeprefix('file://')}"}
 
     def reset(self) -> None:
         """Forget the last run."""
@@ -195,9 +196,9 @@ class Mirror(Callback):
 
     @property
     def shown_url(self) -> str:
-        """The URL without credentials; the name of the variable that it came from."""
+        """The URL without credentials, or the absolute path; the name of the variable that it came from."""
         variables = origins_of(self).variables.get("url")
-        return " and ".join(f"${{{name}}}" for name in variables) if variables else clean_url(self.url)
+        return " and ".join(f"${{{name}}}" for name in variables) if variables else self._store.shown
 
     def described(self, error: Exception) -> str:
         """Return the class and the text of an exception, without credentials."""

@@ -23,6 +23,7 @@ from typing import Any
 from yolo_callbacks.state.run_files import is_needed, needed_files
 from yolo_callbacks.utils.fields import SCHEMA, Field, StateError, flag, mapping, read_fields, schema, text, whole
 from yolo_callbacks.utils.files import LOGGER, parse_json, stamp
+from yolo_callbacks.utils.locations import absolute_path, check_scheme
 from yolo_callbacks.utils.redaction import MASK, clean_arguments, clean_text, clean_url
 from yolo_callbacks.utils.version import versions
 
@@ -95,27 +96,22 @@ class MirrorStore:
     Nothing is opened before the first use. Any method may raise what the file system raises.
 
     Args:
-        url: The folder, as fsspec takes it: `s3://bucket/folder`, `file:///folder`, a path.
+        url: The folder, as fsspec takes it: `s3://bucket/folder`, `file:///folder`, a path, which may begin with `~`.
         options: The arguments of the file system.
 
     Raises:
-        ValueError: If fsspec knows no file system of that kind.
+        ValueError: If fsspec knows no file system of that kind, or the URL has one slash after its scheme.
         ImportError: If its package is not installed.
     """
 
     def __init__(self, url: str, options: Mapping[str, Any]) -> None:
-        from fsspec import get_filesystem_class
-        from fsspec.core import split_protocol
-
-        protocol, _ = split_protocol(url.partition("::")[0])
-        get_filesystem_class(protocol or "file")
-        self._url = url if protocol else str(Path(url).absolute())
+        self._url = _checked(url)
         self._options = dict(options)
         self._opened: tuple[Any, str] | None = None
 
     @property
     def shown(self) -> str:
-        """The URL without credentials."""
+        """The URL without credentials; the path of a folder on this machine is absolute."""
         return clean_url(self._url)
 
     def described(self, error: BaseException) -> str:
@@ -255,6 +251,23 @@ class MirrorStore:
             system, root = url_to_fs(self._url, **self._options)
             self._opened = (system, root.rstrip("/"))
         return self._opened
+
+
+def _checked(url: str) -> str:
+    """Return a URL whose file system is known; the path of a folder on this machine becomes absolute."""
+    from fsspec import available_protocols, get_filesystem_class
+    from fsspec.core import split_protocol
+
+    first, *others = url.split("::")  # `simplecache::s3://bucket`
+    for part in (first, *others):
+        check_scheme("url", part, frozenset(available_protocols()))
+    protocol, path = split_protocol(first)
+    get_filesystem_class(protocol or (first if others else "file"))
+    if others:
+        return url
+    if protocol is None:
+        return absolute_path("url", url)
+    return f"{protocol}://{absolute_path('url', path)}" if protocol in ("file", "local") else url
 
 
 def _is_state(path: Path) -> tuple[bool, str]:
