@@ -252,6 +252,8 @@ def test_without_mlflow_the_training_does_not_start(train, monkeypatch, tmp_path
         ({"nested": 1}, TypeError, "nested must be True or False"),
         ({"images": -1}, ValueError, "images must be at least 0"),
         ({"image_period": 0}, ValueError, "image_period must be at least 1"),
+        ({"tracking_uri": "http:/localhost:5000"}, ValueError, "tracking_uri must begin with 'http://'"),
+        ({"tracking_uri": "sqlite:runs.db"}, ValueError, "such as 'sqlite:///runs.db'"),
         ({"init_timeout": 0.1}, ValueError, "init_timeout must be finite and at least 1"),
         ({"finish_timeout": "long"}, TypeError, "finish_timeout must be a number"),
     ],
@@ -259,6 +261,23 @@ def test_without_mlflow_the_training_does_not_start(train, monkeypatch, tmp_path
 def test_arguments_are_checked(arguments, error, message):
     with pytest.raises(error, match=message):
         MLflowLogger(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ("sqlite:///~/runs.db", "sqlite:////home/me/runs.db"),
+        ("~/mlruns", "/home/me/mlruns"),
+        ("file:///~/mlruns", "file:///home/me/mlruns"),
+        ("sqlite:///runs.db", "sqlite:///runs.db"),
+        ("file:/mnt/mlruns", "file:/mnt/mlruns"),
+        ("http://localhost:5000", "http://localhost:5000"),
+        ("databricks", "databricks"),
+    ],
+)
+def test_the_home_folder_takes_the_place_of_its_sign(given, used, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert MLflowLogger(tracking_uri=given).tracking_uri == used
 
 
 @pytest.mark.parametrize("password", ["sesame", "ses,ame", "ses ame", "ses'ame"])

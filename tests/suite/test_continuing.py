@@ -238,7 +238,7 @@ def test_save_dir_names_a_run_too(go_on, tmp_path):
         ({}, ValueError, "resume_or_train needs to know which run is meant: give name=, project= or save_dir="),
         ({"name": "run", "resume": True}, ValueError, "leave out resume="),
         ({"name": "run", "mirror": 3}, TypeError, "mirror must be a URL or a Mirror, received int"),
-        ({"name": "run", "mirror": "s3:/a"}, ValueError, "url needs two slashes after s3"),
+        ({"name": "run", "mirror": "s3:/a"}, ValueError, "url must begin with 's3://'"),
         ({"name": "run", "mirror": "nope://a"}, ValueError, "Protocol not known: nope"),
     ],
 )

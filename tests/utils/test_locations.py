@@ -12,7 +12,7 @@ KNOWN = frozenset({"s3", "file"})
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("s3:/bucket/x", "url needs two slashes after s3: such as 's3://bucket/x', received 's3:/bucket/x'"),
+        ("s3:/bucket/x", "url must begin with 's3://', such as 's3://bucket/x', received 's3:/bucket/x'"),
         ("s3:bucket", "such as 's3://bucket', received 's3:bucket'"),
         ("file:/mnt", "such as 'file:///mnt', received 'file:/mnt'"),
         ("other:/x", "such as 'other://x'"),

@@ -26,6 +26,7 @@ from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.arguments import validate_bool, validate_float, validate_int, validate_optional_str
 from yolo_callbacks.utils.fields import Field, StateError, optional, read_fields, text, whole
 from yolo_callbacks.utils.files import LOGGER
+from yolo_callbacks.utils.locations import check_scheme, expanded_path
 from yolo_callbacks.utils.origins import origins_of
 from yolo_callbacks.utils.redaction import clean_arguments, clean_url
 
@@ -48,8 +49,8 @@ class MLflowLogger(Callback):
         experiment: The name of the experiment. Defaults to `None`: `MLFLOW_EXPERIMENT_NAME`, what
             `mlflow.set_experiment` has chosen, else the last part of the training's `project`.
         name: The name of the run. Defaults to `None`: `MLFLOW_RUN_NAME`, else the name of the run's folder.
-        tracking_uri: The address of the server or the store, such as `"http://localhost:5000"`. Defaults to `None`:
-            what MLflow itself uses.
+        tracking_uri: The address of the server or the store, such as `"http://localhost:5000"` or
+            `"sqlite:///~/mlflow.db"`. Defaults to `None`: what MLflow itself uses.
         log_model: `"best"` to log best.pt at the end, `False` for none. Defaults to `"best"`.
         registered_name: The name of a model in the registry that gets best.pt as a new version. The version has the
             alias `best` if its score is better than that of the version that had it. Defaults to `None`, which
@@ -67,8 +68,8 @@ class MLflowLogger(Callback):
 
     Raises:
         TypeError: If an argument has the wrong type.
-        ValueError: If a number is out of its range, a text is empty, `log_model` has none of the values above, or
-            `registered_name` is given with `log_model=False`.
+        ValueError: If a number is out of its range, a text is empty, `tracking_uri` has one slash after its scheme,
+            `log_model` has none of the values above, or `registered_name` is given with `log_model=False`.
         ModuleNotFoundError: Before the first epoch, if MLflow is not installed.
 
     Example:
@@ -103,7 +104,7 @@ class MLflowLogger(Callback):
     ) -> None:
         self.experiment = validate_optional_str("experiment", experiment)
         self.name = validate_optional_str("name", name)
-        self.tracking_uri = validate_optional_str("tracking_uri", tracking_uri)
+        self.tracking_uri = _located(validate_optional_str("tracking_uri", tracking_uri))
         if log_model != "best" and log_model is not False:
             raise ValueError(f"log_model must be 'best' or False, received {log_model!r}")
         self.log_model = log_model
@@ -307,6 +308,23 @@ class MLflowLogger(Callback):
 
 def _now() -> int:
     return int(time.time() * 1000)
+
+
+def _located(uri: str | None) -> str | None:
+    """Return an address with the home folder in place of `~`: MLflow 3.17 makes a folder of that name.
+
+    Raises:
+        ValueError: If it has one slash after its scheme.
+    """
+    if uri is None:
+        return None
+    if not uri.startswith(("file:/", "dbfs:/")):  # MLflow takes these with one slash
+        check_scheme("tracking_uri", uri, frozenset({"http", "https", "sqlite"}))
+    start, sign, path = uri.partition(":///")
+    if not sign:
+        return expanded_path("tracking_uri", uri)
+    found = expanded_path("tracking_uri", path)
+    return start + sign + (found.lstrip("/") if start == "file" else found)
 
 
 def _status(failure: BaseException | None) -> str:

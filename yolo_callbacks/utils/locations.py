@@ -30,8 +30,8 @@ def check_scheme(name: str, url: str, schemes: frozenset[str]) -> None:
         return
     scheme, slash = found.groups()
     rest = clean_url(f"{scheme}://{url[found.end() :]}").removeprefix(f"{scheme}://")
-    meant = f"{scheme}:///{rest}" if scheme in ("file", "local") else f"{scheme}://{rest}"
-    raise ValueError(f"{name} needs two slashes after {scheme}: such as {meant!r}, received '{scheme}:{slash}{rest}'")
+    start = f"{scheme}:///" if scheme in ("file", "local", "sqlite") else f"{scheme}://"
+    raise ValueError(f"{name} must begin with {start!r}, such as '{start}{rest}', received '{scheme}:{slash}{rest}'")
 
 
 def expanded_path(name: str, path: str) -> str:
