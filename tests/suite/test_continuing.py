@@ -117,14 +117,16 @@ def test_a_run_is_started_and_continued_in_its_folder_and_then_is_over(go_on, tm
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "whole"]
 
 
-def test_a_run_goes_on_elsewhere_as_an_uninterrupted_one(go_on, tmp_path, memory, whole):
+def test_a_run_goes_on_elsewhere_as_an_uninterrupted_one(go_on, tmp_path, memory, messages, whole):
     wandb = {"images": 0, "log_model": False, "mode": "offline", "batch_period": 0}
     here = go_on(tmp_path / "here", Mirror(memory), WandbLogger(**wandb), after=4)
     shutil.move(tmp_path / "here", tmp_path / "lost")
     assert here.trainer.epoch + 1 == 4
     go_on(tmp_path / "there", Mirror(memory), WandbLogger(**wandb))
     assert not (tmp_path / "here").exists()
-    assert left_by(tmp_path / "there" / "run") == whole
+    there = tmp_path / "there" / "run"
+    assert f"Callbacks: the run in {there} goes on after epoch 4, copied from {memory}" in messages
+    assert left_by(there) == whole
     states = [json.loads((tmp_path / name / "run" / "callbacks.json").read_text()) for name in ("lost", "there")]
     runs = [next(state["callbacks"][key]["run_id"] for key in state["callbacks"] if "Wandb" in key) for state in states]
     assert runs[0] == runs[1] is not None
@@ -134,6 +136,8 @@ def test_a_run_goes_on_elsewhere_as_an_uninterrupted_one(go_on, tmp_path, memory
     # And on a third machine there is nothing to train.
     third = go_on(tmp_path / "third", Mirror(memory))
     assert third.trainer is None
+    over = f"Callbacks: the run in {tmp_path / 'third' / 'run'} is over, there is nothing to train"
+    assert f"{over}, copied from {memory}" in messages
     assert (tmp_path / "third" / "run" / "weights" / "best.pt").is_file()
     assert left_by(tmp_path / "third" / "run") == whole
     assert go_on(tmp_path / "third").trainer is None

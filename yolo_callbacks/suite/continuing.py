@@ -39,11 +39,13 @@ class Continuation:
         folder: The folder of the run.
         epochs: The number of completed epochs; 0 if the training starts.
         over: Whether the run is over, and nothing is left to train.
+        store: The URL of the mirror that it was copied from, without credentials; "" if it was in the folder.
     """
 
     folder: Path
     epochs: int = 0
     over: bool = False
+    store: str = ""
 
     @property
     def last(self) -> Path:
@@ -120,12 +122,13 @@ def find_continuation(task: str, arguments: Mapping[str, Any], mirror: Mirror | 
     folder = fixed_folder(task, arguments).absolute()
     here = _local(folder)
     found = here if mirror is None else _with_mirror(here, mirror)
+    origin = f", copied from {found.store}" if found.store else ""
     if found.over:
         _strip(found)
-        LOGGER.info(f"Callbacks: the run in {folder} is over, there is nothing to train")
+        LOGGER.info(f"Callbacks: the run in {folder} is over, there is nothing to train{origin}")
     elif found.epochs:
         adopt_checkpoint(found.last, folder, arguments)
-        LOGGER.info(f"Callbacks: the run in {folder} goes on after epoch {found.epochs}")
+        LOGGER.info(f"Callbacks: the run in {folder} goes on after epoch {found.epochs}{origin}")
     else:
         LOGGER.info(f"Callbacks: there is nothing to continue, a training starts in {folder}")
     return found
@@ -204,7 +207,7 @@ def _read_mirror(here: Continuation, mirror: Mirror) -> Continuation:
         if not _is_later(copy, here, mirror):
             break
         if _take(mirror, copy, here.folder):
-            return Continuation(here.folder, copy.epoch, over=copy.finished)
+            return Continuation(here.folder, copy.epoch, over=copy.finished, store=mirror.shown_url)
     return here
 
 
