@@ -74,7 +74,8 @@ def test_a_killed_command_goes_on_elsewhere_and_is_over_then(tmp_path, scenes):
     (tmp_path / "here").rename(tmp_path / "lost")
     # The folder is an absolute one, so that the model is not needed to find it.
     second = command("there", model="is-not-there.pt")
-    assert "goes on after epoch 1" in second.stdout + second.stderr
+    assert f"goes on after epoch 1, copied from file://{tmp_path}/store" in second.stdout + second.stderr
+    assert "to continue: start the same command again" in second.stdout + second.stderr
     # Not 0, which Kubernetes would take for a job that is complete.
     assert second.returncode == 75, second.stdout + second.stderr
     folder = tmp_path / "there" / "first"

@@ -105,6 +105,8 @@ def whole(go_on, tmp_path):
 def test_a_run_is_started_and_continued_in_its_folder_and_then_is_over(go_on, tmp_path, messages, whole):
     for after in (2, 4):
         go_on(tmp_path, after=after)
+        step = json.loads((tmp_path / "run" / "callbacks.json").read_text())["summary"]["next_step"]
+        assert step == "call resume_or_train again with the same callbacks and arguments"
     go_on(tmp_path)
     assert left_by(tmp_path / "run") == whole
     messages.clear()

@@ -17,6 +17,9 @@ from yolo_callbacks import Callback, EarlyStopping, JsonlLogger, MemoryCleanup, 
 from yolo_callbacks.suite.messages import repeat_at_exit, show_summary
 from yolo_callbacks.suite.next_step import PLUGIN_ATTRIBUTE, next_step
 from yolo_callbacks.suite.run_end import numbered
+from yolo_callbacks.trainer import launched_training
+from yolo_callbacks.utils.launcher import Launch
+from yolo_callbacks.utils.repeating import repeated_by
 
 pytestmark = pytest.mark.training
 
@@ -122,6 +125,34 @@ def test_commands_keep_the_callbacks_and_are_quoted(plugged):
     assert next_step(plugged, "finished", callbacks=[], options={"keep_resumable": True}) == (
         f"YOLO_CALLBACKS='my callbacks.yaml' yolo-callbacks extend '{folder}' epochs=9"
     )
+
+
+@pytest.mark.parametrize(
+    ("variables", "start"),
+    [
+        ({"TORCHELASTIC_RUN_ID": "none", "SLURM_STEP_NUM_TASKS": "2"}, "torchrun … -m yolo_callbacks train"),
+        ({"SLURM_STEP_NUM_TASKS": "2"}, "srun … yolo-callbacks train"),
+        ({}, "<your launcher> … yolo-callbacks train"),
+    ],
+)
+def test_under_a_launcher_the_command_is_one_for_it(plugged, monkeypatch, variables, start):
+    monkeypatch.setattr(launched_training, "_launches", [Launch(0, 0, 2, 2)])
+    for name in ("TORCHELASTIC_RUN_ID", "SLURM_STEP_NUM_TASKS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    last = plugged.save_dir / "weights" / "last.pt"
+    step = next_step(plugged, "ended by Ctrl-C", callbacks=[], options={})
+    assert step == f"{start} callbacks='my callbacks.yaml' resume=True model='{last}'"
+    with repeated_by("start the same command again"):
+        assert next_step(plugged, "ended by Ctrl-C", callbacks=[], options={}) == "start the same command again"
+
+
+def test_a_call_that_resumes_by_itself_is_repeated(plugged, monkeypatch):
+    with repeated_by("start the same command again"):
+        assert next_step(plugged, "left early", callbacks=[], options={}) == "start the same command again"
+        plugged.supervision.has_checkpoint = False
+        assert next_step(plugged, "left early", callbacks=[], options={}).startswith("start the training again")
 
 
 @pytest.mark.parametrize(

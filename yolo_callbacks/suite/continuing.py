@@ -22,6 +22,7 @@ from yolo_callbacks.trainer.model_inspection import task_of
 from yolo_callbacks.trainer.stripping import strip_checkpoint
 from yolo_callbacks.trainer.trial_arguments import resume_from
 from yolo_callbacks.utils.files import LOGGER, set_aside, temporary_beside
+from yolo_callbacks.utils.repeating import repeated_by
 
 __all__ = ["Continuation", "find_continuation", "resume_or_train"]
 
@@ -103,7 +104,8 @@ def resume_or_train(model: Any, mirror: str | Mirror | None = None, **arguments:
         resume_from(model, found.last, arguments)
     else:
         arguments["exist_ok"] = True
-    return model.train(**arguments)
+    with repeated_by("call resume_or_train again with the same callbacks and arguments"):
+        return model.train(**arguments)
 
 
 def find_continuation(task: str, arguments: Mapping[str, Any], mirror: Mirror | None) -> Continuation:

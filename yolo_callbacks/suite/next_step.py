@@ -9,8 +9,10 @@ import shlex
 from collections.abc import Mapping, Sequence
 
 from yolo_callbacks.callbacks.callback import Callback
+from yolo_callbacks.trainer.launched_training import is_launched
 from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.redaction import clean_arguments
+from yolo_callbacks.utils.repeating import what_repeats
 
 __all__ = ["PLUGIN_ATTRIBUTE", "STOPPED_BY_AGENT", "can_be_resumed", "next_step"]
 
@@ -54,8 +56,13 @@ def next_step(run: TrainingRun, status: str, *, callbacks: Sequence[Callback], o
         return ""
     if not can_be_resumed(run):
         return "start the training again, no checkpoint was written yet"
+    if words := what_repeats():
+        return words
+    arguments = f"resume=True model={shlex.quote(str(last))}"
+    if variable and is_launched():
+        return f"{_launched_command()} train callbacks={shlex.quote(variable)} {arguments}"
     if command:
-        return f"{command}yolo train resume=True model={shlex.quote(str(last))}"
+        return f"{command}yolo train {arguments}"
     imports, arguments = _as_python(callbacks, "attach")
     if not arguments:
         return f"load {str(last)!r}, attach the same callbacks, and call model.train(resume=True)"
@@ -64,6 +71,13 @@ def next_step(run: TrainingRun, status: str, *, callbacks: Sequence[Callback], o
         f"from ultralytics import YOLO; {imports}model = YOLO({str(last)!r}); attach(model, {arguments}{given}); "
         "model.train(resume=True)"
     )
+
+
+def _launched_command() -> str:
+    """Return how a launcher starts the command in several processes; nothing tells its own arguments."""
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        return "torchrun … -m yolo_callbacks"
+    return f"{'srun' if 'SLURM_STEP_NUM_TASKS' in os.environ else '<your launcher>'} … yolo-callbacks"
 
 
 def _as_python(callbacks: Sequence[Callback], function: str) -> tuple[str, str]:

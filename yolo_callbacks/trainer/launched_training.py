@@ -22,7 +22,14 @@ from yolo_callbacks.trainer.leaving import Leaving
 from yolo_callbacks.utils.files import LOGGER
 from yolo_callbacks.utils.launcher import Launch
 
-__all__ = ["exchange_in_launch", "launch_left_early", "leave_launch", "prepare_launch", "train_in_launch"]
+__all__ = [
+    "exchange_in_launch",
+    "is_launched",
+    "launch_left_early",
+    "leave_launch",
+    "prepare_launch",
+    "train_in_launch",
+]
 
 _OLDEST = (8, 4, 190)  # the methods that this module replaces had other arguments before
 _TIMEOUT = timedelta(hours=3)  # as Ultralytics: rank 0 alone may scan a data set, while the others wait
@@ -45,6 +52,11 @@ def train_in_launch(launch: Launch) -> None:
         found = ".".join(map(str, installed_version()))
         raise ValueError(f"training under torchrun or srun needs ultralytics 8.4.190 or newer, found {found}")
     _launches[:] = [launch]
+
+
+def is_launched() -> bool:
+    """Return whether the trainings of this process are ranks of a launcher, after `train_in_launch`."""
+    return bool(_launches)
 
 
 def prepare_launch(model: Any, arguments: dict[str, Any]) -> None:

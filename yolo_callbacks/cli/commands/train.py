@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 from yolo_callbacks.cli.auto_resume import LEFT_EARLY, OPTION, continued_command, takes_option, was_left_early
 from yolo_callbacks.cli.near_misses import refuse_near_misses
@@ -18,6 +19,7 @@ from yolo_callbacks.cli.yolo_command import (
 )
 from yolo_callbacks.trainer.launched_training import launch_left_early, leave_launch, train_in_launch
 from yolo_callbacks.utils.launcher import find_launch, slurm_variables
+from yolo_callbacks.utils.repeating import repeated_by
 
 __all__ = ["parser", "train"]
 
@@ -63,7 +65,8 @@ def train(arguments: Sequence[str]) -> None:
     continued = continued_command(others, launch) if auto_resume else None
     command = ["train", *others] if continued is None else continued.command
     if command is not None:
-        run_yolo(command)
+        with repeated_by("start the same command again") if auto_resume else nullcontext():
+            run_yolo(command)
     if launch is not None:
         leave_launch()
     if continued is not None and command is not None:
