@@ -27,6 +27,7 @@ from ultralytics.utils import DEFAULT_CFG_DICT
 import yolo_callbacks
 from yolo_callbacks import Callback, JsonlLogger, attach
 from yolo_callbacks.cli.command import COMMANDS
+from yolo_callbacks.config import registry
 from yolo_callbacks.config.loading import load
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -235,6 +236,19 @@ def test_the_commands_of_a_page_exist(page):
         assert set(re.findall(r"(\w+)=", arguments)) <= known
     targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"^make ([\w-]+)", code, re.MULTILINE)) <= targets
+
+
+@pytest.mark.parametrize("page", [pytest.param(page, id=name(page)) for page in PAGES])
+def test_this_library_is_installed_from_its_clone(page):
+    assert not re.search(r"\binstall[^\n]* [\"']?yolo-callbacks\b", page.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs" / "callbacks").glob("*.md")), ids=lambda page: page.stem)
+def test_the_page_of_a_callback_says_what_prints_its_reference(page):
+    text = page.read_text(encoding="utf-8")
+    [callback] = re.findall(r"^## Reference\n(?:\n.*)?\n\n::: yolo_callbacks\.(\w+)$", text, re.MULTILINE)
+    assert f"`help({callback})` " in text
+    assert (f"`yolo-callbacks list {callback}` prints" in text) == (callback in registry.own())
 
 
 @pytest.mark.parametrize("page", [pytest.param(page, id=name(page)) for page in PAGES])

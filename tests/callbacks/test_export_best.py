@@ -152,7 +152,7 @@ def test_a_refused_export_never_has_the_good_name(train, scripted, monkeypatch, 
         (
             {"suffix": None, "result": {"error": "No module named 'onnx'", "missing": "onnx", "stage": "export"}},
             "failed",
-            "the package onnx is not installed: pip install 'yolo-callbacks[export]'",
+            "the package onnx is not installed: pip install onnx onnxruntime onnxslim",
         ),
         ({"suffix": None, "exit": 3, "text": "a line\nhttps://me:secret@host/x\n"}, "failed", "exit code 3: https://host/x"),
         ({"seconds": 60}, "failed", "it took more than 1 s"),

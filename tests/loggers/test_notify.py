@@ -262,7 +262,7 @@ def test_urls_of_a_file(tmp_path, server, monkeypatch):
 
 def test_apprise_is_not_installed(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "apprise", None)
-    with pytest.raises(ImportError, match=r"pip install 'yolo-callbacks\[notify\]'"):
+    with pytest.raises(ImportError, match="pip install apprise"):
         Notify("json://host")
 
 

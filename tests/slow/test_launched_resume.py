@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -94,6 +96,19 @@ def test_a_run_that_was_left_early_ends_with_its_own_exit_code_on_each_rank(tmp_
     for epochs in ([1], [1, 2]):
         assert run(tmp_path, [["-m", *command]] * 2, tasks) == [75, 75], logs(tmp_path)
         assert [row["epoch"] for row in results_csv(tmp_path / "run")] == epochs
+        assert "to continue: start the same command again" in printed(tmp_path)
+
+
+def test_the_command_that_a_run_names_continues_it_under_the_launcher(tmp_path, scenes):
+    command = training(tmp_path, scenes)
+    callbacks = tmp_path / "callbacks.yaml"
+    callbacks.write_text(callbacks.read_text() + "\n  - Deadline: {until: '2020-01-01 00:00'}\n")
+    [node] = torchrun(1, 2)
+    assert run(tmp_path, [[*node, *command]]) == [0], logs(tmp_path)
+    [named] = re.findall(r"to continue: torchrun … (.*)$", printed(tmp_path), re.MULTILINE)
+    assert f"callbacks={callbacks} resume=True model={tmp_path / 'run' / 'weights' / 'last.pt'}" in named
+    assert run(tmp_path, [[*node, *shlex.split(named)]]) == [0], logs(tmp_path)
+    assert [row["epoch"] for row in results_csv(tmp_path / "run")] == [1, 2]
 
 
 def test_no_rank_waits_where_rank_0_cannot_find_out(tmp_path, scenes):

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 __all__ = ["repeated_by", "what_repeats"]
 
 _VARIABLE = (
-    "_YOLO_CALLBACKS_REPEATED_BY"  # in the environment, for the processes that Ultralytics starts on several GPUs
+    "YOLO_CALLBACKS_REPEATED_BY"  # in the environment, for the processes that Ultralytics starts on several GPUs
 )
 
 

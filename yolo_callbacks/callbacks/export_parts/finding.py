@@ -16,9 +16,9 @@ PROVEN, REFUSED, UNPROVEN, FAILED = "proven", "refused", "unproven", "failed"
 _MOST = 300  # characters of a message of somebody else's
 # The packages of these modules have other names, or are installed together.
 _PACKAGES = {
-    "onnx": "yolo-callbacks[export]",
-    "onnxruntime": "yolo-callbacks[export]",
-    "onnxslim": "yolo-callbacks[export]",
+    "onnx": "onnx onnxruntime onnxslim",
+    "onnxruntime": "onnx onnxruntime onnxslim",
+    "onnxslim": "onnx onnxruntime onnxslim",
     "nncf": "openvino nncf",
     "tensorflow": "tensorflow",
 }
@@ -82,9 +82,7 @@ def _error_text(error: str, missing: str) -> str:
     text = text if len(text) <= _MOST else f"{text[:_MOST]}…"
     if not missing:
         return text
-    package = _PACKAGES.get(missing, missing)
-    quoted = f"'{package}'" if "[" in package else package
-    return f"the package {missing} is not installed: pip install {quoted}"
+    return f"the package {missing} is not installed: pip install {_PACKAGES.get(missing, missing)}"
 
 
 def _measured(result: Mapping[str, Any]) -> str:

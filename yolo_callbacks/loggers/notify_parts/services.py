@@ -69,7 +69,7 @@ def open_services(urls: Sequence[str]) -> Any:
         try:
             import apprise
         except ImportError as error:
-            raise ImportError("Notify needs apprise: pip install 'yolo-callbacks[notify]'") from error
+            raise ImportError("Notify needs apprise: pip install apprise") from error
         services = apprise.Apprise(asset=apprise.AppriseAsset(async_mode=False))
         warnings.simplefilter("ignore", DeprecationWarning)  # apprise 2.3 imports imghdr, up to Python 3.12
         for number, url in enumerate(urls, start=1):
