@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import pickle
+import threading
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -220,6 +221,9 @@ def test_no_url_is_seen_anywhere(train, scripted, server, logged, capfd, monkeyp
     model.add_callback("on_train_batch_end", interrupt)
     with pytest.raises(KeyboardInterrupt):
         train(model, epochs=3)
+    while "about 'end' could not be sent to json: HTTP status 500" not in "\n".join(logged):
+        sleep(0.01)
+    assert "the last one is sent after this table" in "\n".join(logged)
     folder = Path(model.trainer.save_dir)
     for path in folder.rglob("*"):
         assert path.is_dir() or SECRET.encode() not in path.read_bytes(), path
@@ -242,7 +246,8 @@ def test_urls_of_a_variable(train, scripted, server, monkeypatch):
     model = YOLO(TINY)
     attach(model, callback)
     train(model, epochs=1)
-    server.wait("training finished")
+    while len(server.messages) < 2:
+        sleep(0.01)
     assert SECRET.encode() not in pickle.dumps(callback)
     assert callback.outcome().endswith("sent to ${NOTIFY_URLS}")
 
@@ -276,10 +281,10 @@ class Service:
         self.titles: list[str] = []
         self.failures = failures
 
-    def send(self, title: str, text: str) -> bool:
+    def send(self, title: str, text: str) -> str:
         self.titles.append(title)
         self.failures -= 1
-        return self.failures < 0
+        return "HTTP status 500" if self.failures >= 0 else ""
 
 
 def messages_of(kind: str, count: int) -> list[Message]:
@@ -330,7 +335,55 @@ def test_a_service_that_raises_keeps_no_message_from_the_others(server):
             raise OSError(SECRET)
 
     taken = [send(service, "title", "x: text") for service in [Raising(), *open_services([server.url])]]
-    assert taken == [False, True]
+    assert taken == ["OSError", ""]
+
+
+@pytest.mark.parametrize(("status", "reason"), [(500, "HTTP status 500"), (404, "HTTP status 404"), (200, "")])
+def test_the_reason_is_the_status_of_the_service(server, status, reason):
+    server.status = status
+    assert [send(service, "title", "text") for service in open_services([server.url])] == [reason]
+
+
+def test_the_reason_of_a_service_that_is_away():
+    assert [send(service, "t", "x") for service in open_services([f"json://127.0.0.1:9/{SECRET}"])] == ["no connection"]
+
+
+def test_the_reason_of_a_service_that_says_nothing():
+    assert send(SimpleNamespace(notify=lambda **_: False), "t", "x") == "it did not accept the message"
+
+
+def test_a_message_that_is_lost_is_told_once_for_a_service_that_stays_away(monkeypatch, messages):
+    monkeypatch.setattr(sender_module, "_DELAYS", (0.0, 0.0))
+    sender = Sender([Service(failures=99).send], every=0.0, finish_timeout=1.0, to="json")
+    for number, urgent in enumerate((False, False, True)):
+        sender.submit(Message("end" if urgent else "best", "title", "", urgent))
+        while sender.failed == number:
+            sleep(0.001)
+    sender.close()
+    assert sender.wait(30)
+    assert [line for line in messages if "Notify" in line] == [
+        "Notify: the message about 'best' could not be sent to json: HTTP status 500",
+        "Notify: the message about 'end' could not be sent to json: HTTP status 500",
+    ]
+
+
+def test_an_exit_before_the_last_attempt_tells_the_reason(monkeypatch, messages):
+    asked, answer = threading.Event(), threading.Event()
+
+    def hang(title: str, text: str) -> str:
+        asked.set()
+        answer.wait(30)
+        return ""
+
+    sender = Sender([hang], every=0.0, finish_timeout=0.0, to="json")
+    sender.submit(Message("end", "title", "", urgent=True))
+    assert asked.wait(30)
+    sender._join()
+    answer.set()
+    sender.close()
+    assert sender.wait(30)
+    (line,) = [line for line in messages if "Notify" in line]
+    assert line.startswith("Notify: the message about 'end' could not be sent to json: no answer yet; the process ends")
 
 
 def test_a_thread_that_nobody_closes_ends():

@@ -37,7 +37,8 @@ class Notify(Callback):
     """Send messages about a training through apprise: Slack, Telegram, Discord, Teams, mail, ntfy, a webhook.
 
     A thread sends them. Training never waits for a service: one that hangs or is away costs no time, and its messages
-    are lost after three attempts. When the process exits, it waits for the last message, at most `finish_timeout`.
+    are lost after three attempts, with a warning. When the process exits, it waits for the last message, at most
+    `finish_timeout`.
 
     A URL of a service is a secret, its path too. Keep it in the environment: `Notify()` reads `NOTIFY_URLS`; in YAML
     write `urls: ${SLACK_URL}`. No message, log, state or file shows a URL, also not one that is given in code. A
@@ -117,6 +118,7 @@ class Notify(Callback):
         self._mishaps = Mishaps()
         self._best: Best | None = None
         self._name = ""
+        self._last_follows = False
 
     def validate(self, run: TrainingRun) -> bool:
         """Check that there are URLs in the environment."""
@@ -175,6 +177,7 @@ class Notify(Callback):
             kind = "oom" if is_out_of_memory(run.failure) and "oom" in self.events else "failure"
         titles = {"oom": "out of memory", "failure": "training failed", "end": f"training {state}"}
         self._submit(kind, titles[kind], text, urgent=True)
+        self._last_follows = False
         self._close()
 
     def finalize(self, run: TrainingRun) -> None:
@@ -182,13 +185,16 @@ class Notify(Callback):
         self._count()
         if self._sender is not None and self._watch is not None:
             self._watch.over = True
+            failed = isinstance(run.failure, Exception)
+            self._last_follows = not {"failure", "oom"}.isdisjoint(self.events) if failed else "end" in self.events
             self._sender.close_in(_LINGER)  # no `on_run_end` follows where a wrong argument has ended the run
 
     def outcome(self) -> str:
         """Return how many messages were sent until the end of the run."""
         self._count()
         failed = f", {counted(self.failed, 'message')} could not be sent" if self.failed else ""
-        return f"{counted(self.sent, 'message')} sent to {' and '.join(self._shown_services())}{failed}"
+        follows = ", the last one is sent after this table" if self._last_follows else ""
+        return f"{counted(self.sent, 'message')} sent to {' and '.join(self._shown_services())}{failed}{follows}"
 
     # Parts ------------------------------------------------------------------------------------------------------------
 
@@ -218,6 +224,7 @@ class Notify(Callback):
             every=self.every,
             finish_timeout=self.finish_timeout,
             # A suite counts the events. Without one, as with `model.add_callback`, every training would seem to stall.
+            to=" and ".join(self._shown_services()),
             idle=watch.message if "stall" in self.events and run.supervision.members else lambda: None,
         )
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from yolo_callbacks.loggers.notify_parts.services import QUIET_THREAD
+from yolo_callbacks.utils.files import LOGGER
 
 __all__ = ["Message", "Sender"]
 
@@ -47,10 +48,12 @@ class Sender:
     waits for the last messages when it exits, at most `finish_timeout` seconds.
 
     Args:
-        services: Functions that send a title and a text, and return whether that worked. They must not raise.
+        services: Functions that send a title and a text, and return why that failed, `""` where it worked. They must
+            not raise, and what they return must hold no secret.
         every: The least seconds between two messages that are not urgent.
         finish_timeout: How many seconds the exit of the process waits at most.
         idle: Returns a message where the training makes no progress, else None; called about once a second.
+        to: The names of the services for warnings. Defaults to `"the service"`.
 
     Attributes:
         sent: How many messages were sent.
@@ -59,12 +62,15 @@ class Sender:
 
     def __init__(
         self,
-        services: Sequence[Callable[[str, str], bool]],
+        services: Sequence[Callable[[str, str], str]],
         *,
         every: float,
         finish_timeout: float,
         idle: Callable[[], Message | None] = lambda: None,
+        to: str = "the service",
     ) -> None:
+        self._to, self._reason, self._warned = to, "", ""
+        self._in_flight: Message | None = None
         self._services, self._every, self._finish_timeout, self._idle = services, every, finish_timeout, idle
         self._changed = threading.Condition()
         self._waiting: dict[str, Message] = {}
@@ -105,22 +111,35 @@ class Sender:
         self._thread.start()
 
     def _join(self) -> None:
-        self.wait(max(_exit_began() + self._finish_timeout - time.monotonic(), 0.0))
+        if self.wait(max(_exit_began() + self._finish_timeout - time.monotonic(), 0.0)):
+            return
+        with self._changed:
+            unsent = self._in_flight or next(iter(self._waiting.values()), None)
+        if unsent is not None:
+            reason = self._reason or "no answer yet"
+            self._warn(unsent, f"{reason}; the process ends, after finish_timeout={self._finish_timeout:g} s")
 
     def _work(self) -> None:
         while (message := self._next()) is not None:
             delivered = self._deliver(message)
             with self._changed:
-                self._last = time.monotonic()
+                self._last, self._in_flight = time.monotonic(), None
                 self.sent, self.failed = self.sent + delivered, self.failed + (not delivered)
+            if not delivered and (message.urgent or self._reason != self._warned):  # once where a service stays away
+                self._warned = self._reason
+                self._warn(message, self._reason)
         atexit.unregister(self._join)
+
+    def _warn(self, message: Message, reason: str) -> None:
+        LOGGER.warning(f"Notify: the message about {message.kind!r} could not be sent to {self._to}: {reason}")
 
     def _next(self) -> Message | None:
         """Return the next message when it is time for it; None at the end."""
         with self._changed:
             while True:
                 if self._waiting and self._may_send():
-                    return self._waiting.pop(next(iter(self._waiting)))
+                    self._in_flight, self._reason = self._waiting.pop(next(iter(self._waiting))), ""
+                    return self._in_flight
                 if self._closed or time.monotonic() >= self._closes_at:
                     self._ended = True
                     return None
@@ -137,7 +156,9 @@ class Sender:
         """Send a message, again to those services only that have not taken it; return whether all have."""
         missing = self._services
         for delay in (*_DELAYS, None):
-            missing = [send for send in missing if not send(message.title, message.text)]
+            refused = [(send, reason) for send in missing if (reason := send(message.title, message.text))]
+            missing = [send for send, _ in refused]
+            self._reason = ", ".join(dict.fromkeys(reason for _, reason in refused))
             if not missing:
                 return True
             if delay is None or (self._closed and not message.urgent):

@@ -17,6 +17,8 @@ QUIET_THREAD = "yolo-callbacks-notify"
 
 _SCHEME = re.compile(r"([a-z0-9]{1,20})://", re.I)  # as those of apprise; anything else may be a part of a secret
 _LOGGERS = ("apprise", "urllib3.connectionpool", "urllib3.util.retry")
+_STATUS = re.compile(r"error=([1-5]\d\d)\.?$")  # at the end of a warning of apprise 2.3
+_NO_CONNECTION = "A Connection error occurred"  # the beginning of one
 _quiet, _lock = threading.local(), threading.Lock()
 
 
@@ -27,7 +29,18 @@ class _NoUrls(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         of_apprise = record.name == "apprise" and self.in_flight > 0  # apprise has threads of its own
+        if record.name == "apprise" and getattr(_quiet, "on", False):
+            _quiet.reason = _reason_of(record) or _quiet.reason
         return not (of_apprise or record.threadName == QUIET_THREAD or getattr(_quiet, "on", False))
+
+
+def _reason_of(record: logging.LogRecord) -> str:
+    """Return what a record says of the reason, in words of this package; `""` for nothing."""
+    text = record.getMessage()
+    found = _STATUS.search(text)
+    if found:
+        return f"HTTP status {found[1]}"
+    return "no connection" if text.startswith(_NO_CONNECTION) else ""
 
 
 _FILTER = _NoUrls()
@@ -39,7 +52,7 @@ def _quietly() -> Iterator[None]:
         logging.getLogger(name).addFilter(_FILTER)  # once: a logger keeps a filter once only
     with _lock:
         _FILTER.in_flight += 1
-    _quiet.on = True
+    _quiet.on, _quiet.reason = True, ""
     try:
         yield
     finally:
@@ -81,13 +94,15 @@ def open_services(urls: Sequence[str]) -> Any:
         return services
 
 
-def send(service: Any, title: str, body: str) -> bool:
-    """Send a message to one service, and return whether it has taken it."""
+def send(service: Any, title: str, body: str) -> str:
+    """Send a message to one service, and return why it has not taken it; `""` where it has."""
     import apprise
 
     # Not by `Apprise.notify`, which sends in threads of a pool: what urllib3 logs there could not be dropped alone.
     with _quietly():
         try:
-            return bool(service.notify(title=title, body=body, body_format=apprise.NotifyFormat.TEXT))
-        except Exception:  # a service of apprise may raise anything, and its text may hold the URL
-            return False
+            if service.notify(title=title, body=body, body_format=apprise.NotifyFormat.TEXT):
+                return ""
+        except Exception as error:  # a service of apprise may raise anything, and its text may hold the URL
+            return type(error).__name__
+        return _quiet.reason or "it did not accept the message"
