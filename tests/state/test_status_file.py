@@ -95,7 +95,7 @@ def status(**changed: Any) -> RunStatus:
         "best": {},
         "seconds_left": 600.0,
     }
-    return RunStatus(**{**usual, "age": 4.0, "idle": 2.0, "pid": 7, "host": "gpu3", **changed})
+    return RunStatus(**{**usual, "age": 4.0, "idle": 2.0, "stalled": False, "pid": 7, "host": "gpu3", **changed})
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def status(**changed: Any) -> RunStatus:
             {"best": {"monitor": "mAP50", "value": 0.51234, "epoch": 2}, "state": "finished"},
             "finished: epoch 3 of 9, best mAP50 0.5123 at epoch 2",
         ),
-        ({"idle": 300.0}, "training: epoch 3 of 9, about 10 min left, process 7 on gpu3, no progress for 5 min"),
+        ({"idle": 300.0, "stalled": True}, "training: epoch 3 of 9, no progress for 5 min, process 7 on gpu3"),
         ({"idle": 300.0, "state": "validating"}, "validating: epoch 3 of 9, about 10 min left, process 7 on gpu3"),
         ({"state": "killed", "age": 90.0}, "killed: epoch 3 of 9, the last heartbeat is 90 s old"),
         (
@@ -121,6 +121,26 @@ def status(**changed: Any) -> RunStatus:
 )
 def test_in_words(changed, said):
     assert described(status(**changed)) == said
+
+
+@pytest.mark.parametrize(
+    ("idle", "changed", "stalled"),
+    [
+        (25, {}, False),
+        (35, {}, True),
+        (35, {"state": "starting"}, True),
+        (35, {"state": "validating"}, False),
+        (35, {"state": "evaluating"}, False),
+        (35, {"state": "finished"}, False),
+        (35, {"interval": 20.0}, False),
+        (35, {"longest_idle": 30.0}, False),
+        (65, {"longest_idle": 30.0}, True),
+    ],
+)
+def test_a_stall_is_longer_than_usual(tmp_path, idle, changed, stalled):
+    found = written(tmp_path, progress=moment(time.time() - idle), **changed)
+    assert found.stalled == stalled
+    assert ("no progress for" in described(found)) == stalled
 
 
 @pytest.mark.parametrize(

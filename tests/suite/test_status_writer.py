@@ -242,6 +242,22 @@ def test_progress_is_that_of_the_events(tmp_path, monkeypatch):
     first, last = written[0], written[-1]
     assert first["progress"] == written[1]["progress"] < last["progress"]
     assert last["progress"] < last["heartbeat"]
+    assert first["longest_idle"] == 0 < last["longest_idle"]
+
+
+def test_a_validation_is_no_time_without_progress(tmp_path, monkeypatch):
+    written: list[dict[str, Any]] = []
+    moments = iter(range(1_800_000_000, 1_900_000_000))
+    monkeypatch.setattr(status_writer, "write_status", lambda folder, content: written.append(content))
+    monkeypatch.setattr(status_writer.time, "time", lambda: float(next(moments)))
+    events = EventCount()
+    beat = Heartbeat(tmp_path, {"state": "validating"}, events, interval=0.001, least=0.0)
+    until(lambda: len(written) > 2)
+    events.number += 1
+    count = len(written)
+    until(lambda: len(written) > count + 2)
+    beat.close()
+    assert written[-1]["longest_idle"] == 0
 
 
 def test_a_disk_that_fails_ends_nothing(tmp_path, monkeypatch):

@@ -30,7 +30,7 @@ __all__ = [
 STATUS_FILE = "status.json"
 SCHEMA = 1
 _INTERVAL = 10.0
-_IDLE = 60.0  # seconds without progress that are worth a word
+_IDLE_INTERVALS, _IDLE_FACTOR = 3.0, 2.0  # without progress, worth a word: of heartbeats, of the longest time before
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ class RunStatus:
         seconds_left: The expected seconds to the end, from now on; None where unknown.
         age: The seconds since the last heartbeat.
         idle: The seconds without progress at the last heartbeat.
+        stalled: Whether that is longer than usual in this run. In a validation progress stands still: never there.
         pid: The number of the process.
         host: The name of its machine.
     """
@@ -58,6 +59,7 @@ class RunStatus:
     seconds_left: float | None
     age: float
     idle: float
+    stalled: bool
     pid: int
     host: str
 
@@ -92,8 +94,11 @@ def read_status(folder: Path) -> RunStatus:
     alive = _is_alive(pid, _seconds(found.get("process_start"))) if pid and is_visible else None
     best = as_mapping(found.get("best"))
     left = _finite(found.get("seconds_left"))
+    state = health(as_text(found.get("state"), "unknown"), age, interval, process_alive=alive)
+    idle = max(heartbeat - _seconds(found.get("progress"), heartbeat), 0.0)
+    usual = max(_IDLE_INTERVALS * interval, _IDLE_FACTOR * (_finite(found.get("longest_idle")) or 0.0))
     return RunStatus(
-        state=health(as_text(found.get("state"), "unknown"), age, interval, process_alive=alive),
+        state=state,
         reason=as_text(found.get("reason")),
         epoch=as_count(found.get("epoch")),
         epochs=as_count(found.get("epochs")),
@@ -102,7 +107,8 @@ def read_status(folder: Path) -> RunStatus:
         else {},
         seconds_left=None if left is None else max(left - age, 0.0),
         age=age,
-        idle=max(heartbeat - _seconds(found.get("progress"), heartbeat), 0.0),
+        idle=idle,
+        stalled=state in ("starting", "training") and idle >= usual,
         pid=pid,
         host=host,
     )
@@ -119,11 +125,11 @@ def described(status: RunStatus) -> str:
     if status.state == "silent":
         parts.append(f"process {status.pid} on {status.host} was killed, hangs, or cannot write")
     elif status.state in ACTIVE:
-        if status.seconds_left is not None:
+        if status.stalled:
+            parts.append(f"no progress for {_duration(status.idle + status.age)}")
+        elif status.seconds_left is not None:
             parts.append(f"about {_duration(status.seconds_left)} left")
         parts.append(f"process {status.pid} on {status.host}")
-        if status.idle > _IDLE and status.state not in ("validating", "evaluating"):  # no event in a validation
-            parts.append(f"no progress for {_duration(status.idle + status.age)}")
     reason = f" ({status.reason})" if status.reason else ""
     return f"{status.state}{reason}: {', '.join(parts)}"
 

@@ -64,6 +64,7 @@ class Heartbeat:
         self._changed = threading.Condition()
         self._dirty, self._closed = True, False
         self._seen, self._progress = 0, time.time()
+        self._idle = self._longest = 0.0  # seconds without progress: so far, and the longest that went on
         self._thread = threading.Thread(target=self._work, name="yolo-callbacks-status", daemon=True)
         self._thread.start()
 
@@ -101,12 +102,16 @@ class Heartbeat:
         now = time.time()
         if self._seen != self._events.number:
             self._seen, self._progress = self._events.number, now
+            self._longest, self._idle = max(self._longest, self._idle), 0.0
+        elif self._content["state"] == "training":  # no event in a validation
+            self._idle = now - self._progress
         left = None if self._ends_at is None else round(max(self._ends_at - time.monotonic(), 0.0), 1)
         return {
             **self._content,
             "seconds_left": left,
             "heartbeat": moment(now),
             "progress": moment(self._progress),
+            "longest_idle": round(self._longest, 1),
             "interval": self._interval,
         }
 
