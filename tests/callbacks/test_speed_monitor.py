@@ -16,7 +16,7 @@ from ultralytics import YOLO
 from ultralytics.data.base import BaseDataset
 from ultralytics.data.dataset import ClassificationDataset
 
-from yolo_callbacks import Callback, EarlyStopping, JsonlLogger, SpeedMonitor, ValidateEvery, attach
+from yolo_callbacks import Callback, EarlyStopping, JsonlLogger, LambdaCallback, SpeedMonitor, ValidateEvery, attach
 from yolo_callbacks.callbacks import speed_monitor
 from yolo_callbacks.decisions.training_speed import SlowRank
 
@@ -43,16 +43,20 @@ class Working(Callback):
 
 
 class Waiting(Callback):
-    """Stands last too: each batch is waited for."""
+    """Makes the data set slow: each batch of 4 images is waited for."""
 
     def __init__(self, clock: Clock, seconds: float) -> None:
         self.clock, self.seconds = clock, seconds
 
-    def on_train_batch_end(self, trainer):
-        self.clock.now += self.seconds
+    def on_train_start(self, trainer):
+        dataset = trainer.train_loader.dataset
+        kind = type(dataset)
 
-    def on_train_epoch_start(self, trainer):
-        self.clock.now += self.seconds
+        def slow(dataset: Any, index: int) -> Any:
+            self.clock.now += self.seconds / 4
+            return kind.__getitem__(dataset, index)
+
+        dataset.__class__ = type(kind.__name__, (kind,), {"__getitem__": slow})
 
 
 @pytest.fixture
@@ -71,14 +75,31 @@ def test_the_scalars_of_each_epoch(train, scripted, clock):
     model, monitor = YOLO(TINY), SpeedMonitor()
     attach(model, monitor, Working(clock), Waiting(clock, 1.0), JsonlLogger(), strict=True)
     rows = rows_of(train(model, epochs=4, patience=100))  # 8 images in 2 batches
-    # Two waits of a second before the batches, and one after the last, which waits for nothing more.
-    expected = {"speed/images_per_second": 8 / 11, "speed/data_share": 2 / 11, "speed/validation_share": 10 / 21}
+    expected = {"speed/images_per_second": 8 / 10, "speed/data_share": 2 / 10, "speed/validation_share": 10 / 20}
     for row in rows:
         assert {key: row[key] for key in expected} == pytest.approx(expected)
-    assert [row["speed/seconds_left"] for row in rows] == [3 * 21 + 10, 2 * 21 + 10, 21 + 10, 10]
+    assert [row["speed/seconds_left"] for row in rows] == [3 * 20 + 10, 2 * 20 + 10, 20 + 10, 10]
     assert monitor.logged_scalars("detect") == tuple(rows[0])
-    assert monitor.outcome() == "0.727 images/s, 18 % of training waits for data, validation 48 % of the time"
+    assert monitor.outcome() == "0.8 images/s, 20 % of training waits for data, validation 50 % of the time"
     assert monitor.advice == ""
+
+
+@pytest.mark.training
+@pytest.mark.parametrize("event", ["on_train_epoch_start", "on_train_batch_start", "on_train_batch_end"])
+def test_other_callbacks_are_no_data(train, scripted, clock, event):
+    scripted([0.1, 0.2])
+    model, monitor = YOLO(TINY), SpeedMonitor()
+
+    def work(trainer: Any) -> None:
+        clock.now += 5.0
+
+    model.add_callback(event, work)
+    attach(model, monitor, LambdaCallback(**{event: work}), strict=True)
+    model.add_callback(event, work)
+    model.add_callback("on_train_start", lambda trainer: trainer.callbacks[event].append(work))
+    train(model, epochs=2)
+    assert monitor.speed["data_share"] == 0.0
+    assert "run_callbacks" not in vars(model.trainer)
 
 
 @pytest.mark.training
@@ -178,7 +199,7 @@ def test_a_run_of_one_epoch_is_advised_too(train, scripted, clock, messages):
     model, monitor = YOLO(TINY), SpeedMonitor()
     attach(model, monitor, Working(clock), Waiting(clock, 4.0), strict=True)
     train(model, epochs=1)
-    assert monitor.advice.startswith("40 % of the training time waits for data: ")
+    assert monitor.advice.startswith("50 % of the training time waits for data: ")
 
 
 @pytest.mark.training

@@ -11,6 +11,7 @@ from yolo_callbacks.callbacks.early_stopping import EarlyStopping
 from yolo_callbacks.decisions.loading_advice import advise
 from yolo_callbacks.decisions.training_speed import EpochTime, EpochTimer, SlowRank, TimeLeft, slowest_rank
 from yolo_callbacks.metrics.epoch_record import EpochRecord
+from yolo_callbacks.trainer.event_edges import EventEdges
 from yolo_callbacks.trainer.forward_time import ForwardTime
 from yolo_callbacks.trainer.loading import cores_of_rank, describe_loading, images_in
 from yolo_callbacks.trainer.training_run import TrainingRun
@@ -26,7 +27,8 @@ class SpeedMonitor(Callback):
     """Measure images per second, the share of time that waits for data, and the time to the end.
 
     It reads a clock at the start and at the end of each batch, and never waits for the device. Training waits for data
-    between the end of a batch and the start of the next one. Ultralytics reads the losses at the end of each batch for
+    between the last callback of a batch's end and the first one of the next start, also where they were added by
+    `model.add_callback` after this one. Ultralytics reads the losses at the end of each batch for
     its progress bar, which waits for a GPU: so the GPU has nothing to do in that time, and it is lost. On ranks without
     a progress bar, and in a trainer of your own without one, the GPU may still compute: there the share is the most
     that faster loading can win.
@@ -64,11 +66,12 @@ class SpeedMonitor(Callback):
     def __init__(self) -> None:
         self._use: AcceleratorUse | None = None
         self._forward: ForwardTime | None = None
+        self._edges: EventEdges | None = None
         self.reset()
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a worker gets: threads and hooks belong to their process."""
-        return {**self.__dict__, "_use": None, "_forward": None}
+        return {**self.__dict__, "_use": None, "_forward": None, "_edges": None}
 
     def reset(self) -> None:
         """Forget the last run."""
@@ -106,6 +109,14 @@ class SpeedMonitor(Callback):
             self._use = AcceleratorUse(run.device)
         if self._forward is None and not run.single_process:
             self._forward = ForwardTime(trainer.model, run.device)
+        if self._edges is None:
+            self._edges = EventEdges(
+                trainer,
+                before={"on_train_batch_start": lambda: self._timer.start_batch(perf_counter())},
+                after=dict.fromkeys(
+                    ("on_train_epoch_start", "on_train_batch_end"), lambda: self._timer.start_waiting(perf_counter())
+                ),
+            )
         self._find_slowest(run)
         self._processor = (perf_counter(), processor_seconds())
         if self._use is not None:
@@ -220,4 +231,6 @@ class SpeedMonitor(Callback):
             self._use.close()
         if self._forward is not None:
             self._forward.close()
-        self._use = self._forward = None
+        if self._edges is not None:
+            self._edges.close()
+        self._use = self._forward = self._edges = None

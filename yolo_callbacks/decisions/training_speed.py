@@ -96,6 +96,11 @@ class EpochTimer:
             self._ready = now
             self._batches += 1
 
+    def start_waiting(self, now: float) -> None:
+        """Note that the loop waits for a batch only from now on: until here others have worked."""
+        if self._ready is not None:
+            self._ready = now
+
     def end_training(self, now: float) -> None:
         """End the batches of the epoch."""
         if self._training_start is not None:
