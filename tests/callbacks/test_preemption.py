@@ -59,7 +59,7 @@ def standing_clock(monkeypatch):
         ({"signals": ["SIGUSR1", 12]}, TypeError, "received 12"),
         ({"signals": "USR1"}, ValueError, "signals must be names of signals such as 'SIGUSR1', received 'USR1'"),
         ({"signals": "SIGKILL"}, ValueError, "signals must be signals that a process can handle, received 'SIGKILL'"),
-        ({"grace": "soon"}, ValueError, "grace must be a number of seconds or 'auto', received 'soon'"),
+        ({"grace": "soon"}, ValueError, "grace must be a duration such as .* received 'soon'"),
         ({"grace": -1}, ValueError, "grace must be finite and at least 0, received -1"),
         ({"grace": None}, TypeError, "grace must be a number, received None"),
         ({"requeue": 1}, TypeError, "requeue must be True or False, received 1"),

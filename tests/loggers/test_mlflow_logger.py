@@ -255,7 +255,7 @@ def test_without_mlflow_the_training_does_not_start(train, monkeypatch, tmp_path
         ({"tracking_uri": "http:/localhost:5000"}, ValueError, "tracking_uri must begin with 'http://'"),
         ({"tracking_uri": "sqlite:runs.db"}, ValueError, "such as 'sqlite:///runs.db'"),
         ({"init_timeout": 0.1}, ValueError, "init_timeout must be finite and at least 1"),
-        ({"finish_timeout": "long"}, TypeError, "finish_timeout must be a number"),
+        ({"finish_timeout": "long"}, ValueError, "finish_timeout must be a duration"),
     ],
 )
 def test_arguments_are_checked(arguments, error, message):

@@ -73,7 +73,8 @@ def logged() -> Iterator[list[str]]:
         ({"urls": "json://h", "events": "finish"}, ValueError, "events must be of start, best, .* received 'finish'"),
         ({"urls": "json://h", "events": 7}, TypeError, "events must be a string or a list of strings, received 7"),
         ({"urls": "json://h", "every": -1}, ValueError, "every must be finite and at least 0"),
-        ({"urls": "json://h", "stall_after": "1h"}, TypeError, "stall_after must be a number, received '1h'"),
+        ({"urls": "json://h", "stall_after": "long"}, ValueError, "stall_after must be a duration .* received 'long'"),
+        ({"urls": "json://h", "stall_after": 0}, ValueError, "stall_after must be greater than 0"),
         ({"urls": "json://h", "finish_timeout": None}, TypeError, "finish_timeout must be a number"),
         ({"env": 7}, TypeError, "env must be a string, received a int"),
     ],
@@ -175,7 +176,7 @@ def test_a_training_that_makes_no_progress(train, scripted, server):
 def test_single_methods_watch_for_no_stall(train, scripted, server):
     """Without a suite nobody counts the events of a training: each would seem to stall."""
     scripted([0.1, 0.2])
-    model, callback = YOLO(TINY), Notify(server.url, events="all", stall_after=0.0, every=0)
+    model, callback = YOLO(TINY), Notify(server.url, events="all", stall_after=1e-9, every=0)
     model.add_callback("on_train_start", callback.on_train_start)
 
     def look(trainer: Any) -> None:

@@ -22,6 +22,8 @@ from yolo_callbacks.utils.durations import validate_duration, validate_moment
         (" 1 h 30 m ", 5400),
         ("2d", 172800),
         ("1D2H3M4S", 93784),
+        ("1 min", 60),
+        ("1h 5min", 3900),
         (0.5, 0.5),
     ],
 )
@@ -33,6 +35,22 @@ def test_a_duration(given, seconds):
 def test_no_duration(given):
     with pytest.raises(ValueError, match="duration must be a duration such as"):
         validate_duration("duration", given)
+
+
+def test_hours_and_minutes_alone_may_be_minutes_and_seconds():
+    with pytest.raises(ValueError, match=r"received '11:50': write '11:50:00' for hours, '0:11:50' for minutes$"):
+        validate_duration("duration", "11:50")
+
+
+@pytest.mark.parametrize(("given", "minimum", "seconds"), [(0, 0, 0), ("0s", 0, 0), (1, 1, 1), ("1m", 1, 60)])
+def test_a_least_duration(given, minimum, seconds):
+    assert validate_duration("every", given, minimum=minimum) == seconds
+
+
+@pytest.mark.parametrize(("given", "minimum"), [(-1, 0), (0.5, 1), ("0s", 1), (0, None), ("0m", None)])
+def test_too_short(given, minimum):
+    with pytest.raises(ValueError, match=r"every must be (finite and )?(at least|greater than)"):
+        validate_duration("every", given, minimum=minimum)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ from yolo_callbacks.decisions.comparison import counted
 from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.state.mirror_store import MirrorStore, new_key, read_key
 from yolo_callbacks.trainer.training_run import TrainingRun
-from yolo_callbacks.utils.arguments import validate_float, validate_int
+from yolo_callbacks.utils.arguments import validate_int
+from yolo_callbacks.utils.durations import validate_duration
 from yolo_callbacks.utils.fields import Field, read_fields
 from yolo_callbacks.utils.files import LOGGER
 from yolo_callbacks.utils.origins import origins_of
@@ -41,7 +42,7 @@ class Mirror(Callback):
             `ftp://` need no further package; others do, such as `s3fs` for `s3://`.
         every: Copy each n-th epoch, and the end of the run. Defaults to `1`.
         finish_timeout: How many seconds the end of a run waits for copies at most; less where `Preemption` knows that
-            the process is ended before. Defaults to `60.0`.
+            the process is ended before. Or a duration, such as `"5m"`. Defaults to `60.0`.
         storage_options: Arguments for the file system, such as `{"endpoint_url": "https://host"}`. Defaults to `None`,
             which gives none: credentials come from where the file system looks for them, such as the environment.
 
@@ -72,7 +73,7 @@ class Mirror(Callback):
         url: str,
         *,
         every: int = 1,
-        finish_timeout: float = 60.0,
+        finish_timeout: float | str = 60.0,
         storage_options: Mapping[str, Any] | None = None,
     ) -> None:
         if not isinstance(url, str):
@@ -84,7 +85,7 @@ class Mirror(Callback):
             raise TypeError(f"storage_options must be a mapping or None, received a {type(storage_options).__name__}")
         self.url, self.storage_options = url, storage_options
         self.every = validate_int("every", every, minimum=1)
-        self.finish_timeout = validate_float("finish_timeout", finish_timeout, minimum=0.0)
+        self.finish_timeout = validate_duration("finish_timeout", finish_timeout, minimum=0.0)
         self._uploader: Uploader | None = None
         self._store = MirrorStore(url, storage_options or {})
         self.reset()

@@ -13,7 +13,8 @@ from yolo_callbacks.callbacks.preemption_parts.joint_leave import JointLeave
 from yolo_callbacks.decisions.remaining_time import EpochTimes, must_leave, time_for_work
 from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.trainer.training_run import TrainingRun
-from yolo_callbacks.utils.arguments import validate_bool, validate_float
+from yolo_callbacks.utils.arguments import validate_bool
+from yolo_callbacks.utils.durations import validate_duration
 from yolo_callbacks.utils.files import LOGGER
 from yolo_callbacks.utils.signals import SignalWatch, Terminated
 from yolo_callbacks.utils.slurm import job_end_time, requeue_job
@@ -48,8 +49,9 @@ class Preemption(Callback):
 
     Args:
         signals: The names of the signals. Defaults to `('SIGUSR1', 'SIGTERM')`.
-        grace: Seconds from a signal to the kill; a third of them, at most 10, is kept for the end of the run. Defaults
-            to `"auto"`: under SLURM to the end of the job's time, but 30 after SIGTERM; elsewhere 30.
+        grace: Seconds from a signal to the kill, or a duration such as `"2m"`; a third of them, at most 10, is kept for
+            the end of the run. Defaults to `"auto"`: under SLURM to the end of the job's time, but 30 after SIGTERM;
+            elsewhere 30.
         requeue: Whether SLURM starts the job again, by `scontrol requeue`. Defaults to `True`.
 
     Attributes:
@@ -59,7 +61,7 @@ class Preemption(Callback):
     Raises:
         TypeError: If an argument is of the wrong kind.
         ValueError: If `signals` is empty, holds no name of a signal or one that cannot be caught, or `grace` is
-            negative.
+            negative or no duration.
         SystemExit: From `model.train()`, if the training is left in the middle of an epoch.
 
     Example:
@@ -304,6 +306,4 @@ def _validate_signals(signals: object) -> tuple[str, ...]:
 
 def _validate_grace(grace: object) -> float:
     """Return `grace` as seconds."""
-    if isinstance(grace, str):
-        raise ValueError(f"grace must be a number of seconds or 'auto', received {grace!r}")
-    return validate_float("grace", grace, minimum=0)
+    return validate_duration("grace", grace, minimum=0)

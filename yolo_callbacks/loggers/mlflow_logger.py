@@ -23,7 +23,8 @@ from yolo_callbacks.metrics.scalars import epoch_scalars, final_scalars
 from yolo_callbacks.trainer.integrations import MLFLOW, drop_integration
 from yolo_callbacks.trainer.run_description import describe
 from yolo_callbacks.trainer.training_run import TrainingRun
-from yolo_callbacks.utils.arguments import validate_bool, validate_float, validate_int, validate_optional_str
+from yolo_callbacks.utils.arguments import validate_bool, validate_int, validate_optional_str
+from yolo_callbacks.utils.durations import validate_duration
 from yolo_callbacks.utils.fields import Field, StateError, optional, read_fields, text, whole
 from yolo_callbacks.utils.files import LOGGER
 from yolo_callbacks.utils.locations import check_scheme, expanded_path
@@ -59,8 +60,8 @@ class MLflowLogger(Callback):
             an iteration of `model.tune()`, and if the active run has the epochs of another training already.
         images: How many validation images to log with ground truth and predictions; 0 for none. Defaults to `16`.
         image_period: Epochs from one logging of images to the next. Defaults to `5`.
-        init_timeout: Seconds that one request may take. Defaults to `10`.
-        finish_timeout: Seconds that the end may take, uploads included. Defaults to `30`.
+        init_timeout: Seconds that one request may take, or a duration such as `"2m"`. Defaults to `10`.
+        finish_timeout: Seconds that the end may take, uploads included, or a duration. Defaults to `30`.
 
     Attributes:
         run_id: The id of the run, None before the first one. In a training it waits until the run is open, at most
@@ -99,8 +100,8 @@ class MLflowLogger(Callback):
         nested: bool | None = None,
         images: int = 16,
         image_period: int = 5,
-        init_timeout: float = 10,
-        finish_timeout: float = 30,
+        init_timeout: float | str = 10,
+        finish_timeout: float | str = 30,
     ) -> None:
         self.experiment = validate_optional_str("experiment", experiment)
         self.name = validate_optional_str("name", name)
@@ -114,8 +115,8 @@ class MLflowLogger(Callback):
         self.nested = nested if nested is None else validate_bool("nested", nested)
         self.images = validate_int("images", images, minimum=0)
         self.image_period = validate_int("image_period", image_period, minimum=1)
-        self.init_timeout = validate_float("init_timeout", init_timeout, minimum=1)
-        self.finish_timeout = validate_float("finish_timeout", finish_timeout, minimum=1)
+        self.init_timeout = validate_duration("init_timeout", init_timeout, minimum=1)
+        self.finish_timeout = validate_duration("finish_timeout", finish_timeout, minimum=1)
         self._session: MlflowSession | None = None
         self.reset()
 

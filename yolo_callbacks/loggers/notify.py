@@ -19,7 +19,7 @@ from yolo_callbacks.loggers.notify_parts.services import open_services, schemes,
 from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.state.summary import relative_outcome
 from yolo_callbacks.trainer.training_run import TrainingRun
-from yolo_callbacks.utils.arguments import validate_float
+from yolo_callbacks.utils.durations import validate_duration
 from yolo_callbacks.utils.memory import is_out_of_memory
 from yolo_callbacks.utils.origins import origins_of
 from yolo_callbacks.utils.redaction import MASK, clean_text
@@ -52,11 +52,12 @@ class Notify(Callback):
         events: What to send messages about, of `"start"`, `"best"` (a new best epoch), `"stall"` (no progress for
             `stall_after`), `"nan"`, `"oom"` (out of memory), `"failure"` and `"end"` (with the table); `"all"` is each
             of them. Defaults to `('stall', 'nan', 'oom', 'failure', 'end')`.
-        every: The least seconds between two messages. Those about the end are sent at once; of others that wait the
-            newest of each kind is sent. Defaults to `60.0`.
-        stall_after: The seconds without a batch, of training or validation, after which the training stalls. Defaults
-            to `1800.0`.
-        finish_timeout: How many seconds the exit of the process waits for the last message at most. Defaults to `10.0`.
+        every: The least seconds between two messages, or a duration such as `"5m"`. Those about the end are
+            sent at once; of others that wait the newest of each kind is sent. Defaults to `60.0`.
+        stall_after: The seconds without a batch, of training or validation, after which the training stalls, or a
+            duration such as `"1h"`. Leave `"stall"` out of `events` for no such message. Defaults to `1800.0`.
+        finish_timeout: How many seconds the exit of the process waits for the last message at most, or a duration.
+            Defaults to `10.0`.
 
     Attributes:
         sent: How many messages were sent in this run.
@@ -65,7 +66,7 @@ class Notify(Callback):
     Raises:
         TypeError: If an argument is of the wrong kind.
         ValueError: If `urls` is empty, apprise does not take one of them, an event is unknown, or a number is
-            negative; before the first epoch, if there are no URLs.
+            negative or no duration, or `stall_after` is 0; before the first epoch, if there are no URLs.
         ImportError: If apprise is not installed.
 
     Example:
@@ -86,16 +87,16 @@ class Notify(Callback):
         *,
         env: str = "NOTIFY_URLS",
         events: str | Sequence[str] = _DEFAULT,
-        every: float = 60.0,
-        stall_after: float = 1800.0,
-        finish_timeout: float = 10.0,
+        every: float | str = 60.0,
+        stall_after: float | str = 1800.0,
+        finish_timeout: float | str = 10.0,
     ) -> None:
         self._urls = _validate_urls(urls)
         self.env = _validate_env(env)
         self.events = _validate_events(events)
-        self.every = validate_float("every", every, minimum=0.0)
-        self.stall_after = validate_float("stall_after", stall_after, minimum=0.0)
-        self.finish_timeout = validate_float("finish_timeout", finish_timeout, minimum=0.0)
+        self.every = validate_duration("every", every, minimum=0.0)
+        self.stall_after = validate_duration("stall_after", stall_after)
+        self.finish_timeout = validate_duration("finish_timeout", finish_timeout, minimum=0.0)
         self._sender: Sender | None = None
         self._watch: _Watch | None = None
         if self._urls:

@@ -22,7 +22,8 @@ from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.trainer.integrations import WANDB, drop_integration
 from yolo_callbacks.trainer.run_description import describe
 from yolo_callbacks.trainer.training_run import TrainingRun
-from yolo_callbacks.utils.arguments import validate_bool, validate_float, validate_int, validate_optional_str
+from yolo_callbacks.utils.arguments import validate_bool, validate_int, validate_optional_str
+from yolo_callbacks.utils.durations import validate_duration
 from yolo_callbacks.utils.fields import Field, StateError, listing, optional, read_fields, text, whole
 from yolo_callbacks.utils.files import LOGGER
 from yolo_callbacks.utils.origins import origins_of
@@ -61,8 +62,8 @@ class WandbLogger(Callback):
         alerts: Whether to send alerts for a stop, a NaN, an out-of-memory error and the end. Defaults to `False`.
         dashboard: Whether to publish a workspace for the project beside the training, unless `yolo-callbacks` has
             published one before. Needs the extra `dashboard`. Defaults to `False`.
-        init_timeout: Seconds that the start may take. Defaults to `10`.
-        finish_timeout: Seconds that the end may take, uploads included. Defaults to `30`.
+        init_timeout: Seconds that the start may take, or a duration such as `"2m"`. Defaults to `10`.
+        finish_timeout: Seconds that the end may take, uploads included, or a duration. Defaults to `30`.
         background: Whether the run is opened beside the training. `False` opens it before `on_train_start` returns, for
             code that uses `wandb` itself. Defaults to `True`.
         **init: Further arguments of `wandb.init`, such as `tags` or `group`; they are passed on unchanged.
@@ -105,8 +106,8 @@ class WandbLogger(Callback):
         log_model: Literal["best", False] = "best",
         alerts: bool = False,
         dashboard: bool = False,
-        init_timeout: float = 10,
-        finish_timeout: float = 30,
+        init_timeout: float | str = 10,
+        finish_timeout: float | str = 30,
         background: bool = True,
         **init: Any,
     ) -> None:
@@ -126,8 +127,8 @@ class WandbLogger(Callback):
         self.log_model = log_model
         self.alerts = validate_bool("alerts", alerts)
         self.dashboard = validate_bool("dashboard", dashboard)
-        self.init_timeout = validate_float("init_timeout", init_timeout, minimum=1)
-        self.finish_timeout = validate_float("finish_timeout", finish_timeout, minimum=1)
+        self.init_timeout = validate_duration("init_timeout", init_timeout, minimum=1)
+        self.finish_timeout = validate_duration("finish_timeout", finish_timeout, minimum=1)
         self.background = validate_bool("background", background)
         self.init = init
         self._session: WandbSession | None = None

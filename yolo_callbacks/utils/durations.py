@@ -10,26 +10,37 @@ from yolo_callbacks.utils.arguments import validate_float
 __all__ = ["process_start", "validate_duration", "validate_moment"]
 
 _CLOCK = re.compile(r"(?:(\d+)-)?(\d+):([0-5]?\d):([0-5]?\d)")
-_UNITS = re.compile(r"(?:(\d+)\s*d)?\s*(?:(\d+)\s*h)?\s*(?:(\d+)\s*m)?\s*(?:(\d+)\s*s)?")
+_UNITS = re.compile(r"(?:(\d+)\s*d)?\s*(?:(\d+)\s*h)?\s*(?:(\d+)\s*m(?:in)?)?\s*(?:(\d+)\s*s)?")
+_SHORT_CLOCK = re.compile(r"\d+:[0-5]?\d")
 _SECONDS = (86400, 3600, 60, 1)
 
 
-def validate_duration(name: str, value: object) -> float:
+def validate_duration(name: str, value: object, *, minimum: float | None = None) -> float:
     """Return a duration in seconds: of a number of seconds, `"11:50:00"`, `"1-00:00:00"` with days, or `"1h30m"`.
+
+    Args:
+        name: The name of the argument, for messages.
+        value: The duration.
+        minimum: The least seconds. Defaults to `None`: more than 0.
 
     Raises:
         TypeError: If `value` is neither a number nor a string.
-        ValueError: If it is no duration, or not greater than 0.
+        ValueError: If it is no duration, or too short.
     """
     if isinstance(value, str):
         text = value.strip().lower()
         found = _CLOCK.fullmatch(text) or _UNITS.fullmatch(text)
         if not text or found is None:
-            raise ValueError(f"{name} must be a duration such as '11:50:00', '1h30m' or 5400, received {value!r}")
+            meant = f": write '{text}:00' for hours, '0:{text}' for minutes" if _SHORT_CLOCK.fullmatch(text) else ""
+            raise ValueError(
+                f"{name} must be a duration such as '11:50:00', '1h30m' or 5400, received {value!r}{meant}"
+            )
         seconds = float(sum(int(number or 0) * unit for number, unit in zip(found.groups(), _SECONDS, strict=True)))
     else:
-        seconds = validate_float(name, value, minimum=0)
-    if not seconds:
+        seconds = validate_float(name, value, minimum=minimum or 0)
+    if minimum is not None and seconds < minimum:
+        raise ValueError(f"{name} must be at least {minimum:g} s, received {value!r}")
+    if minimum is None and not seconds:
         raise ValueError(f"{name} must be greater than 0, received {value!r}")
     return seconds
 
