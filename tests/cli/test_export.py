@@ -108,6 +108,11 @@ def test_the_image_size_of_the_training(run, scenes, monkeypatch, size, trained)
     assert json.loads((run / "weights" / "best.json").read_text())["exports"]["onnx"]["arguments"]["imgsz"] == trained
 
 
+def test_further_arguments_are_not_required(capsys):
+    assert main(["export"]) == 2
+    assert "the following arguments are required: RUN (see" in capsys.readouterr().err
+
+
 def test_no_run(tmp_path, capsys):
     assert main(["export", str(tmp_path)]) == 2
     assert "has no best.pt" in capsys.readouterr().err

@@ -52,7 +52,7 @@ def add_other_arguments(parser: Parser, others: str) -> None:
         parser: The parser.
         others: The description of the arguments.
     """
-    parser.add_argument("others", nargs="*", metavar="name=value", completed=("<yolo>",), help=others)
+    parser.add_argument("others", nargs="*", default=[], metavar="name=value", completed=("<yolo>",), help=others)
 
 
 def given_value(name: str, arguments: Sequence[str]) -> str | None:

@@ -157,10 +157,10 @@ def _argument_mistakes(
 ) -> Iterator[ConfigError]:
     """List the arguments that a callback does not have, and those that it needs and was not given."""
     known = arguments(found)
-    names = [*(argument.name for argument in known), *([EPOCHS] if takes_epochs(found) else [])]
+    names, general = [argument.name for argument in known], [EPOCHS] if takes_epochs(found) else []
     for argument, at in given.items():
-        if argument not in names and not takes_any(found):
-            yield ConfigError(f"{at.where}: {unknown_argument_text(name, argument, names)}")
+        if argument not in (*names, *general) and not takes_any(found):
+            yield ConfigError(f"{at.where}: {unknown_argument_text(name, argument, names, general)}")
     for needed in known:
         if needed.required and needed.name not in given:
             yield ConfigError(f"{where}: {name} needs the argument {needed.name!r}")

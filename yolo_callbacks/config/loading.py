@@ -179,19 +179,25 @@ class _File:
 
     def _named(self, name: str, values: yaml.Node) -> str:
         """Return how to write arguments that have no names."""
+        known = self._argument_names(name)
+        if known is not None and not known:
+            return "it takes none"
         if not isinstance(values, yaml.ScalarNode):
-            return "remove the `- ` before them"
-        text, known = self._plain(values), self._argument_names(name)
+            given = f"write `{name}: {{{known[0]}: […]}}`" if known and values.flow_style else ""
+            return given or "remove the `- ` before them"
+        text = self._plain(values)
         if text and known and not re.match(rf"({'|'.join(known)})\b", text):
             return f"write `{name}: {{{known[0]}: {text}}}`"
-        return slip(text, ":= ") or f"`{name}: {{monitor: mAP50}}`"
+        if known and values.style in ("'", '"') and not self._file.value(values).variables:
+            return f"write `{name}: {{{known[0]}: {values.style}{values.value}{values.style}}}`"
+        return slip(text, ":= ") or f"`{name}: {{{known[0] if known else 'name'}: …}}`"
 
-    def _argument_names(self, name: str) -> list[str]:
-        """Return the names of the arguments of a callback; none if there is no such callback."""
+    def _argument_names(self, name: str) -> list[str] | None:
+        """Return the names of the arguments of a callback; None if there is no such callback."""
         try:
             return [argument.name for argument in arguments(find(name, self._file.folder))]
         except ValueError:  # reported where the callback is made
-            return []
+            return None
 
     def _plain(self, node: yaml.Node) -> str:
         """Return the text of a scalar without quotes; empty for other nodes and for values of the environment."""

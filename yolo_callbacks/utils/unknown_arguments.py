@@ -22,6 +22,18 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+# What users write, and what it may be called here: no similar name would be found, or another one.
+_ALIASES = {
+    "time": ("duration",),
+    "max_time": ("duration",),
+    "seconds": ("duration", "timeout", "grace"),
+    "hours": ("duration",),
+    "interval": ("every",),
+    "period": ("every",),
+    "frequency": ("every",),
+    "metric": ("monitor",),
+    "quantity": ("monitor",),
+}
 _CLOSE = 0.75  # `trainer` and `strict` have a ratio of 0.46, `stric` and `strict` one of 0.91
 
 
@@ -53,19 +65,23 @@ def hint(name: str, candidates: Iterable[str]) -> str:
     return f", did you mean {meant!r}?" if meant else ""
 
 
-def unknown_argument_text(owner: str, name: str, known: Sequence[str]) -> str:
+def unknown_argument_text(owner: str, name: str, known: Sequence[str], general: Sequence[str] = ()) -> str:
     """Return the message about an unknown argument, the same from Python and from YAML.
 
     Args:
         owner: The name of the callback or the function in the message.
         name: The unknown argument.
         known: The arguments that exist.
+        general: Those that every callback of a file has besides. Defaults to none.
 
     Example:
         >>> unknown_argument_text("SaveBest", "topk", ["monitor", "top_k"])
         "SaveBest has no argument 'topk', did you mean 'top_k'? (it takes monitor, top_k)"
     """
-    return f"{owner} has no argument {name!r}{hint(name, known)} (it takes {', '.join(known) or 'none'})"
+    meant = next((alias for alias in _ALIASES.get(name.casefold(), ()) if alias in known), None)
+    advice = f", did you mean {meant!r}?" if meant else hint(name, [*known, *general])
+    taken = f"{', '.join(known) or 'none'}{', besides ' if general and not known else ', ' if general else ''}"
+    return f"{owner} has no argument {name!r}{advice} (it takes {taken}{', '.join(general)})"
 
 
 def refuse_unknown(

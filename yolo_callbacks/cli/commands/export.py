@@ -29,7 +29,9 @@ def parser() -> Parser:
     made.add_argument("--checkpoint", help="the name in weights/ (default: that of SaveBest, or else best.pt)")
     made.add_argument("--images", type=positive, default=32, help="on how many images to compare (default: 32)")
     made.add_argument("--timeout", type=positive, default=1800, help="how many seconds it may take (default: 1800)")
-    made.add_argument("arguments", nargs="*", metavar="name=value", help="further arguments of Ultralytics' export")
+    made.add_argument(
+        "arguments", nargs="*", default=[], metavar="name=value", help="further arguments of Ultralytics' export"
+    )
     return made
 
 

@@ -21,6 +21,7 @@ def parser() -> Parser:
     made.add_argument(
         "names",
         nargs="*",
+        default=[],
         metavar="NAME",
         completed=("<callback>",),
         help="list only these callbacks; package.module:Class is possible too",
