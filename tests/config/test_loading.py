@@ -118,9 +118,9 @@ MISTAKES = {
         ":3: 'JsonlLogger' is on the same level as 'SaveBest': write a `-`"
     ),
     "callbacks:\n  - SaveBest:\n      topk: 2": ":3: SaveBest has no argument 'topk', did you mean 'top_k'? (it t",
-    "callbacks:\n  - JsonlLogger:\n      file: x": ":3: JsonlLogger has no argument 'file' (it takes none, besides epochs)",
+    "callbacks:\n  - JsonlLogger:\n      file: x": ":3: JsonlLogger has no argument 'file' (it takes none, besides ep",
     "callbacks:\n  - Deadline: {time: 1h}": ":2: Deadline has no argument 'time', did you mean 'duration'? (it takes",
-    "callbacks:\n  - EarlyStopping: {metric: mAP50}": ":2: EarlyStopping has no argument 'metric', did you mean 'monitor'",
+    "callbacks:\n  - EarlyStopping: {metric: mAP50}": ":2: EarlyStopping has no argument 'metric', did you mean 'moni",
     "callbacks:\n  - SaveBest: {epocs: 3}": ":2: SaveBest has no argument 'epocs', did you mean 'epochs'?",
     "callbacks:\n  - Deadline: '11:50:00'": (
         ":2: the arguments of Deadline must have names: write `Deadline: {duration: '11:50:00'}`"
