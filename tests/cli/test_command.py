@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import re
+import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -112,6 +113,44 @@ def test_init_check_and_list_agree(capsys, folder):
     )
     assert main(["list", "JsonlLogger"]) == 0
     assert capsys.readouterr().out == f"JsonlLogger: {registry.summary(JsonlLogger)}\n\n"
+
+
+@pytest.mark.parametrize(
+    ("callback", "without", "said"),
+    [
+        ("Notify", "", "Notify: urls must be given, or be in the environment: NOTIFY_URLS is not set"),
+        ("MLflowLogger", "mlflow", "MLflowLogger: MLflow is not installed: pip install mlflow-skinny"),
+        ("WandbLogger", "wandb", "WandbLogger: wandb is not installed: pip install wandb"),
+        ("WandbLogger: {dashboard: true}", "wandb_workspaces", "WandbLogger: the dashboard needs wandb-workspaces"),
+        (
+            "TensorBoardLogger",
+            "tensorboard",
+            "TensorBoardLogger: TensorBoard is not installed: pip install tensorboard",
+        ),
+        ("ExportBest", "onnxruntime", "ExportBest: an export to onnx needs packages: pip install onnxruntime"),
+    ],
+)
+def test_check_warns_of_what_the_machine_lacks(capsys, folder, monkeypatch, callback, without, said):
+    monkeypatch.delenv("NOTIFY_URLS", raising=False)
+    if without:
+        monkeypatch.setitem(sys.modules, without, None)
+    (folder / "c.yaml").write_text(f"callbacks:\n  - SaveBest\n  - {callback}\n")
+    assert main(["check", "c.yaml"]) == 0
+    shown = capsys.readouterr()
+    assert f"warning: c.yaml:3: {said}" in shown.err
+    assert "c.yaml is valid: SaveBest, " in shown.out
+
+
+def test_check_warns_of_nothing_that_is_there(capsys, folder, monkeypatch):
+    monkeypatch.setenv("NOTIFY_URLS", "json://host/s3cret")
+    (folder / "c.yaml").write_text("callbacks: [SaveBest, Notify, JsonlLogger]\n")
+    assert main(["check", "c.yaml"]) == 0
+    assert capsys.readouterr().err == ""
+    monkeypatch.setenv("NOTIFY_URLS", "nothing://host/s3cret")
+    assert main(["check", "c.yaml"]) == 0
+    shown = capsys.readouterr().err
+    assert "Notify: urls must be URLs as apprise takes them" in shown
+    assert "s3cret" not in shown
 
 
 def test_init_replaces_a_file_only_with_force(capsys, folder):

@@ -133,6 +133,10 @@ class Callback:
         """
         return getattr(self, name)
 
+    def _unmet_needs(self) -> str:
+        """Return what this machine lacks for the callback, such as a package; `""` for nothing. There is no run yet."""
+        return ""
+
     def in_epochs(self, epochs: str | int) -> Self:
         """Run the callback in some epochs only. Its events before the first and after the last epoch are not changed.
 

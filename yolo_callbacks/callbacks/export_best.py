@@ -15,7 +15,13 @@ from yolo_callbacks.callbacks.export_parts.publication import Publication
 from yolo_callbacks.callbacks.export_parts.source import ExportSource, reason_for_no_export, trial_of
 from yolo_callbacks.callbacks.export_parts.tolerance import complete_tolerance, validate_tolerance
 from yolo_callbacks.metrics.epoch_record import EpochRecord
-from yolo_callbacks.trainer.export_formats import precision_of, suffix_of, validate_export_arguments, validate_format
+from yolo_callbacks.trainer.export_formats import (
+    missing_packages,
+    precision_of,
+    suffix_of,
+    validate_export_arguments,
+    validate_format,
+)
 from yolo_callbacks.trainer.export_request import validation_set
 from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.arguments import validate_bool, validate_choice, validate_int, validate_optional_str
@@ -113,6 +119,10 @@ class ExportBest(Callback):
     def __getstate__(self) -> dict[str, Any]:
         """Return what a worker gets: a process belongs to the one that started it."""
         return {**self.__dict__, "_job": None}
+
+    def _unmet_needs(self) -> str:
+        missing = missing_packages(self.format)
+        return f"an export to {self.format} needs packages: pip install {' '.join(missing)}" if missing else ""
 
     def reset(self) -> None:
         """Forget the last run."""

@@ -156,9 +156,14 @@ class MLflowLogger(Callback):
 
     def validate(self, run: TrainingRun) -> bool:
         """Check that MLflow is installed, without its import, which takes seconds."""
-        if find_spec("mlflow") is None:
-            raise ModuleNotFoundError("MLflow is not installed: pip install mlflow-skinny (mlflow for a local store)")
+        if lacking := self._unmet_needs():
+            raise ModuleNotFoundError(lacking)
         return True
+
+    def _unmet_needs(self) -> str:
+        if find_spec("mlflow") is not None:
+            return ""
+        return "MLflow is not installed: pip install mlflow-skinny (mlflow for a local store)"
 
     # Start ------------------------------------------------------------------------------------------------------------
 

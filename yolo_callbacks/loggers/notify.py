@@ -127,6 +127,13 @@ class Notify(Callback):
             self._services()
         return True
 
+    def _unmet_needs(self) -> str:
+        try:
+            self._services()
+        except (ValueError, ImportError) as error:
+            return str(error)
+        return ""
+
     # Events -----------------------------------------------------------------------------------------------------------
 
     def on_train_start(self, trainer: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,6 +16,8 @@ from yolo_callbacks.utils.files import LOGGER, copy_atomic, set_aside
 __all__ = ["TensorBoardLogger"]
 
 _FOLDER = "tensorboard"
+
+_NOT_INSTALLED = "TensorBoard is not installed: pip install tensorboard"
 
 
 class TensorBoardLogger(Callback):
@@ -63,6 +66,9 @@ class TensorBoardLogger(Callback):
         """Check that TensorBoard is installed."""
         _summary_writer()
         return True
+
+    def _unmet_needs(self) -> str:
+        return "" if find_spec("tensorboard") is not None else _NOT_INSTALLED
 
     def on_epoch(self, run: TrainingRun, record: EpochRecord) -> None:
         """Log the epoch."""
@@ -118,5 +124,5 @@ def _summary_writer() -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("TensorBoard is not installed: pip install tensorboard") from error
+        raise ModuleNotFoundError(_NOT_INSTALLED) from error
     return SummaryWriter

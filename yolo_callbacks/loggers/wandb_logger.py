@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -170,6 +171,16 @@ class WandbLogger(Callback):
         if self.dashboard:
             check_installed()
         return True
+
+    def _unmet_needs(self) -> str:
+        if find_spec("wandb") is None:
+            return "wandb is not installed: pip install wandb"
+        try:
+            if self.dashboard:
+                check_installed()
+        except ImportError as error:
+            return str(error)
+        return ""
 
     # Start ------------------------------------------------------------------------------------------------------------
 

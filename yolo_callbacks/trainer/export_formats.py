@@ -21,6 +21,7 @@ from yolo_callbacks.utils.unknown_arguments import UnknownArgumentError, hint, u
 __all__ = [
     "ExportFormat",
     "export_formats",
+    "missing_packages",
     "precision_of",
     "suffix_of",
     "validate_export_arguments",
@@ -38,6 +39,15 @@ _NOT_LISTED = (
 _REPLACED = ("half", "int8")
 # Ultralytics has other names for these too.
 _ALIASES = {"tensorrt": "engine", "trt": "engine", "pytorch": "-"}
+
+# What Ultralytics imports to export and to predict; another format is not known.
+_PACKAGES = {
+    "onnx": ("onnx", "onnxruntime"),
+    "openvino": ("openvino",),
+    "engine": ("tensorrt", "onnx"),
+    "coreml": ("coremltools",),
+    "ncnn": ("ncnn",),
+}
 
 
 @dataclass(frozen=True)
@@ -76,6 +86,11 @@ def suffix_of(name: str) -> str:
     """Return how the name of an export to a format ends; `""` for a format that is not known."""
     formats = export_formats()
     return formats[name].suffix if name in formats else ""
+
+
+def missing_packages(name: str) -> list[str]:
+    """Return the packages that an export to a format needs and that are not installed, as far as they are known."""
+    return [package for package in _PACKAGES.get(name, ()) if util.find_spec(package) is None]
 
 
 def _rows(source: str) -> list[Any]:

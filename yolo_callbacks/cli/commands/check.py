@@ -14,6 +14,7 @@ def parser() -> Parser:
     made = Parser(
         "check",
         "Validate a file of callbacks as a training does before it starts, and list the mistake of each callback. "
+        "Warn of what this machine lacks, such as a package: a training may run on another one. "
         "Names of monitors are validated by the run.",
         "yolo-callbacks check callbacks.yaml",
     )
@@ -27,6 +28,7 @@ def check(arguments: Sequence[str]) -> None:
     """Validate a file as a training does before it starts."""
     from yolo_callbacks.config.loading import ConfigError, load
     from yolo_callbacks.utils.console import show_error
+    from yolo_callbacks.utils.origins import origins_of
 
     value = parser().parse_args(arguments).file
     try:
@@ -36,5 +38,9 @@ def check(arguments: Sequence[str]) -> None:
         for each in before:
             show_error(str(each))
         raise last from error.__cause__
+    for callback in callbacks:
+        if lacking := callback._unmet_needs():
+            place = origins_of(callback).place or value
+            show_error(f"warning: {place}: {type(callback).__name__}: {lacking}")
     names = [type(callback).__name__ for callback in callbacks]
     print(f"{value} is valid: {', '.join(names)} (names of monitors are validated when a training starts)")
