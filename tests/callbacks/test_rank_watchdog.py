@@ -98,6 +98,41 @@ def test_a_process_that_has_ended_is_named():
     )
 
 
+def test_a_process_that_is_stopped_is_named_and_not_those_that_wait_for_it():
+    lookout = Lookout(range(3), 60.0, 2.0, start=0.0)
+    for rank in (0, 1, 2):
+        lookout.hear(rank, beat(1, STEP, 1.0), 100.0)
+    for rank in (0, 2):
+        lookout.hear(rank, beat(2, STEP, 61.0, stack=("backward (graph.py:1)",)), 160.0)
+    [finding] = lookout.find_stuck(160.0)
+    assert (finding.rank, finding.stacks) == (1, (1,))
+    assert finding.text == (
+        "rank 1 (gpu01, process 7) does not answer any more, for 60 s: its process has ended or stands. It was "
+        "in batch 8 of epoch 3; ranks 0, 2 are waiting for it"
+    )
+    for rank in (0, 1, 2):  # it goes on after SIGCONT, and has not left its place yet
+        lookout.hear(rank, beat(3, STEP, 71.0), 170.0)
+    assert lookout.find_stuck(170.0) == []
+
+
+def test_where_all_stand_and_answer_none_is_named_as_the_cause():
+    lookout = Lookout(range(4), 60.0, 2.0, start=0.0)
+    for rank in range(3):
+        calls = ("sleep (mine.py:3)",) if rank == 1 else ("backward (graph.py:1)", "step (t.py:2)")
+        lookout.hear(rank, beat(1, STEP, 60.0 + rank, stack=calls), 100.0)
+    lookout.hear(3, beat(1, WAIT, 1.0, left=True), 100.0)
+    [finding] = lookout.find_stuck(100.0)
+    assert finding.shown() == {"kind": "standstill", "rank": 0, "epoch": 3, "seconds": 60.0}
+    assert finding.stacks == (0, 1, 2)
+    assert finding.text == (
+        "ranks 0, 1, 2 stand in the same place and all of them answer: no progress for 60 s, in batch 8 of epoch 3; "
+        "rank 3 is gone from the training. A rank that is in no exchange is the cause: ranks 0, 2 are in backward "
+        "(graph.py:1), called by step (t.py:2); rank 1 is in sleep (mine.py:3). Their stacks are written to "
+        "stacks-rank<r>.txt in the folder of the run"
+    )
+    assert lookout.find_stuck(101.0) == []
+
+
 def test_a_rank_that_was_never_heard_of_is_named_once_and_hides_no_other():
     lookout = Lookout(range(3), 60.0, 2.0, start=0.0)
     lookout.hear(0, beat(1, STEP, 1.0), 59.0)
@@ -334,6 +369,9 @@ def test_the_state_is_restored():
     before.findings = [{"kind": "stuck", "rank": 1, "epoch": 3, "seconds": 60.5}]
     after.load_state_dict(before.state_dict())
     assert after.findings == before.findings
-    assert after.outcome() == "stuck once: rank 1"
+    assert before.outcome() == "stuck once: rank 1"
+    assert after.outcome() == "no rank was stuck or slow (before the resume: stuck once: rank 1)"
+    after.findings += [{"kind": "standstill", "rank": 0, "epoch": 4, "seconds": 60.5}] * 2
+    assert after.outcome() == "all ranks stood together 2 times (before the resume: stuck once: rank 1)"
     with pytest.raises(ValueError, match="kind"):
         after.load_state_dict({"findings": [{"kind": "odd"}]})

@@ -34,6 +34,8 @@ def training(batch: float, idle: float = 60.0, epoch: int = 3, **others: float |
         ({0: RankReport(Place(3, Part.VALIDATION, 4), 2.0), 1: RankReport(Place(3, Part.CLOSED), 600.0)}, []),
         ({0: training(7), 1: training(7.5), 2: training(7.5), 3: training(7)}, [0, 3]),
         ({0: training(7.5), 1: training(7, idle=0.0, silent=60.0)}, [1]),  # its process has ended
+        ({0: training(7.5), 1: training(7.5, idle=0.0, silent=60.0)}, [1]),  # rank 0 waits for it in the same step
+        ({0: training(7.5), 1: training(7.5, idle=5.0, silent=5.0)}, []),
         ({0: training(7.5), 1: training(7, left=True)}, [0]),
         ({0: training(7.5, left=True), 1: training(7, left=True)}, []),
         ({0: RankReport(Place(), 60.0)}, [0]),

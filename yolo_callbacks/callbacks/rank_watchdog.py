@@ -32,7 +32,8 @@ class RankWatchdog(Callback):
     says so: after hours torch ends the wait with an error that names no culprit. This callback compares how far the
     ranks have come. Without progress for `timeout` seconds, one line on rank 0 names the rank that is furthest behind,
     its machine, its process, its place in the training and its innermost calls, and the rank writes the stacks of all
-    of its threads. A process that has ended, or does not answer, is named too.
+    of its threads. A process that has ended, or does not answer, is named first. Where all ranks stand in one place and
+    answer, the line names none as the cause, and shows the calls of each.
 
     A rank is slow in an epoch if the time that it takes for itself, between the steps of its batches, is more than
     `slow` times the median of the others, and costs a tenth of a batch and a second of the epoch at least. That time
@@ -52,8 +53,8 @@ class RankWatchdog(Callback):
             of the process. A resume continues it. Defaults to `False`.
 
     Attributes:
-        findings: What was found in this run, at most 100: dicts with `kind` (`"stuck"` or `"slow"`), `rank`, `epoch`
-            and `seconds`; on rank 0.
+        findings: What was found in this run, at most 100: dicts with `kind` (`"stuck"`, `"slow"`, or `"standstill"` of
+            all ranks together), `rank`, `epoch` and `seconds`; on rank 0. After a resume, those before it come first.
 
     Raises:
         TypeError: If an argument is of the wrong kind.
@@ -82,6 +83,7 @@ class RankWatchdog(Callback):
     def reset(self) -> None:
         """Forget the last run."""
         self.findings: list[dict[str, Any]] = []
+        self._restored = 0  # how many of them an earlier process has made
         self._heartbeat = Heartbeat()
         self._watcher: RankWatcher | None = None
         self._is_main = True
@@ -194,15 +196,10 @@ class RankWatchdog(Callback):
         self._say_slow()
 
     def outcome(self) -> str:
-        """Return which ranks were stuck or slow."""
-        parts = []
-        for kind in ("stuck", "slow"):
-            found = [each for each in self.findings if each.get("kind") == kind]
-            ranks = sorted({each["rank"] for each in found})
-            if ranks:
-                times = "once" if len(found) == 1 else f"{len(found)} times"
-                parts.append(f"{kind} {times}: rank{'s' * (len(ranks) > 1)} {', '.join(map(str, ranks))}")
-        return "; ".join(parts) or "no rank was stuck or slow"
+        """Return which ranks were stuck or slow; those before a resume apart."""
+        before, found = self.findings[: self._restored], self.findings[self._restored :]
+        text = _in_words(found) or "no rank was stuck or slow"
+        return f"{text} (before the resume: {_in_words(before)})" if before else text
 
     def state_dict(self) -> dict[str, Any]:
         """Return the findings."""
@@ -211,9 +208,24 @@ class RankWatchdog(Callback):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore the findings."""
         self.findings = read_fields(state, {"findings": Field(listing(_finding, _MOST), [])})["findings"]
+        self._restored = len(self.findings)
+
+
+def _in_words(findings: list[dict[str, Any]]) -> str:
+    """Return what was found, in a few words; `""` for nothing."""
+    parts = []
+    for kind in ("stuck", "standstill", "slow"):
+        found = [each for each in findings if each["kind"] == kind]
+        if not found:
+            continue
+        times = "once" if len(found) == 1 else f"{len(found)} times"
+        ranks = sorted({each["rank"] for each in found})
+        named = f": rank{'s' * (len(ranks) > 1)} {', '.join(map(str, ranks))}"
+        parts.append(f"all ranks stood together {times}" if kind == "standstill" else f"{kind} {times}{named}")
+    return "; ".join(parts)
 
 
 def _finding(content: Any) -> dict[str, Any]:
     """Read a stored finding."""
-    fields = {"kind": Field(one_of("stuck", "slow")), "rank": Field(whole()), "epoch": Field(whole())}
+    fields = {"kind": Field(one_of("stuck", "standstill", "slow")), "rank": Field(whole()), "epoch": Field(whole())}
     return read_fields(content, {**fields, "seconds": Field(number(0))})

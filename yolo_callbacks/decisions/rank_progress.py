@@ -8,7 +8,7 @@ from enum import IntEnum
 from statistics import median
 from typing import NamedTuple
 
-__all__ = ["BatchTimes", "Part", "Place", "RankReport", "default_timeout", "slow_ranks", "waited_for"]
+__all__ = ["BatchTimes", "Part", "Place", "RankReport", "default_timeout", "is_silent", "slow_ranks", "waited_for"]
 
 _LONGEST = 600.0  # seconds: a rank may save, draw plots or compile for minutes
 _UNKNOWN = 300.0  # half of the shortest default of torch, that of NCCL
@@ -102,10 +102,21 @@ def default_timeout(of_group: float | None, *, several: bool) -> float:
     return _UNKNOWN if of_group is None else min(_LONGEST, of_group / 2)
 
 
+def is_silent(report: RankReport, timeout: float) -> bool:
+    """Return whether a rank does not answer any more: its process has ended or is stopped.
+
+    Args:
+        report: What is known of it.
+        timeout: The seconds without progress from which on a rank is stuck.
+    """
+    return report.silent >= timeout / 2
+
+
 def waited_for(reports: Mapping[int, RankReport], timeout: float) -> list[int]:
     """Return the ranks that the others wait for: those furthest behind, if they make no progress any more.
 
-    All ranks take the same steps together, so those ahead wait in an exchange that the one behind has not reached.
+    All ranks take the same steps together, so those ahead wait in an exchange that the one behind has not reached. In
+    one place, those that answer wait for those that do not.
 
     Args:
         reports: What is known of each rank.
@@ -116,7 +127,9 @@ def waited_for(reports: Mapping[int, RankReport], timeout: float) -> list[int]:
         return []
     behind = min(report.place for report in present.values())
     found = [rank for rank, report in present.items() if report.place == behind]
-    return found if all(present[rank].idle + present[rank].silent >= timeout for rank in found) else []
+    if not all(present[rank].idle + present[rank].silent >= timeout for rank in found):
+        return []
+    return [rank for rank in found if is_silent(present[rank], timeout)] or found
 
 
 def slow_ranks(times: Mapping[int, BatchTimes], factor: float) -> dict[int, float]:

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from yolo_callbacks.callbacks.watchdog_parts.heartbeat import Beat
-from yolo_callbacks.decisions.rank_progress import BatchTimes, Place, RankReport, slow_ranks, waited_for
+from yolo_callbacks.decisions.rank_progress import BatchTimes, Place, RankReport, is_silent, slow_ranks, waited_for
 
 __all__ = ["Finding", "Lookout", "stacks_name"]
+
+
+_MOST_STACKS = 4  # different ones in a line
 
 
 def stacks_name(rank: int) -> str:
@@ -22,11 +25,12 @@ class Finding:
     """What is wrong with a rank.
 
     Attributes:
-        kind: `"stuck"` or `"slow"`.
-        rank: The rank.
+        kind: `"stuck"`, `"standstill"` where all ranks stand in one place, or `"slow"`.
+        rank: The rank; of a standstill the lowest one.
         epoch: The epoch.
         seconds: How long it has made no progress; of a slow one, what it takes for itself in each batch.
         text: The same in words.
+        stacks: The ranks whose stacks are of use.
     """
 
     kind: str
@@ -34,6 +38,7 @@ class Finding:
     epoch: int
     seconds: float
     text: str
+    stacks: tuple[int, ...] = ()
 
     def shown(self) -> dict[str, Any]:
         """Return what a user reads of it."""
@@ -78,16 +83,23 @@ class Lookout:
         }
         for rank in self._ranks - {*reports, *self._unheard}:
             reports[rank] = RankReport(Place(), 0.0, now - self._start)
-        found = []
-        for rank in waited_for(reports, self._timeout):
-            place, seconds = reports[rank].place, reports[rank].idle + reports[rank].silent
-            if self._stuck.get(rank, (None, 0.0))[0] == place:
-                continue
-            self._stuck[rank] = (place, now - seconds)
-            if rank not in self._beats:
-                self._unheard.add(rank)
-            found.append(Finding("stuck", rank, place.epoch, seconds, self._words(rank, seconds, reports)))
-        return found
+        found = waited_for(reports, self._timeout)
+        known = [rank for rank in found if self._stuck.get(rank, (None, 0.0))[0] == reports[rank].place]
+        if known and not any(is_silent(reports[rank], self._timeout) for rank in found):
+            return []  # the others wait for one that was named, and answers again
+        new = [rank for rank in found if rank not in known]
+        for rank in new:
+            self._stuck[rank] = (reports[rank].place, now - _stands(reports[rank]))
+        self._unheard.update(rank for rank in new if rank not in self._beats)
+        present = [report for report in reports.values() if not report.left]
+        if len(new) > 1 and len(new) == len(present) and not any(is_silent(each, self._timeout) for each in present):
+            return [self._standstill(new, reports)]
+        return [
+            Finding(
+                "stuck", rank, reports[rank].place.epoch, _stands(reports[rank]), self._words(rank, reports), (rank,)
+            )
+            for rank in new
+        ]
 
     def find_recovered(self, now: float) -> list[str]:
         """Return a line for each rank that was stuck, and goes on."""
@@ -118,12 +130,30 @@ class Lookout:
         self._times = {epoch: times for epoch, times in self._times.items() if epoch > self._judged}
         return found
 
-    def _words(self, rank: int, seconds: float, reports: Mapping[int, RankReport]) -> str:
-        beat = self._beats.get(rank)
+    def _standstill(self, ranks: list[int], reports: Mapping[int, RankReport]) -> Finding:
+        """Return the finding that all ranks stand in one place: which one is the cause, only their calls can tell."""
+        place, seconds = reports[ranks[0]].place, min(_stands(reports[rank]) for rank in ranks)
+        text = (
+            f"{_ranks(ranks).removesuffix(' are')} stand in the same place and all of them answer: no progress for "
+            f"{seconds:.0f} s, {place.words()}"
+        )
+        if left := [rank for rank, report in reports.items() if report.left]:
+            text += f"; {_ranks(left)} gone from the training"
+        calls: dict[tuple[str, ...], list[int]] = {}
+        for rank in ranks:
+            calls.setdefault(self._beats[rank].stack, []).append(rank)
+        shown = [f"{_ranks(of)} in {', called by '.join(stack)}" for stack, of in calls.items() if stack]
+        if shown:
+            text += f". A rank that is in no exchange is the cause: {'; '.join(shown[:_MOST_STACKS])}"
+        text += ". Their stacks are written to stacks-rank<r>.txt in the folder of the run"
+        return Finding("standstill", ranks[0], place.epoch, seconds, text, tuple(ranks))
+
+    def _words(self, rank: int, reports: Mapping[int, RankReport]) -> str:
+        beat, seconds = self._beats.get(rank), _stands(reports[rank])
         if beat is None:
             return f"rank {rank} was never heard of in {seconds:.0f} s: it cannot reach rank 0, or has ended"
         name = f"rank {rank} ({beat.process})"
-        if reports[rank].silent >= self._timeout / 2:
+        if is_silent(reports[rank], self._timeout):
             text = f"{name} does not answer any more, for {reports[rank].silent:.0f} s: its process has ended or stands"
             return f"{text}. It was {beat.place.words()}{self._others(rank, reports)}"
         text = f"{name} has made no progress for {seconds:.0f} s, {beat.place.words()}{self._others(rank, reports)}"
@@ -134,16 +164,25 @@ class Lookout:
     def _others(self, rank: int, reports: Mapping[int, RankReport]) -> str:
         """Return where the other ranks are."""
         place = reports[rank].place
-        left = [str(other) for other, report in reports.items() if report.left]
-        ahead = [str(other) for other, report in reports.items() if report.place > place and not report.left]
-        beside = [str(other) for other, report in reports.items() if report.place == place and other != rank]
+        present = {other: report for other, report in reports.items() if other != rank and not report.left}
+        left = [other for other, report in reports.items() if report.left]
+        ahead = [other for other, report in present.items() if report.place > place]
+        beside = [other for other, report in present.items() if report.place == place]
+        if is_silent(reports[rank], self._timeout):  # those beside it that answer are in an exchange with it
+            ahead += [other for other in beside if not is_silent(reports[other], self._timeout)]
+            ahead.sort()
         parts = [f"{_ranks(ahead)} waiting for it"] * bool(ahead)
         parts += [f"{_ranks(beside)} in the same place"] * bool(beside and not ahead)
         parts += [f"{_ranks(left)} gone from the training"] * bool(left)
         return f"; {', '.join(parts)}" if parts else ""
 
 
-def _ranks(names: list[str]) -> str:
+def _stands(report: RankReport) -> float:
+    """Return the seconds for which no progress of a rank is known."""
+    return report.idle + report.silent
+
+
+def _ranks(ranks: list[int]) -> str:
     """Return the names of ranks, of many only the first ones."""
-    shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
-    return f"rank {shown} is" if len(names) == 1 else f"ranks {shown} are"
+    shown = ", ".join(map(str, ranks[:8])) + (", …" if len(ranks) > 8 else "")
+    return f"rank {shown} is" if len(ranks) == 1 else f"ranks {shown} are"

@@ -152,7 +152,8 @@ class RankWatcher:
             return
         stuck = self._lookout.find_stuck(now)
         for finding in stuck:
-            store.put(f"stacks/{finding.rank}", str(self._number))
+            for rank in finding.stacks:
+                store.put(f"stacks/{rank}", str(self._number))
             self._report(finding)
         if stuck and self._rules.end:
             store.put("end", "")
