@@ -461,3 +461,22 @@ def test_a_message_of_somebody_else_is_one_short_line():
 
 def test_the_stand_in_writes_what_the_process_writes():
     assert {"outputs", "boxes", "mAP", "bytes", "seconds", "versions", "stage"} == set(stand_in_export.PROVEN)
+
+
+@pytest.mark.parametrize(
+    ("boxes", "scores", "words"),
+    [
+        ((100, 100), ("mAP50-95", 0.5), "100.0% of 100 predictions are the same, mAP50-95 0.5, of the checkpoint 0.5"),
+        ((100, 101), ("mAP50-95", 0.5), "100.0% of 100 and 101 predictions are the same, mAP50-95 0.5, of the "),
+        ((100, 100), ("mAP50-95", 0.0), "mAP50-95 is 0 on both sides and proves nothing: neither detects anything"),
+        ((100, 100), ("top1", 0.0), "top1 is 0 on both sides and proves nothing: neither is right on any image"),
+    ],
+)
+def test_what_was_measured_says_what_it_proves(boxes, scores, words):
+    result = {
+        "boxes": {"checkpoint": boxes[0], "export": boxes[1], "matched": 1.0, "score_max": 0.0},
+        "mAP": {"metric": scores[0], "checkpoint": scores[1], "export": scores[1]},
+    }
+    finding = Finding.of(result, DEFAULT_TOLERANCES["fp32"])
+    assert finding.verdict == "proven"
+    assert words in finding.reason

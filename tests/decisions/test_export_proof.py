@@ -117,6 +117,14 @@ def test_a_partner_has_one_partner():
     assert found.figures()["matched"] == 0.5
 
 
+def test_partners_just_below_the_confidence_are_counted_too():
+    left = [(0, 0.9), (1, 0.2500001), (0, 0.2499999), (0, 0.1)]  # what the rounding of scores does at the limit
+    figures = agreement(left, [(0, 0.9), (1, 0.2499999), (0, 0.2500001), (0, 0.1)]).figures()
+    assert (figures["checkpoint"], figures["export"], figures["matched"]) == (3, 3, 1.0)
+    figures = agreement(left, [(0, 0.9), (1, 0.2499999), (1, 0.2500001)]).figures()
+    assert (figures["checkpoint"], figures["export"], figures["matched"]) == (2, 3, pytest.approx(2 / 3))
+
+
 def test_the_scores_of_partners():
     figures = agreement(SOME, [(0, 0.8), (1, 0.8), (1, 0.3)]).figures()
     assert (figures["score_max"], figures["score_mean"]) == (pytest.approx(0.1), pytest.approx(0.1 / 3))

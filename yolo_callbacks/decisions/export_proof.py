@@ -110,7 +110,7 @@ class Agreement:
     """Count which predictions of two models agree, over several images.
 
     Two predictions agree where they have the same class and a similarity of at least `similarity`. A prediction of one
-    model may have its partner just below the confidence: `slack` is how far.
+    model may have its partner just below the confidence: `slack` is how far. Such a partner counts as compared too.
 
     Args:
         confidence: The predictions with at least this confidence count.
@@ -121,7 +121,7 @@ class Agreement:
     def __init__(self, confidence: float, similarity: float = 0.9, slack: float = 0.05) -> None:
         self.confidence, self.similarity, self.slack = confidence, similarity, slack
         self._counts = [0, 0]  # predictions of the checkpoint, of the export
-        self._partners = [0, 0]
+        self._missing = [0, 0]  # those of them without a partner
         self._score_differences: list[float] = []
 
     def add(
@@ -137,6 +137,7 @@ class Agreement:
         """
         import numpy as np
 
+        compared: tuple[list[Array], list[Array]] = [], []
         for side, table in ((0, similarity), (1, similarity.T)):
             own, other = side, 1 - side
             counts = np.flatnonzero(confidences[own] >= (0 if whole else self.confidence))
@@ -148,23 +149,27 @@ class Agreement:
                 confidences[other][near],
                 self.similarity,
             )
-            self._counts[side] += len(counts)
             columns = np.flatnonzero(found.matched >= 0)
-            self._partners[side] += len(columns)
+            rows = found.matched[columns]
+            self._missing[side] += int(np.sum(~np.isin(np.arange(len(counts)), rows)))
+            compared[own].append(counts)
+            compared[other].append(near[columns])
             if side == 0:
-                rows = found.matched[columns]
                 differences = np.abs(confidences[0][counts][rows] - confidences[1][near][columns])
                 self._score_differences += differences.tolist()
+        for side, found_there in enumerate(compared):
+            self._counts[side] += len(np.unique(np.concatenate(found_there)))
 
     def figures(self) -> dict[str, float] | None:
-        """Return how many predictions there are, which share has a partner, and how far their scores differ.
+        """Return how many predictions were compared, which share has a partner, and how far their scores differ.
 
         The share is the lower one of the two models: of the predictions of the checkpoint that the export lacks, or of
         those that it adds. None where neither predicts anything.
         """
         if not any(self._counts):
             return None
-        shares = [done / all_ if all_ else 1.0 for done, all_ in zip(self._partners, self._counts, strict=True)]
+        pairs = zip(self._missing, self._counts, strict=True)
+        shares = [1 - missing / compared if compared else 1.0 for missing, compared in pairs]
         differences = self._score_differences
         return {
             "checkpoint": self._counts[0],

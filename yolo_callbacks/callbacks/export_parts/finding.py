@@ -92,7 +92,11 @@ def _measured(result: Mapping[str, Any]) -> str:
     if outputs is not None:
         parts.append(f"outputs differ by {show(outputs['max_rel'])}")
     if boxes is not None:
-        parts.append(f"{boxes['matched']:.1%} of {boxes['checkpoint']} predictions are the same")
-    if scores is not None:
+        counts = dict.fromkeys((boxes["checkpoint"], boxes["export"]))  # both, where they differ
+        parts.append(f"{boxes['matched']:.1%} of {' and '.join(map(str, counts))} predictions are the same")
+    if scores is not None and not scores["export"] and not scores["checkpoint"]:
+        nothing = "neither is right on any image" if scores["metric"] == "top1" else "neither detects anything"
+        parts.append(f"{scores['metric']} is 0 on both sides and proves nothing: {nothing}")
+    elif scores is not None:
         parts.append(f"{scores['metric']} {show(scores['export'])}, of the checkpoint {show(scores['checkpoint'])}")
     return ", ".join(parts)
