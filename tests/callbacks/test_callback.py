@@ -16,6 +16,7 @@ from yolo_callbacks import (
     Callback,
     EarlyStopping,
     EpochRecord,
+    ExportBest,
     MemoryCleanup,
     MemoryMonitor,
     Monitor,
@@ -24,6 +25,7 @@ from yolo_callbacks import (
     SaveBest,
     StopOnOverfit,
     TrainingRun,
+    WandbLogger,
     attach,
 )
 from yolo_callbacks.callbacks.events import TRAINER_EVENTS
@@ -373,6 +375,10 @@ class Unready(Callback):
         (Keeping(value=np.array([1, 2])), "Keeping(value=array([1, 2]))"),
         (Keeping(secret="s3cret", title="mine"), "Keeping()"),
         (Unready(3), "Unready(other=3)"),
+        (ExportBest("onnx", dynamic=True, half=True), "ExportBest(dynamic=True, half=True)"),
+        (WandbLogger("crowns", tags=("a",)), "WandbLogger(project='crowns', tags=('a',))"),
+        (WandbLogger(config={"api_key": "s3cret"}), "WandbLogger(config={'api_key': '•••'})"),
+        (WandbLogger(settings=Own(colour="s3cret", patience=3)), "WandbLogger(settings=Own(…))"),
     ],
 )
 def test_repr_shows_the_arguments(callback, shown):
@@ -387,6 +393,12 @@ def test_repr_stays_that_of_the_arguments_in_a_run(train, scripted):
     train(model, epochs=1)
     assert callback.mode == "max"
     assert repr(callback) == "EarlyStopping(monitor='mAP50')"
+
+
+def test_repr_hides_further_arguments_of_environment_variables():
+    callback = WandbLogger(group="s3cret", notes="mine")
+    remember_origins(callback, Origins("callbacks.yaml:1", {"group": ("GROUP",)}))
+    assert repr(callback) == "WandbLogger(group=${GROUP}, notes='mine')"
 
 
 def test_repr_hides_values_of_environment_variables():

@@ -13,7 +13,17 @@ import pytest
 from trainings import TINY, interrupted
 from ultralytics import YOLO
 
-from yolo_callbacks import Callback, EarlyStopping, JsonlLogger, MemoryCleanup, SaveBest, WandbLogger, attach
+from yolo_callbacks import (
+    Callback,
+    EarlyStopping,
+    ExportBest,
+    JsonlLogger,
+    MemoryCleanup,
+    Mirror,
+    SaveBest,
+    WandbLogger,
+    attach,
+)
 from yolo_callbacks.suite.messages import repeat_at_exit, show_summary
 from yolo_callbacks.suite.next_step import PLUGIN_ATTRIBUTE, next_step
 from yolo_callbacks.suite.run_end import numbered
@@ -170,6 +180,9 @@ def test_a_call_that_resumes_by_itself_is_repeated(plugged, monkeypatch):
         ([WandbLogger(images=3)], "WandbLogger, attach", "WandbLogger(images=3)"),
         ([WandbLogger(name="https://me:s3cret@example.org")], "", ""),
         ([WandbLogger(settings={"api_key": "s3cret"})], "", ""),
+        ([WandbLogger(tags=["a"])], "WandbLogger, attach", "WandbLogger(tags=['a'])"),
+        ([ExportBest(dynamic=True)], "ExportBest, attach", "ExportBest(dynamic=True)"),
+        ([Mirror("memory://bucket", storage_options={"secret": "s3cret"})], "", ""),
         ([WandbLogger(notes="https://me:s3cret@example.org")], "", ""),
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,6 +15,7 @@ from yolo_callbacks.decisions.epoch_filter import EpochFilter
 from yolo_callbacks.metrics.epoch_record import EpochRecord
 from yolo_callbacks.trainer.training_run import TrainingRun
 from yolo_callbacks.utils.origins import origins_of
+from yolo_callbacks.utils.redaction import shown_value
 from yolo_callbacks.utils.unknown_arguments import refuse_unknown
 
 if TYPE_CHECKING:
@@ -463,16 +464,24 @@ def _shown_arguments(callback: Callback) -> list[str]:
     variables = origins_of(callback).variables
     shown = []
     for name, parameter in inspect.signature(type(callback)).parameters.items():
-        if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
+        if parameter.kind == parameter.VAR_POSITIONAL:
             continue
         value = _kept(callback, name)
+        if parameter.kind == parameter.VAR_KEYWORD:
+            for each, given in value.items() if isinstance(value, Mapping) else ():
+                shown.append(f"{each}={_of_variables(variables.get(each)) or shown_value(each, given)}")
+            continue
         if value is _NOT_KEPT or getattr(value, "__self__", None) is callback:  # or a method of that name
             continue
         if name in variables:
-            shown.append(f"{name}={'+'.join(f'${{{variable}}}' for variable in variables[name])}")
+            shown.append(f"{name}={_of_variables(variables[name])}")
         elif not _same(value, parameter.default):
             shown.append(f"{name}={value!r}")
     return shown
+
+
+def _of_variables(names: Iterable[str] | None) -> str:
+    return "+".join(f"${{{name}}}" for name in names or ())
 
 
 def _kept(callback: Callback, name: str) -> Any:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from yolo_callbacks.callbacks.callback import Callback
 from yolo_callbacks.trainer.launched_training import is_launched
 from yolo_callbacks.trainer.training_run import TrainingRun
-from yolo_callbacks.utils.redaction import clean_arguments
+from yolo_callbacks.utils.redaction import MASK, clean_arguments
 from yolo_callbacks.utils.repeating import what_repeats
 
 __all__ = ["PLUGIN_ATTRIBUTE", "STOPPED_BY_AGENT", "can_be_resumed", "next_step"]
@@ -91,7 +91,7 @@ def _as_python(callbacks: Sequence[Callback], function: str) -> tuple[str, str]:
 
 def _makes_callback(callback: Callback, call: str) -> bool:
     """Return whether a `repr` can be pasted: a callback of this package with literals as arguments, none a secret."""
-    if not type(callback).__module__.startswith("yolo_callbacks.") or _has_further_arguments(callback):
+    if not type(callback).__module__.startswith("yolo_callbacks."):
         return False
     chosen = callback.epoch_filter
     call = call.removesuffix(f".in_epochs({chosen.text!r})") if chosen else call
@@ -103,10 +103,13 @@ def _makes_callback(callback: Callback, call: str) -> bool:
     except (SyntaxError, ValueError):  # a variable of the environment, or an object of the user's
         return False
     shown = clean_arguments(arguments)
-    return not made.args and all(repr(shown[name]) == repr(value) for name, value in arguments.items())
+    if made.args or MASK in call or any(repr(shown[name]) != repr(value) for name, value in arguments.items()):
+        return False
+    return all(arguments.get(name) == value for name, value in _further_arguments(callback).items())
 
 
-def _has_further_arguments(callback: Callback) -> bool:
-    """Return whether the callback has arguments that its `repr` does not show, such as those of `wandb.init`."""
+def _further_arguments(callback: Callback) -> Mapping[str, object]:
+    """Return the further arguments of a callback, such as those of `wandb.init`; its `repr` hides secrets in them."""
     parameters = inspect.signature(type(callback)).parameters.values()
-    return any(getattr(callback, each.name, None) for each in parameters if each.kind is each.VAR_KEYWORD)
+    found = [getattr(callback, each.name, None) for each in parameters if each.kind is each.VAR_KEYWORD]
+    return found[0] if found and isinstance(found[0], Mapping) else {}

@@ -6,6 +6,7 @@ came from the environment are the task of `utils/origins.py`.
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
@@ -18,6 +19,7 @@ __all__ = [
     "clean_command_line",
     "clean_text",
     "clean_url",
+    "shown_value",
     "without_credentials",
 ]
 
@@ -88,6 +90,16 @@ def _clean(name: str, value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_clean("", item) for item in value]
     return without_credentials(value)
+
+
+def shown_value(name: str, value: Any) -> str:
+    """Return an argument as Python code without secrets; of an object, which may hold some, only the class."""
+    cleaned = _same_kind_of(name, value)
+    try:
+        ast.literal_eval(repr(cleaned))
+    except (ValueError, SyntaxError):
+        return f"{type(value).__name__}(…)"
+    return repr(cleaned)
 
 
 def clean_command_line(arguments: Sequence[str]) -> list[str]:
