@@ -67,6 +67,18 @@ def test_arguments():
         ({"model": "other.pt"}, TypeError, "no argument 'model'"),
         ({"project": "elsewhere"}, TypeError, "no argument 'project'"),
         ({"imgsz": object()}, TypeError, "imgsz"),
+        ({"imgsz": "big"}, TypeError, "imgsz must be an integer, received 'big'"),
+        ({"imgsz": [64, "b"]}, TypeError, "imgsz must be an integer, received 'b'"),
+        ({"imgsz": [64, 64, 64]}, ValueError, "one number, or height and width"),
+        ({"imgsz": 0}, ValueError, "imgsz must be at least 1"),
+        ({"opset": "x"}, TypeError, "opset must be an integer"),
+        ({"batch": -1}, ValueError, "batch must be at least 1"),
+        ({"dynamic": "yes"}, TypeError, "dynamic must be True or False"),
+        ({"simplify": None}, TypeError, "simplify must be True or False"),
+        ({"conf": 2}, ValueError, "conf must be at most 1"),
+        ({"iou": "low"}, TypeError, "iou must be a number"),
+        ({"data": 3}, TypeError, "data must be a string"),
+        ({"half": True, "int8": True}, ValueError, "half=True and int8=True contradict each other"),
     ],
 )
 def test_a_wrong_argument_raises(given, error, text):
@@ -80,6 +92,30 @@ def test_an_argument_of_another_format_raises():
     taker = next(name for name, each in export_formats().items() if other not in each.arguments)
     with pytest.raises(ValueError, match=f"{other} is no argument of an export to {taker}"):
         validate_export_arguments("ExportBest", (), taker, {other: True})
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"opset": None, "batch": 2, "iou": 0.7, "conf": None, "imgsz": [64]},
+        {"half": True, "int8": False},
+        {"device": 0, "fraction": [8, 8], "data": "coco8.yaml"},
+    ],
+)
+def test_what_ultralytics_accepts_is_accepted(given):
+    assert validated(**given) == given
+
+
+def test_the_precision_is_validated_where_ultralytics_takes_one():
+    taker = next((name for name, each in export_formats().items() if "quantize" in each.arguments), None)
+    if taker is None:
+        pytest.skip("this Ultralytics has no quantize")
+    for value in (8, "int8", "FP16", 32, "w8a16"):
+        assert validate_export_arguments("ExportBest", (), taker, {"quantize": value}) == {"quantize": value}
+    with pytest.raises(ValueError, match="such as 8, 16, 32"):
+        validate_export_arguments("ExportBest", (), taker, {"quantize": "big"})
+    with pytest.raises(ValueError, match="half=True and quantize=8 contradict"):
+        validate_export_arguments("ExportBest", (), taker, {"quantize": 8, "half": True})
 
 
 @pytest.mark.parametrize(

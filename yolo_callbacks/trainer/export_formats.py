@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import util
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from yolo_callbacks.trainer.installation import installed_version
+from yolo_callbacks.utils.arguments import validate_bool, validate_float, validate_int, validate_optional_str
 from yolo_callbacks.utils.files import plain
 from yolo_callbacks.utils.unknown_arguments import UnknownArgumentError, hint, unknown_argument_text
 
@@ -37,6 +39,14 @@ _NOT_LISTED = (
 )
 # From 8.4.83 or so `quantize` replaces them; they are still accepted.
 _REPLACED = ("half", "int8")
+# What their values are. `device`, `fraction` and what later versions add are left to Ultralytics.
+_BOOLS = ("agnostic_nms", "dynamic", "half", "int8", "keras", "nms", "optimize", "simplify")
+_INTEGERS = ("batch", "max_det", "opset")
+_NUMBERS = ("conf", "iou", "workspace")
+_SHARES = ("conf", "iou")
+_TEXTS = ("data", "name", "split")
+_MAY_BE_NONE = ("conf", "data", "half", "int8", "name", "opset", "quantize", "workspace")
+_PRECISION = re.compile(r"(int|fp)?(8|16|32)|w\d+a\d+", re.IGNORECASE)
 # Ultralytics has other names for these too.
 _ALIASES = {"tensorrt": "engine", "trt": "engine", "pytorch": "-"}
 
@@ -136,8 +146,9 @@ def validate_export_arguments(owner: str, own: tuple[str, ...], name: str, given
 
     Raises:
         UnknownArgumentError: If the installed Ultralytics has no such argument of an export; the nearest one is named.
-        ValueError: If the format does not take the argument.
-        TypeError: If a value is of a type that no argument has.
+        ValueError: If the format does not take the argument, a value is out of its range, or two arguments contradict
+            each other.
+        TypeError: If a value is of a type that the argument does not have.
     """
     formats = export_formats()
     everywhere = {*_OF_ALL, *_NOT_LISTED, *_REPLACED}
@@ -149,7 +160,40 @@ def validate_export_arguments(owner: str, own: tuple[str, ...], name: str, given
             takes = ", ".join(dict.fromkeys([*_OF_ALL, *formats[name].arguments]))
             raise ValueError(f"{argument} is no argument of an export to {name} (it takes {takes})")
     values = {key: str(value) if isinstance(value, Path) else value for key, value in given.items()}
-    return {key: plain(value, key) for key, value in values.items()}
+    found = {key: plain(value, key) for key, value in values.items()}
+    for key, value in found.items():
+        _validate_value(key, value)
+    precisions = [f"{key}={found[key]!r}" for key in ("half", "int8", "quantize") if found.get(key)]
+    if len(precisions) > 1:  # Ultralytics takes one of them, which one depends on the version
+        raise ValueError(f"{' and '.join(precisions)} contradict each other: an export has one precision")
+    return found
+
+
+def _validate_value(name: str, value: object) -> None:
+    """Validate the value of an argument as Ultralytics does when it exports (`check_cfg` of 8.4.190), which is late."""
+    if value is None and name in _MAY_BE_NONE:
+        return
+    if name in _BOOLS:
+        validate_bool(name, value)
+    elif name in _INTEGERS:
+        validate_int(name, value, minimum=1)
+    elif name in _NUMBERS:
+        number = validate_float(name, value, minimum=0)
+        if name in _SHARES and number > 1:
+            raise ValueError(f"{name} must be at most 1, received {value!r}")
+    elif name in _TEXTS:
+        validate_optional_str(name, value)
+    elif name == "imgsz":
+        sides = value if isinstance(value, list) else [value]
+        for side in sides:
+            validate_int(name, side, minimum=1)
+        if len(sides) not in (1, 2):
+            raise ValueError(f"imgsz must be one number, or height and width, received {value!r}")
+    elif name == "quantize":
+        if isinstance(value, bool) or not isinstance(value, (int, str)):
+            raise TypeError(f"quantize must be an integer or a string, received {value!r}")
+        if not _PRECISION.fullmatch(str(value)):
+            raise ValueError(f"quantize must be a precision such as 8, 16, 32 or 'w8a16', received {value!r}")
 
 
 def precision_of(arguments: Mapping[str, Any]) -> str:
