@@ -6,6 +6,7 @@ import json
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -278,6 +279,41 @@ def test_arguments_are_checked(arguments, error, message):
 def test_the_home_folder_takes_the_place_of_its_sign(given, used, monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
     assert MLflowLogger(tracking_uri=given).tracking_uri == used
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("htp://me:sesame@x", "received 'htp', did you mean 'http'"),
+        ("postgres://me:sesame@host/runs", "received 'postgres', did you mean 'postgresql'"),
+        ("localhost:5000", "received 'localhost', write http://localhost:…"),
+        ("s3://bucket", "received 's3' "),
+    ],
+)
+def test_an_address_that_mlflow_does_not_know_is_refused(address, said):
+    with pytest.raises(ValueError, match="tracking_uri") as caught:
+        MLflowLogger(tracking_uri=address)
+    assert said in str(caught.value)
+    assert "sesame" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("http://host:5000", "https://host", "sqlite:///mlflow.db", "mysql+pymysql://host/runs", "file:./mlruns"),
+        *("databricks", "databricks://profile", "uc:https://host", "mlruns", "/data/mlruns", r"C:\mlruns"),
+    ],
+)
+def test_an_address_that_mlflow_knows_is_accepted(address):
+    assert MLflowLogger(tracking_uri=address).tracking_uri == address
+
+
+def test_the_scheme_of_a_plug_in_is_accepted(monkeypatch):
+    def installed(*, group: str) -> list[SimpleNamespace]:
+        return [SimpleNamespace(name="azureml")] * (group == "mlflow.tracking_store")
+
+    monkeypatch.setattr("yolo_callbacks.loggers.mlflow_parts.address.entry_points", installed)
+    assert MLflowLogger(tracking_uri="azureml://host").tracking_uri == "azureml://host"
 
 
 @pytest.mark.parametrize("password", ["sesame", "ses,ame", "ses ame", "ses'ame"])

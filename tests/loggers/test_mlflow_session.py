@@ -297,6 +297,15 @@ def test_images_wait_for_a_few_epochs_only(gate):
     assert opened.outcome().startswith("not logged: images;")
 
 
+def test_where_nothing_arrived_the_line_counts():
+    outcome = Outcome()
+    outcome.add_missing(*(f"plots/{number}.png" for number in range(22)))
+    outcome.add_lost([row(1), row(2)])
+    assert outcome.text() == "nothing arrived: 23 items, first rows of epochs 1-2; no run was opened"
+    outcome.place = "run a in b"  # what is missing in a run is named
+    assert "plots/21.png; run a in b" in outcome.text()
+
+
 def test_the_line_names_ranges_of_epochs():
     outcome = Outcome()
     outcome.add_lost(row(epoch) for epoch in (1, 2, 3, 7, 9, 10))

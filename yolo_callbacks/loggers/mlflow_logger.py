@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from typing import Any, ClassVar, Literal
 
 from yolo_callbacks.callbacks.callback import Callback
+from yolo_callbacks.loggers.mlflow_parts.address import validate_tracking_uri
 from yolo_callbacks.loggers.mlflow_parts.names import MetricNames
 from yolo_callbacks.loggers.mlflow_parts.opened_run import EPOCH, OpenedRun
 from yolo_callbacks.loggers.mlflow_parts.outbox import Task
@@ -54,8 +55,8 @@ class MLflowLogger(Callback):
             `"sqlite:///~/mlflow.db"`. Defaults to `None`: what MLflow itself uses.
         log_model: `"best"` to log best.pt at the end, `False` for none. Defaults to `"best"`.
         registered_name: The name of a model in the registry that gets best.pt as a new version. The version has the
-            alias `best` if its score is better than that of the version that had it. Defaults to `None`, which
-            registers none.
+            alias `best` if its score is better than that of the version that had it. best.pt is the best by fitness;
+            `SaveBest(promote=True)` makes it the best by your metric. Defaults to `None`, which registers none.
         nested: Whether the run is a child of the active one. Defaults to `None`: in a trial of Optuna or Ray Tune, in
             an iteration of `model.tune()`, and if the active run has the epochs of another training already.
         images: How many validation images to log with ground truth and predictions; 0 for none. Defaults to `16`.
@@ -69,8 +70,9 @@ class MLflowLogger(Callback):
 
     Raises:
         TypeError: If an argument has the wrong type.
-        ValueError: If a number is out of its range, a text is empty, `tracking_uri` has one slash after its scheme,
-            `log_model` has none of the values above, or `registered_name` is given with `log_model=False`.
+        ValueError: If a number is out of its range, a text is empty, `tracking_uri` has one slash after its scheme, or
+            a scheme that neither MLflow nor a plug-in knows, `log_model` has none of the values above, or
+            `registered_name` is given with `log_model=False`.
         ModuleNotFoundError: Before the first epoch, if MLflow is not installed.
 
     Example:
@@ -106,6 +108,8 @@ class MLflowLogger(Callback):
         self.experiment = validate_optional_str("experiment", experiment)
         self.name = validate_optional_str("name", name)
         self.tracking_uri = _located(validate_optional_str("tracking_uri", tracking_uri))
+        if self.tracking_uri is not None:
+            validate_tracking_uri(self.tracking_uri)
         if log_model != "best" and log_model is not False:
             raise ValueError(f"log_model must be 'best' or False, received {log_model!r}")
         self.log_model = log_model

@@ -8,6 +8,8 @@ from yolo_callbacks.loggers.mlflow_parts.outbox import Task
 
 __all__ = ["Outcome"]
 
+_MOST = 6  # names of what did not arrive, where nothing did
+
 
 class Outcome:
     """Collect what did not arrive, and write the line.
@@ -51,6 +53,8 @@ class Outcome:
         """Return the line."""
         missing = self.missing
         parts = [f"not logged: {', '.join(missing)}"] if missing else []
+        if self.place is None and len(missing) > _MOST:  # the list of all files of a run says nothing more
+            parts = [f"nothing arrived: {len(missing)} items, first {missing[0]}"]
         parts += self.notes
         return "; ".join([*parts, self.place or "no run was opened"])
 
