@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -14,6 +13,7 @@ from _yolo_callbacks_boot import VARIABLE
 from yolo_callbacks.cli.parser import CommandError
 from yolo_callbacks.cli.yolo_command import TASKS, given_value, other_arguments
 from yolo_callbacks.trainer.launched_training import exchange_in_launch
+from yolo_callbacks.utils.command_line import continue_as
 from yolo_callbacks.utils.launcher import Launch
 
 __all__ = ["LEFT_EARLY", "OPTION", "Continued", "continued_command", "takes_option", "was_left_early"]
@@ -83,7 +83,7 @@ def continued_command(arguments: Sequence[str], launch: Launch | None = None) ->
     Raises:
         CommandError: On the other ranks, if rank 0 cannot find out how the run goes on.
     """
-    sys.argv = ["yolo", "train", *arguments]  # Ultralytics reads it when it is imported
+    continue_as(["yolo", "train", *arguments])
     found = _find(arguments) if launch is None else _find_together(arguments, launch)
     command = None
     if found.checkpoint is not None and not found.over:

@@ -6,11 +6,11 @@ import importlib.util
 import inspect
 import os
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from yolo_callbacks.cli.parser import CommandError, Parser
+from yolo_callbacks.utils.command_line import continue_as
 
 __all__ = [
     "MODES",
@@ -86,8 +86,7 @@ def choose_callbacks(arguments: Sequence[str]) -> None:
 
 def run_yolo(command: Sequence[str]) -> None:
     """Continue as the `yolo` command."""
-    # In place: Ultralytics takes this list when it is imported, which may have been before (8.4.190).
-    sys.argv[:] = ["yolo", *command]
+    continue_as(["yolo", *command])
     from ultralytics.cfg import entrypoint
 
     try:

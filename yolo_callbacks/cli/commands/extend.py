@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from yolo_callbacks.cli.yolo_command import (
     run_yolo,
     yolo_arguments,
 )
+from yolo_callbacks.utils.command_line import continue_as
 
 __all__ = ["extend", "parser"]
 
@@ -70,7 +70,7 @@ def extend(arguments: Sequence[str]) -> None:
         f"model={run / 'weights' / 'last.pt'}",
         *other_arguments(rest, "epochs", "lr", "callbacks"),
     ]
-    sys.argv = ["yolo", *command]  # Ultralytics reads it when it is imported
+    continue_as(["yolo", *command])
 
     from yolo_callbacks.suite.extending import prepare_extension
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import os
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +12,7 @@ from yolo_callbacks.callbacks.optuna_pruning import OptunaPruning
 from yolo_callbacks.loggers.logger_parts.training_names import training_name, training_project
 from yolo_callbacks.trainer.search import current_search
 from yolo_callbacks.trainer.training_run import TrainingRun
+from yolo_callbacks.utils.command_line import command_line
 from yolo_callbacks.utils.mlflow_run import active_run_id, tracking_uri
 from yolo_callbacks.utils.ray_trial import current_trial
 from yolo_callbacks.utils.redaction import clean_command_line, clean_text
@@ -127,7 +127,7 @@ def tags_of(run: TrainingRun, description: Mapping[str, Any], key: str) -> dict[
         key: Identifies the run.
     """
     git = description.get("git") or {}
-    program, *arguments = sys.argv or [""]
+    program, *arguments = command_line() or [""]
     search = current_search()
     found = {
         "mlflow.source.type": "LOCAL",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 
+from yolo_callbacks.utils.command_line import command_line
 from yolo_callbacks.utils.files import LOGGER
 from yolo_callbacks.utils.redaction import clean_command_line
 
@@ -14,13 +15,13 @@ __all__ = ["hide_command_line"]
 
 
 def hide_command_line() -> None:
-    """Make wandb store the arguments of the command without credentials; call it before `wandb.init`.
+    """Make wandb store the arguments of the user's command, without credentials; call it before `wandb.init`.
 
     wandb 0.31.0 has no setting for the arguments: it reads `sys.argv` in a property of its settings, each time that it
     sends the settings to its process. This function replaces that property until the process ends, also for runs that
     the user opens. `sys.argv` itself is not changed, since other threads may read it.
     """
-    if clean_command_line(sys.argv[1:]) == sys.argv[1:]:
+    if clean_command_line(sys.argv[1:]) == sys.argv[1:] == command_line()[1:]:
         return
     from wandb import Settings
 
@@ -33,7 +34,8 @@ def hide_command_line() -> None:
         return
 
     def cleaned(self: Settings) -> list[str]:
-        return clean_command_line([str(argument) for argument in read(self)])
+        found = [str(argument) for argument in read(self)]
+        return clean_command_line(command_line()[1:] if found == sys.argv[1:] else found)
 
     cleaned._yolo_callbacks = True  # type: ignore[attr-defined]
     Settings._args = property(cleaned)
