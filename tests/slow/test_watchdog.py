@@ -42,4 +42,6 @@ def test_a_process_that_does_not_answer_is_named_and_the_training_goes_on(tmp_pa
     said = printed(tmp_path)
     assert re.search(r"RankWatchdog: rank 1 \(.*\) does not answer any more, for \d+ s: its process", said)
     assert "RankWatchdog: rank 1 goes on after" in said
+    assert "RankWatchdog: rank 0" not in said  # it only waits
+    assert "stuck once: rank 1" in said
     assert [len(rank["weights"]) for rank in seen(tmp_path, 2)] == [3, 3]
