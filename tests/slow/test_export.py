@@ -171,6 +171,7 @@ def test_predictions_and_means_of_a_model_that_has_learned(train, trained, monke
     found = described(folder, "best.json")["exports"]["onnx"]
     assert export.verdict == "proven", found
     assert found["boxes"]["checkpoint"] > 0
+    assert found["boxes"]["checkpoint"] == found["boxes"]["export"]
     assert found["boxes"]["matched"] == 1.0
     assert found["mAP"]["checkpoint"] > 0
     assert found["mAP"]["images"] == 4
