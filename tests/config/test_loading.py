@@ -236,6 +236,15 @@ def test_no_utf_8():
         load("callbacks.yaml")
 
 
+def test_a_wrong_value_of_the_environment_for_a_needed_argument_is_named(monkeypatch):
+    monkeypatch.setenv("STORE", "ftp:/me:sesame@host/x")
+    with pytest.raises(
+        ConfigError, match=r"Mirror: url must be str: ValueError; .* url \(from \$\{STORE\}\)"
+    ) as caught:
+        load(write("callbacks:\n  - Mirror:\n      url: ${STORE}\n"))
+    assert "sesame" not in str(caught.value)
+
+
 def test_a_value_of_the_environment_is_never_shown(monkeypatch):
     """In no message, and in no exception behind it."""
     monkeypatch.setenv("API_KEY", "s3cret-key")

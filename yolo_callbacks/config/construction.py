@@ -132,7 +132,8 @@ def _error_without(found: type[Callback], given: Mapping[str, Value], origins: O
     The text of that error cannot contain a value of the environment. A foreign class is not constructed again, since
     its constructor may have side effects.
     """
-    if not _is_own(found):
+    needed = {argument.name for argument in arguments(found) if argument.required}
+    if not _is_own(found) or needed.intersection(origins.variables):  # without those, that would be the error
         return None
     try:
         _made(found, {argument: at for argument, at in given.items() if argument not in origins.variables})
