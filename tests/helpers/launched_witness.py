@@ -22,7 +22,9 @@ class Witness(Callback):
     Args:
         folder: The folder of the notes.
         own_disk: Whether the ranks other than 0 have folders of their own, with an old best.pt that cannot be read.
-        dies: The rank whose node dies in the second epoch. Defaults to None, for no one.
+        dies: The rank whose node dies. Defaults to None, for no one.
+        phase: Where it dies: in the `"set-up"`, in a `"batch"`, the `"validation"` or at the `"end"` of the second
+            epoch, or in the `"final evaluation"`. Defaults to `"batch"`.
         fails: The rank whose process ends in the second epoch, once. Defaults to None, for no one.
         stands: The rank that stands in the second epoch, and how: `"1 sleeps"` in a callback for hours, or `"1 is
             stopped"` for some seconds, all threads of it. Defaults to `""`, for no one.
@@ -36,13 +38,17 @@ class Witness(Callback):
         *,
         own_disk: bool = False,
         dies: int | None = None,
+        phase: str = "batch",
         fails: int | None = None,
         stands: str = "",
     ) -> None:
-        self.folder, self.own_disk, self.dies, self.fails, self.stands = Path(folder), own_disk, dies, fails, stands
+        self.folder, self.own_disk, self.dies, self.phase = Path(folder), own_disk, dies, phase
+        self.fails, self.stands = fails, stands
+        self.epoch = 0
         self.seen: dict[str, Any] = {"rates": [], "weights": [], "averages": [], "final_evaluations": 0}
 
     def on_train_start(self, trainer: Any) -> None:
+        self._die_in("set-up")
         sampler = trainer.train_loader.sampler
         self.seen |= {"shard": [sampler.rank, sampler.num_replicas], "folder": str(trainer.save_dir)}
         if self.own_disk and RANK:
@@ -53,10 +59,8 @@ class Witness(Callback):
             trainer.best.write_text("of an old run")
 
     def on_train_batch_end(self, trainer: Any) -> None:
-        if trainer.epoch and self.dies == RANK:
-            os.kill(os.getppid(), signal.SIGKILL)  # torchrun, which would tell the other node
-            os.kill(os.getpid(), signal.SIGKILL)
-
+        if trainer.epoch:
+            self._die_in("batch")
         if trainer.epoch and self.fails == RANK and not (self.folder / "failed").exists():
             (self.folder / "failed").touch()
             os._exit(3)
@@ -71,10 +75,26 @@ class Witness(Callback):
         self.seen["weights"].append(digest(trainer.model))
         self.seen["averages"].append(digest(trainer.ema.ema))
         self._write()
+        self.epoch = trainer.epoch
 
     def on_val_start(self, validator: Any) -> None:
         self.seen["final_evaluations"] += not validator.training
         self._write()
+
+    def on_val_batch_end(self, validator: Any) -> None:
+        if not validator.training:
+            self._die_in("final evaluation")
+        elif self.epoch:
+            self._die_in("validation")
+
+    def on_fit_epoch_end(self, trainer: Any) -> None:
+        if trainer.epoch == 1:
+            self._die_in("end")
+
+    def _die_in(self, phase: str) -> None:
+        if (self.dies, self.phase) == (RANK, phase):
+            os.kill(os.getppid(), signal.SIGKILL)  # torchrun, which would tell the other node
+            os.kill(os.getpid(), signal.SIGKILL)
 
     def _write(self) -> None:
         (self.folder / f"rank{RANK}.json").write_text(json.dumps(self.seen))

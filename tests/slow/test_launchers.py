@@ -100,6 +100,22 @@ def test_no_node_waits_for_one_that_has_died(tmp_path, scenes, dies):
     assert [row["epoch"] for row in results_csv(tmp_path / "run")] == [1, 2, 3]
 
 
+@pytest.mark.parametrize("dies", [0, 1])
+@pytest.mark.parametrize(
+    ("phase", "epochs"), [("set-up", 0), ("validation", 1), ("end", 2), ("final evaluation", EPOCHS)]
+)
+def test_no_node_waits_for_one_that_has_died_in_another_phase(tmp_path, scenes, dies, phase, epochs):
+    command = training(tmp_path, scenes, dies=dies, phase=phase)[1:]
+    codes = run(tmp_path, [[*node, "-m", *command] for node in torchrun(2, 1)])
+    assert codes[dies] == -signal.SIGKILL
+    assert codes[1 - dies] == 1, logs(tmp_path)
+    last = tmp_path / "run" / "weights" / "last.pt"
+    assert last.exists() == bool(epochs)
+    if epochs:
+        assert torch.load(last, weights_only=False)["epoch"] == epochs - 1
+        assert [row["epoch"] for row in results_csv(tmp_path / "run")][:epochs] == [*range(1, epochs + 1)]
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
