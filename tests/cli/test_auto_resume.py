@@ -56,7 +56,8 @@ def test_wrong_arguments(arguments, message, capsys):
 
 
 @pytest.mark.training
-def test_a_killed_command_goes_on_elsewhere_and_is_over_then(tmp_path, scenes):
+@pytest.mark.parametrize("to_the_end", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_a_killed_command_goes_on_elsewhere_and_is_over_then(tmp_path, scenes, to_the_end):
     (tmp_path / "killing.py").write_text(KILL)
     (tmp_path / "callbacks.yaml").write_text(
         f"callbacks:\n  - SaveBest\n  - Mirror: {{url: 'file://{tmp_path}/store'}}\n  - killing:Kill\n"
@@ -80,6 +81,8 @@ def test_a_killed_command_goes_on_elsewhere_and_is_over_then(tmp_path, scenes):
     assert second.returncode == 75, second.stdout + second.stderr
     folder = tmp_path / "there" / "first"
     assert [row["epoch"] for row in results_csv(folder)] == [1, 2]
+    if not to_the_end:
+        return
     third = command("there")
     assert third.returncode == 0, third.stdout + third.stderr
     assert [row["epoch"] for row in results_csv(folder)] == [1, 2, 3]

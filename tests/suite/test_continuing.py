@@ -24,6 +24,7 @@ from yolo_callbacks import (
     detach,
     resume_or_train,
 )
+from yolo_callbacks.callbacks.mirror_parts import uploader
 from yolo_callbacks.state.mirror_store import MirrorStore
 from yolo_callbacks.suite import continuing
 
@@ -47,6 +48,7 @@ def by_epoch(monkeypatch):
 
     monkeypatch.setattr(BaseValidator, "__call__", validate)
     monkeypatch.setattr(continuing, "_DELAYS", (0.0,))
+    monkeypatch.setattr(uploader, "DELAYS", (0.0,))
 
 
 @pytest.fixture

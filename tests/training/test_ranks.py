@@ -48,7 +48,6 @@ CASES = (
     "left-at-the-batch 1",
     "deadline",
     "stands loader 1",
-    "stands save 0",
     "slow 1",
     "waits 1",
 )
@@ -228,14 +227,8 @@ def test_every_rank_leaves_out_the_same_validations(trained):
     assert ["metrics/mAP50(B)" in json.loads(line) for line in lines] == [False, True] * 3
 
 
-@pytest.mark.parametrize(
-    ("where", "rank", "place", "call"),
-    [
-        ("loader", 1, "between batches, before batch 1 of epoch 2", "read_from_a_slow_disk"),
-        ("save", 0, "after the validation of epoch 2, where checkpoints are written", "on_model_save"),
-    ],
-)
-def test_a_rank_that_stands_is_named_with_its_stacks_while_the_other_waits(trained, where, rank, place, call):
+def test_a_rank_that_stands_is_named_with_its_stacks_while_the_other_waits(trained):
+    where, rank, place, call = "loader", 1, "between batches, before batch 1 of epoch 2", "read_from_a_slow_disk"
     case = f"stands {where} {rank}"
     ranks = seen(trained, case)
     assert [(each["error"], len(each["rates"])) for each in ranks] == [(None, 6)] * 2  # nothing is ended
