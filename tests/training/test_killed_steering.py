@@ -97,7 +97,7 @@ def test_each_callback_has_changed_something(uninterrupted):
     ("kill_in", "where"),
     [
         (3, "on_train_batch_end"),
-        (4, "on_val_end"),
+        pytest.param(4, "on_val_end", marks=pytest.mark.slow),
         pytest.param(2, "on_model_save", marks=pytest.mark.slow),
         pytest.param(3, "on_fit_epoch_end", marks=pytest.mark.slow),
         pytest.param(5, "on_train_epoch_start", marks=pytest.mark.slow),

@@ -225,6 +225,7 @@ def test_a_child_process_is_reached(run, installed, scenes, tmp_path, tally):
     assert sorted(lines(tally)) == ["made", "sent"]
 
 
+@pytest.mark.slow
 @pytest.mark.training
 def test_a_model_that_was_pickled_without_callbacks_is_reached(installed, scenes, tmp_path, tally):
     """As in a trial of `model.tune(use_ray=True)`: the process has never made a model, and resets the callbacks."""
