@@ -285,3 +285,9 @@ def test_the_slowest_rank_is_named_once(messages):
     assert messages == ["SpeedMonitor: rank 1 is the slowest: 9 s an epoch of its own, the others 1 s"]
     assert monitor.slowest == SlowRank(1, 9.5, 1.0)
     assert "rank 1 is the slowest: 9.5 s" not in (monitor.outcome() or "")
+
+
+def test_no_event_of_a_batch_passes_through_the_suite():
+    """Two reads of a clock are all that a batch costs."""
+    for event in ("on_train_batch_start", "on_train_batch_end"):
+        assert getattr(SpeedMonitor, event) is getattr(Callback, event)

@@ -25,6 +25,7 @@ from yolo_callbacks import (
     WandbLogger,
     attach,
 )
+from yolo_callbacks.decisions.training_speed import EpochTimer
 from yolo_callbacks.trainer.forward_time import ForwardTime
 from yolo_callbacks.utils.usage import AcceleratorUse
 
@@ -127,28 +128,28 @@ def test_a_run_resumes_on_the_gpu(train):
     assert torch.load(best.best_model_path, map_location="cpu", weights_only=False)
 
 
-class Unsynchronised(SpeedMonitor):
-    """Lets torch raise an error where one of its events waits for the device."""
+def _refusing(function: Any) -> Any:
+    """The function, in which torch raises an error where it waits for the device."""
 
-
-def _refusing(name: str) -> Any:
-    def event(self: SpeedMonitor, source: Any) -> None:
+    def call(*arguments: Any) -> None:
         before = torch.cuda.get_sync_debug_mode()
         torch.cuda.set_sync_debug_mode("error")
         try:
-            getattr(SpeedMonitor, name)(self, source)
+            function(*arguments)
         finally:
             torch.cuda.set_sync_debug_mode(before)
 
-    return event
+    return call
 
 
-for _name in ("on_train_epoch_start", "on_train_batch_start", "on_train_batch_end", "on_train_epoch_end"):
-    setattr(Unsynchronised, _name, _refusing(_name))
-
-
-def test_the_speed_is_measured_without_waiting_for_the_device(train):
-    model, monitor = YOLO(TINY), Unsynchronised()
+def test_the_speed_is_measured_without_waiting_for_the_device(train, monkeypatch):
+    for owner, names in (
+        (SpeedMonitor, ("on_train_epoch_start", "on_train_epoch_end")),
+        (EpochTimer, ("start_batch", "end_batch")),  # all that it does in a batch
+    ):
+        for name in names:
+            monkeypatch.setattr(owner, name, _refusing(getattr(owner, name)))
+    model, monitor = YOLO(TINY), SpeedMonitor()
     attach(model, monitor, strict=True)
     train(model, epochs=3, **GPU)
     assert 0 < monitor.speed["data_share"] < 1
