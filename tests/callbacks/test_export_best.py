@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import stand_in_export
+from exported_runs import described, names, outcome, settle
 from stand_in_export import PROVEN, REFUSED, command, use
 from trainings import TINY
 from ultralytics import YOLO
@@ -21,27 +22,6 @@ from yolo_callbacks.callbacks.export_parts.finding import Finding
 from yolo_callbacks.callbacks.export_parts.job import ExportJob
 from yolo_callbacks.decisions.export_proof import DEFAULT_TOLERANCES
 from yolo_callbacks.trainer.export_request import ExportRequest, ValidationSet
-
-
-def names(folder: Path) -> set[str]:
-    return {path.name for path in (folder / "weights").iterdir()}
-
-
-def described(folder: Path, name: str = "best-mAP50-95.json") -> dict:
-    return json.loads((folder / "weights" / name).read_text())
-
-
-def outcome(folder: Path, name: str = "ExportBest") -> str:
-    rows = json.loads((folder / "callbacks.json").read_text())["summary"]["callbacks"]
-    return next(row["outcome"] for row in rows if row["name"] == name)
-
-
-def settle(trainer, export: ExportBest) -> None:
-    """Wait until the job of an export, which a thread starts, is done."""
-    trainer._yolo_callbacks.wait_for_background()
-    if export._job is not None:
-        export._job.wait(60.0)
-
 
 # Arguments ------------------------------------------------------------------------------------------------------------
 

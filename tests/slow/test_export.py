@@ -5,7 +5,6 @@ The latter are done by the stand-in, as in `tests/callbacks/test_export_best.py`
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -17,6 +16,7 @@ import digits
 import pytest
 import ultralytics
 from do_no_harm.arms import MODELS
+from exported_runs import described, names, outcome, settle
 from stand_in_export import use
 from stand_in_trial import StandInTrial
 from trainings import FAST, TINY, TINY_OBB, TINY_POSE, TINY_SEGMENT, results_csv
@@ -66,26 +66,6 @@ def trained(tmp_path_factory) -> tuple[str, Path]:
     model = YOLO(str(MODELS / "learner.yaml"))
     model.train(**{**FAST, **LEARNS, "data": data, "epochs": 16, "project": str(folder), "name": "run"})
     return data, Path(model.trainer.best)
-
-
-def names(folder: Path) -> set[str]:
-    return {path.name for path in (folder / "weights").iterdir()}
-
-
-def described(folder: Path, name: str = "best-mAP50-95.json") -> dict:
-    return json.loads((folder / "weights" / name).read_text())
-
-
-def outcome(folder: Path, name: str = "ExportBest") -> str:
-    rows = json.loads((folder / "callbacks.json").read_text())["summary"]["callbacks"]
-    return next(row["outcome"] for row in rows if row["name"] == name)
-
-
-def settle(trainer, export: ExportBest) -> None:
-    """Wait until the job of an export, which a thread starts, is done."""
-    trainer._yolo_callbacks.wait_for_background()
-    if export._job is not None:
-        export._job.wait(120.0)
 
 
 # Real exports ---------------------------------------------------------------------------------------------------------
