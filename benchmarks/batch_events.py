@@ -6,33 +6,18 @@
 from __future__ import annotations
 
 import statistics
-import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from workload import SMALL, TINY, Worker, answer, isolate, scenes
+from workload import SMALL, TINY, ask_new, scenes, serve
 
 EVENTS = ("on_train_batch_start", "on_train_batch_end")
 
 
 def measure() -> dict[str, float]:
     """Return the median microseconds of each event, as it runs between the work of real batches."""
-    with tempfile.TemporaryDirectory(prefix="bench-") as temporary:
-        worker = Worker("batch_events.py", temporary)
-        found: dict[str, float] = worker.ask({})
-        worker.close()
-    return found
-
-
-def main() -> None:
-    """Answer jobs until the parent closes the pipe."""
-    folder = Path(sys.argv[1])
-    isolate(folder)
-    for line in sys.stdin:
-        if line.strip():
-            answer(run(folder))
+    return ask_new("batch_events.py", {})
 
 
 def run(folder: Path, batches: int = 100) -> dict[str, float]:
@@ -71,4 +56,4 @@ def lines(found: dict[str, float]) -> list[str]:
 
 
 if __name__ == "__main__":
-    main()
+    serve(run)

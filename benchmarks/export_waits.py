@@ -6,14 +6,12 @@
 from __future__ import annotations
 
 import statistics
-import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from workload import SMALL, TINY, Worker, answer, isolate, scenes
+from workload import SMALL, TINY, ask_new, scenes, serve
 
 EPOCHS = 40
 CALLS = ("on_train_start", "on_epoch", "finalize")
@@ -21,20 +19,7 @@ CALLS = ("on_train_start", "on_epoch", "finalize")
 
 def measure() -> dict[str, float]:
     """Return the seconds of each call: of `on_epoch` the median and the slowest, with an export of each new best."""
-    with tempfile.TemporaryDirectory(prefix="bench-") as temporary:
-        worker = Worker("export_waits.py", temporary)
-        found: dict[str, float] = worker.ask({})
-        worker.close()
-    return found
-
-
-def main() -> None:
-    """Answer jobs until the parent closes the pipe."""
-    folder = Path(sys.argv[1])
-    isolate(folder)
-    for line in sys.stdin:
-        if line.strip():
-            answer(run(folder))
+    return ask_new("export_waits.py", {})
 
 
 def run(folder: Path) -> dict[str, float]:
@@ -86,4 +71,4 @@ def lines(found: dict[str, float]) -> list[str]:
 
 
 if __name__ == "__main__":
-    main()
+    serve(run)

@@ -6,17 +6,15 @@ python benchmarks/mirror_waits.py FOLDER     # as a worker
 
 from __future__ import annotations
 
-import json
 import statistics
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from time_added import JOB
-from workload import ROOT, Stopwatch, Worker, answer, isolate
+from workload import ROOT, Stopwatch, ask_new, print_cases, serve
 
 CASES = {
     "none": "no `Mirror`",
@@ -35,14 +33,8 @@ def measure(cases: tuple[str, ...] = tuple(CASES)) -> dict[str, dict[str, float]
     They are the median of the epochs and the seconds after the last epoch; `cpu_s` is the median of the CPU time, which
     a busy machine does not change. `copied` is the number of epochs that arrived in the store.
     """
-    found = {}
-    with tempfile.TemporaryDirectory(prefix="bench-") as temporary:
-        for case in cases:
-            worker = Worker("mirror_waits.py", f"{temporary}/{case}")
-            worker.ask({"case": case, "epochs": 2})  # warms up
-            found[case] = worker.ask({"case": case, "epochs": EPOCHS})
-            worker.close()
-    return found
+    jobs = {case: [{"case": case, "epochs": epochs} for epochs in (2, EPOCHS)] for case in cases}  # the first warms up
+    return {case: ask_new("mirror_waits.py", *jobs[case]) for case in cases}
 
 
 def run(folder: Path, case: str, epochs: int) -> dict[str, float]:
@@ -88,17 +80,8 @@ def _step(case: str, released: threading.Event) -> Callable[[str], None]:
     return step
 
 
-def main() -> None:
-    """Print the table, or answer jobs until the parent closes the pipe."""
-    if len(sys.argv) == 1:
-        for case, row in measure().items():
-            print(f"{CASES[case]:40}" + "".join(f"{name} {value:8.4f}   " for name, value in row.items()))
-        return
-    folder = Path(sys.argv[1])
-    isolate(folder)
-    for line in iter(sys.stdin.readline, ""):
-        answer(run(folder, **json.loads(line)))
-
-
 if __name__ == "__main__":
-    main()
+    if len(sys.argv) == 1:
+        print_cases(measure(), CASES)
+    else:
+        serve(run)

@@ -6,14 +6,12 @@ python benchmarks/wandb_waits.py FOLDER     # as a worker
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-import tempfile
 import time
 from pathlib import Path
 
-from workload import ROOT, SMALL, TINY, Stopwatch, Worker, answer, isolate, scenes
+from workload import ROOT, SMALL, TINY, Stopwatch, ask_new, print_cases, scenes, serve
 
 CASES = {
     "offline": "offline",
@@ -31,13 +29,7 @@ def measure(cases: tuple[str, ...] = tuple(CASES)) -> dict[str, dict[str, float]
 
     They are those before the first batch, in the slowest epoch, and after the last epoch.
     """
-    found = {}
-    with tempfile.TemporaryDirectory(prefix="bench-") as temporary:
-        for case in cases:
-            worker = Worker("wandb_waits.py", f"{temporary}/{case}")
-            found[case] = worker.ask({"case": case})
-            worker.close()
-    return found
+    return {case: ask_new("wandb_waits.py", {"case": case}) for case in cases}
 
 
 def run(folder: Path, case: str) -> dict[str, float]:
@@ -67,17 +59,8 @@ def run(folder: Path, case: str) -> dict[str, float]:
     return {"start_s": watch.before, "epoch_s": max(watch.by_epoch[1:]), "end_s": watch.after}
 
 
-def main() -> None:
-    """Print the table, or answer jobs until the parent closes the pipe."""
-    if len(sys.argv) == 1:
-        for case, row in measure().items():
-            print(f"{CASES[case]:45}" + "".join(f"{name} {value:8.3f}   " for name, value in row.items()))
-        return
-    folder = Path(sys.argv[1])
-    isolate(folder)
-    for line in iter(sys.stdin.readline, ""):
-        answer(run(folder, **json.loads(line)))
-
-
 if __name__ == "__main__":
-    main()
+    if len(sys.argv) == 1:
+        print_cases(measure(), CASES)
+    else:
+        serve(run)

@@ -8,8 +8,9 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -268,3 +269,33 @@ def median_and_bounds(values: Sequence[float]) -> dict[str, float]:
 def folder_bytes(folder: Path) -> int:
     """Return the bytes of all files below a folder."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+
+
+def serve(run: Callable[..., dict[str, Any]]) -> None:
+    """Answer jobs until the parent closes the pipe.
+
+    Args:
+        run: Runs a job. It gets the folder that the command names, and the job as arguments.
+    """
+    folder = Path(sys.argv[1])
+    isolate(folder)
+    os.chdir(folder)  # MLflow puts the artifacts of a local database into the working directory
+    for line in iter(sys.stdin.readline, ""):
+        answer(run(folder, **json.loads(line)))
+
+
+def ask_new(script: str, *jobs: dict[str, Any]) -> dict[str, Any]:
+    """Run jobs in a new worker, in a folder that is removed then, and return the result of the last one."""
+    result: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory(prefix="bench-") as temporary:
+        worker = Worker(script, temporary)
+        for job in jobs:
+            result = worker.ask(job)
+        worker.close()
+    return result
+
+
+def print_cases(found: Mapping[str, Mapping[str, float]], cases: Mapping[str, str]) -> None:
+    """Print a row for each case."""
+    for case, row in found.items():
+        print(f"{cases[case]:45}" + "".join(f"{name} {value:8.4f}   " for name, value in row.items()))
