@@ -243,7 +243,7 @@ def test_images_of_different_sizes_are_padded_to_one(tmp_path, monkeypatch):
         box = Box(0.0, 0.0, 1.0, 1.0, 0)
         images.append(AnnotatedImage(tmp_path / f"{name}.png", (width, height), (box,), ()))
     validation = ValidationImages(2, 1)
-    monkeypatch.setattr(validation._capture, "take", lambda: images)
+    monkeypatch.setattr(validation.collection, "take", lambda: images)
     made = validation.take({0: "zero"}, "validation/images")()["validation/images"]
     assert {(image._width, image._height) for image in made} == {(400, 200)}
     places = [image._boxes["ground_truth"]._val[0]["position"] for image in made]

@@ -11,11 +11,12 @@ from importlib.util import find_spec
 from typing import Any, ClassVar, Literal
 
 from yolo_callbacks.callbacks.callback import Callback
+from yolo_callbacks.loggers.logger_parts.image_collection import ImageCollection
 from yolo_callbacks.loggers.mlflow_parts.address import validate_tracking_uri
 from yolo_callbacks.loggers.mlflow_parts.names import MetricNames
 from yolo_callbacks.loggers.mlflow_parts.opened_run import EPOCH, OpenedRun
 from yolo_callbacks.loggers.mlflow_parts.outbox import Task
-from yolo_callbacks.loggers.mlflow_parts.pictures import ValidationPictures, log_pictures
+from yolo_callbacks.loggers.mlflow_parts.pictures import log_pictures
 from yolo_callbacks.loggers.mlflow_parts.session import IMAGES, MlflowSession, Upload
 from yolo_callbacks.loggers.mlflow_parts.target import Target, parameters, tags_of
 from yolo_callbacks.loggers.mlflow_parts.uploads import last_uploads, late_uploads
@@ -149,7 +150,7 @@ class MLflowLogger(Callback):
         self._last: EpochRecord | None = None
         self._outcome = "nothing logged"
         self._names = MetricNames()
-        self._pictures = ValidationPictures(self.images, self.image_period)
+        self._pictures = ImageCollection(self.images, self.image_period)
 
     def output_files(self, task: str) -> set[str]:
         """Return the run that it logs to, as far as it is known before a training."""

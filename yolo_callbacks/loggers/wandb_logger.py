@@ -240,11 +240,11 @@ class WandbLogger(Callback):
         """Decide whether images are collected from the validation of this epoch."""
         run = TrainingRun.of(trainer)
         self._alerts.on_epoch_trained(run.epoch)
-        self._validation_images.choose_epoch(run.epoch, run.planned_epochs)
+        self._validation_images.collection.choose_epoch(run.epoch, run.planned_epochs)
 
     def on_val_start(self, validator: Any) -> None:
         """Collect images from this validation."""
-        self._validation_images.listen(validator)
+        self._validation_images.collection.listen(validator)
 
     def on_epoch(self, run: TrainingRun, record: EpochRecord) -> None:
         """Log the epoch, unless it was logged before."""
@@ -255,7 +255,7 @@ class WandbLogger(Callback):
             self._batch_losses.log(self._session, run)
             self._history.log_epoch(self._session, record, images)
             self._alerts.on_epoch(self._session, record, stopping=run.stopping)
-            self._validation_images.choose_final(stopping=run.stopping)
+            self._validation_images.collection.choose_final(stopping=run.stopping)
 
     # End --------------------------------------------------------------------------------------------------------------
 

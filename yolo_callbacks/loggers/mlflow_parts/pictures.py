@@ -1,4 +1,4 @@
-"""Collect validation images, and draw their labels and predictions for MLflow."""
+"""Draw the labels and predictions of validation images for MLflow."""
 
 from __future__ import annotations
 
@@ -6,55 +6,16 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from yolo_callbacks.decisions.validation_schedule import EpochPeriod
 from yolo_callbacks.loggers.mlflow_parts.opened_run import OpenedRun
 from yolo_callbacks.trainer.image_files import encode_jpeg, shown_size
-from yolo_callbacks.trainer.validation_images import AnnotatedImage, Box, ImageCapture
+from yolo_callbacks.trainer.validation_images import AnnotatedImage, Box
 
-__all__ = ["ValidationPictures", "draw", "log_pictures"]
+__all__ = ["draw", "log_pictures"]
 
 _MAX_SIDE = 640
 _SURE = 0.25  # predictions with a lower confidence are not drawn
 _TRUTH, _PREDICTED = (60, 180, 75), (230, 25, 75)  # red, green, blue
 _TEXT_HEIGHT = 14
-
-
-class ValidationPictures:
-    """Collect images with labels and predictions from validations that run anyway.
-
-    Args:
-        count: How many images, always the same ones; 0 for none.
-        period: Epochs from one collection to the next; without a validation it waits for the next one.
-    """
-
-    def __init__(self, count: int, period: int) -> None:
-        self._period, self._epoch = EpochPeriod(period), 0
-        self._count = count
-        self._capture = ImageCapture(count)
-
-    def choose_epoch(self, epoch: int, epochs: int) -> None:
-        """Decide whether the validation of an epoch is collected: every `period` epochs, and in the last one."""
-        self._epoch, self._capture.active = epoch, self._period.is_due(epoch, epochs)
-
-    def choose_final(self, *, stopping: bool) -> None:
-        """Collect the next validation if the training stops: it is the final evaluation."""
-        self._capture.active = stopping
-
-    def listen(self, validator: Any) -> None:
-        """Collect from a validation that starts, if it is one to collect."""
-        if self._count:
-            self._capture.listen(validator)
-
-    def take(self) -> list[AnnotatedImage]:
-        """Return what the last validation has collected."""
-        taken = self._capture.take() if self._count else []
-        if taken:
-            self._period.done = self._epoch
-        return taken
-
-    def forget(self) -> None:
-        """Drop the references to the run."""
-        self._capture.forget()
 
 
 def log_pictures(

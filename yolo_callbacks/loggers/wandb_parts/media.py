@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from yolo_callbacks.decisions.validation_schedule import EpochPeriod
+from yolo_callbacks.loggers.logger_parts.image_collection import ImageCollection
 from yolo_callbacks.loggers.logger_parts.picture_files import PictureFiles
 from yolo_callbacks.loggers.wandb_parts.content import (
     annotated_image,
@@ -34,7 +34,7 @@ from yolo_callbacks.trainer.run_description import (
     shareable,
 )
 from yolo_callbacks.trainer.training_run import TrainingRun
-from yolo_callbacks.trainer.validation_images import AnnotatedImage, ImageCapture
+from yolo_callbacks.trainer.validation_images import AnnotatedImage
 from yolo_callbacks.utils.files import LOGGER, plain
 from yolo_callbacks.utils.origins import Origins
 
@@ -52,27 +52,15 @@ class ValidationImages:
     Args:
         count: How many images, always the same ones; 0 for none, and for no table.
         period: Epochs from one collection to the next; without a validation it waits for the next one.
+
+    Attributes:
+        collection: The images.
     """
 
     def __init__(self, count: int, period: int) -> None:
-        self._count = count
-        self._period, self._epoch = EpochPeriod(period), 0
-        self._capture = ImageCapture(count)
+        self.collection = ImageCollection(count, period)
         self._files = PictureFiles()
         self._failing = FailingTable()
-
-    def choose_epoch(self, epoch: int, epochs: int) -> None:
-        """Decide whether the validation of an epoch is collected: every `period` epochs, and in the last one."""
-        self._epoch, self._capture.active = epoch, self._period.is_due(epoch, epochs)
-
-    def choose_final(self, *, stopping: bool) -> None:
-        """Collect the next validation if the training stops: it is the final evaluation."""
-        self._capture.active = stopping
-
-    def listen(self, validator: Any) -> None:
-        """Collect from a validation that starts, if it is one to collect."""
-        if self._count:
-            self._capture.listen(validator)
 
     def take(
         self, names: Mapping[int, str], key: str, failures: Mapping[str, Any] | None = None
@@ -87,18 +75,18 @@ class ValidationImages:
         Returns:
             A function that makes W&B images, off the training thread; None where nothing was collected.
         """
-        if not self._count:
+        if not self.collection.count:
             return None
-        taken = self._capture.take()
-        failures = failures if self._capture.active else None
+        taken = self.collection.take()
+        failures = failures if self.collection.is_active else None
         if not taken and not failures:
             return None
-        self._period.done = self._epoch
+        self.collection.start_period()
         return partial(self._made, taken, dict(names), key, failures)
 
     def forget(self) -> None:
         """Remove the files, and drop the references to the run."""
-        self._capture.forget()
+        self.collection.forget()
         self._files.remove()
         self._failing.forget()
 
@@ -109,7 +97,7 @@ class ValidationImages:
         key: str,
         failures: Mapping[str, Any] | None,
     ) -> dict[str, Any]:
-        if not self._count:
+        if not self.collection.count:
             return {}
         try:
             table = self._failing.table(failures) if failures else None
@@ -119,8 +107,7 @@ class ValidationImages:
             }
         except Exception as error:  # the epoch's scalars are logged without its images
             LOGGER.warning(f"WandbLogger: no images from here on: {Origins().described(error)}")
-            self._count = 0
-            self._capture.active = False
+            self.collection.stop()
             return {}
 
     def _of_one_size(self, images: list[AnnotatedImage], names: Mapping[int, str]) -> list[Any]:
