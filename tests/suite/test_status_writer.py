@@ -1,4 +1,4 @@
-"""status.json while a run trains: states, best epoch, heartbeat; and how each end is told."""
+"""Test status.json while a run trains: its states, the best epoch, the heartbeat, and each end."""
 
 from __future__ import annotations
 
@@ -227,18 +227,24 @@ def test_changes_are_written_at_most_once_in_a_while(tmp_path, monkeypatch):
     assert [content.get("epoch") for content in written] == [None, 99]
 
 
-def test_progress_is_that_of_the_events(tmp_path, monkeypatch):
+def written_around_an_event(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str) -> list[dict[str, Any]]:
+    """Return what is written some times before an event and some times after it, a second apart."""
     written: list[dict[str, Any]] = []
     moments = iter(range(1_800_000_000, 1_900_000_000))
     monkeypatch.setattr(status_writer, "write_status", lambda folder, content: written.append(content))
     monkeypatch.setattr(status_writer.time, "time", lambda: float(next(moments)))
     events = EventCount()
-    beat = Heartbeat(tmp_path, {"state": "training"}, events, interval=0.001, least=0.0)
+    beat = Heartbeat(tmp_path, {"state": state}, events, interval=0.001, least=0.0)
     until(lambda: len(written) > 2)
     events.number += 1
     count = len(written)
     until(lambda: len(written) > count + 2)
     beat.close()
+    return written
+
+
+def test_progress_is_that_of_the_events(tmp_path, monkeypatch):
+    written = written_around_an_event(tmp_path, monkeypatch, "training")
     first, last = written[0], written[-1]
     assert first["progress"] == written[1]["progress"] < last["progress"]
     assert last["progress"] < last["heartbeat"]
@@ -246,17 +252,7 @@ def test_progress_is_that_of_the_events(tmp_path, monkeypatch):
 
 
 def test_a_validation_is_no_time_without_progress(tmp_path, monkeypatch):
-    written: list[dict[str, Any]] = []
-    moments = iter(range(1_800_000_000, 1_900_000_000))
-    monkeypatch.setattr(status_writer, "write_status", lambda folder, content: written.append(content))
-    monkeypatch.setattr(status_writer.time, "time", lambda: float(next(moments)))
-    events = EventCount()
-    beat = Heartbeat(tmp_path, {"state": "validating"}, events, interval=0.001, least=0.0)
-    until(lambda: len(written) > 2)
-    events.number += 1
-    count = len(written)
-    until(lambda: len(written) > count + 2)
-    beat.close()
+    written = written_around_an_event(tmp_path, monkeypatch, "validating")
     assert written[-1]["longest_idle"] == 0
 
 
