@@ -1,4 +1,4 @@
-"""RankWatchdog: what rank 0 makes of the beats of all ranks, and real trainings that stand.
+"""RankWatchdog: what rank 0 makes of the beats of all ranks, and real trainings that hang.
 
 Two real ranks are in tests/training/test_ranks.py, launched ones in tests/slow/test_watchdog.py.
 """
@@ -89,11 +89,11 @@ def test_a_process_that_has_ended_is_named():
         lookout.hear(rank, beat(1, STEP, 0.1), 100.0)
     for moment in range(101, 162):
         lookout.hear(0, beat(moment, STEP, moment - 99.9), moment)
-        lookout.hear(1, beat(1, WAIT, 0.1), moment)  # what stands in the store is that of its last moment
+        lookout.hear(1, beat(1, WAIT, 0.1), moment)  # the store keeps its last report
         lookout.hear(2, beat(moment, STEP, moment - 99.9), moment)
     [finding] = lookout.find_stuck(161.0)
     assert finding.text == (
-        "rank 1 (gpu01, process 7) does not answer any more, for 61 s: its process has ended or stands. It was "
+        "rank 1 (gpu01, process 7) does not answer any more, for 61 s: its process has ended or hangs. It was "
         "between batches, before batch 8 of epoch 3; ranks 0, 2 are waiting for it"
     )
 
@@ -107,7 +107,7 @@ def test_a_process_that_is_stopped_is_named_and_not_those_that_wait_for_it():
     [finding] = lookout.find_stuck(160.0)
     assert (finding.rank, finding.stacks) == (1, (1,))
     assert finding.text == (
-        "rank 1 (gpu01, process 7) does not answer any more, for 60 s: its process has ended or stands. It was "
+        "rank 1 (gpu01, process 7) does not answer any more, for 60 s: its process has ended or hangs. It was "
         "in batch 8 of epoch 3; ranks 0, 2 are waiting for it"
     )
     for rank in (0, 1, 2):  # it goes on after SIGCONT, and has not left its place yet
@@ -125,7 +125,7 @@ def test_where_all_stand_and_answer_none_is_named_as_the_cause():
     assert finding.shown() == {"kind": "standstill", "rank": 0, "epoch": 3, "seconds": 60.0}
     assert finding.stacks == (0, 1, 2)
     assert finding.text == (
-        "ranks 0, 1, 2 stand in the same place and all of them answer: no progress for 60 s, in batch 8 of epoch 3; "
+        "ranks 0, 1, 2 hang in the same place, and all of them answer: no progress for 60 s, in batch 8 of epoch 3; "
         "rank 3 is gone from the training. A rank that is in no exchange is the cause: ranks 0, 2 are in backward "
         "(graph.py:1), called by step (t.py:2); rank 1 is in sleep (mine.py:3). Their stacks are written to "
         "stacks-rank<r>.txt in the folder of the run"
@@ -372,6 +372,6 @@ def test_the_state_is_restored():
     assert before.outcome() == "stuck once: rank 1"
     assert after.outcome() == "no rank was stuck or slow (before the resume: stuck once: rank 1)"
     after.findings += [{"kind": "standstill", "rank": 0, "epoch": 4, "seconds": 60.5}] * 2
-    assert after.outcome() == "all ranks stood together 2 times (before the resume: stuck once: rank 1)"
+    assert after.outcome() == "all ranks hung in one place 2 times (before the resume: stuck once: rank 1)"
     with pytest.raises(ValueError, match="kind"):
         after.load_state_dict({"findings": [{"kind": "odd"}]})

@@ -1,4 +1,4 @@
-"""What is advised where a training waits for data."""
+"""Test the advice for a training that waits for data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes wrong in a training that goes on."""
+"""Test the detection of problems that do not end a training: NaN, memory, no progress."""
 
 from __future__ import annotations
 

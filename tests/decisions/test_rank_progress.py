@@ -1,4 +1,4 @@
-"""Which rank the others wait for, and which one is slow, from numbers."""
+"""Test which rank the others wait for, and which rank is slow."""
 
 from __future__ import annotations
 

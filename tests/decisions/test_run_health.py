@@ -1,4 +1,4 @@
-"""What the status of a run says of it."""
+"""Test the state that `status` derives from the heartbeat of a run."""
 
 from __future__ import annotations
 

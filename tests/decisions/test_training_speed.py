@@ -1,4 +1,4 @@
-"""How fast a training is: moments in, seconds and shares out."""
+"""Test the speed of a training, computed from the times of its events."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from yolo_callbacks.decisions.training_speed import EpochTime, EpochTimer, SlowR
 
 
 def timed(timer: EpochTimer, start: float, waits: list[float], work: float, validation: float = 0.0) -> float:
-    """Let an epoch pass; return the moment after it."""
+    """Run the timer through one epoch, and return the time at its end."""
     now = start
     timer.start_training(now)
     for wait in waits:

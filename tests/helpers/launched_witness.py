@@ -26,7 +26,7 @@ class Witness(Callback):
         phase: Where it dies: in the `"set-up"`, in a `"batch"`, the `"validation"` or at the `"end"` of the second
             epoch, or in the `"final evaluation"`. Defaults to `"batch"`.
         fails: The rank whose process ends in the second epoch, once. Defaults to None, for no one.
-        stands: The rank that stands in the second epoch, and how: `"1 sleeps"` in a callback for hours, or `"1 is
+        stands: The rank that hangs in the second epoch, and how: `"1 sleeps"` in a callback for hours, or `"1 is
             stopped"` for some seconds, all threads of it. Defaults to `""`, for no one.
     """
 
@@ -93,7 +93,7 @@ class Witness(Callback):
 
     def _die_in(self, phase: str) -> None:
         if (self.dies, self.phase) == (RANK, phase):
-            os.kill(os.getppid(), signal.SIGKILL)  # torchrun, which would tell the other node
+            os.kill(os.getppid(), signal.SIGKILL)  # torchrun, which would end the other node
             os.kill(os.getpid(), signal.SIGKILL)
 
     def _write(self) -> None:

@@ -159,7 +159,7 @@ class Layers(Witness):
 
 
 def load_slowly(rank: int) -> None:
-    """Let one rank wait for each image, in this case."""
+    """Let the loader of one rank wait before each image, until the next case begins."""
 
     def slow(self: Any, index: int) -> Any:
         time.sleep(0.05 if rank == RANK else 0.0)
@@ -188,7 +188,7 @@ class Signalled(Callback):
 
 
 class Stands(Callback):
-    """Stands on one rank in the second epoch, until the stacks of that rank are written."""
+    """Hangs on one rank in the second epoch, until the stacks of that rank are written."""
 
     every_rank = True
 

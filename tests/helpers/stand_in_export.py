@@ -1,6 +1,6 @@
-"""What runs in the place of the process that exports, for tests of the callback: it takes milliseconds.
+"""Run in place of the process that exports, for tests of `ExportBest`: it takes milliseconds.
 
-`use` chooses what it does. It is a script without imports of ours: torch alone takes seconds.
+`use` chooses what it does. The script imports nothing of this package, because the import of torch takes seconds.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`RankWatchdog` in processes that torchrun has started as two nodes: one rank stands, and the other one waits."""
+"""`RankWatchdog` in processes that torchrun has started as two nodes: one rank hangs, and the other one waits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The file that says what a run does: read by anybody, whatever it holds."""
+"""Test reading and writing status.json, also with damaged content."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The first and the last moment of an event, whatever functions are called in between."""
+"""Test that `EventEdges` calls its functions first and last in an event."""
 
 from __future__ import annotations
 

@@ -28,16 +28,16 @@ _MOST = 100  # findings that are kept
 class RankWatchdog(Callback):
     """Name a rank that is stuck or slow, while the others wait for it.
 
-    In a training of several ranks each one waits for all others, batch by batch. If one of them stands, none of them
-    says so: after hours torch ends the wait with an error that names no culprit. This callback compares how far the
-    ranks have come. Without progress for `timeout` seconds, one line on rank 0 names the rank that is furthest behind,
-    its machine, its process, its place in the training and its innermost calls, and the rank writes the stacks of all
-    of its threads. A process that has ended, or does not answer, is named first. Where all ranks stand in one place and
-    answer, the line names none as the cause, and shows the calls of each.
+    In a training of several ranks each one waits for all others, batch by batch. If one of them hangs, all of them
+    wait in silence: after hours torch ends the wait with an error that does not name the cause. This callback compares
+    how far the ranks have come. Without progress for `timeout` seconds, one line on rank 0 names the rank that is
+    furthest behind, its machine, its process, its place in the training and its innermost calls, and the rank writes
+    the stacks of all of its threads. A process that has ended, or does not answer, is named first. Where all ranks hang
+    in one place and answer, the line names none as the cause, and shows the calls of each.
 
     A rank is slow in an epoch if the time that it takes for itself, between the steps of its batches, is more than
     `slow` times the median of the others, and costs a tenth of a batch and a second of the epoch at least. That time
-    is spent in its loader and in callbacks; no rank waits for another one there. It does not tell a slow GPU: the time
+    is spent in its loader and in callbacks; no rank waits for another one there. It does not find a slow GPU: the time
     of a step is that of the slowest rank on all of them.
 
     With one process it watches that one: a loader that hangs, for example.
@@ -94,7 +94,7 @@ class RankWatchdog(Callback):
         return {**self.__dict__, "_watcher": None}
 
     def rests(self, run: TrainingRun) -> bool:
-        """Return False: a rank that is not watched in some epochs would seem to stand."""
+        """Return False: a rank that is not watched in some epochs would seem to hang."""
         return False
 
     def output_files(self, task: str) -> set[str]:
@@ -221,7 +221,7 @@ def _in_words(findings: list[dict[str, Any]]) -> str:
         times = "once" if len(found) == 1 else f"{len(found)} times"
         ranks = sorted({each["rank"] for each in found})
         named = f": rank{'s' * (len(ranks) > 1)} {', '.join(map(str, ranks))}"
-        parts.append(f"all ranks stood together {times}" if kind == "standstill" else f"{kind} {times}{named}")
+        parts.append(f"all ranks hung in one place {times}" if kind == "standstill" else f"{kind} {times}{named}")
     return "; ".join(parts)
 
 

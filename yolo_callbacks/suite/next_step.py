@@ -74,7 +74,7 @@ def next_step(run: TrainingRun, status: str, *, callbacks: Sequence[Callback], o
 
 
 def _launched_command() -> str:
-    """Return how a launcher starts the command in several processes; nothing tells its own arguments."""
+    """Return how a launcher starts the command in several processes; its own arguments are not known."""
     if "TORCHELASTIC_RUN_ID" in os.environ:
         return "torchrun … -m yolo_callbacks"
     return f"{'srun' if 'SLURM_STEP_NUM_TASKS' in os.environ else '<your launcher>'} … yolo-callbacks"

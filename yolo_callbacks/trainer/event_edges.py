@@ -13,7 +13,7 @@ __all__ = ["EventEdges"]
 class EventEdges:
     """Call functions before the first and after the last callback of an event, until `close`.
 
-    A function that is attached later, or by the user, stands behind the callbacks of a suite.
+    The callbacks of a suite are not always the first or the last ones: the user may add functions later.
 
     Args:
         trainer: The trainer. One that has no `run_callbacks` is left as it is.

@@ -75,7 +75,7 @@ class Heartbeat:
 
 @dataclass(frozen=True)
 class Beat:
-    """What a rank tells the others.
+    """Hold what a rank sends to the others.
 
     Attributes:
         place: Where it is.

@@ -25,7 +25,7 @@ class Finding:
     """What is wrong with a rank.
 
     Attributes:
-        kind: `"stuck"`, `"standstill"` where all ranks stand in one place, or `"slow"`.
+        kind: `"stuck"`, `"standstill"` where all ranks hang in one place, or `"slow"`.
         rank: The rank; of a standstill the lowest one.
         epoch: The epoch.
         seconds: How long it has made no progress; of a slow one, what it takes for itself in each batch.
@@ -89,14 +89,19 @@ class Lookout:
             return []  # the others wait for one that was named, and answers again
         new = [rank for rank in found if rank not in known]
         for rank in new:
-            self._stuck[rank] = (reports[rank].place, now - _stands(reports[rank]))
+            self._stuck[rank] = (reports[rank].place, now - _idle_seconds(reports[rank]))
         self._unheard.update(rank for rank in new if rank not in self._beats)
         present = [report for report in reports.values() if not report.left]
         if len(new) > 1 and len(new) == len(present) and not any(is_silent(each, self._timeout) for each in present):
             return [self._standstill(new, reports)]
         return [
             Finding(
-                "stuck", rank, reports[rank].place.epoch, _stands(reports[rank]), self._words(rank, reports), (rank,)
+                "stuck",
+                rank,
+                reports[rank].place.epoch,
+                _idle_seconds(reports[rank]),
+                self._words(rank, reports),
+                (rank,),
             )
             for rank in new
         ]
@@ -112,7 +117,7 @@ class Lookout:
         return lines
 
     def find_slow(self) -> list[Finding]:
-        """Return the ranks that were slow in an epoch, once all ranks have told their times of it."""
+        """Return the ranks that were slow in an epoch, once all ranks have sent their times of it."""
         found = []
         for epoch in sorted(self._times):
             times = self._times[epoch]
@@ -131,10 +136,10 @@ class Lookout:
         return found
 
     def _standstill(self, ranks: list[int], reports: Mapping[int, RankReport]) -> Finding:
-        """Return the finding that all ranks stand in one place: which one is the cause, only their calls can tell."""
-        place, seconds = reports[ranks[0]].place, min(_stands(reports[rank]) for rank in ranks)
+        """Return the finding that all ranks hang in one place. Only their calls can show which one is the cause."""
+        place, seconds = reports[ranks[0]].place, min(_idle_seconds(reports[rank]) for rank in ranks)
         text = (
-            f"{_ranks(ranks).removesuffix(' are')} stand in the same place and all of them answer: no progress for "
+            f"{_named(ranks)} hang in the same place, and all of them answer: no progress for "
             f"{seconds:.0f} s, {place.words()}"
         )
         if left := [rank for rank, report in reports.items() if report.left]:
@@ -149,12 +154,12 @@ class Lookout:
         return Finding("standstill", ranks[0], place.epoch, seconds, text, tuple(ranks))
 
     def _words(self, rank: int, reports: Mapping[int, RankReport]) -> str:
-        beat, seconds = self._beats.get(rank), _stands(reports[rank])
+        beat, seconds = self._beats.get(rank), _idle_seconds(reports[rank])
         if beat is None:
             return f"rank {rank} was never heard of in {seconds:.0f} s: it cannot reach rank 0, or has ended"
         name = f"rank {rank} ({beat.process})"
         if is_silent(reports[rank], self._timeout):
-            text = f"{name} does not answer any more, for {reports[rank].silent:.0f} s: its process has ended or stands"
+            text = f"{name} does not answer any more, for {reports[rank].silent:.0f} s: its process has ended or hangs"
             return f"{text}. It was {beat.place.words()}{self._others(rank, reports)}"
         text = f"{name} has made no progress for {seconds:.0f} s, {beat.place.words()}{self._others(rank, reports)}"
         if beat.stack:
@@ -177,12 +182,17 @@ class Lookout:
         return f"; {', '.join(parts)}" if parts else ""
 
 
-def _stands(report: RankReport) -> float:
+def _idle_seconds(report: RankReport) -> float:
     """Return the seconds for which no progress of a rank is known."""
     return report.idle + report.silent
 
 
-def _ranks(ranks: list[int]) -> str:
+def _named(ranks: list[int]) -> str:
     """Return the names of ranks, of many only the first ones."""
     shown = ", ".join(map(str, ranks[:8])) + (", …" if len(ranks) > 8 else "")
-    return f"rank {shown} is" if len(ranks) == 1 else f"ranks {shown} are"
+    return f"rank {shown}" if len(ranks) == 1 else f"ranks {shown}"
+
+
+def _ranks(ranks: list[int]) -> str:
+    """Return the names of ranks with their verb."""
+    return f"{_named(ranks)} {'is' if len(ranks) == 1 else 'are'}"

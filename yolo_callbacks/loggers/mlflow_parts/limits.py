@@ -70,5 +70,5 @@ def _limited_get(original: Callable[[], Any], is_set: Callable[[], bool], name: 
 
 
 def _is_wanted(record: logging.LogRecord) -> bool:
-    """Return whether a line may go to the console: not from a thread in `limited`, whose errors the logger tells."""
+    """Return whether a line may go to the console: not from a thread in `limited`, whose errors the logger prints."""
     return getattr(_LOCAL, "limits", None) is None

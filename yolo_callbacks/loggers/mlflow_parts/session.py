@@ -62,7 +62,7 @@ class MlflowSession:
         self._opened = threading.Event()
         self._end: tuple[Sequence[Upload], str] = (), "FAILED"
         self._started = self._closing = time.monotonic()
-        self._told_to_wait = self._abandoned = False
+        self._said_to_wait = self._abandoned = False
         # A request may take its time: nobody waits for the thread at the exit of the interpreter.
         self._thread = threading.Thread(target=self._work, name="mlflow-session", daemon=True)
 
@@ -100,8 +100,8 @@ class MlflowSession:
     def print_news(self) -> None:
         """Print what the thread has found out."""
         waited = time.monotonic() - self._started
-        if self._run is None and not self._told_to_wait and waited > self.init_timeout and self._thread.is_alive():
-            self._told_to_wait = True
+        if self._run is None and not self._said_to_wait and waited > self.init_timeout and self._thread.is_alive():
+            self._said_to_wait = True
             self._news.warning(f"no run is open after {waited:.0f} s. Rows are kept, and sent when the server answers.")
         self._news.print()
 

@@ -119,7 +119,7 @@ def is_trial(run: TrainingRun) -> bool:
 
 
 def tags_of(run: TrainingRun, description: Mapping[str, Any], key: str) -> dict[str, str]:
-    """Return the tags of a run: those that MLflow's pages show, and ours with the prefix `yolo_callbacks.`.
+    """Return the tags of a run: those that the pages of MLflow show, and those with the prefix `yolo_callbacks.`.
 
     Args:
         run: The training.
